@@ -1,0 +1,167 @@
+"""What the core is told. Past tense for what happened; commands are named as what somebody asked for.
+
+A command carries a `ticket`, and the core answers it with exactly one `Reply` effect of that ticket.
+`Instant` is the only source of time: `mono` for every decision, `wall` only to be shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from maze_protocol.http import EditRequest, RunRequest, WorkflowRequest
+from maze_protocol.messages import Hello, Message
+
+__all__ = [
+    "CancelRun", "Command", "CreateWorkflow", "DescribeNodes", "DescribeRun", "DescribeWorkflow", "EditWorkflow",
+    "Event", "Instant", "LinkLost", "ListRuns", "ListWorkflows", "LocateLog", "NodeGreeted", "NodeSaid", "SubmitRun",
+    "Ticked", "CountersAsked",
+]  # fmt: skip
+
+
+class Instant(NamedTuple):
+    """One reading of the clocks, taken once per turn by the driver."""
+
+    mono: float
+    wall: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeGreeted:
+    """A HELLO came on a link (one TCP connection); answered by Welcome or Refuse."""
+
+    link: bytes
+    hello: Hello
+    payloads: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSaid:
+    """A message came within a live session, once and in order."""
+
+    link: bytes
+    message: Message
+    payloads: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LinkLost:
+    """A link is unusable: unroutable, or its session ended. The node may come back."""
+
+    link: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ticked:
+    """Time passed; sent about every quarter of a second and never late on purpose.
+
+    `stall` is how long the head itself was not running since the last tick beyond its interval: silence of
+    nodes during it is the head's own fault and extends every deadline.
+    """
+
+    stall: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class CreateWorkflow:
+    """Make an empty workflow; idempotent by id. Reply: WorkflowSummary."""
+
+    ticket: int
+    workflow_id: bytes
+    request: WorkflowRequest
+
+
+@dataclass(frozen=True, slots=True)
+class EditWorkflow:
+    """Apply operations all or none. Reply: EditResponse."""
+
+    ticket: int
+    workflow_id: bytes
+    request: EditRequest
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitRun:
+    """Run a snapshot; idempotent by run id. Reply: RunBody."""
+
+    ticket: int
+    run_id: bytes
+    request: RunRequest
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRun:
+    """Stop a run; idempotent. Reply: RunBody."""
+
+    ticket: int
+    run_id: bytes
+    reason: str = "cancelled by the user"
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeWorkflow:
+    """Reply: WorkflowBody of the current revision."""
+
+    ticket: int
+    workflow_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ListWorkflows:
+    """Reply: WorkflowList."""
+
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeRun:
+    """Reply: RunBody."""
+
+    ticket: int
+    run_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ListRuns:
+    """Reply: RunList, newest first, starting before run number `before` (0 = from the newest)."""
+
+    ticket: int
+    limit: int = 50
+    before: int = 0
+    workflow_id: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DescribeNodes:
+    """Reply: NodeList."""
+
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
+class LocateLog:
+    """Where is the captured output of an attempt? Reply: effects.LogPlace.
+
+    `attempt` 0 means the latest. The driver then pulls from `link` or reads the kept tail.
+    """
+
+    ticket: int
+    run_id: bytes
+    task_id: bytes
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CountersAsked:
+    """Reply: dict[str, int | float] of the core's counters and gauges."""
+
+    ticket: int
+
+
+Command = (
+    CreateWorkflow | EditWorkflow | SubmitRun | CancelRun | DescribeWorkflow | ListWorkflows | DescribeRun | ListRuns
+    | DescribeNodes | LocateLog | CountersAsked
+)  # fmt: skip
+Event = NodeGreeted | NodeSaid | LinkLost | Ticked | Command
+

@@ -1,0 +1,194 @@
+"""The run log: what happened in one run, in past tense, gapless from 1. Everything a reader ever learns is here.
+
+Recovery, result streams, PUB/SUB, history and `explain` all read these events; replaying them gives the head's
+state again. Tasks are named by their number in the run's graph snapshot; texts (ids, names) are added by readers.
+Events of one commit form a segment with one epoch and one wall-clock time. Fields are only appended.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from maze_protocol.messages import ErrorInfo
+from maze_protocol.resources import Claim
+
+__all__ = [
+    "SEALING", "AttemptInterrupted", "AttemptLost", "CancelRequested", "OutputMeta", "RunCancelled", "RunEvent",
+    "RunFinished", "RunSubmitted", "Segment", "TaskCancelled", "TaskFailed", "TaskFinished", "TaskLeased",
+    "TaskReleased", "TaskSkipped", "TaskStarted", "TaskWarned", "TYPE_NAMES",
+]  # fmt: skip
+
+
+class OutputMeta(msgspec.Struct, array_like=True, frozen=True):
+    """An output's name, codec and size; its bytes are in the `accepted` row of the task."""
+
+    key: str
+    codec: int
+    size: int
+
+
+class RunSubmitted(msgspec.Struct, array_like=True, frozen=True, tag=1):
+    """A snapshot of a workflow begins to run."""
+
+    run_id: bytes
+    workflow_id: bytes
+    version: int
+    tasks: int
+    fail_fast: bool = False
+    priority: int = 0
+    project: str = ""
+
+
+class TaskLeased(msgspec.Struct, array_like=True, frozen=True, tag=2):
+    """An attempt was granted to a node."""
+
+    task: int
+    attempt: int
+    lease: int
+    node: str
+    claim: Claim
+    grant: int = 0
+
+
+class TaskStarted(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    """User code of an attempt began to run."""
+
+    task: int
+    attempt: int
+    lease: int
+    node: str
+    node_ip: str
+    started_at: float
+
+
+class TaskFinished(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    """The accepted result of a task."""
+
+    task: int
+    attempt: int
+    lease: int
+    outputs: tuple[OutputMeta, ...]
+    wall_ms: float
+    cpu_ms: float = 0.0
+    peak_rss_kib: int = 0
+
+
+class TaskFailed(msgspec.Struct, array_like=True, frozen=True, tag=5):
+    """A task failed for good: its retries are spent."""
+
+    task: int
+    attempt: int
+    lease: int
+    error: ErrorInfo
+    wall_ms: float = 0.0
+    cpu_ms: float = 0.0
+    peak_rss_kib: int = 0
+
+
+class AttemptLost(msgspec.Struct, array_like=True, frozen=True, tag=6):
+    """An attempt ended without an accepted result and the task will be tried again."""
+
+    task: int
+    attempt: int
+    lease: int
+    error: ErrorInfo
+    not_before: float = 0.0
+
+
+class TaskSkipped(msgspec.Struct, array_like=True, frozen=True, tag=7):
+    """A task will never run because `because` failed or the run was stopped."""
+
+    task: int
+    because: int
+
+
+class TaskCancelled(msgspec.Struct, array_like=True, frozen=True, tag=8):
+    """A running or waiting task ended by cancellation."""
+
+    task: int
+    attempt: int
+    reason: str
+    was_running: bool
+
+
+class CancelRequested(msgspec.Struct, array_like=True, frozen=True, tag=9):
+    """Somebody asked to stop the run; nothing new starts from here on."""
+
+    reason: str
+
+
+class RunCancelled(msgspec.Struct, array_like=True, frozen=True, tag=10):
+    """The run is over by cancellation; seals the log."""
+
+    finished: int
+    failed: int
+    cancelled: int
+
+
+class RunFinished(msgspec.Struct, array_like=True, frozen=True, tag=11):
+    """Every task is over; seals the log."""
+
+    finished: int
+    failed: int
+    skipped: int
+
+
+class AttemptInterrupted(msgspec.Struct, array_like=True, frozen=True, tag=12):
+    """The head restarted while this attempt was leased; the task is queued again."""
+
+    task: int
+    attempt: int
+    lease: int
+
+
+class TaskWarned(msgspec.Struct, array_like=True, frozen=True, tag=13):
+    """Something about a task that its author should know."""
+
+    task: int
+    text: str
+
+
+class TaskReleased(msgspec.Struct, array_like=True, frozen=True, tag=14):
+    """A lease came back un-started, without blame; the task is queued again."""
+
+    task: int
+    attempt: int
+    lease: int
+    reason: str = ""
+
+
+RunEvent = (
+    RunSubmitted | TaskLeased | TaskStarted | TaskFinished | TaskFailed | AttemptLost | TaskSkipped | TaskCancelled
+    | CancelRequested | RunCancelled | RunFinished | AttemptInterrupted | TaskWarned | TaskReleased
+)  # fmt: skip
+
+SEALING: Final = (RunFinished, RunCancelled)
+
+TYPE_NAMES: Final[dict[type[msgspec.Struct], str]] = {
+    RunSubmitted: "run_submitted",
+    TaskLeased: "task_leased",
+    TaskStarted: "start_task",
+    TaskFinished: "finish_task",
+    TaskFailed: "task_exception",
+    AttemptLost: "attempt_lost",
+    TaskSkipped: "task_skipped",
+    TaskCancelled: "task_cancelled",
+    CancelRequested: "cancel_requested",
+    RunCancelled: "cancel_workflow",
+    RunFinished: "finish_workflow",
+    AttemptInterrupted: "attempt_interrupted",
+    TaskWarned: "task_warning",
+    TaskReleased: "task_released",
+}
+"""Names in the API; the first four of the reference keep the reference's names."""
+
+
+class Segment(msgspec.Struct, array_like=True, frozen=True):
+    """The events that one commit added to one run's log; the body of a `segment` row."""
+
+    epoch: int
+    time: float
+    first_seq: int
+    events: tuple[RunEvent, ...]

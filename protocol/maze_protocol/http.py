@@ -1,0 +1,310 @@
+"""Bodies of the HTTP API v1, the same structs in JSON and MessagePack. The SDK and the head meet here.
+
+Maps, not arrays: these are read by people and by other languages. Unknown fields are refused in requests
+(`forbid_unknown_fields`), so a typo is told; responses may grow. `bytes` are base64 text in JSON.
+Ids are texts (`task_` + 32 hex); hashes are 32 hex digits.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+__all__ = [
+    "MSGPACK_TYPE", "AddEdge", "AddTask", "ClientEvent", "CodeBody", "DelEdge", "DelTask", "EditRequest",
+    "EditResponse", "ErrorBody", "ErrorDetail", "InfoBody", "InputBody", "NodeBody", "NodeList", "Op", "RunBody",
+    "RunList", "RunRequest", "RunTaskBody", "RunTaskList", "SaveTask", "TaskBody", "WorkflowBody", "WorkflowList",
+    "WorkflowRequest", "WorkflowSummary", "EncodedValue",
+]  # fmt: skip
+
+MSGPACK_TYPE: Final = "application/msgpack"
+
+
+class _Request(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    pass
+
+
+class EncodedValue(_Request):
+    """A value as the SDK encodes it (maze._values): codec 0 MessagePack, 1 pickle."""
+
+    codec: int
+    data: bytes
+
+
+class InputBody(_Request):
+    """One input of a task; exactly one of the three forms.
+
+    `value`: a literal of JSON types. `source`: `task_….output.key`, another task's output. `encoded`: an encoded
+    literal, in which hole i stands for `refs[i]` (each again `task_….output.key`).
+    """
+
+    value: Any | UnsetType = UNSET
+    source: str | UnsetType = UNSET
+    encoded: EncodedValue | UnsetType = UNSET
+    refs: list[str] = []
+
+
+class CodeBody(_Request):
+    """A function: `kind` is `pickle` (cloudpickle) or `source` (Python text); `hash` = blake2b-16 of `body`."""
+
+    hash: str
+    kind: str
+    python: tuple[int, int]
+    body: bytes
+    name: str = ""
+
+
+class TaskBody(_Request):
+    """A vertex as authored. `code` is the hash of a CodeBody sent in this or an earlier request."""
+
+    task_id: str
+    name: str
+    func_name: str = ""
+    code: str = ""
+    """Empty while a task of the legacy flow is not saved yet; such a workflow does not run."""
+    inputs: dict[str, InputBody] = {}
+    outputs: list[str] = []
+    data_types: dict[str, str] = {}
+    """Only explicit declarations; checked by the worker for outputs."""
+    resources: dict[str, float] = {}
+    """cpu, cpu_mem, gpu, gpu_mem as declared (before normalising); missing ones get their defaults."""
+    strict_outputs: bool = True
+    keep: bool = False
+    task_type: str = "code"
+
+
+class AddTask(_Request, tag_field="op", tag="add_task"):
+    """Add a task; the same task again is no change, another one under the same id a conflict."""
+
+    task: TaskBody
+
+
+class SaveTask(_Request, tag_field="op", tag="save_task"):
+    """Replace the definition of an existing task (legacy `MaTask.save`)."""
+
+    task: TaskBody
+
+
+class DelTask(_Request, tag_field="op", tag="del_task"):
+    """Delete a task and its manual edges; refused while another task references it."""
+
+    task_id: str
+
+
+class AddEdge(_Request, tag_field="op", tag="add_edge"):
+    """Add a manual edge; twice is fine."""
+
+    source: str
+    target: str
+
+
+class DelEdge(_Request, tag_field="op", tag="del_edge"):
+    """Delete a manual edge; refused if absent, or if an input reference carries it."""
+
+    source: str
+    target: str
+
+
+Op = AddTask | SaveTask | DelTask | AddEdge | DelEdge
+
+
+class EditRequest(_Request):
+    """A list of operations, applied all or none.
+
+    `edit_id` makes a repeated request harmless. `base_revision` is the revision the author saw; None skips the
+    check. A conflicting operation is answered 409 with its index.
+    """
+
+    ops: list[Op] = []
+    codes: list[CodeBody] = []
+    base_revision: int | None = None
+    edit_id: str = ""
+
+
+class EditResponse(msgspec.Struct):
+    """The workflow's revision after the edit."""
+
+    workflow_id: str
+    revision: int
+
+
+class WorkflowRequest(_Request):
+    """Create a workflow. The id is the client's to make; the same id again is the same workflow."""
+
+    workflow_id: str | None = None
+    name: str = ""
+
+
+class WorkflowSummary(msgspec.Struct):
+    """A workflow in a list."""
+
+    workflow_id: str
+    name: str
+    revision: int
+    tasks: int
+    created_at: float
+
+
+class WorkflowList(msgspec.Struct):
+    """All workflows, oldest first."""
+
+    workflows: list[WorkflowSummary]
+
+
+class WorkflowBody(msgspec.Struct):
+    """A whole graph; `edges` holds all edges, `manual_edges` those that no input reference carries."""
+
+    workflow_id: str
+    name: str
+    revision: int
+    created_at: float
+    tasks: list[TaskBody]
+    edges: list[tuple[str, str]]
+    manual_edges: list[tuple[str, str]]
+
+
+class RunRequest(_Request):
+    """Run a snapshot of a workflow. `run_id` is the client's to make; the same id again is the same run."""
+
+    workflow_id: str
+    run_id: str | None = None
+    revision: int | None = None
+    fail_fast: bool = False
+    priority: int = 0
+    project: str = ""
+
+
+class RunBody(msgspec.Struct):
+    """One run, summarised. `status`: waiting, running, cancelling, finished, failed, cancelled."""
+
+    run_id: str
+    workflow_id: str
+    revision: int
+    status: str
+    tasks: int
+    finished: int
+    failed: int
+    skipped: int
+    running: int
+    submitted_at: float
+    ended_at: float | None
+    last_seq: int
+    sealed: bool
+    ready_nodes: int = 0
+    """Nodes that can take work right now: 0 means the run waits for one."""
+
+
+class RunList(msgspec.Struct):
+    """Runs, newest first; `next` is the cursor of the next page, or empty."""
+
+    runs: list[RunBody]
+    next: str = ""
+
+
+class RunTaskBody(msgspec.Struct):
+    """A task within a run. `status`: waiting, ready, leased, running, finished, failed, skipped, cancelled."""
+
+    task_id: str
+    name: str
+    status: str
+    attempt: int
+    node: str = ""
+    node_ip: str = ""
+    started_at: float | None = None
+    wall_ms: float | None = None
+    cpu_ms: float | None = None
+    peak_rss_kib: int | None = None
+    error: str = ""
+    claim: dict[str, Any] = {}
+    warnings: list[str] = []
+
+
+class RunTaskList(msgspec.Struct):
+    """All tasks of a run in the order of the graph."""
+
+    tasks: list[RunTaskBody]
+
+
+class NodeBody(msgspec.Struct):
+    """A node. `state`: ready, suspect, draining, lost, left."""
+
+    node_id: str
+    state: str
+    hostname: str
+    address: str
+    pid: int
+    python: str
+    maze_version: str
+    cpu: float
+    cpu_free: float
+    cpu_mem: int
+    cpu_mem_free: int
+    gpus: list[dict[str, Any]]
+    workers: int
+    running: int
+    labels: dict[str, str]
+    joined_at: float
+    last_seen_s: float
+    origins: dict[str, str]
+    load: dict[str, Any] = {}
+
+
+class NodeList(msgspec.Struct):
+    """All nodes the head knows."""
+
+    nodes: list[NodeBody]
+
+
+class InfoBody(msgspec.Struct):
+    """Who answers, and under which promises. `name` is always `maze`."""
+
+    name: str
+    version: str
+    api: str
+    protocol: str
+    cluster_id: str
+    epoch: int
+    durability: str
+    embedded: bool
+    python: str
+    pid: int
+    started_at: float
+    endpoints: dict[str, str]
+    nodes_ready: int
+    limits: dict[str, float]
+
+
+class ClientEvent(msgspec.Struct, omit_defaults=True):
+    """One event as a reader gets it: the run log with ids and names filled in.
+
+    `data` of `start_task`, `finish_task`, `task_exception` and `finish_workflow` has the keys of the API
+    reference and more. A result maps output keys to values: in MessagePack each value is [codec, bytes], in JSON
+    it is rendered (docs/api.md).
+    """
+
+    seq: int
+    epoch: int
+    time: float
+    type: str
+    data: dict[str, Any]
+
+
+class ErrorDetail(msgspec.Struct, omit_defaults=True):
+    """What went wrong, for programs (`code`) and for people (`message`, `hint`)."""
+
+    code: str
+    message: str
+    hint: str = ""
+    field: str = ""
+    """Path of the offending field: `$.ops[3].task.inputs.x`."""
+    op: int | None = None
+    """Index of the offending operation of an edit."""
+    request_id: str = ""
+
+
+class ErrorBody(msgspec.Struct):
+    """The one error body of the whole API."""
+
+    error: ErrorDetail

@@ -1,0 +1,48 @@
+"""Textual ids at the edges, sixteen raw bytes inside.
+
+An id is a prefix that says what it names and 32 hex digits: `task_0f3c…`. The SDK makes ids (so that a repeated
+request is the same request); this module only parses and prints them. No msgspec here: the SDK loads it early.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["RUN", "SHORT_LENGTH", "TASK", "WORKFLOW", "format_id", "is_id", "parse_id", "short_id"]
+
+TASK: Final = "task"
+RUN: Final = "run"
+WORKFLOW: Final = "workflow"
+SHORT_LENGTH: Final = 13
+"""`task_` and eight hex digits: what people see (`task_12345678`)."""
+
+_PATTERN: Final = re.compile(r"(task|run|workflow)_([0-9a-f]{32})\Z")
+
+
+def is_id(text: str, kind: str) -> bool:
+    """Tell whether `text` is a well-formed id of that kind."""
+    match = _PATTERN.match(text)
+    return match is not None and match[1] == kind
+
+
+def parse_id(text: str, kind: str) -> bytes:
+    """Return the 16 bytes of an id.
+
+    Raises:
+        ValueError: not an id of that kind; the text is quoted, shortened.
+    """
+    match = _PATTERN.match(text)
+    if match is None or match[1] != kind:
+        raise ValueError(f"not a {kind} id: {text[:80]!r} (expected {kind}_ and 32 hex digits)")
+    return bytes.fromhex(match[2])
+
+
+def format_id(raw: bytes, kind: str) -> str:
+    """Print 16 bytes as an id of that kind."""
+    return f"{kind}_{raw.hex()}"
+
+
+def short_id(text: str) -> str:
+    """Return the form that people read: the first 13 characters."""
+    return text[:SHORT_LENGTH]

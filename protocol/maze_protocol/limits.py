@@ -1,0 +1,42 @@
+"""The numbers both sides must agree on (decisions: docs/adr/0010). Sizes in bytes, times in seconds."""
+
+from __future__ import annotations
+
+from typing import Final
+
+PROTOCOL_MAJOR: Final = 1
+PROTOCOL_MINOR: Final = 0
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+
+MAX_META: Final = 1 * MIB
+MAX_FRAMES: Final = 16
+MAX_CONTROL_FRAME: Final = 16 * MIB
+MAX_CONTROL_MESSAGE: Final = 16 * MIB
+MAX_ARRAY: Final = 65_536
+MAX_DEPTH: Final = 32
+
+INLINE_VALUE: Final = 64 * KIB
+"""Up to here a value travels inside a message; above it gets a payload frame of its own."""
+MAX_TASK_VALUES: Final = 8 * MIB
+"""All outputs of one task together, and all inputs of one task together, until objects travel node to node."""
+LOG_TAIL: Final = 64 * KIB
+LOG_KEEP: Final = 16 * MIB
+FLUSH_BYTES: Final = 256 * KIB
+
+DRAIN_MESSAGES: Final = 256
+DRAIN_SECONDS: Final = 0.002
+HIGH_WATER_MARK: Final = 10_000
+
+HEARTBEAT: Final = 1.0
+SUSPECT_AFTER: Final = 3.0
+LOST_AFTER: Final = 10.0
+HELLO_RETRY: Final = 1.0
+ORPHAN_TIMEOUT: Final = 600.0
+
+CRASH_BUDGET: Final = 3
+NODE_LOSS_BUDGET: Final = 5
+NAME_LENGTH: Final = 256
+MAX_REQUEST_BODY: Final = 64 * MIB
+MAX_OPS_PER_REQUEST: Final = 20_000
