@@ -34,9 +34,7 @@ def format_reference(task_id: str, key: str) -> str:
     return f"{task_id}{OUTPUT_MARK}{key}"
 
 
-def find_path(
-    successors: Mapping[Key, Iterable[Key]], start: Key, goal: Key
-) -> list[Key] | None:
+def find_path(successors: Mapping[Key, Iterable[Key]], start: Key, goal: Key) -> list[Key] | None:
     """Return the tasks on some path from `start` to `goal`, both included, or None.
 
     An edge `source -> target` closes a cycle exactly if a path leads from `target` to `source`.

@@ -414,4 +414,17 @@ MESSAGES: Final[tuple[type[msgspec.Struct], ...]] = Message.__args__  # type: ig
 TYPE_OF: Final[dict[type[msgspec.Struct], int]] = {
     message: tag for message in MESSAGES if isinstance(tag := message.__struct_config__.tag, int)
 }
-RELIABLE: Final = (Assign, Started, Result, ResultAck, Cancel, Recall, Release, Forget, Code, Drain, Shutdown, Goodbye)
+RELIABLE: Final = (
+    Assign,
+    Started,
+    Result,
+    ResultAck,
+    Cancel,
+    Recall,
+    Release,
+    Forget,
+    Code,
+    Drain,
+    Shutdown,
+    Goodbye,
+)

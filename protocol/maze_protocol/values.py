@@ -15,7 +15,17 @@ import msgspec
 from maze_protocol.errors import BadMessage
 from maze_protocol.limits import INLINE_VALUE, MAX_FRAMES
 
-__all__ = ["HOLE_EXT", "MSGPACK", "PICKLE", "Input", "ObjectRef", "OutputValue", "Value", "ValuePacker", "body_of"]
+__all__ = [
+    "HOLE_EXT",
+    "MSGPACK",
+    "PICKLE",
+    "Input",
+    "ObjectRef",
+    "OutputValue",
+    "Value",
+    "ValuePacker",
+    "body_of",
+]
 
 MSGPACK: Final = 0
 PICKLE: Final = 1

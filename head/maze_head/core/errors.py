@@ -1,11 +1,11 @@
 """What the core refuses, and why. Mapped to HTTP once, in api/errors.py; a node never sees these.
 
-    Rejected                     code, message, hint, field, op
-    +-- NotFound                 unknown workflow, task, run, node
-    +-- Conflict                 revision, duplicate id, cycle, referenced task
-    +-- Invalid                  a definition that can never be right
-    +-- Gone                     the run was removed by retention
-    `-- Unavailable              read-only, draining, too much pending work (retry_after)
+Rejected                     code, message, hint, field, op
++-- NotFound                 unknown workflow, task, run, node
++-- Conflict                 revision, duplicate id, cycle, referenced task
++-- Invalid                  a definition that can never be right
++-- Gone                     the run was removed by retention
+`-- Unavailable              read-only, draining, too much pending work (retry_after)
 """
 
 from __future__ import annotations

@@ -164,4 +164,3 @@ Command = (
     | DescribeNodes | LocateLog | CountersAsked
 )  # fmt: skip
 Event = NodeGreeted | NodeSaid | LinkLost | Ticked | Command
-
