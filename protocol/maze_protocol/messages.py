@@ -91,7 +91,7 @@ class Hello(msgspec.Struct, array_like=True, frozen=True, tag=1):
     cluster_id: bytes = b""
     epoch: int = 0
     inventory: tuple[Held, ...] = ()
-    labels: dict[str, str] = {}  # noqa: RUF012 -- msgspec copies mutable defaults
+    labels: dict[str, str] = {}
     peer_endpoint: str = ""
     peer_key: str = ""
     pid: int = 0
@@ -329,7 +329,7 @@ class NodeConfig(msgspec.Struct, array_like=True, frozen=True, tag=27):
 
     version: int
     peer_keys: tuple[str, ...] = ()
-    settings: dict[str, str] = {}  # noqa: RUF012 -- msgspec copies mutable defaults
+    settings: dict[str, str] = {}
 
 
 class Shutdown(msgspec.Struct, array_like=True, frozen=True, tag=28):
@@ -410,7 +410,7 @@ Message = (
     | NodeConfig | Shutdown | LogPull | LogChunk | Fetch | Chunk | Unknown | Denied | BlobOffer
 )  # fmt: skip
 
-MESSAGES: Final[tuple[type[msgspec.Struct], ...]] = Message.__args__  # type: ignore[attr-defined]  # a union's members
+MESSAGES: Final[tuple[type[msgspec.Struct], ...]] = Message.__args__
 TYPE_OF: Final[dict[type[msgspec.Struct], int]] = {
     message: tag for message in MESSAGES if isinstance(tag := message.__struct_config__.tag, int)
 }

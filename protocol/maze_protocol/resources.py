@@ -25,9 +25,7 @@ class Request(msgspec.Struct, array_like=True, frozen=True, order=True):
     @classmethod
     def of(cls, declared: Declared) -> Request:
         """Take the integer amounts of a declaration."""
-        return cls(
-            declared.cpu_milli, declared.mem_mib, declared.gpu_milli, declared.gpu_mem_mib, declared.gpu_share
-        )
+        return cls(declared.cpu_milli, declared.mem_mib, declared.gpu_milli, declared.gpu_mem_mib, declared.gpu_share)
 
     @property
     def wants_gpu(self) -> bool:

@@ -16,9 +16,7 @@ __all__ = ["Conflict", "Gone", "Invalid", "NotFound", "Rejected", "Unavailable"]
 class Rejected(Exception):
     """A command was refused; nothing changed."""
 
-    def __init__(
-        self, code: str, message: str, *, hint: str = "", field: str = "", op: int | None = None
-    ) -> None:
+    def __init__(self, code: str, message: str, *, hint: str = "", field: str = "", op: int | None = None) -> None:
         self.code = code
         self.message = message
         self.hint = hint
