@@ -1,0 +1,99 @@
+"""Everything the HTTP API may touch, given to it by app.py. Nothing else of the head is imported for its state.
+
+The API holds no facts: it asks the core through the driver, reads committed logs through the hub, and pulls
+captured output from nodes. Each port below is the part of a shell that handlers use; tests give doubles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from maze_head.core.events import Command
+from maze_protocol.events import Segment
+from maze_protocol.http import InfoBody
+from maze_protocol.messages import LogChunk
+from maze_protocol.values import OutputValue
+
+__all__ = ["Asking", "KeptLog", "LogPulling", "RunPlace", "RunReading", "Services"]
+
+
+class RunPlace(NamedTuple):
+    """Where a run is kept: its number, and the graph version it is a snapshot of."""
+
+    run_no: int
+    workflow_id: bytes
+    version: int
+
+
+class KeptLog(NamedTuple):
+    """The tail of one captured stream of an ended attempt; `size` counts all that was ever written."""
+
+    tail: bytes
+    size: int
+
+
+class Asking(Protocol):
+    """The driver, as the API sees it."""
+
+    @property
+    def running(self) -> bool:
+        """Tell whether turns are being made and committed; false while recovering or read-only."""
+
+    async def ask(self, make: Callable[[int], Command]) -> Any:
+        """Hand the core the command made for a fresh ticket; return the reply after its commit.
+
+        Raises:
+            Rejected: the core refused it.
+        """
+
+
+class RunReading(Protocol):
+    """The hub, as the API sees it: committed facts only."""
+
+    async def find(self, run_id: bytes) -> RunPlace | None:
+        """Look up a run; None if the head does not know it."""
+
+    async def read(self, run_no: int, after_seq: int) -> list[Segment]:
+        """Return committed segments holding events after `after_seq`, oldest first; maybe not all at once.
+
+        The first one may also hold earlier events. An empty list means that nothing more is committed.
+        """
+
+    async def wait(self, run_no: int, after_seq: int, timeout: float) -> bool:  # noqa: ASYNC109 -- the hub's own wait
+        """Return True once events after `after_seq` are committed, False after `timeout` seconds."""
+
+    async def outputs(self, run_no: int, task_no: int) -> tuple[OutputValue, ...]:
+        """Return the accepted outputs of a finished task with all bodies inline."""
+
+    async def graph(self, workflow_id: bytes, version: int) -> bytes:
+        """Return a graph version as the core encoded it (core/graph.py decodes)."""
+
+    async def kept_log(self, run_no: int, task_no: int, attempt: int, stream: int) -> KeptLog | None:
+        """Return the kept tail of stream 1 (stdout) or 2 (stderr), or None if there is none."""
+
+
+class LogPulling(Protocol):
+    """The transport, as the API sees it."""
+
+    async def pull(self, link: bytes, lease: int, stream: int, offset: int, limit: int) -> LogChunk | None:
+        """Ask a node for captured output; None if the link went away or did not answer in time."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """The ports, and what a head tells about itself."""
+
+    driver: Asking
+    hub: RunReading
+    nodes: LogPulling
+    info: Callable[[], InfoBody]
+    """Makes the body of /info; `nodes_ready` may be 0, the handler fills it in from the core."""
+    counters: Callable[[], Mapping[str, int | float]]
+    """Counters of the shells; those of the core are asked for through the driver."""
+    shutting_down: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the head begins to stop: open streams are closed with 1001 and readyz turns false."""
+    hosts: Sequence[str] = ()
+    """Host names besides the loopback ones under which this head may be addressed (`--advertise`, bind address)."""
