@@ -1,0 +1,132 @@
+"""The connection file: how commands and clients on one machine find the head.
+
+Rules. It is written whole or not at all (temporary file, fsync, rename) with mode 0600, and removed on a clean stop by
+the process that wrote it only. A reader trusts it as it trusts a command line, so it ignores a file that another user
+owns or that others can write: it would name a head of their choice. Readers ignore unknown fields; later versions add
+keys of the transport's security.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from maze._daemon.config import state_dir
+
+__all__ = [
+    "DEFAULT_URL", "ConnectionInfo", "default_path", "find_url", "read_connection", "remove_connection",
+    "write_connection",
+]  # fmt: skip
+
+DEFAULT_URL: Final = "http://localhost:8000"
+_MAX_BYTES: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionInfo:
+    """Where a head listens. `node`, `blob` and `events` are `tcp://host:port`."""
+
+    url: str
+    node: str
+    blob: str
+    events: str
+    pid: int
+    cluster_id: str = ""
+    embedded: bool = False
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ConnectionInfo:
+        """Build it from a READY line or a file, ignoring unknown fields.
+
+        Raises:
+            ValueError: a field is missing or has the wrong type.
+        """
+        known = {field.name: data[field.name] for field in fields(cls) if field.name in data}
+        try:
+            info = cls(**known)
+        except TypeError as error:
+            raise ValueError(f"connection information is incomplete: {error}") from error
+        _check_types(info)
+        return info
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as a dictionary, as they stand in the file and in the READY line."""
+        return asdict(self)
+
+
+def default_path() -> Path:
+    """Return `MAZE_CONNECTION_FILE`, else `connection.json` in the state directory."""
+    named = os.environ.get("MAZE_CONNECTION_FILE")
+    return Path(named) if named else state_dir() / "connection.json"
+
+
+def find_url() -> str:
+    """Return the head that a command talks to when none is named: `MAZE_URL`, the connection file, the default."""
+    named = os.environ.get("MAZE_URL")
+    if named:
+        return named
+    info = read_connection(default_path())
+    return info.url if info is not None else DEFAULT_URL
+
+
+def write_connection(path: Path, info: ConnectionInfo) -> None:
+    """Put the file in place in one step, readable by its owner only."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # mkstemp makes the file 0600 whatever the umask is.
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(json.dumps(info.to_dict(), indent=1).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            Path(temporary).unlink()
+        raise
+
+
+def read_connection(path: Path) -> ConnectionInfo | None:
+    """Return what the file says; None if it is absent, malformed, or not safely ours."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        return None
+    with os.fdopen(handle, "rb") as file:
+        if not _ours(os.fstat(file.fileno())):
+            return None
+        try:
+            return ConnectionInfo.from_dict(json.loads(file.read(_MAX_BYTES)))
+        except (ValueError, TypeError, AttributeError, OSError, RecursionError):
+            return None
+
+
+def remove_connection(path: Path, pid: int) -> None:
+    """Remove the file if the process `pid` wrote it; a successor's file stays."""
+    info = read_connection(path)
+    if info is not None and info.pid == pid:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _ours(status: os.stat_result) -> bool:
+    if not stat.S_ISREG(status.st_mode):
+        return False
+    if not hasattr(os, "geteuid"):
+        return True
+    return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _check_types(info: ConnectionInfo) -> None:
+    texts = (info.url, info.node, info.blob, info.events, info.cluster_id)
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("connection information: addresses must be texts")
+    if type(info.pid) is not int or type(info.embedded) is not bool:
+        raise ValueError("connection information: pid must be a number, embedded true or false")

@@ -1,0 +1,32 @@
+"""Errors of the shared command code.
+
+    DaemonError
+    ├── ConfigError(ValueError)   a configuration file is wrong; the message names file, key and the nearest known key
+    └── NotReady                  a process that we started did not get ready; carries its exit status
+
+Rules. Fields carry the data, the message is built from them. The commands map these to exit codes, once.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ConfigError", "DaemonError", "NotReady"]
+
+
+class DaemonError(Exception):
+    """Anything the shared command code raises."""
+
+
+class ConfigError(DaemonError, ValueError):
+    """A configuration file that cannot be used."""
+
+
+class NotReady(DaemonError):
+    """A child process ended, or stayed silent, before its READY line."""
+
+    def __init__(self, command: str, status: int | None, seconds: float) -> None:
+        self.command = command
+        self.status = status
+        """The exit status if it ended; None if it stayed silent."""
+        self.seconds = seconds
+        how = f"was not ready within {seconds:g} s" if status is None else f"ended with exit code {status}"
+        super().__init__(f"{command} {how}")

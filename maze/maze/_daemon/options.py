@@ -1,0 +1,170 @@
+"""Flags and entry point that the three commands share (click).
+
+Rules. One flag, one name, one meaning, whichever command has it; `maze up` takes the flags of both daemons from here
+and hands them on. Each option reads `MAZE_<NAME>`, then the command's table of the configuration files (config.py),
+then its default. Exit codes of all commands: 0, 1 failed, 2 usage, 69 head unreachable, 130 interrupted.
+
+    @click.command(cls=DaemonCommand, section="head")
+    @head_options
+    @common_options
+    def main(**settings): ...
+
+    def entry() -> None:
+        run_command(main)
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeVar
+
+import click
+
+from maze._daemon.config import load_config
+from maze._daemon.errors import ConfigError, DaemonError
+from maze._daemon.logging import LEVELS
+
+__all__ = [
+    "EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_UNREACHABLE", "EXIT_USAGE", "HELP_NAMES", "DaemonCommand",
+    "common_options", "head_options", "node_options", "option", "run_command", "version_option",
+]  # fmt: skip
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_UNREACHABLE: Final = 69
+EXIT_INTERRUPTED: Final = 130
+
+HELP_NAMES: Final = {"help_option_names": ["-h", "--help"]}
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Decorator = Callable[[Function], Function]
+
+option = partial(click.option, show_envvar=True)
+PORT: Final = click.IntRange(0, 65_535)
+DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
+FILE: Final = click.Path(dir_okay=False, path_type=Path)
+
+
+class DaemonCommand(click.Command):
+    """A command whose options also come from `MAZE_*` variables and from its table of the configuration files."""
+
+    def __init__(self, *args: Any, section: str | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.section = section
+        # Set on the command itself, so that `maze up --port` reads MAZE_PORT as `maze-head --port` does.
+        self.context_settings = {"auto_envvar_prefix": "MAZE", **HELP_NAMES, **self.context_settings}
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+        if self.section is not None:
+            extra["default_map"] = self._configured(self.section)
+        return super().make_context(info_name, args, *rest, **extra)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # Examples are lines, not prose: click would wrap them into one paragraph.
+        if self.epilog:
+            formatter.write_paragraph()
+            for line in self.epilog.strip("\n").splitlines():
+                formatter.write(f"{line}\n")
+
+    def _configured(self, section: str) -> dict[str, Any]:
+        known = [str(param.name) for param in self.params]
+        try:
+            return load_config(section, known)
+        except ConfigError as error:
+            raise click.UsageError(str(error)) from error
+
+
+def version_option(program: str) -> Decorator[Any]:
+    """Make `--version`; the version of the distribution is that of all its parts."""
+    from maze._version import __version__
+
+    # Not from MAZE_VERSION, which images and build scripts like to set.
+    return click.version_option(
+        __version__, prog_name=program, message="%(prog)s %(version)s", allow_from_autoenv=False
+    )
+
+
+def _all(*options: Decorator[Any]) -> Decorator[Any]:
+    def decorate(function: Function) -> Function:
+        for add in reversed(options):
+            function = add(function)
+        return function
+
+    return decorate
+
+
+logging_options = _all(
+    option("--log-level", type=click.Choice(LEVELS), default="info", show_default=True, help="Of the process log."),
+    option("--log-format", type=click.Choice(("text", "json")), default="text", show_default=True,
+           help="Of the process log on stderr."),
+    option("--log-file", type=FILE, help="Log into this file instead, rotated at 10 MiB."),
+)  # fmt: skip
+
+common_options = _all(
+    logging_options,
+    option("--exit-with-stdin", is_flag=True, hidden=True, allow_from_autoenv=False,
+           help="Drain and exit when stdin ends (the parent is gone)."),
+)  # fmt: skip
+"""Flags of both daemons."""
+
+head_options = _all(
+    option("--host", default="127.0.0.1", show_default=True, help="Address to bind."),
+    option("--port", type=PORT, default=8000, show_default=True, help="HTTP; 0 takes any free port, also below."),
+    option("--node-port", type=PORT, default=8001, show_default=True, help="Nodes connect here."),
+    option("--blob-port", type=PORT, default=8002, show_default=True, help="Large values travel here."),
+    option("--event-port", type=PORT, default=8003, show_default=True, help="Run events are published here."),
+    option("--advertise", metavar="HOST", help="Address that others reach this machine at; default: the bound one."),
+    option("--state-dir", type=DIRECTORY, help="Journal and blobs.  [default: ~/.local/state/maze]"),
+    option("--connection-file", type=FILE, help="Written when it serves.  [default: STATE_DIR/connection.json]"),
+    option("--durability", type=click.Choice(("process", "power")), default="process", show_default=True,
+           help="What a commit survives: kill -9, or a power cut."),
+    option("--insecure", is_flag=True, allow_from_autoenv=False,
+           help="Allow a non-loopback --host: anybody who reaches it can run code here."),
+    option("--embedded", is_flag=True, hidden=True, allow_from_autoenv=False,
+           help="Started by a client or `maze run`, and said so in /api/v1/info."),
+)  # fmt: skip
+"""Flags of maze-head, which `maze up` takes too."""
+
+capacity_options = _all(
+    option("--cpus", type=click.FloatRange(min=0, min_open=True), help="CPUs to offer.  [default: measured]"),
+    option("--memory", metavar="MIB", type=click.IntRange(min=1), help="Memory to offer.  [default: measured]"),
+    option("--gpus", type=click.IntRange(min=0), help="GPUs to offer.  [default: measured]"),
+    option("--gpu-mem", metavar="MIB", type=click.IntRange(min=1), help="Memory of each GPU.  [default: measured]"),
+    option("--label", "label", metavar="K=V", multiple=True, help="Repeatable."),
+    option("--workers", type=click.IntRange(min=1), help="Most worker processes.  [default: 4 per CPU, at least 16]"),
+)  # fmt: skip
+"""Flags of maze-node that `maze up` and `maze run` take too."""
+
+node_options = _all(
+    option("--connection-file", type=FILE, help="How to find the head.  [default: STATE_DIR/connection.json]"),
+    option("--head", metavar="tcp://HOST:PORT", help="The head's node port, instead of a connection file."),
+    option("--name", help="Shown in lists.  [default: the host's name]"),
+    capacity_options,
+    option("--advertise", metavar="HOST", help="Address that others reach this machine at."),
+    option("--peer-port", type=PORT, default=0, show_default=True, help="Other nodes fetch from here; 0: any."),
+)  # fmt: skip
+"""Flags of maze-node."""
+
+
+def run_command(command: click.Command, arguments: list[str] | None = None, program: str | None = None) -> NoReturn:
+    """Run a command and leave the process with the exit code that every Maze command gives for that outcome."""
+    try:
+        status = command.main(arguments, prog_name=program, standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except DaemonError as error:
+        click.echo(f"Error: {error}", err=True)
+        status = EXIT_FAILED
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted", err=True)
+        status = EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has seen enough; keep the interpreter's last flush quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = EXIT_FAILED
+    sys.exit(status if isinstance(status, int) else 0)
