@@ -2,6 +2,7 @@
 
 Order of precedence, strongest first: flag, `MAZE_*` variable, `./maze.toml` (or `[tool.maze]` of `./pyproject.toml`),
 `$XDG_CONFIG_HOME/maze/config.toml`, `/etc/maze/config.toml`, built-in default. Files are merged key by key.
+`MAZE_CONFIG_FILE` names one file that is read instead of all of them (`/dev/null`: none).
 
 A file holds one table per command and, above the tables, keys that all commands share:
 
@@ -60,6 +61,10 @@ def load_config(section: str, known: Collection[str] | None = None) -> dict[str,
 
 def config_files() -> Iterator[Source]:
     """Yield the configuration tables that exist, strongest first."""
+    only = os.environ.get("MAZE_CONFIG_FILE")
+    if only:
+        yield only, _named(Path(only))
+        return
     local = _read(Path("maze.toml"))
     if local is not None:
         yield "maze.toml", local
@@ -71,6 +76,13 @@ def config_files() -> Iterator[Source]:
         table = _read(path)
         if table is not None:
             yield str(path), table
+
+
+def _named(path: Path) -> dict[str, Any]:
+    table = _read(path)
+    if table is None:
+        raise ConfigError(f"{path}: no such file (named by MAZE_CONFIG_FILE)")
+    return table
 
 
 def _xdg(variable: str, fallback: str) -> Path:

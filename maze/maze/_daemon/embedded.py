@@ -1,0 +1,153 @@
+"""A head and nodes that live as long as one client: `maze run` without a head, and `MaClient.local()`.
+
+Rules. An embedded cluster keeps its state in a temporary directory, writes its connection file there and nowhere else,
+says `embedded` of itself, and takes the default ports only if all four are free; so it never gets in the way of a real
+one, nor is found by a command that was not told its URL. It ends with its process, kill -9 included.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from maze._daemon.connection import ConnectionInfo
+from maze._daemon.errors import DaemonError, NotReady
+from maze._daemon.processes import default_ports_free, head_command, node_command, start, stop
+from maze._daemon.ready import wait_ready
+
+__all__ = ["EmbeddedCluster"]
+
+START_SECONDS: Final = 30.0
+_TAIL_BYTES: Final = 4096
+_ANY_PORTS: Final = ("--port=0", "--node-port=0", "--blob-port=0", "--event-port=0")
+
+
+class EmbeddedCluster:
+    """One head and `nodes` nodes on this machine, as child processes.
+
+    `start()` returns once the head serves, while the nodes still join: a run that comes early waits for them.
+    `wait_nodes()` waits for them here. `close()` ends everything; also a context manager.
+    """
+
+    def __init__(self, nodes: int = 1, node_flags: Sequence[str] = (), log_level: str = "info") -> None:
+        self.node_count = nodes
+        self.node_flags = tuple(node_flags)
+        self.log_level = log_level
+        self.info: ConnectionInfo | None = None
+        self.head: subprocess.Popen[bytes] | None = None
+        self.nodes: list[subprocess.Popen[bytes]] = []
+        self._home: Path | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def url(self) -> str:
+        """The head's URL; `start()` comes first."""
+        assert self.info is not None
+        return self.info.url
+
+    @property
+    def directory(self) -> Path:
+        """Where state, connection file and process logs are, until `close()`."""
+        assert self._home is not None
+        return self._home
+
+    def start(self) -> ConnectionInfo:
+        """Start all processes at once and wait until the head serves.
+
+        Raises:
+            DaemonError: it did not; the message ends with the last lines of its log. Nothing is left behind.
+        """
+        self._home = Path(tempfile.mkdtemp(prefix="maze-"))
+        try:
+            self.info = self._start_head()
+        except BaseException:
+            self.close()
+            raise
+        return self.info
+
+    def wait_nodes(self, timeout: float = START_SECONDS) -> None:
+        """Wait until all nodes have joined.
+
+        Raises:
+            DaemonError: one did not; the message ends with the last lines of its log.
+        """
+        deadline = time.monotonic() + timeout
+        for number, node in enumerate(self.nodes, 1):
+            self._wait(node, f"node-{number}", deadline - time.monotonic())
+
+    def close(self) -> None:
+        """End nodes, then the head, and remove the directory. Harmless when repeated."""
+        nodes, self.nodes = self.nodes, []
+        stop(nodes)
+        head, self.head = self.head, None
+        if head is not None:
+            stop([head])
+        home, self._home = self._home, None
+        if home is not None:
+            shutil.rmtree(home, ignore_errors=True)
+
+    def tail(self, name: str) -> str:
+        """Return the last lines that `head` or `node-N` logged."""
+        with (self.directory / f"{name}.log").open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            return log.read().decode("utf-8", "replace").strip()
+
+    def _start_head(self) -> ConnectionInfo:
+        if default_ports_free():
+            try:
+                return self._try_head(())
+            except DaemonError:
+                # Somebody may have taken a port since; if that was not it, the next try tells.
+                self._forget()
+        return self._try_head(_ANY_PORTS)
+
+    def _try_head(self, ports: Sequence[str]) -> ConnectionInfo:
+        state, file = self.directory / "state", self.directory / "connection.json"
+        self.head = self._spawn(
+            "head",
+            head_command("--embedded", "--host=127.0.0.1", f"--state-dir={state}", f"--connection-file={file}", *ports),
+        )
+        for number in range(1, self.node_count + 1):
+            self.nodes.append(
+                self._spawn(f"node-{number}", node_command(f"--connection-file={file}", *self.node_flags))
+            )
+        return ConnectionInfo.from_dict(self._wait(self.head, "head", START_SECONDS))
+
+    def _spawn(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
+        with (self.directory / f"{name}.log").open("ab") as log:
+            return start([*command, f"--log-level={self.log_level}"], log, _clean_environment())
+
+    def _wait(self, process: subprocess.Popen[bytes], name: str, timeout: float) -> dict[str, Any]:
+        try:
+            return wait_ready(process, timeout)
+        except NotReady as error:
+            raise DaemonError(f"{error}\n{self.tail(name)}".rstrip()) from error
+
+    def _forget(self) -> None:
+        """End what a failed first try started."""
+        started, self.nodes = self.nodes, []
+        if self.head is not None:
+            started.append(self.head)
+        self.head = None
+        stop(started, drain=0.0)
+
+
+def _clean_environment() -> dict[str, str]:
+    """Return our environment without MAZE_* and configuration files: they are meant for somebody's real cluster."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MAZE_")}
+    return kept | {"MAZE_CONFIG_FILE": os.devnull}
