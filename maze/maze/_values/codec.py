@@ -1,0 +1,97 @@
+"""The public face of the package: choose a codec, translate every failure into one of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from maze._values.blame import blame
+from maze._values.errors import ValueDecodeError, ValueEncodeError
+from maze._values.pickled import pickle_value, unpickle_value
+from maze._values.plain import HoleTest, pack_plain, unpack_plain
+from maze_protocol.values import MSGPACK, PICKLE
+
+__all__ = ["decode", "decode_input", "encode", "encode_input"]
+
+
+def encode(value: object) -> tuple[int, bytes]:
+    """Return (codec, body) of a value.
+
+    Raises:
+        ValueEncodeError: something in it cannot be pickled; the error names it.
+    """
+    codec, body, _ = _encode(value, None)
+    return codec, body
+
+
+def encode_input(value: object, is_hole: HoleTest) -> tuple[int, bytes, list[object]]:
+    """Encode a value in which some objects stand for what is not known yet.
+
+    Args:
+        value: any value; holes may be at any depth in it, inside user objects too.
+        is_hole: returns what stands behind a hole, or None for anything else.
+
+    Returns:
+        (codec, body, what stands behind each hole, in the order of their numbers).
+
+    Raises:
+        ValueEncodeError: something in it cannot be pickled; the error names it.
+    """
+    return _encode(value, is_hole)
+
+
+def decode(codec: int, body: bytes, *, allow_pickle: bool = True) -> Any:
+    """Return the value of a body.
+
+    Args:
+        codec: MSGPACK or PICKLE.
+        body: what `encode` returned.
+        allow_pickle: False refuses pickled values; unpickling runs code that the sender chose.
+
+    Raises:
+        ValueDecodeError: with a reason for people.
+    """
+    if codec == PICKLE and not allow_pickle:
+        raise ValueDecodeError("it is pickled, and unpickling is not allowed here")
+    return decode_input(codec, body, ())
+
+
+def decode_input(codec: int, body: bytes, parts: Sequence[object]) -> Any:
+    """Return the value of a body, with hole number i replaced by `parts[i]`.
+
+    Raises:
+        ValueDecodeError: with a reason for people.
+    """
+    if codec == MSGPACK:
+        return unpack_plain(body, parts)
+    if codec == PICKLE:
+        return unpickle_value(body, parts)
+    raise ValueDecodeError(f"unknown codec {codec}")
+
+
+def _encode(value: object, is_hole: HoleTest | None) -> tuple[int, bytes, list[object]]:
+    plain = pack_plain(value, is_hole)
+    if plain is not None:
+        return MSGPACK, *plain
+    try:
+        return PICKLE, *pickle_value(value, is_hole)
+    except Exception as error:
+        path, culprit = blame(value, lambda part: not _can_pickle(part, is_hole))
+        raise ValueEncodeError(_type_name(culprit), path, _reason(error)) from error
+
+
+def _can_pickle(value: object, is_hole: HoleTest | None) -> bool:
+    try:
+        pickle_value(value, is_hole)
+    except Exception:  # noqa: BLE001 -- pickling runs the user's __reduce__ and __getstate__
+        return False
+    return True
+
+
+def _type_name(value: object) -> str:
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
