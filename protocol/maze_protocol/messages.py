@@ -49,7 +49,7 @@ class ErrorInfo(msgspec.Struct, array_like=True, frozen=True):
     """Why an attempt failed: `kind` is for programs, the rest for people."""
 
     kind: str
-    """user · bad_code · bad_input · bad_return · python_mismatch · too_large · crash · node_lost · cancelled · timeout"""
+    """user, bad_code, bad_input, bad_return, python_mismatch, too_large, crash, node_lost, cancelled or timeout."""
     type_name: str
     message: str
     traceback: str = ""
