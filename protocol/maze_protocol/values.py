@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from maze_protocol.errors import BadMessage
-from maze_protocol.limits import INLINE_VALUE, MAX_FRAMES
+from maze_protocol.limits import FLUSH_BYTES, INLINE_VALUE, MAX_FRAMES
 
 __all__ = [
     "HOLE_EXT",
@@ -52,6 +52,8 @@ class Value(msgspec.Struct, array_like=True, frozen=True):
     body: bytes = b""
     frame: int = 0
     ref: ObjectRef | None = None
+    offset: int = 0
+    """Where the body starts in its payload frame; frames are fewer than values may be."""
 
 
 class OutputValue(msgspec.Struct, array_like=True, frozen=True):
@@ -76,37 +78,63 @@ class Input(msgspec.Struct, array_like=True, frozen=True):
 class ValuePacker:
     """Builds the values of one message, moving large bodies to payload frames.
 
-    Use one packer per message; `payloads` is what goes after the meta frame.
+    Use one packer per message; `payloads` is what goes after the meta frame. Any number of values fits: small ones
+    beyond 256 KiB, and large ones when the frames are used up, share one frame.
     """
 
     def __init__(self) -> None:
-        self.payloads: list[bytes] = []
         self.inline = 0
+        self._frames: list[bytes | bytearray] = []
+        self._shared = bytearray()
+        self._shared_frame = 0
+
+    @property
+    def payloads(self) -> list[bytes]:
+        """The payload frames so far."""
+        return [bytes(frame) for frame in self._frames]
 
     def fits(self, sizes: Sequence[int]) -> bool:
-        """Tell whether bodies of these sizes still have room for payload frames."""
+        """Tell whether bodies of these sizes still have room without sharing a frame."""
         large = sum(1 for size in sizes if size > INLINE_VALUE)
-        return len(self.payloads) + large <= MAX_FRAMES - 2
+        small = sum(size for size in sizes if size <= INLINE_VALUE)
+        return len(self._frames) + large <= _OWN_FRAMES and self.inline + small <= FLUSH_BYTES
 
     def pack(self, value: Value, body: bytes) -> Value:
-        """Return `value` with its body placed in the message or in a new payload frame."""
-        if len(body) <= INLINE_VALUE:
-            self.inline += len(body)
-            return Value(value.codec, len(body), body)
-        self.payloads.append(body)
-        return Value(value.codec, len(body), b"", len(self.payloads))
+        """Return `value` with its body placed in the message or in a payload frame."""
+        size = len(body)
+        small = size <= INLINE_VALUE
+        if small and self.inline + size <= FLUSH_BYTES:
+            self.inline += size
+            return Value(value.codec, size, body)
+        if small or len(self._frames) >= _OWN_FRAMES:
+            return self._share(value.codec, body)
+        self._frames.append(body)
+        return Value(value.codec, size, b"", len(self._frames))
+
+    def _share(self, codec: int, body: bytes) -> Value:
+        if not self._shared_frame:
+            self._frames.append(self._shared)
+            self._shared_frame = len(self._frames)
+        offset = len(self._shared)
+        self._shared += body
+        return Value(codec, len(body), b"", self._shared_frame, None, offset)
+
+
+_OWN_FRAMES: Final = MAX_FRAMES - 3
+"""Without preamble and meta, and one for those that share."""
 
 
 def body_of(value: Value, payloads: Sequence[bytes]) -> bytes:
     """Return the bytes of a value that came with its message.
 
     Raises:
-        BadMessage: the frame is missing or its length is not the announced one.
+        BadMessage: the frame is missing or too short for the announced size.
     """
     if value.frame == 0:
         body = value.body
-    elif 1 <= value.frame <= len(payloads):
-        body = payloads[value.frame - 1]
+    elif 1 <= value.frame <= len(payloads) and value.offset >= 0:
+        frame = payloads[value.frame - 1]
+        body = frame if len(frame) == value.size else frame[value.offset : value.offset + value.size]
     else:
         raise BadMessage("payload_missing", f"value refers to payload frame {value.frame} of {len(payloads)}")
     if len(body) != value.size:
