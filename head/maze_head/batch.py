@@ -1,0 +1,78 @@
+"""What one turn of the driver writes: the unit of commit. Data only; the driver builds it, the journal stores it.
+
+`ordered` rows (segments, graphs, cluster events) get (commit_no, pos) and are read back in exactly that order;
+the rest is looked up by key. A run has at most one segment per batch: it stands where the run's first event of the
+turn stood, so that runs come back in the order in which they were submitted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from maze_head.core.effects import Accept, Append, AppendCluster, SaveCode, SaveGraph, SaveLog
+from maze_protocol.events import RunEvent, Segment
+
+__all__ = ["Batch", "Durable", "RunSegment"]
+
+Durable = Append | Accept | SaveGraph | SaveCode | SaveLog | AppendCluster
+
+
+@dataclass(slots=True)
+class RunSegment:
+    """A segment and the run it belongs to; grows until the batch is closed."""
+
+    run_no: int
+    first_seq: int
+    events: list[RunEvent]
+
+    def freeze(self, epoch: int, time: float) -> Segment:
+        """Return the segment as it is committed."""
+        return Segment(epoch, time, self.first_seq, tuple(self.events))
+
+
+@dataclass(slots=True)
+class Batch:
+    """The durable effects of one turn."""
+
+    epoch: int
+    time: float
+    ordered: list[RunSegment | SaveGraph | AppendCluster] = field(default_factory=list)
+    accepted: list[Accept] = field(default_factory=list)
+    codes: list[SaveCode] = field(default_factory=list)
+    logs: list[SaveLog] = field(default_factory=list)
+    _segments: dict[int, RunSegment] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.ordered or self.accepted or self.codes or self.logs)
+
+    def add(self, effect: Durable) -> None:
+        """Take in one durable effect.
+
+        Raises:
+            AssertionError: events of a run that do not follow on each other.
+        """
+        match effect:
+            case Append():
+                self._append(effect)
+            case Accept():
+                self.accepted.append(effect)
+            case SaveGraph() | AppendCluster():
+                self.ordered.append(effect)
+            case SaveCode():
+                self.codes.append(effect)
+            case SaveLog():
+                self.logs.append(effect)
+
+    def _append(self, effect: Append) -> None:
+        segment = self._segments.get(effect.run_no)
+        if segment is None:
+            segment = RunSegment(effect.run_no, effect.first_seq, [])
+            self._segments[effect.run_no] = segment
+            self.ordered.append(segment)
+        expected = segment.first_seq + len(segment.events)
+        assert effect.first_seq == expected, f"run {effect.run_no}: event {effect.first_seq} after {expected - 1}"
+        segment.events.extend(effect.events)
+
+    def segments(self) -> list[tuple[int, Segment]]:
+        """Return (run_no, segment) for every run that this batch adds to."""
+        return [(run_no, segment.freeze(self.epoch, self.time)) for run_no, segment in self._segments.items()]

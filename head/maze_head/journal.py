@@ -1,0 +1,227 @@
+"""The journal: everything the head has acknowledged, in one SQLite database of the state directory.
+
+Rules
+* Exactly one connection writes and checkpoints: the BatchWriter's. All others are read-only and never checkpoint.
+* Read methods block on the disk and may be called from any thread; callers on the event loop use an executor.
+* Durability `process` survives the death of the head at any instant, `power` the death of the machine too; the
+  epoch is always on disk before the first lease is made.
+* A database that fails its check is refused, never repaired or replaced by an empty one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from heapq import merge
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from maze_head.batch import Batch
+from maze_head.database import (
+    RESTORE,
+    begin_epoch,
+    connect,
+    connect_reader,
+    last_commit,
+    prepare,
+    read_meta,
+    refusal,
+)
+from maze_head.errors import JournalUnusable
+from maze_head.journal_writer import BatchWriter, Done
+from maze_head.schema import task_key
+from maze_protocol.events import Segment
+from maze_protocol.values import OutputValue
+
+__all__ = ["POWER", "PROCESS", "AttemptLog", "ClusterRow", "GraphRow", "Journal", "Row", "SegmentRow"]
+
+PROCESS: Final = "process"
+POWER: Final = "power"
+FILE_NAME: Final = "journal.db"
+PATIENCE: Final = 10.0
+"""Seconds for which a failing commit is tried again before the head gives up (exit 75)."""
+
+_decode_segment: Final = msgspec.msgpack.Decoder(Segment).decode
+_decode_outputs: Final = msgspec.msgpack.Decoder(tuple[OutputValue, ...]).decode
+_decode_body: Final = msgspec.msgpack.Decoder(dict[str, Any]).decode
+
+
+class GraphRow(NamedTuple):
+    """A version of a workflow's graph."""
+
+    workflow_id: bytes
+    version: int
+    body: bytes
+
+
+class ClusterRow(NamedTuple):
+    """An event of the cluster's log."""
+
+    kind: str
+    body: dict[str, Any]
+    time: float
+
+
+class SegmentRow(NamedTuple):
+    """What one commit added to one run's log."""
+
+    run_no: int
+    segment: Segment
+
+
+Row = GraphRow | ClusterRow | SegmentRow
+_Placed = tuple[int, int, Row]
+
+
+class AttemptLog(NamedTuple):
+    """The kept tails of an attempt's output, and how much there was in all."""
+
+    stdout: bytes
+    stderr: bytes
+    stdout_size: int
+    stderr_size: int
+
+
+class Journal:
+    """An open journal. Made by `Journal.open`; `close` it to mark a clean stop."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, durability: str, patience: float) -> None:
+        self.path = path
+        self.durability = durability
+        self.epoch = int(read_meta(connection, "epoch"))
+        self.cluster_id = bytes(read_meta(connection, "cluster_id"))
+        self._connection = connection
+        self._writer = BatchWriter(connection, last_commit(connection), patience)
+        self._readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
+
+    @classmethod
+    def open(cls, directory: Path, durability: str, unix_time: float, *, patience: float = PATIENCE) -> Journal:
+        """Open or make the journal of a state directory that the caller has locked; start a new epoch.
+
+        Raises:
+            JournalUnusable: corrupt, foreign, or written by a newer Maze.
+            StateDirUnusable: the file cannot be opened or written.
+        """
+        path = directory / FILE_NAME
+        connection = connect(path)
+        try:
+            prepare(connection, path)
+            begin_epoch(connection, int(unix_time))
+            connection.execute(f"PRAGMA synchronous={'FULL' if durability == POWER else 'NORMAL'}")
+            return cls(path, connection, durability, patience)
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise refusal(path, error) from error
+        except BaseException:
+            connection.close()
+            raise
+
+    def submit(self, batch: Batch, done: Done) -> None:
+        """Commit a batch on the writer's thread, then call `done` there: with None, or with what went wrong."""
+        self._writer.submit(batch, done)
+
+    def close(self) -> None:
+        """Finish queued batches, fold the log into the database and mark the stop as clean."""
+        self._writer.close()
+        while not self._readers.empty():
+            self._readers.get().close()
+        try:
+            self._connection.execute("INSERT OR REPLACE INTO meta VALUES('clean', 1)")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.DatabaseError:
+            pass  # a full disk: the next start checks the database, as after a crash
+        finally:
+            self._connection.close()
+
+    def counters(self) -> dict[str, int | float]:
+        """Return how often and for how long the writer wrote."""
+        writer = self._writer
+        return {
+            "journal_commits_total": writer.commits,
+            "journal_commit_seconds_total": writer.seconds,
+            "journal_failures_total": writer.failures,
+            "journal_failing": int(writer.failing),
+        }
+
+    def load(self) -> Iterator[Row]:
+        """Yield all rows in the order of their commits, for recovery.
+
+        Raises:
+            JournalUnusable: a commit or a row of one is missing.
+        """
+        try:
+            with self._reading() as connection:
+                yield from _contiguous(self.path, merge(*_sources(connection), key=lambda placed: placed[:2]))
+        except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
+            raise JournalUnusable(f"{self.path} cannot be read: {error}", remedy=RESTORE) from error
+
+    def segments(self, run_no: int, after_seq: int, limit: int) -> list[Segment]:
+        """Return up to `limit` segments of a run that hold events after `after_seq`, oldest first."""
+        # The segment that holds `after_seq + 1` is found first, so that a long run is not scanned from its start.
+        start = "SELECT max(first_seq) FROM segment WHERE run_no=? AND first_seq<=?"
+        rest = "SELECT body FROM segment WHERE run_no=? AND first_seq>=? AND first_seq+n>? ORDER BY first_seq LIMIT ?"
+        with self._reading() as connection:
+            (first,) = connection.execute(start, (run_no, after_seq + 1)).fetchone()
+            rows = connection.execute(rest, (run_no, first or 0, after_seq + 1, limit))
+            return [_decode_segment(body) for (body,) in rows]
+
+    def accepted(self, run_no: int, task_no: int) -> tuple[OutputValue, ...] | None:
+        """Return the accepted outputs of a task, bodies inline, or None."""
+        row = self._one("SELECT value FROM accepted WHERE k=?", (task_key(run_no, task_no),))
+        return None if row is None else _decode_outputs(row[0])
+
+    def code(self, hash_: bytes) -> bytes | None:
+        """Return the kept body of a function, or None."""
+        row = self._one("SELECT body FROM code WHERE hash=?", (hash_,))
+        return None if row is None else bytes(row[0])
+
+    def graph(self, workflow_id: bytes, version: int) -> bytes | None:
+        """Return a graph version in the core's encoding, or None."""
+        row = self._one("SELECT body FROM graph WHERE workflow_id=? AND version=?", (workflow_id, version))
+        return None if row is None else bytes(row[0])
+
+    def attempt_log(self, run_no: int, task_no: int, attempt: int) -> AttemptLog | None:
+        """Return the kept output of an attempt, or None."""
+        query = "SELECT stdout, stderr, stdout_size, stderr_size FROM attempt_log WHERE k=? AND attempt=?"
+        row = self._one(query, (task_key(run_no, task_no), attempt))
+        return None if row is None else AttemptLog(*row)
+
+    def _one(self, query: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
+        with self._reading() as connection:
+            row: tuple[Any, ...] | None = connection.execute(query, values).fetchone()
+            return row
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = self._readers.get_nowait()
+        except Empty:
+            connection = connect_reader(self.path)
+        try:
+            yield connection
+        finally:
+            self._readers.put(connection)
+
+
+def _sources(connection: sqlite3.Connection) -> tuple[Iterator[_Placed], ...]:
+    graphs = connection.execute("SELECT commit_no, pos, workflow_id, version, body FROM graph ORDER BY rowid")
+    events = connection.execute("SELECT commit_no, pos, kind, body, time FROM cluster_event ORDER BY commit_no, pos")
+    segments = connection.execute("SELECT commit_no, pos, run_no, body FROM segment ORDER BY rowid")
+    return (
+        ((c, p, GraphRow(workflow, version, body)) for c, p, workflow, version, body in graphs),
+        ((c, p, ClusterRow(kind, _decode_body(body), time)) for c, p, kind, body, time in events),
+        ((c, p, SegmentRow(run_no, _decode_segment(body))) for c, p, run_no, body in segments),
+    )
+
+
+def _contiguous(path: Path, placed: Iterable[_Placed]) -> Iterator[Row]:
+    last = (0, -1)
+    for commit_no, pos, row in placed:
+        if (commit_no, pos) not in ((last[0], last[1] + 1), (last[0] + 1, 0)):
+            raise JournalUnusable(f"{path} has a gap: row {(commit_no, pos)} follows {last}", remedy=RESTORE)
+        last = (commit_no, pos)
+        yield row

@@ -1,0 +1,166 @@
+"""The one thread that writes the journal and checkpoints it. Batches in, callbacks out; nothing else touches its
+connection while it lives (with a second writing or checkpointing connection, SQLite before 3.51.3 may corrupt a WAL).
+
+A batch whose commit fails is kept and tried again until `patience` seconds have passed; then the callback gets
+JournalFailed and so does every later batch. What to do about a full disk in between (ballast, read-only mode) is
+for the owner, who sees `failing`. An error that is not the disk's (a second accepted result, a row that cannot be
+encoded) is a bug: it is handed over at once, as it is.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from typing import Final
+
+import msgspec
+
+from maze_head.batch import Batch, RunSegment
+from maze_head.core.effects import Accept, AppendCluster, SaveGraph
+from maze_head.errors import JournalFailed
+from maze_head.schema import SEGMENT_MSGPACK, task_key, to_signed
+from maze_protocol.values import OutputValue, Value, body_of
+
+__all__ = ["BatchWriter", "Done", "inline_outputs", "write_batch"]
+
+Done = Callable[[BaseException | None], None]
+"""Called on the writer's thread, once per batch, in order."""
+FIRST_PAUSE: Final = 0.01
+LONGEST_PAUSE: Final = 1.0
+
+_INSERT_SEGMENT: Final = "INSERT INTO segment VALUES(?,?,?,?,?,?,?)"
+_INSERT_GRAPH: Final = "INSERT INTO graph VALUES(?,?,?,?,?)"
+_INSERT_CLUSTER: Final = "INSERT INTO cluster_event VALUES(?,?,?,?,?)"
+_INSERT_ACCEPTED: Final = "INSERT INTO accepted VALUES(?,?,?)"
+_INSERT_CODE: Final = "INSERT OR IGNORE INTO code VALUES(?,?)"
+_INSERT_LOG: Final = "INSERT OR REPLACE INTO attempt_log VALUES(?,?,?,?,?,?)"
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+def inline_outputs(accept: Accept) -> tuple[OutputValue, ...]:
+    """Return the outputs with every body in its value (frame 0), as they are stored and cached."""
+    return tuple(_inlined(output, accept.payloads) for output in accept.outputs)
+
+
+def _inlined(output: OutputValue, payloads: tuple[bytes, ...]) -> OutputValue:
+    value = output.value
+    if value.frame == 0:
+        return output
+    return OutputValue(output.key, Value(value.codec, value.size, body_of(value, payloads)))
+
+
+def write_batch(connection: sqlite3.Connection, batch: Batch, commit_no: int) -> None:
+    """Put a batch's rows into the open transaction."""
+    for pos, row in enumerate(batch.ordered):
+        _write_ordered(connection, row, batch, (commit_no, pos))
+    if batch.accepted:
+        connection.executemany(_INSERT_ACCEPTED, map(_accepted_row, batch.accepted))
+    if batch.codes:
+        connection.executemany(_INSERT_CODE, ((code.hash, code.body) for code in batch.codes))
+    if batch.logs:
+        connection.executemany(_INSERT_LOG, _log_rows(batch))
+
+
+def _write_ordered(
+    connection: sqlite3.Connection, row: RunSegment | SaveGraph | AppendCluster, batch: Batch, place: tuple[int, int]
+) -> None:
+    match row:
+        case RunSegment():
+            body = _encode(row.freeze(batch.epoch, batch.time))
+            values = (row.run_no, row.first_seq, len(row.events), *place, SEGMENT_MSGPACK, body)
+            connection.execute(_INSERT_SEGMENT, values)
+        case SaveGraph():
+            connection.execute(_INSERT_GRAPH, (row.workflow_id, row.version, *place, row.body))
+        case AppendCluster():
+            connection.execute(_INSERT_CLUSTER, (*place, batch.time, row.kind, _encode(row.body)))
+
+
+def _accepted_row(accept: Accept) -> tuple[int, int, bytes]:
+    return task_key(accept.run_no, accept.task_no), to_signed(accept.lease), _encode(inline_outputs(accept))
+
+
+def _log_rows(batch: Batch) -> Iterator[tuple[int, int, bytes, bytes, int, int]]:
+    for log in batch.logs:
+        key = task_key(log.run_no, log.task_no)
+        yield key, log.attempt, log.stdout, log.stderr, log.stdout_size, log.stderr_size
+
+
+class BatchWriter:
+    """A thread that commits batches in the order in which they were given."""
+
+    def __init__(self, connection: sqlite3.Connection, last_commit: int, patience: float) -> None:
+        self._connection = connection
+        self._last_commit = last_commit
+        self._patience = patience
+        self._queue: SimpleQueue[tuple[Batch, Done] | None] = SimpleQueue()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._failed: BaseException | None = None
+        self.failing = False
+        """True while a batch is being tried again."""
+        self.commits = 0
+        self.failures = 0
+        self.seconds = 0.0
+        self._thread.start()
+
+    def submit(self, batch: Batch, done: Done) -> None:
+        """Queue a batch; `done` is called on this thread when it is committed or given up."""
+        self._queue.put((batch, done))
+
+    def close(self) -> None:
+        """Commit what is queued and end the thread; a batch being tried again is given up."""
+        self._queue.put(None)
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            batch, done = item
+            try:
+                if self._failed is None:
+                    self._commit(batch)
+            except BaseException as error:  # noqa: BLE001 -- thread entry point: the error goes to the owner
+                self._failed = error
+            done(self._failed)
+
+    def _commit(self, batch: Batch) -> None:
+        pause = FIRST_PAUSE
+        deadline = time.monotonic() + self._patience
+        while True:
+            try:
+                self._commit_once(batch)
+                self.failing = False
+                return
+            except sqlite3.IntegrityError:
+                raise
+            except sqlite3.DatabaseError as error:
+                self.failing = True
+                self.failures += 1
+                if time.monotonic() >= deadline or self._stopping.is_set():
+                    raise JournalFailed(f"the journal cannot be written: {error}", remedy=_REMEDY) from error
+            self._stopping.wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _commit_once(self, batch: Batch) -> None:
+        began = time.perf_counter()
+        # A batch without ordered rows takes no number, or the order of recovery would have a gap.
+        commit_no = self._last_commit + 1 if batch.ordered else self._last_commit
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            write_batch(self._connection, batch, commit_no)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            # SQLite has already rolled back by itself after some errors (SQLITE_FULL, SQLITE_IOERR).
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        self._last_commit = commit_no
+        self.commits += 1
+        self.seconds += time.perf_counter() - began
+
+
+_REMEDY: Final = "free space on the disk of the state directory and start the head again; nothing acknowledged is lost"
