@@ -5,6 +5,7 @@ Rules
 * Fields are only ever appended, with a default, so that an old decoder reads a newer message and a new decoder an
   older one. Tags are never reused. A required field is for ever.
 * Times on the wire are seconds (float) of the sender's clock and only shown, never compared between machines.
+* What a receiver must not be hurt by is bounded in the field's type (bounds.py).
 * `RELIABLE` messages are numbered by the session (seq); the others may be lost without harm.
 """
 
@@ -14,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from maze_protocol.bounds import Count, Finite, Interval, Many, NonNegative, Texts, Token
 from maze_protocol.resources import Capacity, Claim
 from maze_protocol.values import Input, OutputValue, Value
 
@@ -67,53 +69,53 @@ class ErrorInfo(msgspec.Struct, array_like=True, frozen=True):
 class Held(msgspec.Struct, array_like=True, frozen=True):
     """One lease that a node still holds, told in HELLO."""
 
-    lease: int
-    state: int
-    started_at: float = 0.0
+    lease: Token
+    state: Count
+    started_at: Finite = 0.0
 
 
 class Hello(msgspec.Struct, array_like=True, frozen=True, tag=1):
     """A node introduces itself; the first message on every connection."""
 
-    min_major: int
-    max_major: int
-    minor: int
+    min_major: Count
+    max_major: Count
+    minor: Count
     node_id: str
-    incarnation: int
+    incarnation: Token
     capacity: Capacity
     python: tuple[int, int, int]
     maze_version: str
     hostname: str = ""
     address: str = ""
     """The address under which others reach this node; shown as `node_ip`."""
-    features: tuple[str, ...] = ()
-    last_session: int = 0
+    features: Many[str] = ()
+    last_session: Token = 0
     cluster_id: bytes = b""
-    epoch: int = 0
-    inventory: tuple[Held, ...] = ()
-    labels: dict[str, str] = {}
+    epoch: Token = 0
+    inventory: Many[Held] = ()
+    labels: Texts = {}
     peer_endpoint: str = ""
     peer_key: str = ""
-    pid: int = 0
+    pid: Count = 0
     platform: str = ""
 
 
 class Welcome(msgspec.Struct, array_like=True, frozen=True, tag=2):
     """The head accepts a node: the session begins."""
 
-    major: int
-    minor: int
-    session: int
-    epoch: int
+    major: Count
+    minor: Count
+    session: Token
+    epoch: Token
     cluster_id: bytes
-    heartbeat: float
-    suspect_after: float
-    lease_ttl: float
-    orphan_timeout: float
-    features: tuple[str, ...] = ()
-    keep: tuple[tuple[int, int], ...] = ()
-    drop: tuple[int, ...] = ()
-    send: tuple[int, ...] = ()
+    heartbeat: Interval
+    suspect_after: Interval
+    lease_ttl: Interval
+    orphan_timeout: NonNegative
+    features: Many[str] = ()
+    keep: Many[tuple[Token, Token]] = ()
+    drop: Many[Token] = ()
+    send: Many[Token] = ()
 
 
 class Reject(msgspec.Struct, array_like=True, frozen=True, tag=3):
@@ -121,8 +123,8 @@ class Reject(msgspec.Struct, array_like=True, frozen=True, tag=3):
 
     code: str
     reason: str
-    min_major: int = 0
-    max_major: int = 0
+    min_major: Count = 0
+    max_major: Count = 0
 
 
 class Rehello(msgspec.Struct, array_like=True, frozen=True, tag=4):
@@ -141,7 +143,7 @@ class Disconnect(msgspec.Struct, array_like=True, frozen=True, tag=5):
 class RetryAfter(msgspec.Struct, array_like=True, frozen=True, tag=6):
     """The head is busy admitting others: come back after so many seconds."""
 
-    seconds: float
+    seconds: NonNegative
 
 
 class Goodbye(msgspec.Struct, array_like=True, frozen=True, tag=7):
@@ -153,26 +155,26 @@ class Goodbye(msgspec.Struct, array_like=True, frozen=True, tag=7):
 class NodeLoad(msgspec.Struct, array_like=True, frozen=True):
     """What a node measures of itself, refreshed with each heartbeat; for people and for placement."""
 
-    running: int = 0
-    workers: int = 0
-    cpu_percent: float = 0.0
-    mem_free_mib: int = 0
-    rss_mib: int = 0
-    gpu_free_mib: tuple[int, ...] = ()
+    running: Count = 0
+    workers: Count = 0
+    cpu_percent: Finite = 0.0
+    mem_free_mib: Count = 0
+    rss_mib: Count = 0
+    gpu_free_mib: Many[Count] = ()
 
 
 class Heartbeat(msgspec.Struct, array_like=True, frozen=True, tag=8):
     """A node lives."""
 
-    sent_at: float
+    sent_at: Finite
     load: NodeLoad = NodeLoad()
 
 
 class HeartbeatAck(msgspec.Struct, array_like=True, frozen=True, tag=9):
     """The head lives; echoes the node's own clock reading."""
 
-    echo: float
-    sent_at: float = 0.0
+    echo: Finite
+    sent_at: Finite = 0.0
 
 
 class Nak(msgspec.Struct, array_like=True, frozen=True, tag=10):
@@ -180,7 +182,7 @@ class Nak(msgspec.Struct, array_like=True, frozen=True, tag=10):
 
     code: str
     reason: str = ""
-    tag: int = 0
+    tag: Count = 0
 
 
 class OutputDecl(msgspec.Struct, array_like=True, frozen=True):
@@ -193,21 +195,21 @@ class OutputDecl(msgspec.Struct, array_like=True, frozen=True):
 class Assignment(msgspec.Struct, array_like=True, frozen=True):
     """One leased attempt."""
 
-    lease: int
-    grant: int
+    lease: Token
+    grant: Count
     """Leases of one grant share its resources, one after the other."""
     run: bytes
     task: bytes
-    attempt: int
+    attempt: Count
     name: str
     code: bytes
     """Hash of a `Code` that was sent earlier on this session."""
-    inputs: tuple[Input, ...]
-    outputs: tuple[OutputDecl, ...]
+    inputs: Many[Input]
+    outputs: Many[OutputDecl]
     claim: Claim
-    flags: int = 0
-    timeout: float = 0.0
-    idle_timeout: float = 0.0
+    flags: Count = 0
+    timeout: NonNegative = 0.0
+    idle_timeout: NonNegative = 0.0
     project: str = ""
     trace: str = ""
     strict_outputs: bool = True
@@ -217,86 +219,86 @@ class Assignment(msgspec.Struct, array_like=True, frozen=True):
 class Assign(msgspec.Struct, array_like=True, frozen=True, tag=16):
     """Work for a node."""
 
-    items: tuple[Assignment, ...]
+    items: Many[Assignment]
 
 
 class StartedItem(msgspec.Struct, array_like=True, frozen=True):
     """An attempt began to run, by the node's wall clock."""
 
-    lease: int
-    started_at: float
-    pid: int = 0
+    lease: Token
+    started_at: Finite
+    pid: Count = 0
 
 
 class Started(msgspec.Struct, array_like=True, frozen=True, tag=17):
     """Attempts that run and have not finished yet."""
 
-    items: tuple[StartedItem, ...]
+    items: Many[StartedItem]
 
 
 class Outcome(msgspec.Struct, array_like=True, frozen=True):
     """The end of one attempt. A node keeps it until the head acknowledges it."""
 
-    lease: int
-    status: int
-    started_at: float
-    wall_ms: float
-    outputs: tuple[OutputValue, ...] = ()
+    lease: Token
+    status: Count
+    started_at: Finite
+    wall_ms: Finite
+    outputs: Many[OutputValue] = ()
     error: ErrorInfo | None = None
-    cpu_ms: float = 0.0
-    peak_rss_kib: int = 0
+    cpu_ms: Finite = 0.0
+    peak_rss_kib: Count = 0
     stdout_tail: bytes = b""
     stderr_tail: bytes = b""
-    stdout_size: int = 0
-    stderr_size: int = 0
-    warnings: tuple[str, ...] = ()
-    pid: int = 0
+    stdout_size: Count = 0
+    stderr_size: Count = 0
+    warnings: Many[str] = ()
+    pid: Count = 0
 
 
 class Result(msgspec.Struct, array_like=True, frozen=True, tag=18):
     """Finished attempts."""
 
-    items: tuple[Outcome, ...]
+    items: Many[Outcome]
 
 
 class AckItem(msgspec.Struct, array_like=True, frozen=True):
     """The head's answer to one outcome: ACCEPTED or STALE; either way the node may forget it."""
 
-    lease: int
-    verdict: int
+    lease: Token
+    verdict: Count
 
 
 class ResultAck(msgspec.Struct, array_like=True, frozen=True, tag=19):
     """Outcomes that are committed, or refused."""
 
-    items: tuple[AckItem, ...]
+    items: Many[AckItem]
 
 
 class Cancel(msgspec.Struct, array_like=True, frozen=True, tag=20):
     """Stop these leases: SIGTERM, then SIGKILL after `grace` seconds; answered by RESULT or RELEASE."""
 
-    leases: tuple[int, ...]
+    leases: Many[Token]
     reason: str = ""
-    grace: float = 5.0
+    grace: NonNegative = 5.0
 
 
 class Recall(msgspec.Struct, array_like=True, frozen=True, tag=21):
     """Give back what has not started."""
 
-    leases: tuple[int, ...]
+    leases: Many[Token]
 
 
 class Release(msgspec.Struct, array_like=True, frozen=True, tag=22):
     """Leases handed back un-started; proof that they never ran."""
 
-    leases: tuple[int, ...]
+    leases: Many[Token]
     reason: str = ""
 
 
 class Forget(msgspec.Struct, array_like=True, frozen=True, tag=23):
     """Nobody needs these objects or logs any more."""
 
-    leases: tuple[int, ...]
+    leases: Many[Token]
 
 
 class Code(msgspec.Struct, array_like=True, frozen=True, tag=24):
@@ -305,7 +307,7 @@ class Code(msgspec.Struct, array_like=True, frozen=True, tag=24):
     hash: bytes
     kind: str
     """`pickle` (cloudpickle of a function) or `source` (Python text, the original's `code_str`)."""
-    python: tuple[int, int]
+    python: tuple[Count, Count]
     body: Value
     name: str = ""
 
@@ -313,50 +315,50 @@ class Code(msgspec.Struct, array_like=True, frozen=True, tag=24):
 class Credit(msgspec.Struct, array_like=True, frozen=True, tag=25):
     """How much more a node takes, in absolute numbers."""
 
-    leases: int
-    bytes: int = 0
+    leases: Count
+    bytes: Count = 0
 
 
 class Drain(msgspec.Struct, array_like=True, frozen=True, tag=26):
     """A node asks for no further work; it finishes what runs."""
 
     reason: str = ""
-    deadline: float = 0.0
+    deadline: NonNegative = 0.0
 
 
 class NodeConfig(msgspec.Struct, array_like=True, frozen=True, tag=27):
     """Cluster-wide facts for nodes; versioned, the newest wins."""
 
-    version: int
-    peer_keys: tuple[str, ...] = ()
-    settings: dict[str, str] = {}
+    version: Count
+    peer_keys: Many[str] = ()
+    settings: Texts = {}
 
 
 class Shutdown(msgspec.Struct, array_like=True, frozen=True, tag=28):
     """The head tells a node to drain and exit."""
 
     reason: str = ""
-    drain_timeout: float = 30.0
+    drain_timeout: NonNegative = 30.0
 
 
 class LogPull(msgspec.Struct, array_like=True, frozen=True, tag=32):
     """Ask for captured output of an attempt."""
 
-    request: int
-    lease: int
-    stream: int
+    request: Count
+    lease: Token
+    stream: Count
     """1 stdout, 2 stderr."""
-    offset: int
-    limit: int = 65_536
+    offset: Count
+    limit: Count = 65_536
 
 
 class LogChunk(msgspec.Struct, array_like=True, frozen=True, tag=33):
     """Captured output from `offset`; `end` when the attempt is over and nothing follows."""
 
-    request: int
-    lease: int
-    stream: int
-    offset: int
+    request: Count
+    lease: Token
+    stream: Count
+    offset: Count
     data: bytes
     end: bool
     known: bool = True
@@ -365,43 +367,43 @@ class LogChunk(msgspec.Struct, array_like=True, frozen=True, tag=33):
 class Fetch(msgspec.Struct, array_like=True, frozen=True, tag=48):
     """Ask a holder for a piece of an object."""
 
-    request: int
-    lease: int
-    output: int
-    offset: int
-    length: int
+    request: Count
+    lease: Token
+    output: Count
+    offset: Count
+    length: Count
     ticket: bytes = b""
 
 
 class Chunk(msgspec.Struct, array_like=True, frozen=True, tag=49):
     """A piece of an object; its bytes are the first payload frame."""
 
-    request: int
-    offset: int
-    total: int
-    crc: int
+    request: Count
+    offset: Count
+    total: Count
+    crc: Count
 
 
 class Unknown(msgspec.Struct, array_like=True, frozen=True, tag=50):
     """This node does not hold that object (any more)."""
 
-    request: int
+    request: Count
 
 
 class Denied(msgspec.Struct, array_like=True, frozen=True, tag=51):
     """The ticket is not valid here."""
 
-    request: int
+    request: Count
     reason: str = ""
 
 
 class BlobOffer(msgspec.Struct, array_like=True, frozen=True, tag=52):
     """A node offers an object for the head's blob directory."""
 
-    lease: int
-    output: int
-    size: int
-    crc: int
+    lease: Token
+    output: Count
+    size: Count
+    crc: Count
 
 
 Message = (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
+from maze_protocol.bounds import Amount, Count, Many
 from maze_protocol.declare import Declared
 
 __all__ = ["Capacity", "Claim", "Device", "DeviceClaim", "Request"]
@@ -41,8 +42,8 @@ class Request(msgspec.Struct, array_like=True, frozen=True, order=True):
 class Device(msgspec.Struct, array_like=True, frozen=True):
     """One GPU of a node."""
 
-    index: int
-    mem_mib: int
+    index: Count
+    mem_mib: Amount
     uuid: str = ""
     name: str = ""
 
@@ -50,25 +51,25 @@ class Device(msgspec.Struct, array_like=True, frozen=True):
 class Capacity(msgspec.Struct, array_like=True, frozen=True):
     """What a node offers, with the origin of every number in words."""
 
-    cpu_milli: int
-    mem_mib: int
-    devices: tuple[Device, ...] = ()
-    workers: int = 16
+    cpu_milli: Amount
+    mem_mib: Amount
+    devices: Many[Device] = ()
+    workers: Count = 16
     """Upper bound of simultaneous worker processes."""
-    origins: tuple[tuple[str, str], ...] = ()
+    origins: Many[tuple[str, str]] = ()
 
 
 class DeviceClaim(msgspec.Struct, array_like=True, frozen=True):
     """A device, or a share of it, given to an attempt."""
 
-    index: int
-    milli: int
-    mem_mib: int
+    index: Count
+    milli: Amount
+    mem_mib: Amount
 
 
 class Claim(msgspec.Struct, array_like=True, frozen=True):
     """What an attempt was given on its node."""
 
-    cpu_milli: int
-    mem_mib: int
-    devices: tuple[DeviceClaim, ...] = ()
+    cpu_milli: Amount
+    mem_mib: Amount
+    devices: Many[DeviceClaim] = ()

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from maze_protocol.bounds import Count, Many, Token
 from maze_protocol.errors import BadMessage
 from maze_protocol.limits import FLUSH_BYTES, INLINE_VALUE, MAX_FRAMES
 
@@ -36,21 +37,21 @@ HOLE_EXT: Final = 1
 class ObjectRef(msgspec.Struct, array_like=True, frozen=True):
     """An immutable value kept by a node: (producing lease, output number), never a content hash."""
 
-    lease: int
-    output: int
-    size: int
-    crc: int
-    holders: tuple[tuple[str, str, bytes], ...] = ()
+    lease: Token
+    output: Count
+    size: Count
+    crc: Count
+    holders: Many[tuple[str, str, bytes]] = ()
     """(endpoint, server key, ticket) of nodes that serve it."""
 
 
 class Value(msgspec.Struct, array_like=True, frozen=True):
     """One encoded value. Exactly one of `body` (frame 0), a payload frame (frame >= 1) or `ref` holds the bytes."""
 
-    codec: int
-    size: int
+    codec: Count
+    size: Count
     body: bytes = b""
-    frame: int = 0
+    frame: Count = 0
     ref: ObjectRef | None = None
     offset: int = 0
     """Where the body starts in its payload frame; frames are fewer than values may be."""
@@ -72,7 +73,7 @@ class Input(msgspec.Struct, array_like=True, frozen=True):
 
     name: str
     template: Value | None
-    parts: tuple[Value, ...] = ()
+    parts: Many[Value] = ()
 
 
 class ValuePacker:
