@@ -1,0 +1,89 @@
+"""One head and two nodes for all conformance tests: a plain node, and one that declares a GPU it does not have."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conformance.daemons import Cluster, clean_environment, running_cluster
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The cluster that all tests share; `MAZE_URL` names it, so that `MaClient()` finds it."""
+    with running_cluster(tmp_path_factory.mktemp("cluster")) as started:
+        started.add_node("plain", "--cpus", "4", "--memory", "8192", "--gpus", "0")
+        started.add_node("gpu", "--cpus", "4", "--memory", "8192", "--gpus", "1", "--gpu-mem", "24000")
+        yield started
+
+
+@pytest.fixture
+def url(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of the shared cluster, which is also where `MaClient()` goes."""
+    monkeypatch.setenv("MAZE_URL", cluster.url)
+    return cluster.url
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[Any]:
+    """A client of the shared cluster."""
+    from maze import MaClient
+
+    with MaClient() as made:
+        yield made
+
+
+@pytest.fixture
+def workflow(client: Any) -> Any:
+    """An empty workflow."""
+    return client.create_workflow()
+
+
+@dataclass
+class Finished:
+    """What a child process did."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def python(url: str, tmp_path: Path) -> Callable[..., Finished]:
+    """Run an interpreter as a user would: `python("-c", code)`, in a folder and with an environment of its own."""
+
+    def run(*arguments: str, stdin: str = "", cwd: Path = tmp_path, timeout: float = 60, **env: str) -> Finished:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            cwd=cwd,
+            env=clean_environment(MAZE_URL=url, MAZE_STATE_DIR=str(tmp_path / "no-state"), **env),
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def same_text() -> Callable[[str, str], None]:
+    """Compare two printed texts modulo white space."""
+
+    def compare(printed: str, expected: str) -> None:
+        assert _squeezed(printed) == _squeezed(expected)
+
+    return compare
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"\s+", " ", text).strip()
