@@ -20,7 +20,6 @@ that is silently ignored costs its author an afternoon. Only click's layer (opti
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 from pathlib import Path
@@ -38,8 +37,8 @@ Source = tuple[str, dict[str, Any]]
 
 
 def state_dir() -> Path:
-    """Return where a head keeps its state: `MAZE_STATE_DIR`, else `${XDG_STATE_HOME:-~/.local/state}/maze`."""
-    named = os.environ.get("MAZE_STATE_DIR")
+    """Return where a head keeps its state: as configured, else `${XDG_STATE_HOME:-~/.local/state}/maze`."""
+    named = os.environ.get("MAZE_STATE_DIR") or load_config("head").get("state_dir")
     return Path(named) if named else _xdg("XDG_STATE_HOME", ".local/state") / "maze"
 
 
@@ -93,12 +92,18 @@ def _xdg(variable: str, fallback: str) -> Path:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        text = path.read_text("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except PermissionError as error:
+    except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    import tomllib  # most machines have no such file, and commands start at once
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
 
 

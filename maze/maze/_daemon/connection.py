@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from maze._daemon.config import state_dir
+from maze._daemon.config import load_config, state_dir
 
 __all__ = [
     "DEFAULT_URL", "ConnectionInfo", "default_path", "find_url", "read_connection", "remove_connection",
@@ -62,16 +62,16 @@ class ConnectionInfo:
 
 
 def default_path() -> Path:
-    """Return `MAZE_CONNECTION_FILE`, else `connection.json` in the state directory."""
-    named = os.environ.get("MAZE_CONNECTION_FILE")
+    """Return the connection file as configured, else `connection.json` in the state directory."""
+    named = os.environ.get("MAZE_CONNECTION_FILE") or load_config("head").get("connection_file")
     return Path(named) if named else state_dir() / "connection.json"
 
 
 def find_url() -> str:
-    """Return the head that a command talks to when none is named: `MAZE_URL`, the connection file, the default."""
-    named = os.environ.get("MAZE_URL")
+    """Return the head to talk to when none is named: `MAZE_URL`, `url` of a config file, connection file, default."""
+    named = os.environ.get("MAZE_URL") or load_config("head").get("url")
     if named:
-        return named
+        return str(named)
     info = read_connection(default_path())
     return info.url if info is not None else DEFAULT_URL
 

@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 
 from maze._daemon.connection import ConnectionInfo
 from maze._daemon.errors import DaemonError, NotReady
-from maze._daemon.processes import default_ports_free, head_command, node_command, start, stop
+from maze._daemon.processes import EMBEDDED_HOME, default_ports_free, head_command, node_command, start, stop
 from maze._daemon.ready import wait_ready
 
 __all__ = ["EmbeddedCluster"]
@@ -72,13 +72,13 @@ class EmbeddedCluster:
         Raises:
             DaemonError: it did not; the message ends with the last lines of its log. Nothing is left behind.
         """
-        self._home = Path(tempfile.mkdtemp(prefix="maze-"))
+        if not default_ports_free():
+            return self._start(_ANY_PORTS)
         try:
-            self.info = self._start_head()
-        except BaseException:
-            self.close()
-            raise
-        return self.info
+            return self._start(())
+        except DaemonError:
+            # Somebody may have taken a port since; if that was not it, this try tells.
+            return self._start(_ANY_PORTS)
 
     def wait_nodes(self, timeout: float = START_SECONDS) -> None:
         """Wait until all nodes have joined.
@@ -107,44 +107,38 @@ class EmbeddedCluster:
             log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
             return log.read().decode("utf-8", "replace").strip()
 
-    def _start_head(self) -> ConnectionInfo:
-        if default_ports_free():
-            try:
-                return self._try_head(())
-            except DaemonError:
-                # Somebody may have taken a port since; if that was not it, the next try tells.
-                self._forget()
-        return self._try_head(_ANY_PORTS)
+    def _start(self, ports: Sequence[str]) -> ConnectionInfo:
+        self._home = Path(tempfile.mkdtemp(prefix="maze-"))
+        try:
+            head = self._start_processes(ports)
+            self.info = ConnectionInfo.from_dict(self._wait(head, "head", START_SECONDS))
+        except BaseException:
+            self.close()
+            raise
+        return self.info
 
-    def _try_head(self, ports: Sequence[str]) -> ConnectionInfo:
-        state, file = self.directory / "state", self.directory / "connection.json"
-        self.head = self._spawn(
-            "head",
-            head_command("--embedded", "--host=127.0.0.1", f"--state-dir={state}", f"--connection-file={file}", *ports),
+    def _start_processes(self, ports: Sequence[str]) -> subprocess.Popen[bytes]:
+        state, file = (
+            f"--state-dir={self.directory / 'state'}",
+            f"--connection-file={self.directory / 'connection.json'}",
         )
+        command = head_command("--embedded", "--host=127.0.0.1", state, file, *ports)
+        self.head = self._spawn("head", command, **{EMBEDDED_HOME: str(self.directory)})
+        # The nodes load while the head does; each waits for the connection file.
         for number in range(1, self.node_count + 1):
-            self.nodes.append(
-                self._spawn(f"node-{number}", node_command(f"--connection-file={file}", *self.node_flags))
-            )
-        return ConnectionInfo.from_dict(self._wait(self.head, "head", START_SECONDS))
+            self.nodes.append(self._spawn(f"node-{number}", node_command(file, *self.node_flags)))
+        return self.head
 
-    def _spawn(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
+    def _spawn(self, name: str, command: list[str], **extra: str) -> subprocess.Popen[bytes]:
+        environment = _clean_environment() | extra
         with (self.directory / f"{name}.log").open("ab") as log:
-            return start([*command, f"--log-level={self.log_level}"], log, _clean_environment())
+            return start([*command, f"--log-level={self.log_level}"], log, environment)
 
     def _wait(self, process: subprocess.Popen[bytes], name: str, timeout: float) -> dict[str, Any]:
         try:
             return wait_ready(process, timeout)
         except NotReady as error:
             raise DaemonError(f"{error}\n{self.tail(name)}".rstrip()) from error
-
-    def _forget(self) -> None:
-        """End what a failed first try started."""
-        started, self.nodes = self.nodes, []
-        if self.head is not None:
-            started.append(self.head)
-        self.head = None
-        stop(started, drain=0.0)
 
 
 def _clean_environment() -> dict[str, str]:

@@ -16,9 +16,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import IO, Final
 
-__all__ = ["DEFAULT_PORTS", "default_ports_free", "head_command", "node_command", "release", "start", "stop"]
+__all__ = [
+    "DEFAULT_PORTS",
+    "EMBEDDED_HOME",
+    "default_ports_free",
+    "head_command",
+    "node_command",
+    "release",
+    "start",
+    "stop",
+]
 
 DEFAULT_PORTS: Final = (8000, 8001, 8002, 8003)
+EMBEDDED_HOME: Final = "MAZE_EMBEDDED_HOME"
+"""Variable that names a temporary directory which the daemon removes when it exits (signals.py)."""
 DRAIN_SECONDS: Final = 2.0
 NOW_SECONDS: Final = 3.0
 

@@ -4,19 +4,24 @@ Rules. Handlers are installed by the command's entry point, never at import. Wha
 affair; this module only says when. Imports asyncio, so commands without a loop do not import it.
 
 `--exit-with-stdin`: a daemon that was started by a client or by `maze run` reads its stdin, a pipe whose other end only
-that parent holds. The pipe ends when the parent does, kill -9 included, so no such daemon outlives its parent.
+that parent holds. The pipe ends when the parent does, kill -9 included, so no such daemon outlives its parent. Nor does
+the temporary directory that `EMBEDDED_HOME` names: the daemon removes it as the last thing it does.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import faulthandler
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable
 from typing import Final
+
+from maze._daemon.processes import EMBEDDED_HOME
 
 __all__ = ["ORPHAN_GRACE", "Stop", "exit_with_stdin", "install_stop_signals"]
 
@@ -69,6 +74,9 @@ def exit_with_stdin(loop: asyncio.AbstractEventLoop, stop: Stop, descriptor: int
         stop.request("the parent process is gone")
         loop.call_later(ORPHAN_GRACE, stop.request, "the parent process is gone")
 
+    home = os.environ.pop(EMBEDDED_HOME, "")
+    if home:
+        atexit.register(shutil.rmtree, home, ignore_errors=True)
     # A thread, because epoll refuses /dev/null and plain files, which are legal stdins.
     watcher = threading.Thread(target=_watch, args=(loop, descriptor, orphaned), name="stdin", daemon=True)
     watcher.start()

@@ -1,0 +1,139 @@
+"""A small client of the HTTP API v1 for the commands: standard library only, so that a command starts at once.
+
+Rules. The only module of the commands that opens a socket. It knows paths, JSON and the error body; what answers mean
+is for the commands. Every failure is a click exception with the exit code and the words that the user sees.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any, Final
+from urllib.parse import quote, urlencode, urlsplit
+
+import click
+
+from maze._daemon.connection import find_url
+from maze._daemon.options import EXIT_UNREACHABLE, option
+
+__all__ = ["ApiError", "Head", "HeadUnreachable", "url_option"]
+
+CONNECT_SECONDS: Final = 10.0
+PREFIX: Final = "/api/v1"
+
+url_option = option("--url", metavar="URL", help="The head.  [default: the connection file's, http://localhost:8000]")
+
+
+class HeadUnreachable(click.ClickException):
+    """Nobody answers, or somebody who is no Maze head."""
+
+    exit_code = EXIT_UNREACHABLE
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(
+            f"no Maze head answers at {url} ({reason}).\n"
+            "Start one with `maze up`, name another with MAZE_URL, "
+            "or run a script with a head of its own: `maze run SCRIPT`."
+        )
+
+
+class ApiError(click.ClickException):
+    """The head refused a request."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        self.status = status
+        self.code = code
+        super().__init__(message)
+
+
+class Head:
+    """The head at one URL, over one kept-alive connection."""
+
+    def __init__(self, url: str | None = None, timeout: float = CONNECT_SECONDS) -> None:
+        self.url = (url or find_url()).rstrip("/")
+        self._base, self._connection = _connection(self.url, timeout)
+
+    @classmethod
+    def find(cls, url: str | None) -> Head:
+        """Return the head that answers at `url`, or where commands look when it is None.
+
+        Raises:
+            HeadUnreachable: nobody answers there, or no Maze head.
+        """
+        head = cls(url)
+        head.info()
+        return head
+
+    def info(self) -> dict[str, Any]:
+        """Return what the head says about itself.
+
+        Raises:
+            HeadUnreachable: nobody answers, or no Maze head.
+        """
+        try:
+            answer = self.get("/info")
+        except ApiError as error:
+            raise HeadUnreachable(self.url, f"another server answers there: HTTP {error.status}") from error
+        if not isinstance(answer, dict) or answer.get("name") != "maze":
+            raise HeadUnreachable(self.url, "another server answers there")
+        return answer
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Return the JSON answer to a GET below /api/v1."""
+        return self._json("GET", path, query)
+
+    def delete(self, path: str, **query: Any) -> Any:
+        """Return the JSON answer to a DELETE below /api/v1."""
+        return self._json("DELETE", path, query)
+
+    def raw(self, path: str, **query: Any) -> tuple[bytes, http.client.HTTPMessage]:
+        """Return body and headers of a GET whose answer is not JSON."""
+        _, body, headers = self._exchange("GET", path, query)
+        return body, headers
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def _json(self, method: str, path: str, query: dict[str, Any]) -> Any:
+        status, body, _ = self._exchange(method, path, query)
+        try:
+            return json.loads(body) if body else None
+        except ValueError as error:
+            raise ApiError(status, "", f"{self.url} did not answer in JSON") from error
+
+    def _exchange(self, method: str, path: str, query: dict[str, Any]) -> tuple[int, bytes, http.client.HTTPMessage]:
+        given = {key: value for key, value in query.items() if value is not None}
+        target = self._base + PREFIX + quote(path) + (f"?{urlencode(given)}" if given else "")
+        try:
+            self._connection.request(method, target, headers={"Accept": "application/json"})
+            response = self._connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            raise HeadUnreachable(self.url, str(error) or type(error).__name__) from error
+        if response.status >= 400:
+            raise _refusal(response.status, body)
+        return response.status, body, response.headers
+
+
+def _connection(url: str, timeout: float) -> tuple[str, http.client.HTTPConnection]:
+    """Return the path that the URL starts with, and an unopened connection to its host."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise click.UsageError(f"{url!r} is not a URL: {error}") from error
+    kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+    if parts.scheme not in kinds or not parts.hostname:
+        raise click.UsageError(f"{url!r} is not a URL of the form http://HOST:PORT")
+    return parts.path.rstrip("/"), kinds[parts.scheme](parts.hostname, port, timeout=timeout)
+
+
+def _refusal(status: int, body: bytes) -> ApiError:
+    try:
+        error = json.loads(body)["error"]
+        message = error["message"] + (f"\n{error['hint']}" if error.get("hint") else "")
+        return ApiError(status, error["code"], message)
+    except (ValueError, KeyError, TypeError):
+        return ApiError(status, "", f"HTTP {status}: {body[:200].decode('utf-8', 'replace')}")

@@ -1,0 +1,128 @@
+"""`maze ps`, `maze show`, `maze cancel`: runs as the head knows them."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Final
+
+import click
+
+from maze._daemon.options import DaemonCommand
+from maze.cli._api import Head, url_option
+from maze.cli._find import find_run, list_runs, short
+from maze.cli._render import ago, echo_json, echo_pairs, echo_table, json_option, milliseconds
+
+__all__ = ["cancel", "ps", "show"]
+
+_ERROR_WIDTH: Final = 60
+_CANCEL_POLL_SECONDS: Final = 10
+
+
+@click.command(
+    cls=DaemonCommand,
+    epilog="Examples:\n  maze ps\n  maze ps --all\n  maze ps --json | jq '.runs[].run_id'",
+)
+@click.option("-a", "--all", "everything", is_flag=True, help="Ended runs too.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Most runs to list.")
+@url_option
+@json_option
+def ps(everything: bool, limit: int, url: str | None, as_json: bool) -> None:
+    """List runs, newest first: those in progress, or all of them with --all."""
+    head = Head.find(url)
+    wanted = (run for run in list_runs(head) if everything or not run["sealed"])
+    runs = list(itertools.islice(wanted, limit))
+    if as_json:
+        echo_json({"runs": runs})
+        return
+    echo_table(("RUN", "STATUS", "TASKS", "DONE", "FAILED", "SKIPPED", "RUNNING", "AGE", "TOOK"), map(_run_row, runs))
+    if not runs:
+        click.echo("No runs." if everything else "No run is in progress; `maze ps --all` lists ended ones.", err=True)
+
+
+@click.command(
+    cls=DaemonCommand,
+    epilog="Examples:\n  maze show run_3f2a\n  maze show 3f2a --json",
+)
+@click.argument("run")
+@url_option
+@json_option
+def show(run: str, url: str | None, as_json: bool) -> None:
+    """Show a run and its tasks.
+
+    RUN is the id or any unique beginning of it, with or without `run_`.
+    """
+    head = Head.find(url)
+    body = find_run(head, run)
+    tasks = head.get(f"/runs/{body['run_id']}/tasks")["tasks"]
+    if as_json:
+        echo_json({"run": body, "tasks": tasks})
+        return
+    echo_pairs(_run_pairs(body))
+    click.echo()
+    echo_table(("TASK", "NAME", "STATUS", "TRY", "NODE", "TOOK", "CPU", "PEAK", "ERROR"), map(_task_row, tasks))
+
+
+@click.command(
+    cls=DaemonCommand,
+    epilog="Examples:\n  maze cancel run_3f2a\n  maze cancel 3f2a --wait",
+)
+@click.argument("run")
+@click.option("--wait", is_flag=True, help="Return when nothing of the run is running any more.")
+@url_option
+@json_option
+def cancel(run: str, wait: bool, url: str | None, as_json: bool) -> None:
+    """Cancel a run: nothing new starts, and what runs is killed.
+
+    RUN is the id or any unique beginning of it, with or without `run_`.
+    """
+    head = Head.find(url)
+    run_id = find_run(head, run)["run_id"]
+    head.delete(f"/runs/{run_id}")
+    body = head.get(f"/runs/{run_id}")
+    while wait and not body["sealed"]:
+        head.get(f"/runs/{run_id}/events", after=body["last_seq"], wait=_CANCEL_POLL_SECONDS)
+        body = head.get(f"/runs/{run_id}")
+    if as_json:
+        echo_json({"run": body})
+    else:
+        click.echo(f"{run_id} {body['status']}")
+
+
+def _run_row(run: dict[str, Any]) -> tuple[object, ...]:
+    took = None if run["ended_at"] is None else (run["ended_at"] - run["submitted_at"]) * 1000
+    counts = (run["tasks"], run["finished"], run["failed"], run["skipped"], run["running"])
+    return (short(run["run_id"]), run["status"], *counts, ago(run["submitted_at"]), milliseconds(took))
+
+
+def _run_pairs(run: dict[str, Any]) -> list[tuple[str, object]]:
+    took = None if run["ended_at"] is None else (run["ended_at"] - run["submitted_at"]) * 1000
+    counts = ", ".join(f"{run[key]} {key}" for key in ("finished", "failed", "skipped", "running"))
+    return [
+        ("run", run["run_id"]),
+        ("workflow", f"{run['workflow_id']} (revision {run['revision']})"),
+        ("status", run["status"]),
+        ("tasks", f"{run['tasks']}: {counts}"),
+        ("submitted", f"{ago(run['submitted_at'])} ago"),
+        ("took", milliseconds(took)),
+    ]
+
+
+def _task_row(task: dict[str, Any]) -> tuple[object, ...]:
+    peak = task.get("peak_rss_kib")
+    return (
+        short(task["task_id"]),
+        task["name"],
+        task["status"],
+        task["attempt"],
+        task["node"],
+        milliseconds(task["wall_ms"]),
+        milliseconds(task["cpu_ms"]),
+        "" if peak is None else f"{peak / 1024:.0f} MiB",
+        _last_line(task["error"]),
+    )
+
+
+def _last_line(error: str) -> str:
+    """Return the line of a traceback that says what happened."""
+    line = (error.strip().splitlines() or [""])[-1]
+    return line if len(line) <= _ERROR_WIDTH else line[: _ERROR_WIDTH - 1] + "…"
