@@ -21,7 +21,7 @@ from typing import Any, Final
 from maze._daemon.config import load_config, state_dir
 
 __all__ = [
-    "DEFAULT_URL", "ConnectionInfo", "default_path", "find_url", "read_connection", "remove_connection",
+    "DEFAULT_URL", "ConnectionInfo", "default_path", "find_own_url", "find_url", "read_connection", "remove_connection",
     "write_connection",
 ]  # fmt: skip
 
@@ -68,12 +68,17 @@ def default_path() -> Path:
 
 
 def find_url() -> str:
-    """Return the head to talk to when none is named: `MAZE_URL`, `url` of a config file, connection file, default."""
+    """Return the head to talk to when none is named: the user's own, else the default address."""
+    return find_own_url() or DEFAULT_URL
+
+
+def find_own_url() -> str | None:
+    """Return the head this user was told of: `MAZE_URL`, `url` of a configuration file, the connection file."""
     named = os.environ.get("MAZE_URL") or load_config("head").get("url")
     if named:
         return str(named)
     info = read_connection(default_path())
-    return info.url if info is not None else DEFAULT_URL
+    return None if info is None else info.url
 
 
 def write_connection(path: Path, info: ConnectionInfo) -> None:

@@ -61,6 +61,12 @@ class EmbeddedCluster:
         return self.info.url
 
     @property
+    def processes(self) -> dict[str, subprocess.Popen[bytes]]:
+        """The children by name: `head`, `node-1`, …"""
+        assert self.head is not None
+        return {"head": self.head} | {f"node-{number}": node for number, node in enumerate(self.nodes, 1)}
+
+    @property
     def directory(self) -> Path:
         """Where state, connection file and process logs are, until `close()`."""
         assert self._home is not None

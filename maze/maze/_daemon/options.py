@@ -30,7 +30,8 @@ from maze._daemon.logging import LEVELS
 
 __all__ = [
     "EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_UNREACHABLE", "EXIT_USAGE", "HELP_NAMES", "DaemonCommand",
-    "common_options", "head_options", "node_options", "option", "run_command", "version_option",
+    "capacity_options", "common_options", "head_options", "log_options", "node_options", "option", "run_command",
+    "version_option",
 ]  # fmt: skip
 
 EXIT_FAILED: Final = 1
@@ -97,15 +98,15 @@ def _all(*options: Decorator[Any]) -> Decorator[Any]:
     return decorate
 
 
-logging_options = _all(
+log_options = _all(
     option("--log-level", type=click.Choice(LEVELS), default="info", show_default=True, help="Of the process log."),
     option("--log-format", type=click.Choice(("text", "json")), default="text", show_default=True,
            help="Of the process log on stderr."),
-    option("--log-file", type=FILE, help="Log into this file instead, rotated at 10 MiB."),
 )  # fmt: skip
 
 common_options = _all(
-    logging_options,
+    log_options,
+    option("--log-file", type=FILE, help="Log into this file instead, rotated at 10 MiB."),
     option("--exit-with-stdin", is_flag=True, hidden=True, allow_from_autoenv=False,
            help="Drain and exit when stdin ends (the parent is gone)."),
 )  # fmt: skip
