@@ -1,8 +1,8 @@
 """What one turn of the driver writes: the unit of commit. Data only; the driver builds it, the journal stores it.
 
-`ordered` rows (segments, graphs, cluster events) get (commit_no, pos) and are read back in exactly that order;
-the rest is looked up by key. A run has at most one segment per batch: it stands where the run's first event of the
-turn stood, so that runs come back in the order in which they were submitted.
+`ordered` rows (cluster events, graphs, segments) get (commit_no, pos) and are read back in exactly that order; the
+rest is looked up by key. Segments stand behind the other rows of their batch, for a run needs its graph when it is
+read back; among themselves they stand in the order of their runs' first events.
 """
 
 from __future__ import annotations
@@ -36,14 +36,19 @@ class Batch:
 
     epoch: int
     time: float
-    ordered: list[RunSegment | SaveGraph | AppendCluster] = field(default_factory=list)
+    facts: list[SaveGraph | AppendCluster] = field(default_factory=list)
     accepted: list[Accept] = field(default_factory=list)
     codes: list[SaveCode] = field(default_factory=list)
     logs: list[SaveLog] = field(default_factory=list)
-    _segments: dict[int, RunSegment] = field(default_factory=dict)
+    runs: dict[int, RunSegment] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.ordered or self.accepted or self.codes or self.logs)
+        return bool(self.facts or self.runs or self.accepted or self.codes or self.logs)
+
+    @property
+    def ordered(self) -> list[SaveGraph | AppendCluster | RunSegment]:
+        """Return the rows of the order of recovery."""
+        return [*self.facts, *self.runs.values()]
 
     def add(self, effect: Durable) -> None:
         """Take in one durable effect.
@@ -57,22 +62,21 @@ class Batch:
             case Accept():
                 self.accepted.append(effect)
             case SaveGraph() | AppendCluster():
-                self.ordered.append(effect)
+                self.facts.append(effect)
             case SaveCode():
                 self.codes.append(effect)
             case SaveLog():
                 self.logs.append(effect)
 
     def _append(self, effect: Append) -> None:
-        segment = self._segments.get(effect.run_no)
+        segment = self.runs.get(effect.run_no)
         if segment is None:
             segment = RunSegment(effect.run_no, effect.first_seq, [])
-            self._segments[effect.run_no] = segment
-            self.ordered.append(segment)
+            self.runs[effect.run_no] = segment
         expected = segment.first_seq + len(segment.events)
         assert effect.first_seq == expected, f"run {effect.run_no}: event {effect.first_seq} after {expected - 1}"
         segment.events.extend(effect.events)
 
     def segments(self) -> list[tuple[int, Segment]]:
         """Return (run_no, segment) for every run that this batch adds to."""
-        return [(run_no, segment.freeze(self.epoch, self.time)) for run_no, segment in self._segments.items()]
+        return [(run_no, segment.freeze(self.epoch, self.time)) for run_no, segment in self.runs.items()]

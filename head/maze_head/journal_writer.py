@@ -148,7 +148,7 @@ class BatchWriter:
     def _commit_once(self, batch: Batch) -> None:
         began = time.perf_counter()
         # A batch without ordered rows takes no number, or the order of recovery would have a gap.
-        commit_no = self._last_commit + 1 if batch.ordered else self._last_commit
+        commit_no = self._last_commit + (1 if batch.facts or batch.runs else 0)
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             write_batch(self._connection, batch, commit_no)

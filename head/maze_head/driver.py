@@ -1,0 +1,277 @@
+"""The single writer: the only caller of the core, and the only one who decides when its effects become visible.
+
+One turn = all inputs that came meanwhile, one reading of the clocks, `handle` for each, one `schedule`, one batch.
+The effects of a turn leave after its batch is committed, in their order; `free` ones leave at once. No turn is made
+while a batch is being committed: what comes in the meantime becomes the next turn, so the load itself sets how much
+is committed together, and no reply ever tells of something that is not on disk. An idle head makes four turns per
+second, for the ticks.
+
+An exception out of the core is a bug, and its state is then unknown: the driver stops for good and tells the owner,
+and the journal holds everything that was ever acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Final, Protocol
+
+from maze_head.batch import Batch
+from maze_head.core.effects import (
+    Accept,
+    Admit,
+    Append,
+    AppendCluster,
+    AssignTask,
+    Drop,
+    Effect,
+    Refuse,
+    Reply,
+    SaveCode,
+    SaveGraph,
+    SaveLog,
+    Send,
+    SendCode,
+)
+from maze_head.core.errors import Rejected, Unavailable
+from maze_head.core.events import Command, Event, Instant, Ticked
+from maze_head.dispatch import LinkEffect
+
+__all__ = ["TICK", "Core", "Driver", "Ports", "read_clocks"]
+
+log = logging.getLogger(__name__)
+
+TICK: Final = 0.25
+MAX_TURN: Final = 1024
+"""Most inputs of one turn: the loop must get round to its sockets."""
+
+_DURABLE: Final = (Append, Accept, SaveGraph, SaveCode, SaveLog, AppendCluster)
+_ON_LINKS: Final = (Send, SendCode, AssignTask, Admit, Refuse, Drop)
+
+
+class Core(Protocol):
+    """core.scheduler.HeadCore, as it is driven."""
+
+    def handle(self, event: Event, now: Instant) -> list[Effect]: ...
+    def schedule(self, now: Instant) -> list[Effect]: ...
+
+
+class Ports(Protocol):
+    """What the driver writes to. Given by the composition root; tests give doubles."""
+
+    def submit(self, batch: Batch, done: Callable[[BaseException | None], None]) -> None:
+        """Commit a batch; `done` may be called on another thread."""
+
+    def commit(self, batch: Batch) -> None:
+        """Show a committed batch to readers."""
+
+    def release(self, effects: Iterable[LinkEffect]) -> None:
+        """Carry out effects on links."""
+
+
+def read_clocks() -> Instant:
+    """Read both clocks."""
+    return Instant(time.monotonic(), time.time())
+
+
+class Driver:
+    """Drives one core. `start` it on the loop; `feed` and `ask` from the loop only."""
+
+    def __init__(
+        self,
+        core: Core,
+        ports: Ports,
+        epoch: int,
+        failed: Callable[[BaseException], None],
+        clocks: Callable[[], Instant] = read_clocks,
+    ) -> None:
+        self._core = core
+        self._ports = ports
+        self._epoch = epoch
+        self._failed = failed
+        self._clocks = clocks
+        self._inputs: deque[Event] = deque()
+        self._asked: dict[int, asyncio.Future[Any]] = {}
+        self._last_ticket = 0
+        self._woken = False
+        self._held: list[Effect] = []
+        """Effects of the turn whose batch is being committed."""
+        self._in_flight: Batch | None = None
+        self._idle: asyncio.Event = asyncio.Event()
+        self._stopped = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+        self._tick_due = 0.0
+        self.turns = 0
+        self.events = 0
+        self.stall_seconds = 0.0
+
+    @property
+    def running(self) -> bool:
+        """Tell whether turns are being made and committed."""
+        return self._loop is not None and not self._stopped
+
+    def start(self, effects: Iterable[Effect] = ()) -> None:
+        """Begin to make turns, the first one with the effects that recovery left."""
+        self._loop = asyncio.get_running_loop()
+        self._tick_due = self._loop.time() + TICK
+        self._ticker = self._loop.call_at(self._tick_due, self._tick)
+        self._close_turn(list(effects), self._clocks())
+
+    def feed(self, event: Event) -> None:
+        """Take in an event; it is handled in the next turn."""
+        self._inputs.append(event)
+        self._wake()
+
+    async def ask(self, make: Callable[[int], Command]) -> Any:
+        """Hand the core the command made for a fresh ticket; return the reply after its commit.
+
+        Raises:
+            Rejected: the core refused it, or the head is stopping.
+        """
+        if self._loop is None or self._stopped:
+            raise Unavailable("stopping", "the head is not taking requests", hint="try again in a moment")
+        self._last_ticket += 1
+        ticket = self._last_ticket
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._asked[ticket] = future
+        self.feed(make(ticket))
+        try:
+            return await future
+        finally:
+            self._asked.pop(ticket, None)
+
+    async def stop(self) -> None:
+        """Make the turn that is due, wait for its commit, and take nothing more."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+        while self.running and (self._in_flight is not None or self._inputs):
+            self._idle.clear()
+            await self._idle.wait()
+        self._shut()
+
+    def counters(self) -> dict[str, int | float]:
+        """Return what the driver counted."""
+        return {
+            "driver_turns_total": self.turns,
+            "driver_events_total": self.events,
+            "driver_stall_seconds_total": self.stall_seconds,
+            "driver_inputs": len(self._inputs),
+            "driver_asked": len(self._asked),
+        }
+
+    def _wake(self) -> None:
+        if not self._woken and self._in_flight is None and self._loop is not None and not self._stopped:
+            self._woken = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._woken = False
+        if self._stopped:
+            return
+        now = self._clocks()
+        event: Event | None = None
+        effects: list[Effect] = []
+        try:
+            for _ in range(min(len(self._inputs), MAX_TURN)):
+                event = self._inputs.popleft()
+                effects += self._core.handle(event, now)
+                self.events += 1
+            event = None
+            effects += self._core.schedule(now)
+            self.turns += 1
+            self._close_turn(effects, now)
+        except Exception as error:
+            log.critical("the core failed and the head stops", exc_info=error, extra={"event": repr(event)[:2000]})
+            self.fail(error)
+
+    def _close_turn(self, effects: list[Effect], now: Instant) -> None:
+        """Commit what must be durable, and release the rest now or after that."""
+        batch = Batch(self._epoch, now.wall)
+        held: list[Effect] = []
+        free: list[LinkEffect] = []
+        for effect in effects:
+            if isinstance(effect, _DURABLE):
+                batch.add(effect)
+            elif isinstance(effect, Send) and effect.free:
+                free.append(effect)
+            else:
+                held.append(effect)
+        if free:
+            self._ports.release(free)
+        if not batch:
+            self._release(held)
+            return
+        self._held = held
+        self._in_flight = batch
+        self._ports.submit(batch, self._on_written)
+
+    def _on_written(self, error: BaseException | None) -> None:
+        """Continue on the loop; called on the journal's thread."""
+        assert self._loop is not None, "a batch was written before the start"
+        self._loop.call_soon_threadsafe(self._committed, error)
+
+    def _committed(self, error: BaseException | None) -> None:
+        batch, self._in_flight = self._in_flight, None
+        held, self._held = self._held, []
+        if error is not None:
+            self.fail(error)
+            return
+        assert batch is not None, "only what is in flight is committed"
+        try:
+            self._ports.commit(batch)
+            self._release(held)
+        except Exception as bug:
+            log.critical("releasing a committed turn failed and the head stops", exc_info=bug)
+            self.fail(bug)
+
+    def _release(self, effects: list[Effect]) -> None:
+        on_links: list[LinkEffect] = []
+        for effect in effects:
+            if isinstance(effect, Reply):
+                self._answer(effect)
+            elif isinstance(effect, _ON_LINKS):
+                on_links.append(effect)
+        if on_links:
+            self._ports.release(on_links)
+        self._idle.set()
+        if self._inputs:
+            self._wake()
+
+    def _answer(self, reply: Reply) -> None:
+        future = self._asked.pop(reply.ticket, None)
+        if future is None or future.done():
+            return  # who asked has gone
+        if isinstance(reply.value, Rejected):
+            future.set_exception(reply.value)
+        else:
+            future.set_result(reply.value)
+
+    def _tick(self) -> None:
+        assert self._loop is not None, "ticks begin with the start"
+        late = max(0.0, self._loop.time() - self._tick_due)
+        # A loop is always a little late; only what a heartbeat would notice is a stall.
+        stall = late if late >= TICK else 0.0
+        self.stall_seconds += stall
+        self._tick_due = self._loop.time() + TICK
+        self._ticker = self._loop.call_at(self._tick_due, self._tick)
+        self.feed(Ticked(stall))
+
+    def fail(self, error: BaseException) -> None:
+        """Stop for good because of a bug or a dead disk, and tell the owner once."""
+        if not self._stopped:
+            self._shut()
+            self._failed(error)
+
+    def _shut(self) -> None:
+        self._stopped = True
+        self._idle.set()
+        if self._ticker is not None:
+            self._ticker.cancel()
+        asked, self._asked = self._asked, {}
+        for future in asked.values():
+            if not future.done():
+                future.set_exception(Unavailable("stopping", "the head is stopping", hint="try again in a moment"))

@@ -1,0 +1,238 @@
+"""What readers get: committed segments, outputs, graphs, kept logs. Memory first, else the journal off the loop.
+
+Rules
+* Only what is committed enters: the driver calls `publish` and `keep` after the commit of the batch, and before the
+  replies of that batch leave, so whoever was told of a run finds it here.
+* Rings and caches are bounded and may forget anything; the journal is the truth.
+* Segments are shared by all readers and never copied. One that is read may begin before the asked position.
+* Everything runs on the event loop; only reads of the journal go to two threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Final, Protocol, TypeVar
+
+from maze_head.api.services import KeptLog, RunPlace
+from maze_head.batch import Batch
+from maze_head.cache import ByteCache
+from maze_head.core.effects import Accept
+from maze_head.journal_writer import inline_outputs
+from maze_protocol.events import SEALING, RunSubmitted, Segment
+from maze_protocol.limits import MIB
+from maze_protocol.values import OutputValue
+
+__all__ = ["Records", "RunHub"]
+
+CACHE_BYTES: Final = 64 * MIB
+RING_EVENTS: Final = 20_000
+READ_SEGMENTS: Final = 256
+"""Most segments that one read takes from the journal."""
+ENTRY_OVERHEAD: Final = 256
+READ_THREADS: Final = 2
+
+T = TypeVar("T")
+Outputs = tuple[OutputValue, ...]
+Listener = Callable[[bytes, Segment], None]
+
+
+class Records(Protocol):
+    """The journal, as the hub reads it; every method may block."""
+
+    def segments(self, run_no: int, after_seq: int, limit: int) -> list[Segment]: ...
+    def accepted(self, run_no: int, task_no: int) -> Outputs | None: ...
+    def code(self, hash_: bytes) -> bytes | None: ...
+    def graph(self, workflow_id: bytes, version: int) -> bytes | None: ...
+    def attempt_log(self, run_no: int, task_no: int, attempt: int) -> tuple[bytes, bytes, int, int] | None: ...
+
+
+class _Tail:
+    """The committed end of one run's log."""
+
+    __slots__ = ("last_seq", "ring", "run_id", "sealed", "waiters")
+
+    def __init__(self, run_id: bytes) -> None:
+        self.run_id = run_id
+        self.last_seq = 0
+        self.sealed = False
+        self.ring: deque[Segment] = deque()
+        self.waiters: list[asyncio.Future[None]] = []
+
+    def advance(self, segment: Segment) -> None:
+        assert segment.first_seq == self.last_seq + 1, f"segment {segment.first_seq} after {self.last_seq}"
+        self.last_seq += len(segment.events)
+        self.sealed = isinstance(segment.events[-1], SEALING)
+
+    def wake(self) -> None:
+        waiters, self.waiters = self.waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+class RunHub:
+    """Committed facts, for the API, the publisher and the dispatcher."""
+
+    def __init__(self, records: Records, listener: Listener | None = None) -> None:
+        self._records = records
+        self._listener = listener
+        self._pool = ThreadPoolExecutor(READ_THREADS, "journal-reader")
+        self._tails: dict[int, _Tail] = {}
+        self._places: dict[bytes, RunPlace] = {}
+        self._held: deque[int] = deque()
+        self._held_events = 0
+        self._outputs: ByteCache[tuple[int, int], Outputs] = ByteCache(CACHE_BYTES)
+        self._codes: ByteCache[bytes, bytes] = ByteCache(CACHE_BYTES // 4)
+
+    def close(self) -> None:
+        """Let go of everybody who waits and end the reading threads."""
+        for tail in self._tails.values():
+            tail.wake()
+        self._pool.shutdown()
+
+    def restore(self, run_no: int, segment: Segment) -> None:
+        """Take in a segment of the journal at start, without keeping it in memory."""
+        self._tail(run_no, segment).advance(segment)
+
+    def commit(self, batch: Batch) -> None:
+        """Take in a committed batch: outputs and code first, so that a reader of an event finds what it tells of."""
+        for accept in batch.accepted:
+            self.keep(accept)
+        for code in batch.codes:
+            self._codes.put(code.hash, code.body, len(code.body))
+        for run_no, segment in batch.segments():
+            self.publish(run_no, segment)
+
+    def keep(self, accept: Accept) -> None:
+        """Cache the outputs of an accepted result."""
+        self._cache_outputs((accept.run_no, accept.task_no), inline_outputs(accept))
+
+    def publish(self, run_no: int, segment: Segment) -> None:
+        """Hand a committed segment to everybody who waits for it."""
+        tail = self._tail(run_no, segment)
+        tail.advance(segment)
+        tail.ring.append(segment)
+        self._held.append(run_no)
+        self._held_events += len(segment.events)
+        while self._held_events > RING_EVENTS and len(self._held) > 1:
+            oldest = self._tails[self._held.popleft()].ring.popleft()
+            self._held_events -= len(oldest.events)
+        tail.wake()
+        if self._listener is not None:
+            self._listener(tail.run_id, segment)
+
+    async def find(self, run_id: bytes) -> RunPlace | None:
+        """Look up a committed run."""
+        return self._places.get(run_id)
+
+    def last_seq(self, run_no: int) -> int:
+        """Return the number of the newest committed event of a run, 0 if it is unknown."""
+        tail = self._tails.get(run_no)
+        return 0 if tail is None else tail.last_seq
+
+    async def read(self, run_no: int, after_seq: int) -> list[Segment]:
+        """Return committed segments that hold events after `after_seq`, oldest first; maybe not all at once."""
+        tail = self._tails.get(run_no)
+        if tail is None or after_seq >= tail.last_seq:
+            return []
+        ring = tail.ring
+        if ring and ring[0].first_seq <= after_seq + 1:
+            return [segment for segment in ring if segment.first_seq + len(segment.events) > after_seq + 1]
+        return await self._off_loop(partial(self._records.segments, run_no, after_seq, READ_SEGMENTS))
+
+    async def wait(self, run_no: int, after_seq: int, timeout: float) -> bool:  # noqa: ASYNC109 -- callers poll with it
+        """Return True once events after `after_seq` are committed, False after `timeout` seconds."""
+        tail = self._tails.get(run_no)
+        if tail is None or timeout <= 0 or tail.last_seq > after_seq:
+            return tail is not None and tail.last_seq > after_seq
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        tail.waiters.append(waiter)
+        # Not asyncio.timeout: a thousand streams may wait here, and this makes no task and no exception.
+        await asyncio.wait((waiter,), timeout=timeout)
+        if not waiter.done():
+            tail.waiters.remove(waiter)
+        return tail.last_seq > after_seq
+
+    def peek_outputs(self, run_no: int, task_no: int) -> Outputs | None:
+        """Return cached outputs, without touching the disk."""
+        return self._outputs.get((run_no, task_no))
+
+    async def outputs(self, run_no: int, task_no: int) -> Outputs:
+        """Return the accepted outputs of a finished task, bodies inline.
+
+        Raises:
+            LookupError: no result of that task was accepted.
+        """
+        cached = self.peek_outputs(run_no, task_no)
+        if cached is not None:
+            return cached
+        found = _found(await self._off_loop(partial(self._records.accepted, run_no, task_no)))
+        self._cache_outputs((run_no, task_no), found)
+        return found
+
+    def peek_code(self, hash_: bytes) -> bytes | None:
+        """Return a cached function body, without touching the disk."""
+        return self._codes.get(hash_)
+
+    async def code(self, hash_: bytes) -> bytes:
+        """Return the kept body of a function.
+
+        Raises:
+            LookupError: there is none with this hash.
+        """
+        cached = self.peek_code(hash_)
+        if cached is not None:
+            return cached
+        found = _found(await self._off_loop(partial(self._records.code, hash_)))
+        self._codes.put(hash_, found, len(found))
+        return found
+
+    async def graph(self, workflow_id: bytes, version: int) -> bytes:
+        """Return a graph version in the core's encoding.
+
+        Raises:
+            LookupError: there is no such version.
+        """
+        return _found(await self._off_loop(partial(self._records.graph, workflow_id, version)))
+
+    async def kept_log(self, run_no: int, task_no: int, attempt: int, stream: int) -> KeptLog | None:
+        """Return the kept tail of stream 1 (stdout) or 2 (stderr) of an attempt, or None."""
+        log = await self._off_loop(partial(self._records.attempt_log, run_no, task_no, attempt))
+        if log is None:
+            return None
+        stdout, stderr, stdout_size, stderr_size = log
+        return KeptLog(stdout, stdout_size) if stream == 1 else KeptLog(stderr, stderr_size)
+
+    def counters(self) -> dict[str, int | float]:
+        """Return what the hub holds in memory."""
+        return {
+            "hub_runs": len(self._tails),
+            "hub_ring_events": self._held_events,
+            "hub_cached_bytes": self._outputs.size + self._codes.size,
+        }
+
+    def _tail(self, run_no: int, segment: Segment) -> _Tail:
+        tail = self._tails.get(run_no)
+        if tail is None:
+            first = segment.events[0]
+            assert isinstance(first, RunSubmitted), f"run {run_no} begins with {type(first).__name__}"
+            tail = self._tails[run_no] = _Tail(first.run_id)
+            self._places[first.run_id] = RunPlace(run_no, first.workflow_id, first.version)
+        return tail
+
+    def _cache_outputs(self, key: tuple[int, int], outputs: Outputs) -> None:
+        size = ENTRY_OVERHEAD + sum(output.value.size for output in outputs)
+        self._outputs.put(key, outputs, size)
+
+    async def _off_loop(self, read: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, read)
+
+
+def _found(row: T | None) -> T:
+    if row is None:
+        raise LookupError("the journal holds no such row")
+    return row
