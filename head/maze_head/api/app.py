@@ -1,0 +1,53 @@
+"""Puts the HTTP API together: middlewares, the router from the table of routes, and its description."""
+
+from __future__ import annotations
+
+import msgspec
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from maze_head.api.call import Traffic
+from maze_head.api.encoder import EventEncoder
+from maze_head.api.errors import catch_errors
+from maze_head.api.guard import guard
+from maze_head.api.openapi import description
+from maze_head.api.routes import ROUTES, endpoint
+from maze_head.api.services import Services
+from maze_protocol.limits import MAX_REQUEST_BODY
+
+__all__ = ["OPENAPI_PATH", "make_app"]
+
+OPENAPI_PATH = "/openapi.json"
+
+
+def make_app(services: Services) -> web.Application:
+    """Build the application.
+
+    Run it with `auto_decompress=False`: compressed bodies are refused, so they need not be inflated first.
+    """
+    traffic, encoder = Traffic(), EventEncoder(services.hub)
+    # Outermost first: every answer is counted, and every failure below, the guard's included, gets its body.
+    middlewares = [_count(traffic), catch_errors, guard(services.hosts)]
+    app = web.Application(middlewares=middlewares, client_max_size=MAX_REQUEST_BODY)
+    app.router.add_routes([endpoint(route, services, encoder, traffic) for route in ROUTES])
+    document = msgspec.json.encode(description(ROUTES, services.info().version))
+
+    async def openapi(request: web.Request) -> web.Response:
+        return web.Response(body=document, content_type="application/json")
+
+    app.router.add_get(OPENAPI_PATH, openapi, allow_head=False)
+    return app
+
+
+def _count(traffic: Traffic) -> Middleware:
+    @web.middleware
+    async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
+        traffic.requests += 1
+        response = await handler(request)
+        if response.status >= 500:
+            traffic.failed += 1
+        elif response.status >= 400:
+            traffic.refused += 1
+        return response
+
+    return count

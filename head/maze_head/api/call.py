@@ -1,0 +1,104 @@
+"""What a handler gets: the request, its parsed body, and typed access to ids and query parameters.
+
+Handlers never look into the raw request for these; a malformed id or number is refused in one way everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from maze_head.api.encoder import EventEncoder
+from maze_head.api.errors import Malformed
+from maze_head.api.services import Services
+from maze_head.core.events import Command
+from maze_protocol.ids import parse_id
+
+__all__ = ["Call", "Traffic", "make_id"]
+
+
+@dataclass
+class Traffic:
+    """Counters of the API itself, for /metrics; plain numbers, one event loop."""
+
+    requests: int = 0
+    refused: int = 0
+    failed: int = 0
+    streams_open: int = 0
+    frames_sent: int = 0
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request to one handler."""
+
+    services: Services
+    encoder: EventEncoder
+    traffic: Traffic
+    request: web.Request
+    body: Any = None
+
+    async def ask(self, make: Callable[[int], Command]) -> Any:
+        """Ask the core; its refusals propagate to the error middleware."""
+        return await self.services.driver.ask(make)
+
+    def path(self, name: str) -> str:
+        """Return a part of the path as text."""
+        return self.request.match_info[name]
+
+    def id(self, name: str, kind: str) -> bytes:
+        """Return an id from the path.
+
+        Raises:
+            Malformed: not an id of that kind.
+        """
+        return raw_id(self.path(name), kind)
+
+    def number(self, name: str, default: int, low: int, high: int) -> int:
+        """Return a whole number from the query string.
+
+        Raises:
+            Malformed: not a number, or outside low..high.
+        """
+        text = self.request.query.get(name, "")
+        if not text:
+            return default
+        try:
+            number = int(text) if len(text) <= 20 and text.isascii() else low - 1
+        except ValueError:
+            number = low - 1
+        if not low <= number <= high:
+            raise Malformed("bad_query", f"{name} must be a number from {low} to {high}, not {text[:40]!a}")
+        return number
+
+    def choice(self, name: str, allowed: tuple[str, ...]) -> str:
+        """Return one of the allowed words from the query string; the first is the default.
+
+        Raises:
+            Malformed: another word.
+        """
+        text = self.request.query.get(name, allowed[0])
+        if text not in allowed:
+            raise Malformed("bad_query", f"{name} must be one of {', '.join(allowed)}, not {text[:40]!a}")
+        return text
+
+
+def raw_id(text: str, kind: str) -> bytes:
+    """Return the 16 bytes of an id that a client sent.
+
+    Raises:
+        Malformed: not an id of that kind.
+    """
+    try:
+        return parse_id(text, kind)
+    except ValueError as error:
+        raise Malformed("bad_id", str(error)) from error
+
+
+def make_id() -> bytes:
+    """Make the id of a thing whose creator brought none."""
+    return os.urandom(16)

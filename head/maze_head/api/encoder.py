@@ -1,0 +1,147 @@
+"""Committed segments encoded for readers: once per segment and format, shared by all of them.
+
+A thousand readers that a commit wakes find one encoding, which the first of them makes. The cache is bounded in
+bytes; what it drops is made again from the log. Segments never change, so entries never go stale.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, ParamSpec, TypeVar
+
+from maze_head.api.render import Names, Outputs, encode, render
+from maze_head.api.services import RunPlace, RunReading
+from maze_head.core.graph import Graph, load_graph
+from maze_protocol.events import SEALING, Segment, TaskFinished
+from maze_protocol.http import ClientEvent
+from maze_protocol.ids import RUN, WORKFLOW, format_id
+from maze_protocol.limits import KIB, MIB
+
+__all__ = ["Encoded", "EventEncoder", "OpenRun"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+CACHE_BYTES: Final = 64 * MIB
+CACHE_TASKS: Final = 200_000
+THREAD_FROM: Final = 256 * KIB
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run that a reader looks at."""
+
+    run_id: bytes
+    place: RunPlace
+    names: Names
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The events of one segment, each encoded by itself so that readers can begin anywhere."""
+
+    first_seq: int
+    events: tuple[bytes, ...]
+    sealed: bool
+
+    @property
+    def last_seq(self) -> int:
+        """Return the number of the last event."""
+        return self.first_seq + len(self.events) - 1
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of all events."""
+        return sum(map(len, self.events))
+
+    def since(self, after: int) -> tuple[bytes, ...]:
+        """Return the events after that number."""
+        return self.events[max(0, after + 1 - self.first_seq) :]
+
+
+class EventEncoder:
+    """Encodes segments and opens graphs, each once for all readers."""
+
+    def __init__(self, hub: RunReading, cache_bytes: int = CACHE_BYTES) -> None:
+        self._hub = hub
+        self._limit = cache_bytes
+        self._held = 0
+        self._cache: OrderedDict[tuple[int, int, str], Encoded] = OrderedDict()
+        self._making: dict[tuple[int, int, str], asyncio.Task[Encoded]] = {}
+        self._graphs: OrderedDict[tuple[bytes, int], Graph] = OrderedDict()
+        self.made = 0
+        """Segments encoded so far; a thousand readers of one segment count once."""
+
+    async def open(self, run_id: bytes) -> OpenRun | None:
+        """Return the run with its names, or None if the head does not know it."""
+        place = await self._hub.find(run_id)
+        if place is None:
+            return None
+        names = Names(format_id(run_id, RUN), format_id(place.workflow_id, WORKFLOW), await self.graph(place))
+        return OpenRun(run_id, place, names)
+
+    async def graph(self, place: RunPlace) -> Graph:
+        """Return the graph that a run is a snapshot of."""
+        key = (place.workflow_id, place.version)
+        graph = self._graphs.get(key)
+        if graph is None:
+            body = await self._hub.graph(*key)
+            graph = await _maybe_threaded(len(body), load_graph, *key, body)
+            self._graphs[key] = graph
+            while len(self._graphs) > 1 and sum(map(len, self._graphs.values())) > CACHE_TASKS:
+                self._graphs.popitem(last=False)
+        self._graphs.move_to_end(key)
+        return graph
+
+    async def encode(self, run: OpenRun, segment: Segment, fmt: str) -> Encoded:
+        """Return the events of a segment as readers of that format get them."""
+        key = (run.place.run_no, segment.first_seq, fmt)
+        found = self._cache.get(key)
+        if found is not None:
+            self._cache.move_to_end(key)
+            return found
+        task = self._making.get(key)
+        if task is None:
+            task = self._making[key] = asyncio.create_task(self._make(key, run, segment))
+        # A reader that leaves must not take the encoding from the others that wait for it.
+        return await asyncio.shield(task)
+
+    async def _make(self, key: tuple[int, int, str], run: OpenRun, segment: Segment) -> Encoded:
+        try:
+            outputs = {
+                event.task: await self._hub.outputs(run.place.run_no, event.task)
+                for event in segment.events
+                if isinstance(event, TaskFinished)
+            }
+            size = sum(output.value.size for values in outputs.values() for output in values)
+            encoded = await _maybe_threaded(size, encode_segment, segment, run.names, outputs, key[2])
+            self.made += 1
+            self._keep(key, encoded)
+            return encoded
+        finally:
+            del self._making[key]
+
+    def _keep(self, key: tuple[int, int, str], encoded: Encoded) -> None:
+        self._cache[key] = encoded
+        self._held += encoded.size
+        while self._held > self._limit and self._cache:
+            _, dropped = self._cache.popitem(last=False)
+            self._held -= dropped.size
+
+
+def encode_segment(segment: Segment, names: Names, outputs: Outputs, fmt: str) -> Encoded:
+    """Encode every event of a segment by itself."""
+    events: list[bytes] = []
+    for seq, event in enumerate(segment.events, segment.first_seq):
+        kind, data = render(event, names, outputs, fmt)
+        events.append(encode(ClientEvent(seq, segment.epoch, segment.time, kind, data), fmt))
+    return Encoded(segment.first_seq, tuple(events), isinstance(segment.events[-1], SEALING))
+
+
+async def _maybe_threaded(size: int, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call `make` here if the work is small, else in a thread: no turn of the loop may take long."""
+    if size < THREAD_FROM:
+        return make(*args, **kwargs)
+    return await asyncio.to_thread(make, *args, **kwargs)

@@ -1,0 +1,118 @@
+"""The log of a run for readers, live and replayed alike: as a WebSocket, or page by page with a long poll.
+
+Every reader reads committed segments from the hub, from any point and any number of times; nothing is kept per
+reader but its place. One frame per commit; with many streams open, commits of one pause share a frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Final
+
+import msgspec
+from aiohttp import WSMsgType, web
+
+from maze_head.api.call import Call
+from maze_head.api.encoder import OpenRun
+from maze_head.api.errors import wants_msgpack
+from maze_head.api.render import FRAME_BYTES, JSON, PACKED, framed
+from maze_head.api.schemas import EventPage
+from maze_head.api.websocket import stream, wants_upgrade
+from maze_head.core.errors import NotFound
+from maze_head.core.events import DescribeRun
+from maze_protocol.http import RunBody
+from maze_protocol.ids import RUN
+
+__all__ = ["CROWD", "PACE", "events", "open_run", "over"]
+
+CROWD: Final = 64
+PACE: Final = 0.05
+"""With more than CROWD streams open, each gets at most one frame in PACE seconds."""
+PATIENCE: Final = 60.0
+PAGE_EVENTS: Final = 1000
+MAX_SEQ: Final = 2**53
+
+
+async def events(call: Call) -> EventPage | web.StreamResponse:
+    """Stream the events of a run after `after`, or return the next page of them."""
+    run_id = call.id("run_id", RUN)
+    after = call.number("after", 0, 0, MAX_SEQ)
+    if wants_upgrade(call.request):
+        fmt = call.choice("format", (JSON, PACKED))
+        kind = WSMsgType.BINARY if fmt == PACKED else WSMsgType.TEXT
+        run = await open_run(call, run_id)
+        return await stream(call, _frames(call, run, after, fmt), kind)
+    return await _page(call, run_id, after)
+
+
+async def open_run(call: Call, run_id: bytes) -> OpenRun:
+    """Return a run to read.
+
+    Raises:
+        NotFound: no such run; asked through the core, which knows what was removed, too.
+    """
+    await call.ask(lambda ticket: DescribeRun(ticket, run_id))
+    run = await call.encoder.open(run_id)
+    if run is None:
+        raise NotFound("run_not_found", f"no run {call.path('run_id')}")
+    return run
+
+
+async def over(call: Call, run: OpenRun, after: int) -> bool:
+    """Tell whether no event after that number will ever come."""
+    body: RunBody = await call.ask(lambda ticket: DescribeRun(ticket, run.run_id))
+    return body.sealed and after >= body.last_seq
+
+
+async def _frames(call: Call, run: OpenRun, after: int, fmt: str) -> AsyncGenerator[bytes, None]:
+    """Yield arrays of encoded events until the log is sealed; resume wherever the last one ended."""
+    hub, sealed = call.services.hub, await over(call, run, after)
+    while not sealed:
+        pending: list[bytes] = []
+        segments = await hub.read(run.place.run_no, after)
+        for segment in segments:
+            encoded = await call.encoder.encode(run, segment, fmt)
+            pending += encoded.since(after)
+            after, sealed = max(after, encoded.last_seq), encoded.sealed
+            if call.traffic.streams_open <= CROWD or sum(map(len, pending)) > FRAME_BYTES:
+                for frame in framed(pending, fmt):
+                    yield frame
+                pending = []
+        for frame in framed(pending, fmt):
+            yield frame
+        if not segments:
+            await hub.wait(run.place.run_no, after, PATIENCE)
+        elif call.traffic.streams_open > CROWD:
+            await asyncio.sleep(PACE)
+
+
+async def _page(call: Call, run_id: bytes, after: int) -> EventPage:
+    """Return committed events after a point, waiting up to `wait` seconds for the first."""
+    wait = call.number("wait", 0, 0, int(PATIENCE))
+    limit = call.number("limit", PAGE_EVENTS, 1, PAGE_EVENTS)
+    run = await open_run(call, run_id)
+    page = await _collect(call, run, after, limit)
+    if page.events or await over(call, run, after):
+        page.sealed = page.sealed or not page.events
+        return page
+    if wait and await call.services.hub.wait(run.place.run_no, after, wait):
+        page = await _collect(call, run, after, limit)
+    return page
+
+
+async def _collect(call: Call, run: OpenRun, after: int, limit: int) -> EventPage:
+    """Gather what is committed, up to the limit and about FRAME_BYTES."""
+    fmt = PACKED if wants_msgpack(call.request) else JSON
+    page = EventPage([], after, sealed=False)
+    size = 0
+    for segment in await call.services.hub.read(run.place.run_no, after):
+        encoded = await call.encoder.encode(run, segment, fmt)
+        fresh = encoded.since(page.last_seq)[: limit - len(page.events)]
+        page.events += [msgspec.Raw(event) for event in fresh]
+        page.last_seq += len(fresh)
+        page.sealed = encoded.sealed and page.last_seq >= encoded.last_seq
+        size += sum(map(len, fresh))
+        if len(page.events) >= limit or size > FRAME_BYTES:
+            break
+    return page

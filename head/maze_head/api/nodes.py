@@ -1,0 +1,25 @@
+"""Nodes: what the head knows of its machines."""
+
+from __future__ import annotations
+
+from maze_head.api.call import Call
+from maze_head.core.errors import NotFound
+from maze_head.core.events import DescribeNodes
+from maze_protocol.http import NodeBody, NodeList
+
+__all__ = ["describe", "list_all"]
+
+
+async def list_all(call: Call) -> NodeList:
+    """List all nodes."""
+    found: NodeList = await call.ask(DescribeNodes)
+    return found
+
+
+async def describe(call: Call) -> NodeBody:
+    """Return one node."""
+    wanted = call.path("node_id")
+    for node in (await list_all(call)).nodes:
+        if node.node_id == wanted:
+            return node
+    raise NotFound("node_not_found", f"no node {wanted[:100]!a}")

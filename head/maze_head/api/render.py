@@ -1,0 +1,274 @@
+"""From the run log to what readers see. Pure: names and outputs come in as arguments.
+
+The log names tasks by number; here ids and names are filled in. Two formats: `msgpack`, where every output value is
+[codec, bytes] and only the client decodes it, and `json`, where values of the MessagePack codec appear as JSON and
+pickled ones as a note of their size, since the head never unpickles. docs/api.md lists the renderings.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from maze_head.core.graph import Graph
+from maze_protocol.events import (
+    TYPE_NAMES,
+    AttemptInterrupted,
+    AttemptLost,
+    CancelRequested,
+    RunCancelled,
+    RunEvent,
+    RunFinished,
+    RunSubmitted,
+    TaskCancelled,
+    TaskFailed,
+    TaskFinished,
+    TaskLeased,
+    TaskReleased,
+    TaskSkipped,
+    TaskStarted,
+    TaskWarned,
+)
+from maze_protocol.http import ClientEvent
+from maze_protocol.ids import TASK, format_id
+from maze_protocol.messages import ErrorInfo
+from maze_protocol.resources import Claim
+from maze_protocol.values import MSGPACK, OutputValue, Value
+
+__all__ = [
+    "JSON",
+    "PACKED",
+    "Names",
+    "claim_body",
+    "encode",
+    "framed",
+    "plain",
+    "render",
+    "seed_value",
+    "value_json",
+]
+
+JSON: Final = "json"
+PACKED: Final = "msgpack"
+FRAME_BYTES: Final = 1024 * 1024
+Outputs = Mapping[int, Sequence[OutputValue]]
+"""Accepted outputs by task number, for the finished tasks of a segment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Texts for the numbers of one run's log."""
+
+    run_id: str
+    workflow_id: str
+    graph: Graph
+
+    def run(self) -> dict[str, Any]:
+        """Return what every event says."""
+        return {"workflow_id": self.workflow_id, "run_id": self.run_id}
+
+    def task_id(self, task: int) -> str:
+        """Return the id of a task; empty for a number that names none (-1: the run itself)."""
+        return format_id(self.graph.ids[task], TASK) if 0 <= task < len(self.graph) else ""
+
+    def task(self, task: int) -> dict[str, Any]:
+        """Return what every event about a task says."""
+        return {**self.run(), "task_id": self.task_id(task), "task_name": self.graph.task_name(task)}
+
+    def attempt(self, event: Any) -> dict[str, Any]:
+        """Return what every event about an attempt says."""
+        return {**self.task(event.task), "attempt": event.attempt}
+
+
+# -- values ------------------------------------------------------------------------------------------------------
+
+
+def value_json(value: Value) -> Any:
+    """Render an output value as strict JSON types."""
+    return _rendered(value, plain)
+
+
+def seed_value(value: Value) -> Any:
+    """Render an output value as the original did: NaN and infinities as such, which its client reads."""
+    return _rendered(value, lambda content: plain(content, strict=False))
+
+
+def _rendered(value: Value, convert: Callable[[object], Any]) -> Any:
+    if value.codec != MSGPACK:
+        return {"__pickle__": {"size": value.size}}
+    try:
+        return convert(msgspec.msgpack.decode(value.body))
+    except (msgspec.DecodeError, RecursionError, TypeError, ValueError):
+        # A node may lie, and a value may be too deep to be written as JSON; one value must not hide the rest.
+        return {"__undecodable__": {"size": value.size}}
+
+
+def plain(value: object, *, strict: bool = True) -> Any:
+    """Replace what JSON lacks: bytes and, if strict, floats that are no numbers.
+
+    Raises:
+        TypeError: a MessagePack extension, or a key that is no text.
+    """
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) or not strict else {"__float__": str(value)}
+    if isinstance(value, bytes):
+        return {"__bytes__": base64.b64encode(value).decode("ascii")}
+    if isinstance(value, list):
+        return [plain(item, strict=strict) for item in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: plain(item, strict=strict) for key, item in value.items()}
+    raise TypeError(f"{type(value).__name__} is no plain value")
+
+
+def _results(outputs: Sequence[OutputValue], fmt: str) -> dict[str, Any]:
+    if fmt == PACKED:
+        return {output.key: [output.value.codec, output.value.body] for output in outputs}
+    return {output.key: value_json(output.value) for output in outputs}
+
+
+def claim_body(claim: Claim) -> dict[str, Any]:
+    """Render what an attempt was given."""
+    return {
+        "cpu": claim.cpu_milli / 1000,
+        "cpu_mem": claim.mem_mib,
+        "gpus": [
+            {"index": device.index, "share": device.milli / 1000, "gpu_mem": device.mem_mib} for device in claim.devices
+        ],
+    }
+
+
+def _error(error: ErrorInfo) -> dict[str, Any]:
+    said: dict[str, Any] = {"error_type": error.type_name, "error_message": error.message, "kind": error.kind}
+    if error.signal:
+        said["signal"] = error.signal
+    if error.exit_code is not None:
+        said["exit_code"] = error.exit_code
+    if error.stderr_tail:
+        said["stderr_tail"] = error.stderr_tail
+    return said
+
+
+# -- events ------------------------------------------------------------------------------------------------------
+
+
+def _submitted(event: RunSubmitted, names: Names) -> dict[str, Any]:
+    return {
+        **names.run(), "revision": event.version, "tasks": event.tasks, "fail_fast": event.fail_fast,
+        "priority": event.priority, "project": event.project,
+    }  # fmt: skip
+
+
+def _leased(event: TaskLeased, names: Names) -> dict[str, Any]:
+    return {**names.attempt(event), "node_id": event.node, "claim": claim_body(event.claim)}
+
+
+def _started(event: TaskStarted, names: Names) -> dict[str, Any]:
+    placed = {"node_ip": event.node_ip, "node_id": event.node, "started_at": event.started_at}
+    return {**names.attempt(event), **placed}
+
+
+def _finished(event: TaskFinished, names: Names) -> dict[str, Any]:
+    return {**names.attempt(event), "result": {}, **_costs(event)}
+
+
+def _failed(event: TaskFailed, names: Names) -> dict[str, Any]:
+    return {**_lost(event, names), **_costs(event)}
+
+
+def _costs(event: TaskFinished | TaskFailed) -> dict[str, Any]:
+    return {"wall_ms": event.wall_ms, "cpu_ms": event.cpu_ms, "peak_rss_kib": event.peak_rss_kib}
+
+
+def _lost(event: AttemptLost | TaskFailed, names: Names) -> dict[str, Any]:
+    return {**names.attempt(event), "result": event.error.text, **_error(event.error)}
+
+
+def _skipped(event: TaskSkipped, names: Names) -> dict[str, Any]:
+    return {**names.task(event.task), "because": names.task_id(event.because)}
+
+
+def _cancelled(event: TaskCancelled, names: Names) -> dict[str, Any]:
+    return {**names.attempt(event), "reason": event.reason, "was_running": event.was_running}
+
+
+def _cancel_requested(event: CancelRequested, names: Names) -> dict[str, Any]:
+    return {**names.run(), "reason": event.reason}
+
+
+def _run_cancelled(event: RunCancelled, names: Names) -> dict[str, Any]:
+    return {**names.run(), "finished": event.finished, "failed": event.failed, "cancelled": event.cancelled}
+
+
+def _run_finished(event: RunFinished, names: Names) -> dict[str, Any]:
+    return {**names.run(), "finished": event.finished, "failed": event.failed, "skipped": event.skipped}
+
+
+def _interrupted(event: AttemptInterrupted, names: Names) -> dict[str, Any]:
+    return names.attempt(event)
+
+
+def _warned(event: TaskWarned, names: Names) -> dict[str, Any]:
+    return {**names.task(event.task), "text": event.text}
+
+
+def _released(event: TaskReleased, names: Names) -> dict[str, Any]:
+    return {**names.attempt(event), "reason": event.reason}
+
+
+_DATA: Final[dict[type, Callable[[Any, Names], dict[str, Any]]]] = {
+    RunSubmitted: _submitted,
+    TaskLeased: _leased,
+    TaskStarted: _started,
+    TaskFinished: _finished,
+    TaskFailed: _failed,
+    AttemptLost: _lost,
+    TaskSkipped: _skipped,
+    TaskCancelled: _cancelled,
+    CancelRequested: _cancel_requested,
+    RunCancelled: _run_cancelled,
+    RunFinished: _run_finished,
+    AttemptInterrupted: _interrupted,
+    TaskWarned: _warned,
+    TaskReleased: _released,
+}
+
+
+def render(event: RunEvent, names: Names, outputs: Outputs, fmt: str) -> tuple[str, dict[str, Any]]:
+    """Return the type and the data of one event as readers get them."""
+    data = _DATA[type(event)](event, names)
+    if isinstance(event, TaskFinished):
+        data["result"] = _results(outputs[event.task], fmt)
+    return TYPE_NAMES[type(event)], data
+
+
+def encode(event: ClientEvent, fmt: str) -> bytes:
+    """Encode one event."""
+    return msgspec.msgpack.encode(event) if fmt == PACKED else msgspec.json.encode(event)
+
+
+def framed(events: Sequence[bytes], fmt: str) -> list[bytes]:
+    """Join encoded events to arrays of about FRAME_BYTES at most; one event is never cut."""
+    frames: list[bytes] = []
+    piece: list[bytes] = []
+    size = 0
+    for event in events:
+        if piece and size + len(event) > FRAME_BYTES:
+            frames.append(_array(piece, fmt))
+            piece, size = [], 0
+        piece.append(event)
+        size += len(event)
+    return [*frames, _array(piece, fmt)] if piece else frames
+
+
+def _array(items: Sequence[bytes], fmt: str) -> bytes:
+    if fmt == JSON:
+        return b"[" + b",".join(items) + b"]"
+    header = msgspec.msgpack.encode([None] * len(items))[: -len(items)]  # an array of n nils is its header and n bytes
+    return header + b"".join(items)

@@ -1,0 +1,189 @@
+"""The table of routes: the router and /openapi.json are both made from it, so neither can know more than the other.
+
+A handler takes a Call and returns a body (or a finished response where it streams). Reading the request, encoding
+the answer and counting happen here, once for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from maze_head.api import events, logs, meta, nodes, runs, seed_routes, workflows
+from maze_head.api.bodies import json_response, load, read_body, respond
+from maze_head.api.call import Call, Traffic
+from maze_head.api.encoder import EventEncoder
+from maze_head.api.errors import seed_refusal
+from maze_head.api.schemas import Counters, EdgeBody, EdgeList, EventPage, Health, NewTask, TaskList
+from maze_head.api.seed_forms import (
+    AddTaskForm,
+    Detail,
+    Done,
+    EdgeForm,
+    RunMade,
+    SaveTaskForm,
+    TaskForm,
+    TaskMade,
+    TaskRows,
+    WorkflowForm,
+    WorkflowMade,
+)
+from maze_head.api.services import Services
+from maze_head.core.errors import Rejected
+from maze_protocol.http import (
+    EditRequest,
+    EditResponse,
+    InfoBody,
+    NodeBody,
+    NodeList,
+    RunBody,
+    RunList,
+    RunRequest,
+    TaskBody,
+    WorkflowBody,
+    WorkflowList,
+    WorkflowRequest,
+    WorkflowSummary,
+)
+
+__all__ = ["ROUTES", "Query", "Route", "endpoint"]
+
+Handler = Callable[[Call], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query parameter, for the description."""
+
+    name: str
+    summary: str
+    kind: type = int
+
+
+@dataclass(frozen=True)
+class Route:
+    """One operation of the API. `response` is a struct, `str` for text, or None for none."""
+
+    method: str
+    path: str
+    handler: Handler
+    request: type[Any] | None
+    response: type | None
+    summary: str
+    status: int = 200
+    query: tuple[Query, ...] = ()
+    seed: bool = False
+    """A route of the original's wire: JSON whatever the headers say, and the original's body for failures."""
+
+
+API = "/api/v1"
+WORKFLOW: Final = f"{API}/workflows/{{workflow_id}}"
+RUN: Final = f"{API}/runs/{{run_id}}"
+_PAGING: Final = (
+    Query("limit", "at most so many (1 to 1000)"),
+    Query("before", "runs before this cursor (`next` of the page before)"),
+    Query("workflow_id", "only runs of this workflow", str),
+)
+_EVENTS: Final = (
+    Query("after", "events after this number (0: from the first)"),
+    Query("format", "of a WebSocket: json (text frames) or msgpack (binary frames)", str),
+    Query("wait", "without Upgrade: wait up to so many seconds for the first event (0 to 60)"),
+    Query("limit", "without Upgrade: at most so many events (1 to 1000)"),
+)
+_LOGS: Final = (
+    Query("stream", "stdout or stderr", str),
+    Query("attempt", "which attempt (0: the latest)"),
+    Query("offset", "from this byte on"),
+    Query("limit", "at most so many bytes (1 to 1048576)"),
+    Query("follow", "1: go on until the attempt is over", str),
+)
+
+
+def _seed(
+    method: str, path: str, handler: Handler, request: type[Any] | None, response: type | None, status: int = 200
+) -> Route:
+    return Route(method, path, handler, request, response, f"The original's {path.split('/')[1]}", status, seed=True)
+
+
+def _absent(path: str, what: str, instead: str) -> Route:
+    return _seed("POST", path, seed_routes.not_served(what, instead), None, Detail, 501)
+
+
+SEED_ROUTES: Final[tuple[Route, ...]] = (
+    _seed("POST", "/create_workflow", seed_routes.create_workflow, None, WorkflowMade),
+    _seed("POST", "/add_task", seed_routes.add_task, AddTaskForm, TaskMade),
+    _seed("GET", "/get_workflow_tasks/{workflow_id}", seed_routes.get_workflow_tasks, None, TaskRows),
+    _seed("POST", "/save_task", seed_routes.save_task, SaveTaskForm, Done),
+    _seed("POST", "/save_task_and_add_edge", seed_routes.save_task, SaveTaskForm, Done),
+    _seed("POST", "/add_edge", seed_routes.add_edge, EdgeForm, Done),
+    _seed("POST", "/del_edge", seed_routes.del_edge, EdgeForm, Done),
+    _seed("POST", "/del_task", seed_routes.del_task, TaskForm, TaskMade),
+    _seed("POST", "/run_workflow", seed_routes.run_workflow, WorkflowForm, RunMade),
+    _seed("GET", "/get_workflow_res/{workflow_id}/{run_id}", seed_routes.get_workflow_res, None, None),
+    _absent("/add_langgraph_task", "LangGraph tasks", "add the node's function as a task of a workflow"),
+    _absent("/run_langgraph_task", "LangGraph tasks", "add the node's function as a task of a workflow"),
+    _absent("/get_head_ray_port", "Ray", "machines join with `maze-node --head ADDRESS`"),
+    _absent("/start_worker", "Ray workers", "machines join with `maze-node --head ADDRESS`"),
+    _absent("/start_llm_instance", "LLM instances", "run the model server yourself and call it from tasks"),
+    _absent("/stop_llm_instance", "LLM instances", "run the model server yourself and call it from tasks"),
+)
+ROUTES: Final[tuple[Route, ...]] = (
+    Route("GET", f"{API}/info", meta.info, None, InfoBody, "Who answers, and under which promises"),
+    Route("GET", f"{API}/livez", meta.livez, None, Health, "The process serves requests"),
+    Route("GET", f"{API}/readyz", meta.readyz, None, Health, "The head takes submissions"),
+    Route("GET", f"{API}/metrics", meta.metrics, None, Counters, "Counters and gauges"),
+    Route("POST", f"{API}/workflows", workflows.create, WorkflowRequest, WorkflowSummary, "Make a workflow", 201),
+    Route("GET", f"{API}/workflows", workflows.list_all, None, WorkflowList, "List workflows"),
+    Route("GET", WORKFLOW, workflows.describe, None, WorkflowBody, "A whole workflow"),
+    Route("POST", f"{WORKFLOW}/edits", workflows.edit, EditRequest, EditResponse, "Apply operations, all or none"),
+    Route("GET", f"{WORKFLOW}/tasks", workflows.tasks, None, TaskList, "The tasks of a workflow"),
+    Route("POST", f"{WORKFLOW}/tasks", workflows.add_task, NewTask, EditResponse, "Add a task", 201),
+    Route("GET", f"{WORKFLOW}/tasks/{{task_id}}", workflows.get_task, None, TaskBody, "One task"),
+    Route("PUT", f"{WORKFLOW}/tasks/{{task_id}}", workflows.put_task, NewTask, EditResponse, "Redefine a task"),
+    Route("DELETE", f"{WORKFLOW}/tasks/{{task_id}}", workflows.delete_task, None, EditResponse, "Delete a task"),
+    Route("GET", f"{WORKFLOW}/edges", workflows.edges, None, EdgeList, "The edges of a workflow"),
+    Route("POST", f"{WORKFLOW}/edges", workflows.add_edge, EdgeBody, EditResponse, "Add an edge"),
+    Route(
+        "DELETE", f"{WORKFLOW}/edges/{{source}}/{{target}}", workflows.delete_edge, None, EditResponse,
+        "Delete an edge",
+    ),
+    Route("POST", f"{API}/runs", runs.submit, RunRequest, RunBody, "Run a workflow", 201),
+    Route("GET", f"{API}/runs", runs.list_all, None, RunList, "List runs, newest first", query=_PAGING),
+    Route("GET", RUN, runs.describe, None, RunBody, "One run, summarised"),
+    Route(
+        "DELETE", RUN, runs.cancel, None, RunBody, "Stop a run", 202,
+        (Query("reason", "shown in the log of the run", str),),
+    ),
+    Route("GET", f"{RUN}/tasks/{{task_id}}/logs", logs.logs, None, str, "What a task printed", query=_LOGS),
+    Route("GET", f"{RUN}/events", events.events, None, EventPage, "The log of a run, or its stream", query=_EVENTS),
+    Route("GET", f"{API}/nodes", nodes.list_all, None, NodeList, "List nodes"),
+    Route("GET", f"{API}/nodes/{{node_id}}", nodes.describe, None, NodeBody, "One node"),
+    *SEED_ROUTES,
+)  # fmt: skip
+
+
+def endpoint(route: Route, services: Services, encoder: EventEncoder, traffic: Traffic) -> web.RouteDef:
+    """Make the aiohttp handler of a route."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        body = None if route.request is None else await read_body(request, route.request)
+        answer = await route.handler(Call(services, encoder, traffic, request, body))
+        if isinstance(answer, web.StreamResponse):
+            return answer
+        return respond(request, answer, route.status)
+
+    async def handle_seed(request: web.Request) -> web.StreamResponse:
+        try:
+            body = None if route.request is None else await load(request, route.request, msgpack=False)
+            answer = await route.handler(Call(services, encoder, traffic, request, body))
+        except Rejected as error:
+            return seed_refusal(error)
+        if isinstance(answer, web.StreamResponse):
+            return answer
+        return json_response(answer)
+
+    options = {"allow_head": False} if route.method == "GET" else {}
+    return web.RouteDef(route.method, route.path, handle_seed if route.seed else handle, options)

@@ -1,0 +1,47 @@
+"""Runs: submitted, summarised, cancelled; and the tasks within them, which are read from the run's own log."""
+
+from __future__ import annotations
+
+from maze_head.api.call import Call, make_id, raw_id
+from maze_head.api.errors import Malformed
+from maze_head.core.events import CancelRun, DescribeRun, ListRuns, SubmitRun
+from maze_protocol.http import RunBody, RunList, RunRequest
+from maze_protocol.ids import RUN, WORKFLOW
+
+__all__ = ["cancel", "describe", "list_all", "submit"]
+
+
+async def submit(call: Call) -> RunBody:
+    """Run a snapshot of a workflow; the same run id again is the same run."""
+    request: RunRequest = call.body
+    raw_id(request.workflow_id, WORKFLOW)
+    raw = make_id() if request.run_id is None else raw_id(request.run_id, RUN)
+    body: RunBody = await call.ask(lambda ticket: SubmitRun(ticket, raw, request))
+    return body
+
+
+async def list_all(call: Call) -> RunList:
+    """List runs, newest first."""
+    limit = call.number("limit", 50, 1, 1000)
+    before = call.number("before", 0, 0, 2**53)
+    workflow = call.request.query.get("workflow_id", "")
+    raw = raw_id(workflow, WORKFLOW) if workflow else None
+    found: RunList = await call.ask(lambda ticket: ListRuns(ticket, limit, before, raw))
+    return found
+
+
+async def describe(call: Call) -> RunBody:
+    """Return one run, summarised."""
+    raw = call.id("run_id", RUN)
+    body: RunBody = await call.ask(lambda ticket: DescribeRun(ticket, raw))
+    return body
+
+
+async def cancel(call: Call) -> RunBody:
+    """Stop a run; the answer comes when that is recorded, not when the last task has ended."""
+    raw = call.id("run_id", RUN)
+    reason = call.request.query.get("reason", "cancelled by the user")
+    if len(reason) > 256 or not reason.isprintable():
+        raise Malformed("bad_query", "reason must be at most 256 printable characters")
+    body: RunBody = await call.ask(lambda ticket: CancelRun(ticket, raw, reason))
+    return body

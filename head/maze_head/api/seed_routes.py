@@ -1,0 +1,270 @@
+"""The wire of the original Maze of the seed era, so that its unmodified client works against this head.
+
+Kept: paths, bodies, `{"status": "success"}`, messages of the stream and its bare close 1000, bodies read whatever
+their Content-Type. Better than the original, and compatible since its client only looks at 200 or not: failures are
+honest 4xx with `{"detail": text}`; a stream can be read again and again; `workflow_id` in messages is the workflow's,
+with `run_id` beside it; independent branches go on after a failure and `finish_workflow` comes last.
+A reference to an output that its producer did not return fails the task that reads it, where the original passed
+None in silence. Ray and LLM instances are not served: 501 says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from aiohttp import WSMsgType, web
+
+from maze_head.api import websocket, workflows
+from maze_head.api.call import Call, make_id
+from maze_head.api.encoder import OpenRun
+from maze_head.api.errors import NotServed
+from maze_head.api.events import open_run
+from maze_head.api.render import seed_value
+from maze_head.api.seed_forms import (
+    AddTaskForm,
+    Done,
+    EdgeForm,
+    InputParam,
+    RunMade,
+    SaveTaskForm,
+    TaskForm,
+    TaskMade,
+    TaskRow,
+    TaskRows,
+    WorkflowForm,
+    WorkflowMade,
+)
+from maze_head.core.errors import Invalid, NotFound
+from maze_head.core.events import CreateWorkflow, DescribeWorkflow, SubmitRun
+from maze_protocol.events import (
+    SEALING,
+    RunEvent,
+    RunFinished,
+    TaskCancelled,
+    TaskFailed,
+    TaskFinished,
+    TaskLeased,
+    TaskStarted,
+)
+from maze_protocol.http import (
+    AddEdge,
+    AddTask,
+    CodeBody,
+    DelEdge,
+    DelTask,
+    EditRequest,
+    InputBody,
+    Op,
+    RunRequest,
+    SaveTask,
+    TaskBody,
+    WorkflowBody,
+    WorkflowRequest,
+)
+from maze_protocol.ids import RUN, TASK, WORKFLOW, format_id, parse_id
+from maze_protocol.values import OutputValue
+
+__all__ = [
+    "add_edge", "add_task", "create_workflow", "del_edge", "del_task", "get_workflow_res", "get_workflow_tasks",
+    "not_served", "run_workflow", "save_task", "seed_message",
+]  # fmt: skip
+
+PATIENCE: Final = 60.0
+UNNAMED: Final = "unnamed"
+WHOLE: Final = ""
+"""The key under which a worker returns a result that is no dict."""
+
+
+# -- authoring ---------------------------------------------------------------------------------------------------
+
+
+async def create_workflow(call: Call) -> WorkflowMade:
+    """Make an empty workflow; the body is ignored."""
+    raw = make_id()
+    await call.ask(lambda ticket: CreateWorkflow(ticket, raw, WorkflowRequest()))
+    return WorkflowMade(format_id(raw, WORKFLOW))
+
+
+async def add_task(call: Call) -> TaskMade:
+    """Add a task without a definition yet."""
+    form: AddTaskForm = call.body
+    task_id = format_id(make_id(), TASK)
+    task = TaskBody(task_id, form.task_name or UNNAMED, task_type=form.task_type, strict_outputs=False)
+    await _edit(call, form, AddTask(task))
+    return TaskMade(task_id)
+
+
+async def get_workflow_tasks(call: Call) -> TaskRows:
+    """List the tasks of a workflow."""
+    body = await _workflow(call, call.path("workflow_id"))
+    return TaskRows([TaskRow(task.task_id, task.name) for task in body.tasks])
+
+
+async def save_task(call: Call) -> Done:
+    """Define a task; references in its inputs are edges by themselves."""
+    form: SaveTaskForm = call.body
+    code = await _code(form)
+    name = await _name_of(call, form)
+    task = TaskBody(
+        form.task_id, name, code=code.hash, inputs=_inputs(form), outputs=_outputs(form),
+        resources=form.resources or {}, strict_outputs=False,
+    )  # fmt: skip
+    await _edit(call, form, SaveTask(task), [code])
+    return Done()
+
+
+async def add_edge(call: Call) -> Done:
+    """Add an edge; twice is fine."""
+    form: EdgeForm = call.body
+    await _edit(call, form, AddEdge(form.source_task_id, form.target_task_id))
+    return Done()
+
+
+async def del_edge(call: Call) -> Done:
+    """Delete an edge."""
+    form: EdgeForm = call.body
+    await _edit(call, form, DelEdge(form.source_task_id, form.target_task_id))
+    return Done()
+
+
+async def del_task(call: Call) -> TaskMade:
+    """Delete a task and its edges."""
+    form: TaskForm = call.body
+    await _edit(call, form, DelTask(form.task_id))
+    return TaskMade(form.task_id)
+
+
+async def run_workflow(call: Call) -> RunMade:
+    """Run a snapshot of a workflow."""
+    form: WorkflowForm = call.body
+    _raw(form.workflow_id, WORKFLOW)
+    raw, request = make_id(), RunRequest(form.workflow_id)
+    await call.ask(lambda ticket: SubmitRun(ticket, raw, request))
+    return RunMade(format_id(raw, RUN))
+
+
+def not_served(what: str, instead: str) -> Callable[[Call], Awaitable[Any]]:
+    """Make the handler of a route that Maze does not have."""
+
+    async def refuse(call: Call) -> Any:
+        raise NotServed("not_served", f"{what}: not served by this head; {instead}")
+
+    return refuse
+
+
+async def _edit(call: Call, form: WorkflowForm, op: Op, codes: Sequence[CodeBody] = ()) -> None:
+    await workflows.send_edit(call, _raw(form.workflow_id, WORKFLOW), EditRequest([op], list(codes)))
+
+
+async def _workflow(call: Call, text: str) -> WorkflowBody:
+    raw = _raw(text, WORKFLOW)
+    body: WorkflowBody = await call.ask(lambda ticket: DescribeWorkflow(ticket, raw))
+    return body
+
+
+async def _name_of(call: Call, form: TaskForm) -> str:
+    """Return the name that the task was added with; a save of the original does not repeat it."""
+    for task in (await _workflow(call, form.workflow_id)).tasks:
+        if task.task_id == form.task_id:
+            return task.name
+    raise NotFound("unknown_task", f"no task {form.task_id[:80]!a} in this workflow")
+
+
+def _raw(text: str, kind: str) -> bytes:
+    """Return an id; any text that is none was never given out by this head, so it is as unknown as any other."""
+    try:
+        return parse_id(text, kind)
+    except ValueError as error:
+        raise NotFound(f"unknown_{kind}", f"no {kind} {text[:80]!a}") from error
+
+
+async def _code(form: SaveTaskForm) -> CodeBody:
+    if form.code_ser:
+        body, kind = form.code_ser, "pickle"
+    elif form.code_str:
+        body, kind = form.code_str.encode(), "source"
+    else:
+        raise Invalid("invalid_code", "code_str or code_ser is required")
+    return CodeBody(hashlib.blake2b(body, digest_size=16).hexdigest(), kind, (0, 0), body)
+
+
+def _inputs(form: SaveTaskForm) -> dict[str, InputBody]:
+    params = form.task_input.input_params.values() if form.task_input else ()
+    return {param.key: _input(param) for param in params}
+
+
+def _input(param: InputParam) -> InputBody:
+    if param.input_schema == "from_user":
+        return InputBody(value=param.value)
+    if param.input_schema == "from_task" and isinstance(param.value, str):
+        return InputBody(source=param.value)
+    raise Invalid("invalid_task", f"input {param.key[:80]!a}: from_user or from_task with a reference is needed")
+
+
+def _outputs(form: SaveTaskForm) -> list[str]:
+    params = form.task_output.output_params.values() if form.task_output else ()
+    return list(dict.fromkeys(param.key for param in params))
+
+
+# -- the stream --------------------------------------------------------------------------------------------------
+
+
+async def get_workflow_res(call: Call) -> web.StreamResponse:
+    """Stream a run from its beginning; the workflow in the path is ignored, as the original did."""
+    run = await open_run(call, _raw(call.path("run_id"), RUN))
+    return await websocket.stream(call, _frames(call, run), WSMsgType.TEXT, strict=False)
+
+
+async def _frames(call: Call, run: OpenRun) -> AsyncGenerator[bytes, None]:
+    """Yield one message per frame until the log is sealed."""
+    hub, run_no, after, sealed = call.services.hub, run.place.run_no, 0, False
+    gpus: dict[int, int] = {}
+    while not sealed:
+        segments = await hub.read(run_no, after)
+        for segment in segments:
+            for event in segment.events:
+                if isinstance(event, TaskLeased) and event.claim.devices:
+                    gpus[event.lease] = event.claim.devices[0].index
+                outputs = await hub.outputs(run_no, event.task) if isinstance(event, TaskFinished) else ()
+                message = seed_message(event, run, outputs, gpus)
+                if message is not None:
+                    yield json.dumps(message).encode()
+                sealed = isinstance(event, SEALING)
+            after = segment.first_seq + len(segment.events) - 1
+        if not segments:
+            await hub.wait(run_no, after, PATIENCE)
+
+
+def seed_message(
+    event: RunEvent, run: OpenRun, outputs: Sequence[OutputValue], gpus: dict[int, int]
+) -> dict[str, Any] | None:
+    """Return what the original's reader sees of an event, or None for what it did not know."""
+    names = run.names
+    match event:
+        case TaskStarted():
+            place = {"node_ip": event.node_ip, "node_id": event.node, "gpu_id": gpus.get(event.lease)}
+            return {"type": "start_task", "data": {**_task(run, event.task), **place}}
+        case TaskFinished():
+            return {"type": "finish_task", "data": {**_task(run, event.task), "result": _result(outputs)}}
+        case TaskFailed():
+            return {"type": "task_exception", "data": {**_task(run, event.task), "result": event.error.text}}
+        case TaskCancelled() if event.was_running:
+            text = f"Cancelled: {event.reason}"
+            return {"type": "task_exception", "data": {**_task(run, event.task), "result": text}}
+        case RunFinished():
+            return {"type": "finish_workflow", "data": {"run_id": names.run_id}}
+        case _:
+            return None
+
+
+def _task(run: OpenRun, task: int) -> dict[str, Any]:
+    return {**run.names.run(), "task_id": run.names.task_id(task)}
+
+
+def _result(outputs: Sequence[OutputValue]) -> Any:
+    if len(outputs) == 1 and outputs[0].key == WHOLE:
+        return seed_value(outputs[0].value)
+    return {output.key: seed_value(output.value) for output in outputs}

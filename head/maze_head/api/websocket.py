@@ -1,0 +1,103 @@
+"""One WebSocket of events: frames go out, nothing is expected in. Used by the API's own stream and the original's.
+
+Close codes: 1000 with an EMPTY reason after the last event of a run (the original's client takes any reason text for
+a failure), 1001 when the head stops in the middle of a run, 1003 when the client sends messages, 1009 when those are
+large, 1011 when the head fails. Each frame is awaited until the socket took it, so a slow reader holds one frame of
+memory; it reads from the log at its own pace, and one that vanished is found by heartbeat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
+from typing import Final
+
+from aiohttp import ClientError, WSCloseCode, WSMsgType, web
+
+from maze_head.api.call import Call
+from maze_head.api.errors import Malformed
+from maze_protocol.limits import KIB
+
+__all__ = ["HEARTBEAT", "INBOUND_LIMIT", "stream", "wants_upgrade"]
+
+logger = logging.getLogger(__name__)
+HEARTBEAT: Final = 20.0
+INBOUND_LIMIT: Final = 64 * KIB
+CLOSE_TIMEOUT: Final = 10.0
+Frames = AsyncGenerator[bytes, None]
+
+
+def wants_upgrade(request: web.Request) -> bool:
+    """Tell whether the client asks for a WebSocket."""
+    return request.headers.get("Upgrade", "").strip().lower() == "websocket"
+
+
+async def stream(call: Call, frames: Frames, kind: WSMsgType, *, strict: bool = True) -> web.WebSocketResponse:
+    """Upgrade, send all frames, close. With `strict`, a message from the client ends the stream with 1003.
+
+    Raises:
+        Malformed: the request is no proper upgrade.
+    """
+    socket = web.WebSocketResponse(
+        timeout=CLOSE_TIMEOUT, heartbeat=HEARTBEAT, compress=False, max_msg_size=INBOUND_LIMIT
+    )
+    try:
+        await socket.prepare(call.request)
+    except (web.HTTPBadRequest, ValueError) as error:
+        raise Malformed("bad_upgrade", f"not a WebSocket handshake: {error}") from error
+    call.traffic.streams_open += 1
+    try:
+        code = await _serve(call, socket, _send(call, socket, frames, kind), strict=strict)
+        if code is not None:
+            await socket.close(code=code)
+    finally:
+        call.traffic.streams_open -= 1
+    return socket
+
+
+async def _serve(
+    call: Call, socket: web.WebSocketResponse, send: Coroutine[None, None, int | None], *, strict: bool
+) -> int | None:
+    """Run until the first of: all sent, the client left or spoke, the head stops. Return the close code, if any."""
+    sending = asyncio.create_task(send)
+    hearing = asyncio.create_task(_hear(socket, strict=strict))
+    stopping = asyncio.create_task(call.services.shutting_down.wait())
+    tasks = (sending, hearing, stopping)
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    if not sending.cancelled():
+        return sending.result()
+    if not hearing.cancelled():
+        return hearing.result()
+    return WSCloseCode.GOING_AWAY
+
+
+async def _send(call: Call, socket: web.WebSocketResponse, frames: Frames, kind: WSMsgType) -> int | None:
+    try:
+        async with aclosing(frames):
+            async for frame in frames:
+                await socket.send_frame(frame, kind)
+                call.traffic.frames_sent += 1
+    except (ConnectionError, ClientError):
+        return None  # the reader is gone, which costs nobody anything
+    except Exception:
+        logger.exception("a stream of events failed: %s", ascii(call.request.path))
+        return WSCloseCode.INTERNAL_ERROR
+    return WSCloseCode.OK
+
+
+async def _hear(socket: web.WebSocketResponse, *, strict: bool) -> int | None:
+    """Answer pings and notice the end; return a close code if the client broke the rules."""
+    while True:
+        message = await socket.receive()
+        if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+            if strict:
+                return WSCloseCode.UNSUPPORTED_DATA
+        else:
+            return None  # closed, closing or failed: aiohttp has answered it

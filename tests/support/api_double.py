@@ -1,0 +1,164 @@
+"""Services for tests of the HTTP API: a scripted driver and a hub in memory, and a server over them on port 0."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import ClientSession, web
+from maze_head.api.app import make_app
+from maze_head.api.services import KeptLog, RunPlace, Services
+from maze_head.core.errors import NotFound
+from maze_head.core.events import Command, DescribeNodes, DescribeRun
+from maze_head.core.graph import Graph, TaskSpec, compile_graph, pack
+from maze_protocol.events import SEALING, RunEvent, Segment
+from maze_protocol.http import InfoBody, NodeList, RunBody
+from maze_protocol.ids import RUN, WORKFLOW, format_id
+from maze_protocol.messages import LogChunk
+from maze_protocol.resources import Request
+from maze_protocol.values import OutputValue
+
+WORKFLOW_ID = bytes(range(16))
+RUN_ID = bytes(range(16, 32))
+RUN_TEXT = format_id(RUN_ID, RUN)
+WORKFLOW_TEXT = format_id(WORKFLOW_ID, WORKFLOW)
+INFO = InfoBody(
+    "maze", "0.1.0", "v1", "1.0", "00" * 16, 7, "process", False, "3.11.7", 1, 0.0, {}, 0, {}
+)  # fmt: skip
+
+
+def graph_of(names: list[str]) -> Graph:
+    """Return a graph of independent tasks with these names; task i has the id of sixteen bytes i."""
+    packed = [pack(TaskSpec(bytes([number]) * 16, name, Request(), (0, 0))) for number, name in enumerate(names)]
+    return compile_graph(Graph(WORKFLOW_ID, 1, "w", packed), [])
+
+
+class ScriptedDriver:
+    """Answers each kind of command with a value, an exception, or what a function makes of the command."""
+
+    def __init__(self) -> None:
+        self.running = True
+        self.answers: dict[type, Any] = {DescribeNodes: NodeList([])}
+        self.asked: list[Command] = []
+
+    async def ask(self, make: Callable[[int], Command]) -> Any:
+        command = make(len(self.asked) + 1)
+        self.asked.append(command)
+        answer = self.answers.get(type(command))
+        if callable(answer):
+            answer = answer(command)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+
+class MemoryHub:
+    """One run in memory; `commit` adds a segment and wakes readers."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph_body = graph.encode()
+        self.segments: list[Segment] = []
+        self.results: dict[int, tuple[OutputValue, ...]] = {}
+        self.kept: dict[tuple[int, int, int], KeptLog] = {}
+        self.reads = 0
+        self._changed = asyncio.Condition()
+
+    @property
+    def last_seq(self) -> int:
+        return sum(len(segment.events) for segment in self.segments)
+
+    @property
+    def sealed(self) -> bool:
+        return bool(self.segments) and isinstance(self.segments[-1].events[-1], SEALING)
+
+    async def commit(self, *events: RunEvent) -> None:
+        self.segments.append(Segment(7, 1_000.0, self.last_seq + 1, events))
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def find(self, run_id: bytes) -> RunPlace | None:
+        return RunPlace(1, WORKFLOW_ID, 1) if run_id == RUN_ID else None
+
+    async def read(self, run_no: int, after_seq: int) -> list[Segment]:
+        self.reads += 1
+        return [segment for segment in self.segments if segment.first_seq + len(segment.events) - 1 > after_seq]
+
+    async def wait(self, run_no: int, after_seq: int, timeout: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout), self._changed:
+                await self._changed.wait_for(lambda: self.last_seq > after_seq)
+        except TimeoutError:
+            return False
+        return True
+
+    async def outputs(self, run_no: int, task_no: int) -> tuple[OutputValue, ...]:
+        return self.results[task_no]
+
+    async def graph(self, workflow_id: bytes, version: int) -> bytes:
+        return self.graph_body
+
+    async def kept_log(self, run_no: int, task_no: int, attempt: int, stream: int) -> KeptLog | None:
+        return self.kept.get((task_no, attempt, stream))
+
+
+class ScriptedNodes:
+    """Answers pulls from a list of chunks."""
+
+    def __init__(self) -> None:
+        self.chunks: list[LogChunk | None] = []
+
+    async def pull(self, link: bytes, lease: int, stream: int, offset: int, limit: int) -> LogChunk | None:
+        return self.chunks.pop(0)
+
+
+class Served:
+    """A server of the API on a free port, with its doubles and a client."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.driver = ScriptedDriver()
+        self.hub = MemoryHub(graph_of(names))
+        self.nodes = ScriptedNodes()
+        self.driver.answers[DescribeRun] = self._describe
+        self.services = Services(
+            self.driver, self.hub, self.nodes, lambda: INFO, lambda: {"journal_commits_total": 3}, asyncio.Event()
+        )
+        self.app = make_app(self.services)
+        self.port = 0
+        self.http: ClientSession
+
+    def _describe(self, command: DescribeRun) -> Any:
+        if command.run_id != RUN_ID:
+            return NotFound("unknown_run", f"no run {format_id(command.run_id, RUN)}")
+        return self.run_body()
+
+    def run_body(self) -> RunBody:
+        hub = self.hub
+        return RunBody(
+            RUN_TEXT, WORKFLOW_TEXT, 1, "running", 2, 0, 0, 0, 0, 0.0, None, hub.last_seq, hub.sealed
+        )  # fmt: skip
+
+
+@asynccontextmanager
+async def serving(*names: str) -> AsyncIterator[Served]:
+    """Serve the API over doubles; leaves nothing open."""
+    served = Served(list(names) or ["one", "two"])
+    async with running(served.app) as (port, http):
+        served.port, served.http = port, http
+        yield served
+
+
+@asynccontextmanager
+async def running(app: web.Application) -> AsyncIterator[tuple[int, ClientSession]]:
+    """Run an application on a free loopback port; yield the port and a client."""
+    runner = web.AppRunner(app, auto_decompress=False, shutdown_timeout=1.0, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        async with ClientSession(f"http://127.0.0.1:{port}") as http:
+            yield port, http
+    finally:
+        await runner.cleanup()
