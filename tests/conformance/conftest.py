@@ -6,13 +6,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conformance.daemons import Cluster, clean_environment, running_cluster
+from conformance.daemons import Cluster, Finished, clean_environment, running_cluster
 
 
 @pytest.fixture(scope="session")
@@ -44,15 +43,6 @@ def client(url: str) -> Iterator[Any]:
 def workflow(client: Any) -> Any:
     """An empty workflow."""
     return client.create_workflow()
-
-
-@dataclass
-class Finished:
-    """What a child process did."""
-
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture

@@ -188,3 +188,12 @@ def running_cluster(folder: Path, *head_options: str) -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.stop()
+
+
+@dataclass
+class Finished:
+    """What a child process did."""
+
+    code: int
+    out: str
+    err: str
