@@ -6,11 +6,13 @@ Rejected                     code, message, hint, field, op
 +-- Invalid                  a definition that can never be right
 +-- Gone                     the run was removed by retention
 `-- Unavailable              read-only, draining, too much pending work (retry_after)
+
+IllegalMove (AssertionError)  a bug of the core, not a refusal: the driver must stop
 """
 
 from __future__ import annotations
 
-__all__ = ["Conflict", "Gone", "Invalid", "NotFound", "Rejected", "Unavailable"]
+__all__ = ["Conflict", "Gone", "IllegalMove", "Invalid", "NotFound", "Rejected", "Unavailable"]
 
 
 class Rejected(Exception):
@@ -43,3 +45,7 @@ class Gone(Rejected):
 
 class Unavailable(Rejected):
     """Not now."""
+
+
+class IllegalMove(AssertionError):
+    """A task was moved where the table of transitions forbids it: a bug of the core, told with the task's story."""

@@ -1,0 +1,65 @@
+"""Whether a HELLO deserves a session: version, names, and amounts that can be true. Refusals are for good.
+
+A node's word is checked before it can take a name, fill a log or break the arithmetic of placement.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from maze_protocol.declare import MAX_AMOUNT, check_name
+from maze_protocol.errors import VersionMismatch
+from maze_protocol.messages import Hello, Reject
+from maze_protocol.resources import Capacity
+from maze_protocol.versions import choose_version, version_reject
+
+__all__ = ["refusal"]
+
+MAX_DEVICES: Final = 64
+MAX_WORKERS: Final = 65_536
+MAX_TEXT: Final = 4_096
+
+
+def refusal(hello: Hello) -> Reject | None:
+    """Return why a node gets no session, or None if it does."""
+    try:
+        choose_version(hello)
+    except VersionMismatch as error:
+        return version_reject(error)
+    problem = _name_problem(hello) or _python_problem(hello) or _capacity_problem(hello.capacity)
+    return Reject("bad_hello", problem) if problem else None
+
+
+def _name_problem(hello: Hello) -> str:
+    try:
+        check_name(hello.node_id, "node_id")
+        for text in (hello.hostname, hello.address, hello.maze_version, *hello.labels, *hello.labels.values()):
+            check_name(text or "-", "a text of HELLO")
+    except ValueError as error:
+        return str(error)
+    if sum(len(key) + len(value) for key, value in hello.labels.items()) > MAX_TEXT:
+        return "the labels are too long"
+    return ""
+
+
+def _python_problem(hello: Hello) -> str:
+    major, minor, _ = hello.python
+    return "" if major == 3 and 0 < minor < 100 else f"impossible Python version {hello.python}"
+
+
+def _capacity_problem(capacity: Capacity) -> str:
+    amounts = (
+        ("cpu_milli", capacity.cpu_milli, 1),
+        ("mem_mib", capacity.mem_mib, 0),
+        ("workers", capacity.workers, 1),
+        *(("device memory", device.mem_mib, 0) for device in capacity.devices),
+        *(("device index", device.index, 0) for device in capacity.devices),
+    )
+    for what, amount, least in amounts:
+        if not least <= amount <= MAX_AMOUNT:
+            return f"impossible capacity: {what} = {amount}"
+    if capacity.workers > MAX_WORKERS or len(capacity.devices) > MAX_DEVICES:
+        return f"too many workers ({capacity.workers}) or devices ({len(capacity.devices)})"
+    if len({device.index for device in capacity.devices}) != len(capacity.devices):
+        return "two devices have one index"
+    return ""

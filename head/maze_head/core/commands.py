@@ -1,0 +1,284 @@
+"""What clients ask for: workflows, edits, runs, views. Each function answers with a value or raises `Rejected`.
+
+The scheduler makes the one `Reply` of it. A repeated request (same workflow id, edit id, run id) gets the answer of
+the first one and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+
+import msgspec
+
+from maze_head.core import events as asked
+from maze_head.core.codes import CodeFacts, check_code, pack_code
+from maze_head.core.describe import (
+    counters,
+    describe_nodes,
+    describe_workflow,
+    ready_nodes,
+    run_body,
+    summarise_workflow,
+)  # fmt: skip
+from maze_head.core.edits import apply_ops, check_base
+from maze_head.core.effects import AppendCluster, LogPlace, SaveCode, SaveGraph
+from maze_head.core.ends import cancel_run as halt
+from maze_head.core.errors import Conflict, Invalid, NotFound, Rejected, Unavailable
+from maze_head.core.graph import Graph
+from maze_head.core.runs import Run
+from maze_head.core.state import State
+from maze_head.core.transitions import IS_OVER
+from maze_head.core.workflows import Edit, Workflow
+from maze_protocol.declare import check_name
+from maze_protocol.events import RunSubmitted
+from maze_protocol.http import (
+    CodeBody,
+    EditResponse,
+    NodeList,
+    RunBody,
+    RunList,
+    WorkflowBody,
+    WorkflowList,
+    WorkflowSummary,
+)  # fmt: skip
+from maze_protocol.ids import RUN, TASK, WORKFLOW, format_id, parse_id
+from maze_protocol.limits import MAX_OPS_PER_REQUEST, NAME_LENGTH
+
+__all__ = [
+    "cancel_run", "count", "create_workflow", "edit_workflow", "list_runs", "list_workflows", "locate_log",
+    "show_nodes", "show_run", "show_workflow", "submit_run",
+]  # fmt: skip
+
+MAX_TASKS = 1 << 24
+"""Task numbers of one run, as the journal keys them."""
+REASON_LENGTH = 500
+
+
+def create_workflow(state: State, command: asked.CreateWorkflow) -> WorkflowSummary:
+    """Make an empty workflow, or return the one of that id."""
+    workflow = state.workflows.get(command.workflow_id)
+    if workflow is None:
+        name = command.request.name
+        if name:
+            _named(name)
+        workflow = state.workflows[command.workflow_id] = Workflow(command.workflow_id, name, state.now.wall)
+        body = {"workflow_id": workflow.id, "name": name, "time": state.now.wall}
+        state.emit(AppendCluster("workflow_created", body))
+    return summarise_workflow(workflow)
+
+
+def _named(name: str) -> None:
+    try:
+        check_name(name, "the workflow's name")
+    except ValueError as error:
+        raise Invalid("invalid_workflow", str(error), field="$.name") from error
+
+
+def edit_workflow(state: State, command: asked.EditWorkflow) -> EditResponse:
+    """Apply operations all or none."""
+    workflow, request = _workflow(state, command.workflow_id), command.request
+    if request.edit_id and request.edit_id in workflow.edits:
+        return _edited(workflow, workflow.edits[request.edit_id])
+    if len(request.ops) > MAX_OPS_PER_REQUEST:
+        message = f"{len(request.ops)} operations: at most {MAX_OPS_PER_REQUEST} in one request"
+        raise Invalid("too_many_ops", message, field="$.ops")
+    if len(request.edit_id) > NAME_LENGTH:
+        raise Invalid("invalid_edit", f"edit_id is longer than {NAME_LENGTH} characters", field="$.edit_id")
+    check_base(workflow, request.base_revision)
+    codes = _new_codes(state, request.codes)
+    edit = Edit(workflow)
+    try:
+        apply_ops(edit, request.ops, ChainMap({key: facts for key, (facts, _) in codes.items()}, state.codes))
+    except Rejected:
+        edit.take_back()
+        raise
+    _save_codes(state, codes)
+    if edit.changes:
+        _keep_edit(state, workflow, edit, request.edit_id)
+    return _edited(workflow, workflow.revision)
+
+
+def _edited(workflow: Workflow, revision: int) -> EditResponse:
+    return EditResponse(format_id(workflow.id, WORKFLOW), revision)
+
+
+def _new_codes(state: State, codes: list[CodeBody]) -> dict[bytes, tuple[CodeFacts, CodeBody]]:
+    new: dict[bytes, tuple[CodeFacts, CodeBody]] = {}
+    for index, code in enumerate(codes):
+        digest, facts = check_code(code, f"$.codes[{index}]")
+        if digest not in state.codes:
+            new[digest] = facts, code
+    return new
+
+
+def _save_codes(state: State, codes: dict[bytes, tuple[CodeFacts, CodeBody]]) -> None:
+    for digest, (facts, code) in codes.items():
+        state.codes[digest] = facts
+        state.emit(SaveCode(digest, pack_code(code)))
+        body = {"hash": digest, "kind": facts.kind, "python": list(facts.python)}
+        state.emit(AppendCluster("code_saved", body))
+
+
+def _keep_edit(state: State, workflow: Workflow, edit: Edit, edit_id: str) -> None:
+    before = state.graphs.get((workflow.id, workflow.revision))
+    changes = edit.keep(edit_id)
+    if before is not None:
+        state.drop_graph(before)
+    state.counters.edits += 1
+    body = {"workflow_id": workflow.id, "revision": workflow.revision, "edit_id": edit_id, "changes": changes}
+    state.emit(AppendCluster("workflow_edited", body))
+
+
+def submit_run(state: State, command: asked.SubmitRun) -> RunBody:
+    """Run a snapshot of a workflow, or return the run of that id."""
+    request = command.request
+    workflow = _workflow(state, _id_of(request.workflow_id, WORKFLOW, "$.workflow_id"))
+    number = state.run_numbers.get(command.run_id)
+    if number is not None:
+        return _same_run(state, number, request.workflow_id)
+    graph = _graph(state, workflow, request.revision)
+    pending = len(graph) + sum(run.open for run in state.runs.values())
+    if pending > state.settings.max_pending_tasks:
+        raise Unavailable("too_many_pending", f"{pending} tasks would be pending", hint="try again later")
+    if not graph.saved:
+        graph.saved = True
+        state.emit(SaveGraph(workflow.id, graph.version, graph.encode()))
+    submitted = RunSubmitted(
+        command.run_id, workflow.id, graph.version, len(graph), request.fail_fast, request.priority, request.project
+    )
+    run = Run(len(state.run_numbers) + 1, submitted, graph, state.now.wall)
+    state.open_run(run)
+    state.record(run, submitted)
+    state.counters.runs_submitted += 1
+    return run_body(state, run)
+
+
+def _same_run(state: State, number: int, workflow_id: str) -> RunBody:
+    body = _run_body(state, number)
+    if body.workflow_id != workflow_id:
+        raise Conflict("run_exists", f"{body.run_id} is a run of {body.workflow_id}", field="$.run_id")
+    return body
+
+
+def _graph(state: State, workflow: Workflow, revision: int | None) -> Graph:
+    """Return the version to run, compiled."""
+    wanted = workflow.revision if revision is None else revision
+    graph = state.graphs.get((workflow.id, wanted))
+    if graph is not None:
+        return graph
+    if wanted != workflow.revision:
+        message = f"the workflow is at revision {workflow.revision}, not {wanted}"
+        raise Conflict("edit_conflict", message, hint="run the current revision", field="$.revision")
+    if not workflow.tasks:
+        raise Invalid("empty_workflow", "the workflow has no tasks", hint="add a task before running it")
+    if workflow.unsaved:
+        raise _unsaved(workflow)
+    if len(workflow.tasks) >= MAX_TASKS:
+        raise Invalid("too_many_tasks", f"{len(workflow.tasks)} tasks: at most {MAX_TASKS - 1} in one run")
+    graph = state.graphs[workflow.id, wanted] = workflow.compile()
+    return graph
+
+
+def _unsaved(workflow: Workflow) -> Invalid:
+    task_id = next(iter(workflow.unsaved))
+    spec = workflow.spec(task_id)
+    name = spec.name if spec else ""
+    more = len(workflow.unsaved) - 1
+    others = f" (and {more} more)" if more else ""
+    message = f"task {name!r} {format_id(task_id, TASK)}{others} has no function yet"
+    return Invalid("unsaved_task", message, hint="save it, or delete it, before running")
+
+
+def cancel_run(state: State, command: asked.CancelRun) -> RunBody:
+    """Stop a run; one that is over stays as it ended."""
+    number = _run_number(state, command.run_id)
+    run = state.runs.get(number)
+    if run is not None:
+        halt(state, run, command.reason[:REASON_LENGTH])
+    return _run_body(state, number)
+
+
+def show_workflow(state: State, command: asked.DescribeWorkflow) -> WorkflowBody:
+    """Return a whole graph."""
+    return describe_workflow(_workflow(state, command.workflow_id))
+
+
+def list_workflows(state: State, command: asked.ListWorkflows) -> WorkflowList:
+    """Return all workflows, oldest first."""
+    return WorkflowList([summarise_workflow(workflow) for workflow in state.workflows.values()])
+
+
+def show_run(state: State, command: asked.DescribeRun) -> RunBody:
+    """Return one run."""
+    return _run_body(state, _run_number(state, command.run_id))
+
+
+def list_runs(state: State, command: asked.ListRuns) -> RunList:
+    """Return a page of runs, newest first; `next` is the number to ask for as `before`."""
+    newest = len(state.run_numbers)
+    number = min(command.before - 1, newest) if command.before > 0 else newest
+    wanted = format_id(command.workflow_id, WORKFLOW) if command.workflow_id is not None else None
+    runs: list[RunBody] = []
+    while number > 0 and len(runs) < max(1, command.limit):
+        body = _run_body(state, number)
+        if wanted in (None, body.workflow_id):
+            runs.append(body)
+        number -= 1
+    return RunList(runs, str(number + 1) if number > 0 else "")
+
+
+def show_nodes(state: State, command: asked.DescribeNodes) -> NodeList:
+    """Return all nodes."""
+    return describe_nodes(state)
+
+
+def count(state: State, command: asked.CountersAsked) -> dict[str, int | float]:
+    """Return totals and gauges."""
+    return counters(state)
+
+
+def locate_log(state: State, command: asked.LocateLog) -> LogPlace:
+    """Say where the output of an attempt is."""
+    number = _run_number(state, command.run_id)
+    run = state.runs.get(number)
+    if run is None:
+        raise NotFound("run_sealed", "the run is over: its output is in the journal")
+    task = run.graph.index.get(command.task_id)
+    if task is None:
+        raise NotFound("unknown_task", f"no task {format_id(command.task_id, TASK)} in this run")
+    attempt = command.attempt or run.attempt[task]
+    if attempt > run.attempt[task]:
+        raise NotFound("unknown_attempt", f"the task had {run.attempt[task]} attempts")
+    latest = attempt == run.attempt[task]
+    lease = state.leases.current.get(run.lease[task]) if latest else None
+    token = run.lease[task] if latest else 0
+    link = lease.node.link if lease is not None else None
+    return LogPlace(number, task, attempt, token, link, lease is None or IS_OVER[run.phase[task]])
+
+
+def _workflow(state: State, workflow_id: bytes) -> Workflow:
+    workflow = state.workflows.get(workflow_id)
+    if workflow is None:
+        raise NotFound("unknown_workflow", f"no workflow {format_id(workflow_id, WORKFLOW)}")
+    return workflow
+
+
+def _run_number(state: State, run_id: bytes) -> int:
+    number = state.run_numbers.get(run_id)
+    if number is None:
+        raise NotFound("unknown_run", f"no run {format_id(run_id, RUN)}")
+    return number
+
+
+def _run_body(state: State, number: int) -> RunBody:
+    run = state.runs.get(number)
+    if run is not None:
+        return run_body(state, run)
+    return msgspec.structs.replace(state.sealed[number], ready_nodes=ready_nodes(state))
+
+
+def _id_of(text: str, kind: str, field: str) -> bytes:
+    try:
+        return parse_id(text, kind)
+    except ValueError as error:
+        raise Invalid("invalid_id", str(error), field=field) from error

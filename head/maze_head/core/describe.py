@@ -1,0 +1,149 @@
+"""Answers about the state, in the bodies of the HTTP API. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+
+from maze_head.core.graph import unpack
+from maze_head.core.nodes import Node
+from maze_head.core.runs import Run
+from maze_head.core.specs import body_of_spec
+from maze_head.core.state import State
+from maze_head.core.transitions import FAILED, FINISHED, SKIPPED
+from maze_head.core.workflows import MANUAL, Workflow
+from maze_protocol.events import RunCancelled
+from maze_protocol.http import NodeBody, NodeList, RunBody, WorkflowBody, WorkflowSummary
+from maze_protocol.ids import RUN, TASK, WORKFLOW, format_id
+
+__all__ = ["counters", "describe_nodes", "describe_workflow", "ready_nodes", "run_body", "summarise_workflow"]
+
+
+def ready_nodes(state: State) -> int:
+    """Return how many nodes can take work right now."""
+    return sum(node.takes_work for node in state.nodes.values())
+
+
+def run_body(state: State, run: Run) -> RunBody:
+    """Return the summary of a live run, or of one that was sealed in this very call."""
+    return RunBody(
+        run_id=format_id(run.submitted.run_id, RUN),
+        workflow_id=format_id(run.submitted.workflow_id, WORKFLOW),
+        revision=run.submitted.version,
+        status=run_status(run),
+        tasks=len(run.graph),
+        finished=run.counts[FINISHED],
+        failed=run.counts[FAILED],
+        skipped=run.counts[SKIPPED],
+        running=run.held,
+        submitted_at=run.submitted_at,
+        ended_at=run.ended_at,
+        last_seq=run.next_seq - 1,
+        sealed=run.sealed_by is not None,
+        ready_nodes=ready_nodes(state),
+    )
+
+
+def run_status(run: Run) -> str:
+    """Return the word that people see for the state of a run."""
+    if run.sealed_by is not None:
+        if isinstance(run.sealed_by, RunCancelled):
+            return "cancelled"
+        return "failed" if run.counts[FAILED] else "finished"
+    if run.cancelling:
+        return "cancelling"
+    return "running" if run.begun else "waiting"
+
+
+def summarise_workflow(workflow: Workflow) -> WorkflowSummary:
+    """Return a workflow as it stands in a list."""
+    return WorkflowSummary(
+        workflow_id=format_id(workflow.id, WORKFLOW),
+        name=workflow.name,
+        revision=workflow.revision,
+        tasks=len(workflow.tasks),
+        created_at=workflow.created_at,
+    )
+
+
+def describe_workflow(workflow: Workflow) -> WorkflowBody:
+    """Return a whole graph, tasks and edges in the order the tasks were added."""
+    tasks = [unpack(packed) for packed in workflow.tasks.values() if packed is not None]
+    place = {spec.task_id: index for index, spec in enumerate(tasks)}
+    edges = sorted(workflow.edges(), key=lambda edge: (place[edge[0]], place[edge[1]]))
+    manual = [edge for edge in edges if workflow.edge(*edge) == MANUAL]
+    return WorkflowBody(
+        workflow_id=format_id(workflow.id, WORKFLOW),
+        name=workflow.name,
+        revision=workflow.revision,
+        created_at=workflow.created_at,
+        tasks=[body_of_spec(spec) for spec in tasks],
+        edges=[_edge_text(edge) for edge in edges],
+        manual_edges=[_edge_text(edge) for edge in manual],
+    )
+
+
+def _edge_text(edge: tuple[bytes, bytes]) -> tuple[str, str]:
+    return format_id(edge[0], TASK), format_id(edge[1], TASK)
+
+
+def describe_nodes(state: State) -> NodeList:
+    """Return every node the head knows, in the order they joined."""
+    return NodeList([_node_body(state, node) for node in state.nodes.values()])
+
+
+def _node_body(state: State, node: Node) -> NodeBody:
+    hello, ledger = node.hello, node.ledger
+    return NodeBody(
+        node_id=node.id,
+        state=node.state,
+        hostname=hello.hostname,
+        address=hello.address,
+        pid=hello.pid,
+        python=".".join(map(str, hello.python)),
+        maze_version=hello.maze_version,
+        cpu=ledger.capacity.cpu_milli / 1000,
+        cpu_free=ledger.cpu_free / 1000,
+        cpu_mem=ledger.capacity.mem_mib,
+        cpu_mem_free=ledger.mem_free,
+        gpus=_gpus(node),
+        workers=ledger.capacity.workers,
+        running=ledger.attempts,
+        labels=hello.labels,
+        joined_at=node.joined_at,
+        last_seen_s=max(0.0, state.now.mono - node.heard_at),
+        origins=dict(ledger.capacity.origins),
+        load=msgspec.structs.asdict(node.load),
+    )
+
+
+def _gpus(node: Node) -> list[dict[str, Any]]:
+    return [
+        {
+            "index": device.index,
+            "name": device.name,
+            "uuid": device.uuid,
+            "mem": device.mem_mib,
+            "mem_free": node.ledger.devices[device.index].free_mem,
+            "free": node.ledger.devices[device.index].free_milli / 1000,
+        }
+        for device in node.ledger.capacity.devices
+    ]
+
+
+def counters(state: State) -> dict[str, int | float]:
+    """Return totals and gauges."""
+    gauges: dict[str, int | float] = {
+        "runs_live": len(state.runs),
+        "workflows": len(state.workflows),
+        "leases_current": len(state.leases.current),
+        "tasks_ready": sum(run.counts[1] for run in state.runs.values()),
+        "tasks_waiting": sum(run.counts[0] for run in state.runs.values()),
+        "queues": len(state.ready.queues),
+        "graphs": len(state.graphs),
+    }
+    for word in ("ready", "suspect", "draining", "lost", "left"):
+        gauges[f"nodes_{word}_now"] = sum(node.state == word for node in state.nodes.values())
+    return asdict(state.counters) | gauges

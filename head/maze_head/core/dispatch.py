@@ -1,0 +1,111 @@
+"""Turn a placed task into a lease and into the order to its node.
+
+Inputs travel by reference to the journal's accepted rows (`Source`); the driver fills in bytes. A task whose inputs
+exceed what one message may carry fails here, in words, instead of on the wire. A task of the original's wire
+(`strict_outputs` off at the producer) may reference an output that never came: it gets None, with a warning.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from maze_head.core.effects import AssignTask, SendCode, Source
+from maze_head.core.ends import fail
+from maze_head.core.graph import SOURCE, InputSpec, TaskSpec
+from maze_head.core.nodes import Node
+from maze_head.core.runs import Run
+from maze_head.core.state import State
+from maze_protocol.events import TaskFailed, TaskLeased, TaskWarned
+from maze_protocol.limits import MAX_TASK_VALUES
+from maze_protocol.messages import KEEP, Assignment, ErrorInfo
+from maze_protocol.resources import Claim
+from maze_protocol.values import MSGPACK, Value
+
+__all__ = ["dispatch"]
+
+NONE: Final = Value(MSGPACK, 1, b"\xc0")
+
+_Filled = tuple[str, Value | None, tuple[Source, ...]]
+
+
+def dispatch(state: State, node: Node, run: Run, task: int) -> None:
+    """Lease a ready task to a node that has room for it, or fail it if its inputs cannot be sent."""
+    spec = run.graph.spec(task)
+    inputs, error = _inputs(state, run, task, spec)
+    if error is not None:
+        fail(state, run, TaskFailed(task, run.attempt[task], 0, error))
+        return
+    claim = node.ledger.claim(spec.request)
+    assert claim is not None, "placement chose a node without room"
+    _lease(state, node, run, task, spec, claim, inputs)
+
+
+def _lease(
+    state: State, node: Node, run: Run, task: int, spec: TaskSpec, claim: Claim, inputs: tuple[_Filled, ...]
+) -> None:
+    attempt = run.attempt[task] + 1
+    token = state.leases.grant(run, task, node, claim).token
+    state.counters.leases += 1
+    state.record(run, TaskLeased(task, attempt, token, node.id, claim, token))
+    link = node.link
+    assert link is not None, "placement chose a node without a link"
+    if spec.code not in node.codes:
+        node.codes[spec.code] = None
+        state.emit(SendCode(link, spec.code))
+    submitted = run.submitted
+    assignment = Assignment(
+        token,
+        token,
+        submitted.run_id,
+        spec.task_id,
+        attempt,
+        spec.name,
+        spec.code,
+        (),
+        spec.outputs,
+        claim,
+        KEEP if spec.keep else 0,
+        project=submitted.project,
+        strict_outputs=spec.strict_outputs,
+    )
+    state.emit(AssignTask(link, assignment, inputs))
+
+
+def _inputs(state: State, run: Run, task: int, spec: TaskSpec) -> tuple[tuple[_Filled, ...], ErrorInfo | None]:
+    filled: list[_Filled] = []
+    total = 0
+    for entry in spec.inputs:
+        one, size, error = _input(state, run, task, entry)
+        if error is not None:
+            return (), error
+        filled.append(one)
+        total += size
+    if total > MAX_TASK_VALUES:
+        message = f"the inputs of the task have {total} bytes in all, at most {MAX_TASK_VALUES} can be sent"
+        return (), ErrorInfo("too_large", "ValueTooLarge", message)
+    return tuple(filled), None
+
+
+def _input(state: State, run: Run, task: int, entry: InputSpec) -> tuple[_Filled, int, ErrorInfo | None]:
+    template = None if entry.form == SOURCE else Value(entry.codec, len(entry.body), entry.body)
+    size = len(entry.body)
+    sources: list[Source] = []
+    for task_id, key in entry.refs:
+        producer = run.graph.index[task_id]
+        length = next((meta.size for meta in run.outputs[producer] if meta.key == key), None)
+        if length is None:
+            return _absent(state, run, task, entry, producer, key)
+        sources.append(Source(run.no, producer, key))
+        size += length
+    return (entry.name, template, tuple(sources)), size, None
+
+
+def _absent(
+    state: State, run: Run, task: int, entry: InputSpec, producer: int, key: str
+) -> tuple[_Filled, int, ErrorInfo | None]:
+    name = run.graph.task_name(producer)
+    message = f"task {name!r} returned no output {key!r}, which input {entry.name!r} needs"
+    if entry.form != SOURCE or run.graph.spec(producer).strict_outputs:
+        return (entry.name, None, ()), 0, ErrorInfo("bad_input", "MissingOutput", message)
+    state.record(run, TaskWarned(task, f"{message}: None is passed"))
+    return (entry.name, NONE, ()), 1, None

@@ -1,0 +1,202 @@
+"""The rules of editing a workflow: what each operation may do, and in which words it is refused.
+
+All or none: the first refusal takes the whole edit back and names the operation by its index. Nothing here emits
+effects; commands.py journals what was kept. The rules are those of docs/semantics.md, 'Graph'.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Final
+
+from maze_head.core.codes import CodeFacts
+from maze_head.core.errors import Conflict, NotFound, Rejected
+from maze_head.core.graph import InputSpec, TaskSpec, pack
+from maze_head.core.specs import spec_of, task_id_of
+from maze_head.core.workflows import MANUAL, REFERENCE, Edit, Workflow
+from maze_protocol.graph import find_path
+from maze_protocol.http import AddEdge, AddTask, DelEdge, DelTask, Op, SaveTask
+from maze_protocol.ids import TASK, format_id, short_id
+
+__all__ = ["apply_ops", "check_base"]
+
+NAMED_AT_MOST: Final = 5
+"""How many tasks a message lists before it says 'and N more'."""
+SEARCHED_AT_MOST: Final = 10_000
+"""How many tasks are looked through for a guess at what an author meant."""
+
+
+def check_base(workflow: Workflow, base_revision: int | None) -> None:
+    """Refuse an edit whose author saw another revision."""
+    if base_revision is not None and base_revision != workflow.revision:
+        message = f"the workflow is at revision {workflow.revision}, the edit was made for {base_revision}"
+        raise Conflict("edit_conflict", message, hint="fetch the workflow and apply the change again")
+
+
+def apply_ops(edit: Edit, ops: Iterable[Op], codes: Mapping[bytes, CodeFacts]) -> None:
+    """Apply operations in order.
+
+    Raises:
+        Rejected: an operation is refused; `op` and `field` say which. The edit is to be taken back.
+    """
+    for index, op in enumerate(ops):
+        try:
+            _apply(edit, op, codes)
+        except Rejected as error:
+            inner = ".task" if isinstance(op, AddTask | SaveTask) else ""
+            error.op = index
+            error.field = f"$.ops[{index}]{inner}" + (f".{error.field}" if error.field else "")
+            raise
+
+
+def _apply(edit: Edit, op: Op, codes: Mapping[bytes, CodeFacts]) -> None:
+    if isinstance(op, AddTask):
+        _add_task(edit, spec_of(op.task, codes))
+    elif isinstance(op, SaveTask):
+        _save_task(edit, spec_of(op.task, codes))
+    elif isinstance(op, DelTask):
+        _del_task(edit, _existing(edit.workflow, op.task_id, "task_id"))
+    else:
+        source = _existing(edit.workflow, op.source, "source")
+        target = _existing(edit.workflow, op.target, "target")
+        if isinstance(op, AddEdge):
+            _add_edge(edit, source, target)
+        else:
+            _del_edge(edit, op, source, target)
+
+
+def _add_task(edit: Edit, spec: TaskSpec) -> None:
+    existing = edit.workflow.tasks.get(spec.task_id)
+    if existing is None:
+        _put(edit, spec)
+    elif existing != pack(spec):
+        task_id = format_id(spec.task_id, TASK)
+        raise Conflict("task_exists", f"another task has the id {task_id}", field="task_id")
+
+
+def _save_task(edit: Edit, spec: TaskSpec) -> None:
+    before = edit.workflow.tasks.get(spec.task_id)
+    if before is None:
+        raise _unknown(edit.workflow, format_id(spec.task_id, TASK), "task_id")
+    if before != pack(spec):
+        _check_consumers(edit.workflow, spec)
+        _put(edit, spec)
+
+
+def _put(edit: Edit, spec: TaskSpec) -> None:
+    for entry in spec.inputs:
+        for source, key in entry.refs:
+            _check_reference(edit.workflow, spec, source, key, f"inputs.{entry.name}")
+    culprit = edit.put(spec)
+    if culprit is not None:
+        raise _cycle(edit.workflow, culprit, spec.task_id)
+
+
+def _check_reference(workflow: Workflow, spec: TaskSpec, source: bytes, key: str, field: str) -> None:
+    if source == spec.task_id:
+        raise _cycle(workflow, source, source, field)
+    producer = workflow.spec(source)
+    if producer is None:
+        raise _unknown(workflow, format_id(source, TASK), field)
+    if producer.strict_outputs and producer.code and not _declares(producer, key):
+        raise _unknown_output(producer, key, field)
+
+
+def _declares(producer: TaskSpec, key: str) -> bool:
+    return any(declared.key == key for declared in producer.outputs)
+
+
+def _unknown_output(producer: TaskSpec, key: str, field: str) -> NotFound:
+    known = [declared.key for declared in producer.outputs]
+    close = difflib.get_close_matches(key, known, 1)
+    hint = f"did you mean {close[0]!r}?" if close else f"declared are: {', '.join(known) or 'none'}"
+    message = f"task {_label(producer)} has no output {key[:80]!r}"
+    return NotFound("unknown_output", message, hint=hint, field=field)
+
+
+def _check_consumers(workflow: Workflow, spec: TaskSpec) -> None:
+    """Refuse a new definition that lacks an output which another task already references."""
+    if not spec.strict_outputs or not spec.code:
+        return
+    for target in workflow.after.get(spec.task_id, ()):
+        consumer = workflow.spec(target)
+        for entry in consumer.inputs if consumer else ():
+            for source, key in entry.refs:
+                if source == spec.task_id and not _declares(spec, key):
+                    message = f"input {entry.name!r} of task {_name(workflow, target)} references output {key[:80]!r}"
+                    raise Conflict("task_referenced", f"{message}, which the new definition lacks", field="outputs")
+
+
+def _del_task(edit: Edit, task_id: bytes) -> None:
+    workflow = edit.workflow
+    users = [there for there in workflow.after.get(task_id, ()) if workflow.edge(task_id, there) & REFERENCE]
+    if users:
+        message = f"task {_name(workflow, task_id)} is referenced by {_names(workflow, users)}"
+        raise Conflict("task_referenced", message, hint="delete or change those tasks first", field="task_id")
+    edit.remove(task_id)
+
+
+def _add_edge(edit: Edit, source: bytes, target: bytes) -> None:
+    if edit.workflow.edge(source, target) & MANUAL:
+        return
+    if not edit.join(source, target):
+        raise _cycle(edit.workflow, source, target)
+
+
+def _del_edge(edit: Edit, op: DelEdge, source: bytes, target: bytes) -> None:
+    workflow = edit.workflow
+    makers = workflow.edge(source, target)
+    if makers & REFERENCE:
+        names = [entry.name for entry in _inputs_from(workflow, target, source)]
+        message = f"the edge carries input {', '.join(map(repr, names))} of task {_name(workflow, target)}"
+        raise Conflict("edge_referenced", message, hint="change that input instead")
+    if not makers:
+        raise NotFound("unknown_edge", f"no edge from {op.source} to {op.target}")
+    edit.part(source, target)
+
+
+def _inputs_from(workflow: Workflow, target: bytes, source: bytes) -> list[InputSpec]:
+    spec = workflow.spec(target)
+    return [entry for entry in spec.inputs if any(ref[0] == source for ref in entry.refs)] if spec else []
+
+
+def _existing(workflow: Workflow, text: str, field: str) -> bytes:
+    task_id = task_id_of(text, field)
+    if workflow.tasks.get(task_id) is None:
+        raise _unknown(workflow, text, field)
+    return task_id
+
+
+def _unknown(workflow: Workflow, text: str, field: str) -> NotFound:
+    known = [format_id(task_id, TASK) for task_id in islice(workflow.tasks, SEARCHED_AT_MOST)]
+    alike = [other for other in known if short_id(other) == short_id(text)] or difflib.get_close_matches(
+        text, known[:100], 1, 0.8
+    )
+    hint = f"did you mean {alike[0]}?" if alike else ""
+    return NotFound("unknown_task", f"no task {text} in this workflow", hint=hint, field=field)
+
+
+def _cycle(workflow: Workflow, source: bytes, target: bytes, field: str = "") -> Conflict:
+    path = find_path(workflow.after, target, source) or [source]
+    named = [_name(workflow, task_id) for task_id in [source, *path]]
+    if len(named) > 2 * NAMED_AT_MOST:
+        left_out = len(named) - 2 * NAMED_AT_MOST
+        named = [*named[:NAMED_AT_MOST], f"… {left_out} more …", *named[-NAMED_AT_MOST:]]
+    return Conflict("cycle", f"this would close a cycle: {' -> '.join(named)}", field=field)
+
+
+def _names(workflow: Workflow, task_ids: list[bytes]) -> str:
+    named = ", ".join(_name(workflow, task_id) for task_id in task_ids[:NAMED_AT_MOST])
+    more = len(task_ids) - NAMED_AT_MOST
+    return f"{named} and {more} more" if more > 0 else named
+
+
+def _name(workflow: Workflow, task_id: bytes) -> str:
+    spec = workflow.spec(task_id)
+    return _label(spec) if spec else short_id(format_id(task_id, TASK))
+
+
+def _label(spec: TaskSpec) -> str:
+    return f"{spec.name} ({short_id(format_id(spec.task_id, TASK))})"

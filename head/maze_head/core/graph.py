@@ -1,0 +1,199 @@
+"""A compiled graph: one version of a workflow, immutable, shared by all its runs, indexed by task number.
+
+Rules
+* A task is kept packed (the MessagePack of its `TaskSpec`) and unpacked when it is leased or shown: a million tasks
+  are a million short `bytes`, which the garbage collector never looks at.
+* What a pass of the scheduler needs without unpacking lies in flat arrays: predecessor counts, successors (compressed
+  rows: those of task i are `successors[first[i]:first[i + 1]]`), and the number of its shape.
+* Nothing here knows runs, nodes or how a graph is edited (workflows.py).
+
+The saved body is [FORMAT, name, packed tasks, manual edges as pairs of task numbers]; `load_graph` reads it.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from typing import Final, NamedTuple
+
+import msgspec
+
+from maze_protocol.messages import OutputDecl
+from maze_protocol.resources import Request
+
+__all__ = ["ENCODED", "Graph", "InputSpec", "SOURCE", "Shape", "TaskSpec", "VALUE", "load_graph", "pack", "unpack"]
+
+FORMAT: Final = 1
+VALUE: Final = 0
+SOURCE: Final = 1
+ENCODED: Final = 2
+"""How an input was authored: a literal of JSON types, a reference, or an SDK-encoded literal with holes."""
+
+
+class InputSpec(msgspec.Struct, array_like=True, frozen=True):
+    """One input: a body in some codec, references (task id, output key), or both."""
+
+    name: str
+    form: int
+    codec: int = 0
+    body: bytes = b""
+    refs: tuple[tuple[bytes, str], ...] = ()
+
+
+class TaskSpec(msgspec.Struct, array_like=True, frozen=True):
+    """A task as authored, in the core's own words; fields are only appended."""
+
+    task_id: bytes
+    name: str
+    request: Request
+    python: tuple[int, int]
+    """The Python minor version that its code needs; (0, 0) for any."""
+    code: bytes = b""
+    inputs: tuple[InputSpec, ...] = ()
+    outputs: tuple[OutputDecl, ...] = ()
+    strict_outputs: bool = True
+    keep: bool = False
+    func_name: str = ""
+    task_type: str = "code"
+    data_types: dict[str, str] = {}
+    resources: dict[str, float] = {}
+
+    def sources(self) -> tuple[bytes, ...]:
+        """Return the ids of the tasks that this one references, each once, in order."""
+        return tuple(dict.fromkeys(task_id for entry in self.inputs for task_id, _ in entry.refs))
+
+
+class _Label(msgspec.Struct, array_like=True, frozen=True):
+    """The first fields of a TaskSpec; the decoder skips the rest."""
+
+    task_id: bytes
+    name: str
+
+
+class Shape(NamedTuple):
+    """What decides where a task fits: its resources and its Python. One ready queue each."""
+
+    request: Request
+    python: tuple[int, int]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(TaskSpec).decode
+_label = msgspec.msgpack.Decoder(_Label).decode
+_body = msgspec.msgpack.Decoder(tuple[int, str, list[bytes], list[tuple[int, int]]])
+
+
+def pack(spec: TaskSpec) -> bytes:
+    """Return the compact form of a task."""
+    return _encode(spec)
+
+
+def unpack(packed: bytes) -> TaskSpec:
+    """Return the task of a compact form."""
+    return _decode(packed)
+
+
+class Graph:
+    """One version of a workflow, ready to run."""
+
+    __slots__ = (
+        "first", "ids", "index", "live_runs", "manual", "missing", "name", "packed", "roots", "saved",
+        "shape_of", "shapes", "successors", "version", "workflow_id",
+    )  # fmt: skip
+
+    def __init__(self, workflow_id: bytes, version: int, name: str, packed: list[bytes]) -> None:
+        self.workflow_id = workflow_id
+        self.version = version
+        self.name = name
+        self.packed = packed
+        self.ids: list[bytes] = []
+        self.index: dict[bytes, int] = {}
+        self.manual: list[tuple[int, int]] = []
+        self.shapes: list[Shape] = []
+        self.shape_of = array("I")
+        self.missing = array("I")
+        self.first = array("I")
+        self.successors = array("I")
+        self.roots = array("I")
+        self.saved = False
+        self.live_runs = 0
+
+    def __len__(self) -> int:
+        """Return the number of tasks."""
+        return len(self.packed)
+
+    def spec(self, task: int) -> TaskSpec:
+        """Return the definition of a task."""
+        return _decode(self.packed[task])
+
+    def task_name(self, task: int) -> str:
+        """Return the display name of a task."""
+        return _label(self.packed[task]).name
+
+    def shape(self, task: int) -> Shape:
+        """Return what decides where a task fits."""
+        return self.shapes[self.shape_of[task]]
+
+    def after(self, task: int) -> array[int]:
+        """Return the numbers of the tasks that wait for this one."""
+        return self.successors[self.first[task] : self.first[task + 1]]
+
+    def encode(self) -> bytes:
+        """Return the body that `load_graph` reads."""
+        return _encode((FORMAT, self.name, self.packed, self.manual))
+
+
+def load_graph(workflow_id: bytes, version: int, body: bytes) -> Graph:
+    """Read a saved body.
+
+    Raises:
+        ValueError: the body is damaged or of another format.
+    """
+    fmt, name, packed, manual = _body.decode(body)
+    if fmt != FORMAT:
+        raise ValueError(f"graph body of format {fmt}, this version reads {FORMAT}")
+    return compile_graph(Graph(workflow_id, version, name, packed), manual)
+
+
+def compile_graph(graph: Graph, manual: Iterable[tuple[int, int]]) -> Graph:
+    """Fill in everything that follows from the packed tasks and the manual edges (pairs of task numbers)."""
+    specs = [_decode(packed) for packed in graph.packed]
+    graph.ids = [spec.task_id for spec in specs]
+    graph.index = {task_id: number for number, task_id in enumerate(graph.ids)}
+    graph.manual = list(manual)
+    _index_shapes(graph, specs)
+    _link(graph, _edges(graph, specs))
+    graph.saved = True
+    return graph
+
+
+def _index_shapes(graph: Graph, specs: Sequence[TaskSpec]) -> None:
+    numbers: dict[Shape, int] = {}
+    graph.shape_of = array("I", (numbers.setdefault(Shape(spec.request, spec.python), len(numbers)) for spec in specs))
+    graph.shapes = list(numbers)
+
+
+def _edges(graph: Graph, specs: Sequence[TaskSpec]) -> dict[tuple[int, int], None]:
+    index = graph.index
+    edges = {
+        (index[source], target): None for target, spec in enumerate(specs) if spec.inputs for source in spec.sources()
+    }
+    edges.update(dict.fromkeys(graph.manual))
+    return edges
+
+
+def _link(graph: Graph, edges: dict[tuple[int, int], None]) -> None:
+    size = len(graph)
+    counts, missing = [0] * size, array("I", bytes(4 * size))
+    for source, target in edges:
+        counts[source] += 1
+        missing[target] += 1
+    graph.first = array("I", accumulate(counts, initial=0))
+    graph.successors = array("I", bytes(4 * len(edges)))
+    free = list(graph.first)
+    for source, target in edges:
+        graph.successors[free[source]] = target
+        free[source] += 1
+    graph.missing = missing
+    graph.roots = array("I", (task for task in range(size) if missing[task] == 0))

@@ -1,0 +1,233 @@
+"""Nodes come, fall silent, return and leave.
+
+* HELLO on a new link: checked, then the newest wins. Another incarnation of the same node takes its place and all
+  leases of the old one are lost at once; the same incarnation keeps the leases that it still holds and that are still
+  in force, gives back what it never got, and drops the rest.
+* A broken link makes a node suspect (no new work). It is lost when its silence passes `lost_after`, or already after
+  `disconnect_grace` if the connection was seen to break while the node was well heard (reason DISCONNECTED).
+* A lost node's leases are fenced by leaving the table: attempts that ran are blamed on the loss (with a budget),
+  the others are not blamed; all are tried again at the front.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from maze_head.core.admission import refusal
+from maze_head.core.effects import Admit, AppendCluster, Drop, Refuse, Send
+from maze_head.core.ends import end_cancelled, fail, give_back, release
+from maze_head.core.events import LinkLost, NodeGreeted, Ticked
+from maze_head.core.leases import Lease
+from maze_head.core.ledger import Ledger
+from maze_head.core.nodes import Node
+from maze_head.core.retry import node_loss, spent
+from maze_head.core.state import KEPT_NODES, State
+from maze_head.core.transitions import LEASED, RUNNING
+from maze_protocol.events import AttemptLost, TaskFailed, TaskStarted
+from maze_protocol.liveness import Liveness, NodeLiveness
+from maze_protocol.messages import HELD_DONE, HELD_RUNNING, Cancel, Disconnect, ErrorInfo, Goodbye, Held, Hello, Welcome
+from maze_protocol.versions import choose_version
+
+__all__ = ["DISCONNECTED", "greet", "hear", "leave", "lose_attempt", "lose_link", "tick"]
+
+DISCONNECTED: Final = "disconnected"
+"""The reason of a LinkLost whose TCP connection is known to be gone."""
+
+
+def greet(state: State, event: NodeGreeted) -> None:
+    """Answer a HELLO: a session or a refusal."""
+    refused = refusal(event.hello)
+    if refused is not None:
+        state.counters.nodes_refused += 1
+        state.emit(Refuse(event.link, refused))
+        return
+    node = _member(state, event.link, event.hello)
+    _bind(state, node, event.link, event.hello)
+    keep, drop, send = _reconcile(state, node, event.hello)
+    state.emit(Admit(event.link, _welcome(state, node, keep, drop, send)))
+    stopping = tuple(lease.token for lease in node.leases.values() if lease.cancelled)
+    if stopping:
+        state.emit(Send(event.link, Cancel(stopping, "the run is stopping", state.settings.cancel_grace)))
+
+
+def _member(state: State, link: bytes, hello: Hello) -> Node:
+    """Return the record of this incarnation, after parting from an older one."""
+    node = state.nodes.get(hello.node_id)
+    if node is not None and node.link is not None:
+        old, node.link = node.link, None
+        del state.links[old]
+        if old != link:
+            state.emit(Drop(old, Disconnect("duplicate", "a newer connection of this node id took its place")))
+    if node is not None and node.hello.incarnation == hello.incarnation and not node.gone:
+        return node
+    if node is not None and not node.gone:
+        _part(state, node, "lost", "another process of this node took its place")
+    state.nodes.pop(hello.node_id, None)
+    state.sessions += 1
+    node = state.nodes[hello.node_id] = Node(hello, state.sessions, state.now.wall)
+    state.counters.nodes_joined += 1
+    facts = {"node_id": node.id, "incarnation": hello.incarnation, "hostname": hello.hostname}
+    state.emit(AppendCluster("node_joined", {**facts, "address": hello.address, "time": state.now.wall}))
+    return node
+
+
+def _bind(state: State, node: Node, link: bytes, hello: Hello) -> None:
+    settings = state.settings
+    bound = state.links.get(link)
+    if bound is not None and bound is not node:
+        _forget_link(state, bound)
+    state.links[link] = node
+    state.sessions += 1
+    node.link, node.session = link, state.epoch << 32 | state.sessions
+    node.hello = hello
+    node.codes.clear()
+    node.suspected = node.draining = False
+    node.liveness = NodeLiveness(state.now.mono, suspect_after=settings.suspect_after, lost_after=settings.lost_after)
+    node.heard_at = state.now.mono
+    node.ledger = Ledger(hello.capacity)
+    for lease in node.leases.values():
+        node.ledger.take(lease.claim)
+    state.gained[node.id] = None
+
+
+def _forget_link(state: State, node: Node) -> None:
+    node.link = None
+    node.suspected = True
+    node.liveness.doubt()
+
+
+Tokens = tuple[int, ...]
+
+
+def _reconcile(state: State, node: Node, hello: Hello) -> tuple[Tokens, Tokens, Tokens]:
+    """Compare the inventory with the lease table; return what to keep, drop and send."""
+    ours = hello.cluster_id in (b"", state.cluster_id)
+    keep: list[int] = []
+    drop: list[int] = []
+    send: list[int] = []
+    for held in hello.inventory:
+        lease = node.leases.get(held.lease) if ours else None
+        if lease is None:
+            drop.append(held.lease)
+            continue
+        keep.append(held.lease)
+        if held.state == HELD_DONE:
+            send.append(held.lease)
+        _catch_up(state, lease, held)
+    held_leases = frozenset(keep)
+    for lease in reversed([lease for lease in node.leases.values() if lease.token not in held_leases]):
+        release(state, lease, "the node does not hold it")
+    return tuple(keep), tuple(drop), tuple(send)
+
+
+def _catch_up(state: State, lease: Lease, held: Held) -> None:
+    run, task = lease.run, lease.task
+    if held.state == HELD_RUNNING and run.phase[task] == LEASED:
+        started_at = held.started_at if held.started_at > 0 else state.now.wall
+        node = lease.node
+        started = TaskStarted(task, run.attempt[task], lease.token, node.id, node.hello.address, started_at)
+        state.record(run, started)
+
+
+def _welcome(state: State, node: Node, keep: Tokens, drop: Tokens, send: Tokens) -> Welcome:
+    settings = state.settings
+    major, minor = choose_version(node.hello)
+    return Welcome(
+        major,
+        minor,
+        node.session,
+        state.epoch,
+        state.cluster_id,
+        settings.heartbeat,
+        settings.suspect_after,
+        settings.lost_after,
+        settings.orphan_timeout,
+        keep=tuple((token, token) for token in keep),
+        drop=drop,
+        send=send,
+    )
+
+
+def hear(state: State, node: Node) -> None:
+    """Note a sign of life on the node's current link."""
+    node.heard_at = state.now.mono
+    node.liveness.heard(state.now.mono)
+    if node.suspected:
+        node.suspected = False
+        state.gained[node.id] = None
+
+
+def lose_link(state: State, event: LinkLost) -> None:
+    """Stop using a link; its node is suspect until it says HELLO on another one, or lost."""
+    node = state.links.pop(event.link, None)
+    if node is None:
+        return
+    node.link = None
+    node.suspected = True
+    well_heard = state.now.mono - node.heard_at < 2 * state.settings.heartbeat
+    quick = event.reason == DISCONNECTED and well_heard
+    node.liveness.doubt(state.now.mono + state.settings.disconnect_grace if quick else None)
+
+
+def tick(state: State, event: Ticked) -> None:
+    """Judge the silence of every node."""
+    for node in list(state.nodes.values()):
+        if node.gone:
+            continue
+        if event.stall > 0:
+            node.liveness.extend(event.stall)
+        verdict = node.liveness.state(state.now.mono)
+        if verdict is Liveness.LOST:
+            _part(state, node, "lost", f"silent for {state.now.mono - node.heard_at:.1f} s")
+        else:
+            node.suspected = verdict is Liveness.SUSPECT
+
+
+def leave(state: State, node: Node, message: Goodbye) -> None:
+    """Let a node go in good order; it says that it holds nothing."""
+    for lease in reversed(list(node.leases.values())):
+        release(state, lease, "the node left")
+    _part(state, node, "left", message.reason[:200])
+
+
+def _part(state: State, node: Node, how: str, reason: str) -> None:
+    """End the membership of a node: its link, its leases, its room."""
+    if node.link is not None:
+        del state.links[node.link]
+        if how == "lost":
+            state.emit(Drop(node.link, Disconnect("lost", reason)))
+        node.link = None
+    node.gone = how
+    for lease in reversed(list(node.leases.values())):
+        lose_attempt(state, lease, node_loss(node.id, reason), state.settings.node_loss_budget)
+    state.gained.pop(node.id, None)
+    if how == "lost":
+        state.counters.nodes_lost += 1
+    else:
+        state.counters.nodes_left += 1
+    body = {"node_id": node.id, "incarnation": node.hello.incarnation, "reason": reason, "time": state.now.wall}
+    state.emit(AppendCluster(f"node_{how}", body))
+    _forget_old(state)
+
+
+def _forget_old(state: State) -> None:
+    gone = [node.id for node in state.nodes.values() if node.gone]
+    for node_id in gone[: max(0, len(gone) - KEPT_NODES)]:
+        del state.nodes[node_id]
+
+
+def lose_attempt(state: State, lease: Lease, error: ErrorInfo, budget: int) -> None:
+    """End an attempt that will never have a result: try again, or fail if its budget is spent."""
+    run, task, token = lease.run, lease.task, lease.token
+    if run.halting:
+        end_cancelled(state, lease)
+    elif run.phase[task] != RUNNING:
+        release(state, lease, error.message)
+    else:
+        give_back(state, lease)
+        final = spent(run.faults.get(task, ()), error, budget)
+        if final is None:
+            state.counters.attempts_lost += 1
+            state.record(run, AttemptLost(task, run.attempt[task], token, error))
+        else:
+            fail(state, run, TaskFailed(task, run.attempt[task], token, final))

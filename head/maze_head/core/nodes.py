@@ -1,0 +1,66 @@
+"""What the head knows of one node: one life (incarnation) of one agent process, its link, its room, its leases.
+
+Data only; membership.py moves it. The state that people see is computed, never stored, so it cannot contradict the
+facts: left > lost > suspect > draining > ready.
+"""
+
+from __future__ import annotations
+
+from maze_head.core.leases import Lease
+from maze_head.core.ledger import Ledger
+from maze_protocol.liveness import Liveness, NodeLiveness
+from maze_protocol.messages import Hello, NodeLoad
+
+__all__ = ["Node"]
+
+
+class Node:
+    """One incarnation of a node."""
+
+    __slots__ = (
+        "codes", "draining", "gone", "heard_at", "hello", "id", "joined_at", "leases", "ledger", "link", "liveness",
+        "load", "serial", "session", "suspected",
+    )  # fmt: skip
+
+    def __init__(self, hello: Hello, serial: int, joined_at: float) -> None:
+        self.id = hello.node_id
+        self.hello = hello
+        self.serial = serial
+        """Order of joining; breaks ties in placement."""
+        self.joined_at = joined_at
+        self.link: bytes | None = None
+        self.session = 0
+        self.ledger = Ledger(hello.capacity)
+        self.leases: dict[int, Lease] = {}
+        self.codes: dict[bytes, None] = {}
+        """Function bodies sent in this session."""
+        self.liveness = NodeLiveness(0.0)
+        self.heard_at = 0.0
+        self.suspected = False
+        self.draining = False
+        self.gone = ""
+        """`lost` or `left`, once it is no longer a member."""
+        self.load = NodeLoad()
+
+    @property
+    def state(self) -> str:
+        """Return the word that people see."""
+        if self.gone:
+            return self.gone
+        if self.suspected:
+            return Liveness.SUSPECT.value
+        return "draining" if self.draining else "ready"
+
+    @property
+    def takes_work(self) -> bool:
+        """Tell whether new leases may go here."""
+        return self.link is not None and not (self.gone or self.suspected or self.draining)
+
+    @property
+    def python(self) -> tuple[int, int]:
+        """Return the minor version of Python that its workers run."""
+        return self.hello.python[0], self.hello.python[1]
+
+    def runs_python(self, wanted: tuple[int, int]) -> bool:
+        """Tell whether code for that Python version may run here."""
+        return wanted in ((0, 0), self.python)

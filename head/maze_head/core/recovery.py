@@ -1,0 +1,93 @@
+"""From the journal back to the state: the same `apply` as live, then one event per unfinished attempt.
+
+Order: the driver restores in commit order; a graph comes before the segments that run it. Workflows come back by
+replaying their journalled edits, runs by replaying their segments. A sealed run keeps only its summary. Nodes are not
+restored: they say HELLO again. Lease tokens of an earlier epoch stay out of force for good.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from maze_head.core.codes import CodeFacts
+from maze_head.core.describe import run_body
+from maze_head.core.graph import load_graph
+from maze_head.core.runs import Run
+from maze_head.core.state import State
+from maze_head.core.transitions import LEASED, READY, RUNNING
+from maze_head.core.workflows import Workflow, replay
+from maze_protocol.events import (
+    AttemptInterrupted,
+    RunEvent,
+    RunSubmitted,
+    Segment,
+    TaskCancelled,
+    TaskFailed,
+    TaskFinished,
+)  # fmt: skip
+
+__all__ = ["finish", "restore_cluster", "restore_graph", "restore_segment"]
+
+
+def restore_graph(state: State, workflow_id: bytes, version: int, body: bytes) -> None:
+    """Take in a saved version of a workflow's graph."""
+    state.graphs[workflow_id, version] = load_graph(workflow_id, version, body)
+
+
+def restore_cluster(state: State, kind: str, body: dict[str, Any], time: float) -> None:
+    """Take in an event of the cluster's log; kinds that carry no state are skipped."""
+    if kind == "workflow_created":
+        created_at = float(body.get("time", time))
+        state.workflows[body["workflow_id"]] = Workflow(body["workflow_id"], body["name"], created_at)
+    elif kind == "workflow_edited":
+        replay(state.workflows[body["workflow_id"]], body["changes"], body["edit_id"])
+    elif kind == "code_saved":
+        major, minor = body["python"]
+        state.codes[body["hash"]] = CodeFacts(body["kind"], (major, minor))
+
+
+def restore_segment(state: State, run_no: int, segment: Segment) -> None:
+    """Take in the events that one commit added to a run's log."""
+    first = segment.events[0]
+    if isinstance(first, RunSubmitted):
+        graph = state.graphs[first.workflow_id, first.version]
+        state.open_run(Run(run_no, first, graph, segment.time))
+    run = state.runs[run_no]
+    if segment.first_seq != run.next_seq:
+        raise ValueError(f"run {run_no}: the log continues at {segment.first_seq}, {run.next_seq} was expected")
+    for event in segment.events:
+        run.apply(event)
+        _remember(state, event)
+    # Which tasks wait in which order is settled at the end, when all runs are there.
+    run.fresh.clear()
+    run.again.clear()
+    if run.sealed_by is not None:
+        run.ended_at = segment.time
+        state.close_run(run, run_body(state, run))
+
+
+def _remember(state: State, event: RunEvent) -> None:
+    if isinstance(event, (TaskFinished, TaskFailed)):
+        state.leases.remember(event.lease)
+
+
+def finish(state: State) -> None:
+    """Queue what is ready, older runs first, and interrupt what the earlier head had leased."""
+    for graph in list(state.graphs.values()):
+        state.drop_graph(graph)
+    for run in list(state.runs.values()):
+        run.fresh.extend(task for task in range(len(run.graph)) if run.phase[task] == READY)
+        state.enqueue(run)
+        state.touched.setdefault(run.no, [])
+    for run in reversed(state.runs.values()):
+        _interrupt(state, run)
+
+
+def _interrupt(state: State, run: Run) -> None:
+    held = [task for task in range(len(run.graph)) if run.phase[task] in (LEASED, RUNNING)]
+    for task in reversed(held):
+        if run.halting:
+            was_running = run.phase[task] == RUNNING
+            state.record(run, TaskCancelled(task, run.attempt[task], "the head restarted", was_running))
+        else:
+            state.record(run, AttemptInterrupted(task, run.attempt[task], run.lease[task]))

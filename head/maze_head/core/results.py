@@ -1,0 +1,180 @@
+"""What nodes report of their attempts: started, ended, handed back. The accept rule lives here.
+
+A report counts only if its token is in force and the speaker holds it. Everything else is normal input: it changes
+nothing, is counted, and (for results) answered, so that the node can forget it. A node's word is checked: sizes that
+do not match, missing payloads or nonsense figures end the attempt like a crash of its worker, never the head.
+Outputs leave in an `Accept` effect; the core keeps their names and sizes only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+from maze_head.core.effects import Accept, SaveLog, Send
+from maze_head.core.ends import end_cancelled, fail, give_back, release
+from maze_head.core.leases import Lease
+from maze_head.core.membership import lose_attempt
+from maze_head.core.nodes import Node
+from maze_head.core.retry import CRASH, NODE_LOST, crash_of
+from maze_head.core.state import State
+from maze_head.core.transitions import LEASED
+from maze_protocol.errors import BadMessage
+from maze_protocol.events import OutputMeta, TaskFailed, TaskFinished, TaskStarted, TaskWarned
+from maze_protocol.limits import LOG_TAIL, MAX_TASK_VALUES
+from maze_protocol.messages import (
+    ACCEPTED,
+    CANCELLED,
+    CRASHED,
+    FAILED,
+    OK,
+    STALE,
+    TIMED_OUT,
+    AckItem,
+    ErrorInfo,
+    Outcome,
+    Release,
+    Result,
+    ResultAck,
+    Started,
+)  # fmt: skip
+from maze_protocol.values import body_of
+
+__all__ = ["on_release", "on_result", "on_started"]
+
+WARNINGS_KEPT: Final = 20
+WARNING_LENGTH: Final = 500
+MAX_OUTPUTS: Final = 1_000
+
+
+def on_started(state: State, node: Node, message: Started) -> None:
+    """Note which attempts run."""
+    for item in message.items:
+        lease = node.leases.get(item.lease)
+        if lease is None or lease.run.phase[lease.task] != LEASED:
+            state.counters.messages_ignored += 1
+        else:
+            _start(state, lease, item.started_at)
+
+
+def on_release(state: State, node: Node, message: Release) -> None:
+    """Take back leases that never ran."""
+    for token in reversed(message.leases):
+        lease = node.leases.get(token)
+        if lease is None:
+            state.counters.messages_ignored += 1
+        else:
+            release(state, lease, message.reason[:200])
+
+
+def on_result(state: State, node: Node, message: Result, payloads: Sequence[bytes]) -> None:
+    """Judge the ends of attempts and answer each."""
+    acks = tuple(AckItem(outcome.lease, _judge(state, node, outcome, tuple(payloads))) for outcome in message.items)
+    if acks and node.link is not None:
+        state.emit(Send(node.link, ResultAck(acks)))
+
+
+def _judge(state: State, node: Node, outcome: Outcome, payloads: tuple[bytes, ...]) -> int:
+    lease = node.leases.get(outcome.lease)
+    if lease is None:
+        if state.leases.was_accepted(outcome.lease):
+            state.counters.results_duplicate += 1
+            return ACCEPTED
+        state.counters.results_stale += 1
+        return STALE
+    if lease.run.halting:
+        _keep_log(state, lease, outcome)
+        end_cancelled(state, lease)
+        return STALE
+    if lease.run.phase[lease.task] == LEASED:
+        _start(state, lease, outcome.started_at)
+    _warn(state, lease, outcome)
+    _keep_log(state, lease, outcome)
+    problem = _problem(outcome, payloads)
+    if problem:
+        state.counters.results_malformed += 1
+        lose_attempt(state, lease, ErrorInfo(CRASH, "BadResult", problem), state.settings.crash_budget)
+    else:
+        _END[outcome.status](state, lease, outcome, payloads)
+    state.leases.remember(outcome.lease)
+    state.counters.results_accepted += 1
+    return ACCEPTED
+
+
+def _start(state: State, lease: Lease, started_at: float) -> None:
+    run, task, node = lease.run, lease.task, lease.node
+    at = started_at if math.isfinite(started_at) and started_at > 0 else state.now.wall
+    state.record(run, TaskStarted(task, run.attempt[task], lease.token, node.id, node.hello.address, at))
+
+
+def _warn(state: State, lease: Lease, outcome: Outcome) -> None:
+    for text in outcome.warnings[:WARNINGS_KEPT]:
+        state.record(lease.run, TaskWarned(lease.task, text[:WARNING_LENGTH]))
+
+
+def _keep_log(state: State, lease: Lease, outcome: Outcome) -> None:
+    if not (outcome.stdout_tail or outcome.stderr_tail):
+        return
+    stdout, stderr = outcome.stdout_tail[-LOG_TAIL:], outcome.stderr_tail[-LOG_TAIL:]
+    run, task = lease.run, lease.task
+    sizes = max(outcome.stdout_size, len(stdout)), max(outcome.stderr_size, len(stderr))
+    state.emit(SaveLog(run.no, task, run.attempt[task], stdout, stderr, *sizes))
+
+
+def _problem(outcome: Outcome, payloads: Sequence[bytes]) -> str:
+    """Return why an outcome cannot be true, or an empty text."""
+    if outcome.status not in _END:
+        return f"the node reported the unknown status {outcome.status}"
+    if not all(math.isfinite(figure) and figure >= 0 for figure in (outcome.wall_ms, outcome.cpu_ms)):
+        return "the node reported an impossible duration"
+    if outcome.status != OK or not outcome.outputs:
+        return ""
+    try:
+        total = sum(len(body_of(output.value, payloads)) for output in outcome.outputs)
+    except BadMessage as error:
+        return f"the node sent an output it did not announce rightly: {error}"
+    if total > MAX_TASK_VALUES or len(outcome.outputs) > MAX_OUTPUTS:
+        return f"the outputs are too large: {len(outcome.outputs)} of {total} bytes in all"
+    if len({output.key for output in outcome.outputs}) != len(outcome.outputs):
+        return "the node sent an output twice"
+    return ""
+
+
+def _finish(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...]) -> None:
+    run, task = lease.run, lease.task
+    give_back(state, lease)
+    metas = tuple(OutputMeta(output.key, output.value.codec, output.value.size) for output in outcome.outputs)
+    state.counters.tasks_finished += 1
+    state.emit(Accept(run.no, task, lease.token, outcome.outputs, payloads))
+    state.record(
+        run,
+        TaskFinished(
+            task, run.attempt[task], lease.token, metas, outcome.wall_ms, outcome.cpu_ms, outcome.peak_rss_kib
+        ),
+    )
+
+
+def _fail(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...]) -> None:
+    run, task = lease.run, lease.task
+    give_back(state, lease)
+    error = outcome.error or ErrorInfo("user", "UnknownError", "the node gave no reason")
+    fail(
+        state,
+        run,
+        TaskFailed(task, run.attempt[task], lease.token, error, outcome.wall_ms, outcome.cpu_ms, outcome.peak_rss_kib),
+    )
+
+
+def _crash(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...]) -> None:
+    lose_attempt(state, lease, crash_of(outcome.error), state.settings.crash_budget)
+
+
+def _stopped(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...]) -> None:
+    # Nobody here asked for it: the node drains or was told to stop by its own operator. Not the task's fault.
+    told = outcome.error.message if outcome.error else "no reason given"
+    error = ErrorInfo(NODE_LOST, "NodeStopped", f"node {lease.node.id} stopped the task: {told}")
+    lose_attempt(state, lease, error, state.settings.node_loss_budget)
+
+
+_END: Final = {OK: _finish, FAILED: _fail, TIMED_OUT: _fail, CRASHED: _crash, CANCELLED: _stopped}

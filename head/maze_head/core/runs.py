@@ -1,0 +1,212 @@
+"""One live run: the state that its events imply, and nothing else.
+
+Rules
+* State changes only in `apply`, one event at a time, live and in recovery alike: so replaying a run's log gives its
+  state by construction. Whoever decides (results.py, ends.py, …) makes events; nobody writes these fields.
+* A byte for the phase and a few array items per task; dicts only for what is rare or short-lived (faults, outputs
+  that somebody still waits for).
+* `fresh` and `again` are the tasks that the last events made ready; state.py moves them to the ready queues.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from typing import Any, Final
+
+from maze_head.core.errors import IllegalMove
+from maze_head.core.graph import Graph
+from maze_head.core.transitions import (
+    CANCELLED,
+    FAILED,
+    FINISHED,
+    IS_LEGAL,
+    LEASED,
+    PHASE_NAMES,
+    READY,
+    RUNNING,
+    SKIPPED,
+    UNHELD_CANCELLED,
+    WAITING,
+)  # fmt: skip
+from maze_protocol.events import (
+    TYPE_NAMES,
+    AttemptInterrupted,
+    AttemptLost,
+    CancelRequested,
+    OutputMeta,
+    RunCancelled,
+    RunEvent,
+    RunFinished,
+    RunSubmitted,
+    TaskCancelled,
+    TaskFailed,
+    TaskFinished,
+    TaskLeased,
+    TaskReleased,
+    TaskSkipped,
+    TaskStarted,
+    TaskWarned,
+)  # fmt: skip
+from maze_protocol.messages import ErrorInfo
+
+__all__ = ["Run"]
+
+
+class Run:
+    """One execution of a graph."""
+
+    __slots__ = (
+        "again", "attempt", "begun", "cancel_reason", "cancelling", "counts", "ended_at", "faults", "fresh", "graph", "lease",
+        "missing", "next_seq", "no", "outputs", "phase", "sealed_by", "stopped_by", "submitted", "submitted_at",
+    )  # fmt: skip
+
+    def __init__(self, no: int, submitted: RunSubmitted, graph: Graph, at: float) -> None:
+        size = len(graph)
+        self.no = no
+        self.submitted = submitted
+        self.graph = graph
+        self.submitted_at = at
+        self.ended_at: float | None = None
+        self.next_seq = 1
+        self.phase = bytearray(size)
+        self.missing = array("I", graph.missing)
+        self.attempt = array("I", bytes(4 * size))
+        self.lease = array("Q", bytes(8 * size))
+        """The current or last lease of each task."""
+        self.counts = [size, 0, 0, 0, 0, 0, 0, 0]
+        self.faults: dict[int, list[ErrorInfo]] = {}
+        """Why attempts were lost, for the budgets and the story."""
+        self.outputs: dict[int, tuple[OutputMeta, ...]] = {}
+        """Of finished tasks that others wait for."""
+        self.begun = False
+        """Some task was leased once."""
+        self.cancelling = False
+        self.cancel_reason = ""
+        self.stopped_by: int | None = None
+        """The first failed task of a fail-fast run."""
+        self.sealed_by: RunFinished | RunCancelled | None = None
+        self.fresh: list[int] = []
+        self.again: list[int] = []
+
+    @property
+    def open(self) -> int:
+        """Return how many tasks are not over."""
+        return sum(self.counts[:FINISHED])
+
+    @property
+    def held(self) -> int:
+        """Return how many tasks a node holds."""
+        return self.counts[LEASED] + self.counts[RUNNING]
+
+    @property
+    def halting(self) -> bool:
+        """Tell whether nothing new may start: cancelled, or stopped by a failure."""
+        return self.cancelling or self.stopped_by is not None
+
+    def apply(self, event: RunEvent) -> None:
+        """Change the state as the event says and count it.
+
+        Raises:
+            IllegalMove: the event does not fit the task's phase.
+        """
+        _APPLY[type(event)](self, event)
+        self.next_seq += 1
+
+    def story(self, task: int) -> str:
+        """Tell what is known of a task, for error messages and `explain`."""
+        facts = [
+            f"run {self.no} task {task} {self.graph.task_name(task)!r}: {PHASE_NAMES[self.phase[task]]}",
+            f"attempt {self.attempt[task]}, lease {self.lease[task]:#x}, waits for {self.missing[task]}",
+            *(f"lost: {fault.text}" for fault in self.faults.get(task, ())),
+        ]
+        return "; ".join(facts)
+
+    def _move(self, task: int, to: int, event: RunEvent) -> None:
+        before = self.phase[task]
+        if not IS_LEGAL[before][to]:
+            raise IllegalMove(f"{TYPE_NAMES[type(event)]} does not fit; {self.story(task)}")
+        self.phase[task] = to
+        self.counts[before] -= 1
+        self.counts[to] += 1
+
+    def _submitted(self, event: RunSubmitted) -> None:
+        for task in self.graph.roots:
+            self._move(task, READY, event)
+        self.fresh.extend(self.graph.roots)
+
+    def _leased(self, event: TaskLeased) -> None:
+        self._move(event.task, LEASED, event)
+        self.attempt[event.task] = event.attempt
+        self.lease[event.task] = event.lease
+        self.begun = True
+
+    def _started(self, event: TaskStarted) -> None:
+        self._move(event.task, RUNNING, event)
+
+    def _finished(self, event: TaskFinished) -> None:
+        task = event.task
+        self._move(task, FINISHED, event)
+        self.faults.pop(task, None)
+        after = self.graph.after(task)
+        if after:
+            self.outputs[task] = event.outputs
+        for there in after:
+            self.missing[there] -= 1
+            if not self.missing[there] and self.phase[there] == WAITING:
+                self._move(there, READY, event)
+                self.fresh.append(there)
+
+    def _failed(self, event: TaskFailed) -> None:
+        self._move(event.task, FAILED, event)
+        self.faults.pop(event.task, None)
+        if self.submitted.fail_fast and self.stopped_by is None:
+            self.stopped_by = event.task
+
+    def _lost(self, event: AttemptLost) -> None:
+        self._move(event.task, READY, event)
+        self.faults.setdefault(event.task, []).append(event.error)
+        self.again.append(event.task)
+
+    def _returned(self, event: TaskReleased | AttemptInterrupted) -> None:
+        self._move(event.task, READY, event)
+        self.again.append(event.task)
+
+    def _skipped(self, event: TaskSkipped) -> None:
+        self._move(event.task, SKIPPED, event)
+
+    def _cancelled(self, event: TaskCancelled) -> None:
+        self._move(event.task, CANCELLED, event)
+
+    def _cancel_requested(self, event: CancelRequested) -> None:
+        self.cancelling = True
+        self.cancel_reason = event.reason
+        self.phase = self.phase.translate(UNHELD_CANCELLED)
+        self.counts[CANCELLED] += self.counts[WAITING] + self.counts[READY]
+        self.counts[WAITING] = self.counts[READY] = 0
+
+    def _sealed(self, event: RunFinished | RunCancelled) -> None:
+        if self.open:
+            raise IllegalMove(f"run {self.no} cannot end: {self.open} tasks are not over")
+        self.sealed_by = event
+
+    def _warned(self, event: TaskWarned) -> None:
+        """Take note of nothing: warnings are for readers."""
+
+
+_APPLY: Final[dict[type, Callable[[Run, Any], None]]] = {
+    RunSubmitted: Run._submitted,
+    TaskLeased: Run._leased,
+    TaskStarted: Run._started,
+    TaskFinished: Run._finished,
+    TaskFailed: Run._failed,
+    AttemptLost: Run._lost,
+    TaskReleased: Run._returned,
+    AttemptInterrupted: Run._returned,
+    TaskSkipped: Run._skipped,
+    TaskCancelled: Run._cancelled,
+    CancelRequested: Run._cancel_requested,
+    RunFinished: Run._sealed,
+    RunCancelled: Run._sealed,
+    TaskWarned: Run._warned,
+}

@@ -1,0 +1,142 @@
+"""The head's core: events in, effects out. No clock, no I/O, no randomness; the same events give the same effects.
+
+`handle` is total: a refused command is answered, a report that makes no sense is ignored and counted. What escapes is
+a bug of ours, never of a peer. `schedule` runs one placement pass and is called once per turn, after all events.
+Restoring (recovery.py) happens before the first event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from maze_head.core import commands, events, membership, recovery, results
+from maze_head.core.effects import Effect, Reply
+from maze_head.core.ends import retire, seal_if_over
+from maze_head.core.errors import Rejected
+from maze_head.core.events import Event, Instant, LinkLost, NodeGreeted, NodeSaid, Ticked
+from maze_head.core.nodes import Node
+from maze_head.core.placement import place
+from maze_head.core.state import Settings, State
+from maze_protocol.events import Segment
+from maze_protocol.messages import Drain, Goodbye, Heartbeat, Message, Release, Result, Started
+
+__all__ = ["HeadCore"]
+
+
+class HeadCore:
+    """One head's decisions."""
+
+    def __init__(self, settings: Settings, epoch: int, cluster_id: bytes) -> None:
+        self.state = State(settings, epoch, cluster_id)
+
+    def handle(self, event: Event, now: Instant) -> list[Effect]:
+        """Take in one event and return what to do about it."""
+        state = self.state
+        state.now = now
+        answer = _COMMANDS.get(type(event))
+        if answer is not None:
+            self._answer(event, answer)
+        elif isinstance(event, NodeSaid):
+            _hear(state, event)
+        elif isinstance(event, NodeGreeted):
+            membership.greet(state, event)
+        elif isinstance(event, LinkLost):
+            membership.lose_link(state, event)
+        elif isinstance(event, Ticked):
+            membership.tick(state, event)
+        return self._flush()
+
+    def schedule(self, now: Instant) -> list[Effect]:
+        """Place what is ready where there is room."""
+        self.state.now = now
+        place(self.state)
+        return self._flush()
+
+    def _answer(self, event: Any, answer: Callable[[State, Any], Any]) -> None:
+        try:
+            value = answer(self.state, event)
+        except Rejected as refusal:
+            self.state.counters.rejected += 1
+            value = refusal
+        self.state.emit(Reply(event.ticket, value))
+
+    def _flush(self) -> list[Effect]:
+        """Seal what is over and hand out the effects of this call, log entries first."""
+        state = self.state
+        touched = [state.runs[no] for no in state.touched]
+        for run in touched:
+            seal_if_over(state, run)
+        effects = state.appends()
+        for run in touched:
+            if run.sealed_by is not None:
+                retire(state, run)
+        effects += state.effects
+        state.effects = []
+        return effects
+
+    def restore_graph(self, workflow_id: bytes, version: int, body: bytes) -> None:
+        """Take in a saved graph; before the segments that run it."""
+        recovery.restore_graph(self.state, workflow_id, version, body)
+
+    def restore_cluster(self, kind: str, body: dict[str, Any], time: float) -> None:
+        """Take in an event of the cluster's log, in commit order."""
+        recovery.restore_cluster(self.state, kind, body, time)
+
+    def restore_segment(self, run_no: int, segment: Segment) -> None:
+        """Take in a segment of a run's log, in commit order."""
+        recovery.restore_segment(self.state, run_no, segment)
+
+    def restored(self, now: Instant) -> list[Effect]:
+        """End the recovery: attempts of the head's earlier life are interrupted and their tasks queued again."""
+        self.state.now = now
+        recovery.finish(self.state)
+        return self._flush()
+
+
+def _hear(state: State, event: NodeSaid) -> None:
+    node = state.links.get(event.link)
+    if node is None:
+        state.counters.messages_ignored += 1
+        return
+    membership.hear(state, node)
+    message = event.message
+    if isinstance(message, Result):
+        results.on_result(state, node, message, event.payloads)
+    else:
+        _SAID.get(type(message), _ignore)(state, node, message)
+
+
+def _heartbeat(state: State, node: Node, message: Heartbeat) -> None:
+    node.load = message.load
+
+
+def _drain(state: State, node: Node, message: Drain) -> None:
+    node.draining = True
+
+
+def _ignore(state: State, node: Node, message: Message) -> None:
+    state.counters.messages_ignored += 1
+
+
+_SAID: Final[dict[type, Callable[[State, Node, Any], None]]] = {
+    Heartbeat: _heartbeat,
+    Started: results.on_started,
+    Release: results.on_release,
+    Drain: _drain,
+    Goodbye: membership.leave,
+}
+
+_COMMANDS: Final[dict[type, Callable[[State, Any], Any]]] = {
+    events.CreateWorkflow: commands.create_workflow,
+    events.EditWorkflow: commands.edit_workflow,
+    events.SubmitRun: commands.submit_run,
+    events.CancelRun: commands.cancel_run,
+    events.DescribeWorkflow: commands.show_workflow,
+    events.ListWorkflows: commands.list_workflows,
+    events.DescribeRun: commands.show_run,
+    events.ListRuns: commands.list_runs,
+    events.DescribeNodes: commands.show_nodes,
+    events.LocateLog: commands.locate_log,
+    events.CountersAsked: commands.count,
+}

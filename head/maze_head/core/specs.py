@@ -1,0 +1,196 @@
+"""From a task as an author sends it (`TaskBody`) to the core's `TaskSpec` and back, with every check one task allows.
+
+What needs the rest of the graph (does the referenced task exist? a cycle?) is in edits.py. All refusals are
+`Invalid` with the path of the field below the task; edits.py adds the operation's index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET
+
+from maze_head.core.codes import CodeFacts
+from maze_head.core.errors import Invalid
+from maze_head.core.graph import ENCODED, SOURCE, VALUE, InputSpec, TaskSpec
+from maze_protocol.declare import DATA_TYPES, Declared, check_name, normalise_resources
+from maze_protocol.graph import format_reference, parse_reference
+from maze_protocol.http import EncodedValue, InputBody, TaskBody
+from maze_protocol.ids import TASK, format_id, parse_id
+from maze_protocol.limits import MAX_TASK_VALUES
+from maze_protocol.messages import OutputDecl
+from maze_protocol.resources import Request
+from maze_protocol.values import MSGPACK, PICKLE
+
+__all__ = ["body_of_spec", "encode_literal", "spec_of", "task_id_of"]
+
+TASK_TYPES: Final = ("code",)
+LITERAL_DEPTH: Final = 100
+_PLAIN_LEAVES: Final = (type(None), bool, int, float, str, bytes)
+
+
+def task_id_of(text: str, field: str = "task_id") -> bytes:
+    """Return the bytes of a task id, or raise Invalid."""
+    task_id: bytes = _checked(field, parse_id, text, TASK)
+    return task_id
+
+
+def spec_of(body: TaskBody, codes: Mapping[bytes, CodeFacts]) -> TaskSpec:
+    """Check a task on its own and put it into the core's words.
+
+    Raises:
+        Invalid: a name, a resource, a data type, a literal, a reference or the code is not right.
+    """
+    if body.task_type not in TASK_TYPES:
+        raise Invalid("unknown_task_type", f"unknown task_type {body.task_type!r}", field="task_type")
+    _checked("name", check_name, body.name, "the task's name")
+    declared = _declared(body.resources)
+    code, python = _code(body.code, codes)
+    return TaskSpec(
+        task_id_of(body.task_id),
+        body.name,
+        Request.of(declared),
+        python,
+        code,
+        _inputs(body.inputs),
+        _outputs(body),
+        body.strict_outputs,
+        body.keep,
+        body.func_name and _checked("func_name", check_name, body.func_name, "the function's name"),
+        body.task_type,
+        body.data_types,
+        body.resources,
+    )
+
+
+def _declared(resources: Mapping[str, float]) -> Declared:
+    declared: Declared = _checked("resources", normalise_resources, resources)
+    if declared.gpu_mem_mib and not declared.gpu_share and declared.gpu_milli < 1000:
+        raise Invalid("invalid_task", "gpu_mem needs a device", field="resources.gpu")
+    return declared
+
+
+def _checked(field: str, check: Callable[..., Any], *arguments: object) -> Any:
+    try:
+        return check(*arguments)
+    except (ValueError, TypeError) as error:
+        raise Invalid("invalid_task", str(error), field=field) from error
+
+
+def _code(text: str, codes: Mapping[bytes, CodeFacts]) -> tuple[bytes, tuple[int, int]]:
+    if not text:
+        return b"", (0, 0)
+    digest = _checked("code", bytes.fromhex, text)
+    facts = codes.get(digest)
+    if facts is None:
+        raise Invalid("unknown_code", f"no code with hash {text[:40]!r} was sent", field="code")
+    return digest, facts.python
+
+
+def _outputs(body: TaskBody) -> tuple[OutputDecl, ...]:
+    for name, data_type in body.data_types.items():
+        if body.strict_outputs and data_type not in DATA_TYPES:
+            allowed = ", ".join(DATA_TYPES)
+            message = f"unknown data type {data_type[:40]!r} of {name[:80]!r}: allowed are {allowed}"
+            raise Invalid("invalid_task", message, field=f"data_types.{name[:80]}")
+    if len(set(body.outputs)) != len(body.outputs):
+        raise Invalid("invalid_task", "an output is declared twice", field="outputs")
+    for key in body.outputs:
+        _checked("outputs", check_name, key, "the name of an output")
+    return tuple(OutputDecl(key, body.data_types.get(key, "") if body.strict_outputs else "") for key in body.outputs)
+
+
+def _inputs(bodies: Mapping[str, InputBody]) -> tuple[InputSpec, ...]:
+    inputs = tuple(_input(name, body) for name, body in bodies.items())
+    size = sum(len(entry.body) for entry in inputs)
+    if size > MAX_TASK_VALUES:
+        message = f"the inputs hold {size} bytes, one task takes at most {MAX_TASK_VALUES}"
+        raise Invalid("too_large", message, hint="pass a path, or produce the value in a task", field="inputs")
+    return inputs
+
+
+def _input(name: str, body: InputBody) -> InputSpec:
+    field = f"inputs.{name[:80]}"
+    _checked(field, check_name, name, "the name of an input")
+    forms = [form for form in (body.value, body.source, body.encoded) if form is not UNSET]
+    if len(forms) != 1 or (body.refs and body.encoded is UNSET):
+        raise Invalid("invalid_task", "give exactly one of value, source, encoded (with refs)", field=field)
+    if body.source is not UNSET:
+        return InputSpec(name, SOURCE, refs=(_reference(body.source, field),))
+    if body.encoded is not UNSET:
+        return _encoded(name, body.encoded, tuple(_reference(text, field) for text in body.refs))
+    return InputSpec(name, VALUE, MSGPACK, encode_literal(body.value, field))
+
+
+def _encoded(name: str, value: EncodedValue, refs: tuple[tuple[bytes, str], ...]) -> InputSpec:
+    if value.codec not in (MSGPACK, PICKLE):
+        raise Invalid("invalid_task", f"unknown codec {value.codec}", field=f"inputs.{name}.encoded.codec")
+    return InputSpec(name, ENCODED, value.codec, value.data, refs)
+
+
+def _reference(text: str, field: str) -> tuple[bytes, str]:
+    task_text, key = _checked(field, parse_reference, text)
+    return task_id_of(task_text, field), key
+
+
+def encode_literal(value: object, field: str = "value") -> bytes:
+    """Return a literal of JSON types as MessagePack.
+
+    Raises:
+        Invalid: another type, an integer beyond 64 bits, or nested deeper than LITERAL_DEPTH.
+    """
+    _check_plain(value, field)
+    try:
+        return msgspec.msgpack.encode(value)
+    except (OverflowError, ValueError) as error:
+        message = "an integer does not fit 64 bits" if isinstance(error, OverflowError) else str(error)
+        raise Invalid("invalid_value", message, field=field) from error
+
+
+def _check_plain(value: object, field: str) -> None:
+    # Level by level instead of recursion: the depth of a request is the client's choice.
+    level = [value]
+    for _ in range(LITERAL_DEPTH):
+        if not level:
+            return
+        level = [inner for entry in level for inner in _children(entry, field)]
+    raise Invalid("invalid_value", f"a literal is nested deeper than {LITERAL_DEPTH} levels", field=field)
+
+
+def _children(value: object, field: str) -> list[object]:
+    kind = type(value)
+    if kind in _PLAIN_LEAVES:
+        return []
+    if isinstance(value, list):
+        return value
+    if isinstance(value, dict) and all(type(key) is str for key in value):
+        return list(value.values())
+    raise Invalid("invalid_value", f"a literal holds a {kind.__name__}: only JSON types are allowed", field=field)
+
+
+def body_of_spec(spec: TaskSpec) -> TaskBody:
+    """Return a task as it was authored."""
+    return TaskBody(
+        task_id=format_id(spec.task_id, TASK),
+        name=spec.name,
+        func_name=spec.func_name,
+        code=spec.code.hex(),
+        inputs={entry.name: _input_body(entry) for entry in spec.inputs},
+        outputs=[declared.key for declared in spec.outputs],
+        data_types=spec.data_types,
+        resources=spec.resources,
+        strict_outputs=spec.strict_outputs,
+        keep=spec.keep,
+        task_type=spec.task_type,
+    )
+
+
+def _input_body(entry: InputSpec) -> InputBody:
+    refs = [format_reference(format_id(task_id, TASK), key) for task_id, key in entry.refs]
+    if entry.form == VALUE:
+        return InputBody(value=msgspec.msgpack.decode(entry.body))
+    if entry.form == SOURCE:
+        return InputBody(source=refs[0])
+    return InputBody(encoded=EncodedValue(entry.codec, entry.body), refs=refs)

@@ -1,0 +1,47 @@
+"""The life of a task within a run: eight phases and the one table of legal moves.
+
+    WAITING --(sources finished)--> READY --> LEASED --> RUNNING --> FINISHED
+                                      ^---------+----------'   `---> FAILED
+    WAITING, READY --> SKIPPED          any that is not over --> CANCELLED
+
+A task goes back to READY when its lease ends without blame or its attempt is lost; READY --> FAILED is a task whose
+inputs can never be sent. Phases are small integers because a run keeps one byte per task.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "CANCELLED", "FAILED", "FINISHED", "IS_LEGAL", "IS_OVER", "LEASED", "PHASE_NAMES", "READY", "RUNNING", "SKIPPED",
+    "UNHELD_CANCELLED", "WAITING",
+]  # fmt: skip
+
+WAITING: Final = 0
+READY: Final = 1
+LEASED: Final = 2
+RUNNING: Final = 3
+FINISHED: Final = 4
+FAILED: Final = 5
+SKIPPED: Final = 6
+CANCELLED: Final = 7
+
+PHASE_NAMES: Final = ("waiting", "ready", "leased", "running", "finished", "failed", "skipped", "cancelled")
+
+_LEGAL: Final[dict[int, tuple[int, ...]]] = {
+    WAITING: (READY, SKIPPED, CANCELLED),
+    READY: (LEASED, FAILED, SKIPPED, CANCELLED),
+    LEASED: (READY, RUNNING, CANCELLED),
+    RUNNING: (READY, FINISHED, FAILED, CANCELLED),
+    FINISHED: (),
+    FAILED: (),
+    SKIPPED: (),
+    CANCELLED: (),
+}
+
+IS_LEGAL: Final = tuple(tuple(to in _LEGAL[phase] for to in range(8)) for phase in range(8))
+"""`IS_LEGAL[from][to]`."""
+IS_OVER: Final = tuple(phase >= FINISHED for phase in range(8))
+
+UNHELD_CANCELLED: Final = bytes([CANCELLED, CANCELLED, *range(2, 256)])
+"""For bytearray.translate: a cancelled run drops at once what no node holds."""

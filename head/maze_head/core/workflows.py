@@ -1,0 +1,210 @@
+"""A workflow as authored: tasks in the order they were added, and edges that say who made them.
+
+`Workflow` is data; every change goes through an `Edit`, which remembers how to take itself back (all or none, at a
+cost proportional to the edit) and what to journal. Rules of what may be done are in edits.py; replaying the journal
+(`replay`) trusts them.
+
+Odd: a deleted task stays as None in `tasks` until the edit is kept, so that taking it back restores its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from maze_head.core.graph import Graph, TaskSpec, compile_graph, pack, unpack
+from maze_head.core.order import Order
+
+__all__ = ["Edit", "MANUAL", "REFERENCE", "Workflow", "replay"]
+
+REFERENCE: Final = 1
+MANUAL: Final = 2
+EDITS_REMEMBERED: Final = 1_000
+"""How many edit ids of a workflow are kept to recognise repeated requests."""
+
+_PUT, _REMOVE, _JOIN, _PART = range(4)
+_record = msgspec.msgpack.Decoder(list[tuple[int, bytes, bytes]])
+
+
+class Workflow:
+    """The current graph of one workflow."""
+
+    __slots__ = (
+        "after", "before", "created_at", "edits", "id", "name", "order", "revision", "tasks", "unsaved",
+    )  # fmt: skip
+
+    def __init__(self, workflow_id: bytes, name: str, created_at: float) -> None:
+        self.id = workflow_id
+        self.name = name
+        self.created_at = created_at
+        self.revision = 0
+        self.tasks: dict[bytes, bytes | None] = {}
+        self.unsaved: dict[bytes, None] = {}
+        self.before: dict[bytes, dict[bytes, int]] = {}
+        """target -> source -> REFERENCE | MANUAL"""
+        self.after: dict[bytes, dict[bytes, None]] = {}
+        self.order: Order[bytes] = Order()
+        self.edits: dict[str, int] = {}
+
+    def spec(self, task_id: bytes) -> TaskSpec | None:
+        """Return the definition of a task, or None."""
+        packed = self.tasks.get(task_id)
+        return None if packed is None else unpack(packed)
+
+    def edge(self, source: bytes, target: bytes) -> int:
+        """Return who made an edge: 0 for nobody, else REFERENCE, MANUAL or both."""
+        return self.before.get(target, {}).get(source, 0)
+
+    def compile(self) -> Graph:
+        """Return the current revision as a runnable graph."""
+        packed = [body for body in self.tasks.values() if body is not None]
+        graph = Graph(self.id, self.revision, self.name, packed)
+        number = {task_id: index for index, task_id in enumerate(self.tasks)}
+        compile_graph(graph, sorted((number[s], number[t]) for s, t in self.edges() if self.edge(s, t) & MANUAL))
+        graph.saved = False
+        return graph
+
+    def edges(self) -> list[tuple[bytes, bytes]]:
+        """Return all edges (source, target), in no particular order."""
+        return [(source, target) for target, sources in self.before.items() for source in sources]
+
+
+class Edit:
+    """A change of a workflow that is kept or taken back as a whole."""
+
+    def __init__(self, workflow: Workflow) -> None:
+        self.workflow = workflow
+        self.changes: list[tuple[int, bytes, bytes]] = []
+        self._undo: list[Callable[[], object]] = []
+        self._removed: list[bytes] = []
+
+    def put(self, spec: TaskSpec) -> bytes | None:
+        """Add or replace a task with its reference edges; return the first source that would close a cycle."""
+        task_id, packed = spec.task_id, pack(spec)
+        sources = spec.sources()
+        self._set_task(task_id, packed, saved=bool(spec.code))
+        for source in list(self.workflow.before.get(task_id, ())):
+            if source not in sources:
+                self._mark(source, task_id, self.workflow.edge(source, task_id) & MANUAL)
+        for source in sources:
+            if not self._connect(source, task_id, REFERENCE):
+                return source
+        self.changes.append((_PUT, packed, b""))
+        return None
+
+    def remove(self, task_id: bytes) -> None:
+        """Delete a task with its edges."""
+        workflow = self.workflow
+        for source in list(workflow.before.get(task_id, ())):
+            self._mark(source, task_id, 0)
+        for target in list(workflow.after.get(task_id, ())):
+            self._mark(task_id, target, 0)
+        self._set_task(task_id, None, saved=True)
+        self._removed.append(task_id)
+        self.changes.append((_REMOVE, task_id, b""))
+
+    def join(self, source: bytes, target: bytes) -> bool:
+        """Add a manual edge; return False if it would close a cycle."""
+        if not self._connect(source, target, MANUAL):
+            return False
+        self.changes.append((_JOIN, source, target))
+        return True
+
+    def part(self, source: bytes, target: bytes) -> None:
+        """Delete the manual edge between two tasks."""
+        self._mark(source, target, self.workflow.edge(source, target) & REFERENCE)
+        self.changes.append((_PART, source, target))
+
+    def keep(self, edit_id: str) -> bytes:
+        """Make the changes final as the next revision; return them for the journal."""
+        workflow = self.workflow
+        for task_id in self._removed:
+            if workflow.tasks.get(task_id, b"") is None:
+                del workflow.tasks[task_id]
+                workflow.order.remove(task_id)
+        workflow.revision += 1
+        if edit_id:
+            workflow.edits[edit_id] = workflow.revision
+            if len(workflow.edits) > EDITS_REMEMBERED:
+                del workflow.edits[next(iter(workflow.edits))]
+        return msgspec.msgpack.encode(self.changes)
+
+    def take_back(self) -> None:
+        """Restore what was before."""
+        while self._undo:
+            self._undo.pop()()
+
+    def _connect(self, source: bytes, target: bytes, maker: int) -> bool:
+        workflow = self.workflow
+        made = workflow.edge(source, target)
+        if made & maker:
+            return True
+        if not made and (
+            source == target or workflow.order.closes_cycle(source, target, workflow.after, workflow.before)
+        ):
+            return False
+        self._mark(source, target, made | maker)
+        return True
+
+    def _set_task(self, task_id: bytes, packed: bytes | None, *, saved: bool) -> None:
+        workflow = self.workflow
+        known, old, was_unsaved = task_id in workflow.tasks, workflow.tasks.get(task_id), task_id in workflow.unsaved
+
+        def undo() -> None:
+            if known:
+                workflow.tasks[task_id] = old
+            else:
+                del workflow.tasks[task_id]
+                workflow.order.remove(task_id)
+            _flag(workflow.unsaved, task_id, on=was_unsaved)
+
+        self._undo.append(undo)
+        workflow.tasks[task_id] = packed
+        workflow.order.add(task_id)
+        _flag(workflow.unsaved, task_id, on=not saved)
+
+    def _mark(self, source: bytes, target: bytes, makers: int) -> None:
+        old = self.workflow.edge(source, target)
+        self._undo.append(lambda: _set_edge(self.workflow, source, target, old))
+        _set_edge(self.workflow, source, target, makers)
+
+
+def _flag(flags: dict[bytes, None], key: bytes, *, on: bool) -> None:
+    if on:
+        flags[key] = None
+    else:
+        flags.pop(key, None)
+
+
+def _set_edge(workflow: Workflow, source: bytes, target: bytes, makers: int) -> None:
+    if makers:
+        workflow.before.setdefault(target, {})[source] = makers
+        workflow.after.setdefault(source, {})[target] = None
+        return
+    _drop(workflow.before, target, source)
+    _drop(workflow.after, source, target)
+
+
+def _drop(table: dict[bytes, dict[bytes, int]] | dict[bytes, dict[bytes, None]], key: bytes, inner: bytes) -> None:
+    row = table.get(key)
+    if row is not None:
+        row.pop(inner, None)
+        if not row:
+            del table[key]
+
+
+def replay(workflow: Workflow, changes: bytes, edit_id: str) -> None:
+    """Apply a journalled edit again."""
+    edit = Edit(workflow)
+    for kind, one, two in _record.decode(changes):
+        if kind == _PUT:
+            edit.put(unpack(one))
+        elif kind == _REMOVE:
+            edit.remove(one)
+        elif kind == _JOIN:
+            edit.join(one, two)
+        else:
+            edit.part(one, two)
+    edit.keep(edit_id)
