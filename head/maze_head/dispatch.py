@@ -80,12 +80,6 @@ class Dispatcher:
             if lane.loading is None:
                 self._advance(link, lane)
 
-    def forget(self, link: bytes) -> None:
-        """Drop what waits for a link that is gone."""
-        lane = self._lanes.pop(link, None)
-        if lane is not None and lane.loading is not None:
-            lane.loading.cancel()
-
     async def close(self) -> None:
         """Give up everything that still waits for bytes."""
         loading = [lane.loading for lane in self._lanes.values() if lane.loading is not None]

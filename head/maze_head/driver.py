@@ -17,6 +17,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from maze_head.batch import Batch
@@ -59,17 +60,18 @@ class Core(Protocol):
     def schedule(self, now: Instant) -> list[Effect]: ...
 
 
-class Ports(Protocol):
-    """What the driver writes to. Given by the composition root; tests give doubles."""
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the driver writes to; given by the composition root."""
 
-    def submit(self, batch: Batch, done: Callable[[BaseException | None], None]) -> None:
-        """Commit a batch; `done` may be called on another thread."""
-
-    def commit(self, batch: Batch) -> None:
-        """Show a committed batch to readers."""
-
-    def release(self, effects: Iterable[LinkEffect]) -> None:
-        """Carry out effects on links."""
+    submit: Callable[[Batch, Callable[[BaseException | None], None]], None]
+    """Commit a batch, then call back, maybe on another thread."""
+    commit: Callable[[Batch], None]
+    """Show a committed batch to readers."""
+    release: Callable[[Iterable[LinkEffect]], None]
+    """Carry out effects on links."""
+    tick: Callable[[], None]
+    """Look after the sockets, before the core judges anybody's silence."""
 
 
 def read_clocks() -> Instant:
@@ -83,13 +85,11 @@ class Driver:
     def __init__(
         self,
         core: Core,
-        ports: Ports,
         epoch: int,
         failed: Callable[[BaseException], None],
         clocks: Callable[[], Instant] = read_clocks,
     ) -> None:
         self._core = core
-        self._ports = ports
         self._epoch = epoch
         self._failed = failed
         self._clocks = clocks
@@ -102,6 +102,7 @@ class Driver:
         self._in_flight: Batch | None = None
         self._idle: asyncio.Event = asyncio.Event()
         self._stopped = False
+        self._ports: Ports
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self._tick_due = 0.0
@@ -114,8 +115,9 @@ class Driver:
         """Tell whether turns are being made and committed."""
         return self._loop is not None and not self._stopped
 
-    def start(self, effects: Iterable[Effect] = ()) -> None:
+    def start(self, ports: Ports, effects: Iterable[Effect] = ()) -> None:
         """Begin to make turns, the first one with the effects that recovery left."""
+        self._ports = ports
         self._loop = asyncio.get_running_loop()
         self._tick_due = self._loop.time() + TICK
         self._ticker = self._loop.call_at(self._tick_due, self._tick)
@@ -123,8 +125,9 @@ class Driver:
 
     def feed(self, event: Event) -> None:
         """Take in an event; it is handled in the next turn."""
-        self._inputs.append(event)
-        self._wake()
+        if not self._stopped:
+            self._inputs.append(event)
+            self._wake()
 
     async def ask(self, make: Callable[[int], Command]) -> Any:
         """Hand the core the command made for a fresh ticket; return the reply after its commit.
@@ -258,6 +261,7 @@ class Driver:
         self.stall_seconds += stall
         self._tick_due = self._loop.time() + TICK
         self._ticker = self._loop.call_at(self._tick_due, self._tick)
+        self._ports.tick()
         self.feed(Ticked(stall))
 
     def fail(self, error: BaseException) -> None:

@@ -79,7 +79,7 @@ class RunHub:
 
     def __init__(self, records: Records, listener: Listener | None = None) -> None:
         self._records = records
-        self._listener = listener
+        self.listener = listener
         self._pool = ThreadPoolExecutor(READ_THREADS, "journal-reader")
         self._tails: dict[int, _Tail] = {}
         self._places: dict[bytes, RunPlace] = {}
@@ -122,8 +122,8 @@ class RunHub:
             oldest = self._tails[self._held.popleft()].ring.popleft()
             self._held_events -= len(oldest.events)
         tail.wake()
-        if self._listener is not None:
-            self._listener(tail.run_id, segment)
+        if self.listener is not None:
+            self.listener(tail.run_id, segment)
 
     async def find(self, run_id: bytes) -> RunPlace | None:
         """Look up a committed run."""

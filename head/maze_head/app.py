@@ -1,0 +1,276 @@
+"""The composition root: the only place that makes shells, ties them together, and takes them down again.
+
+Start: lock the state directory, open the journal (a new epoch), give its rows to the core, bind the sockets, serve
+HTTP, write the connection file, say MAZE-READY. Stop: refuse submissions and close streams with 1001, let requests
+that are being answered finish, commit the last turn, close the sockets, mark the journal as cleanly stopped, unlock.
+Nodes are left running: they look for the next head.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import platform
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from typing import Final
+
+import zmq
+from aiohttp import web
+
+from maze._daemon.connection import ConnectionInfo, remove_connection, write_connection
+from maze._daemon.ready import announce
+from maze._daemon.signals import Stop, exit_with_stdin, install_stop_signals
+from maze._version import __version__
+from maze_head.api.app import make_app
+from maze_head.api.services import Services
+from maze_head.blobs import BlobPort
+from maze_head.config import HeadConfig
+from maze_head.core.effects import Effect
+from maze_head.core.scheduler import HeadCore
+from maze_head.core.state import Settings
+from maze_head.dispatch import Dispatcher
+from maze_head.driver import Driver, Ports, read_clocks
+from maze_head.endpoints import listen
+from maze_head.errors import EXIT_BUG, HeadError, StateDirUnusable
+from maze_head.hub import RunHub
+from maze_head.journal import ClusterRow, GraphRow, Journal, SegmentRow
+from maze_head.publisher import Publisher
+from maze_head.sockets import is_loopback
+from maze_head.statedir import StateLock, prepare
+from maze_head.transport import Transport
+from maze_protocol import limits
+from maze_protocol.http import InfoBody
+
+__all__ = ["Head", "run"]
+
+log = logging.getLogger(__name__)
+
+API_VERSION: Final = "v1"
+FINISH_SECONDS: Final = 3.0
+"""How long requests that are being answered may take once the head stops."""
+
+
+def run(config: HeadConfig) -> int:
+    """Run a head until it is told to stop; return the exit code of the process.
+
+    Raises:
+        HeadError: it could not start.
+    """
+    with asyncio.Runner() as runner:
+        return runner.run(_serve(config))
+
+
+async def _serve(config: HeadConfig) -> int:
+    loop = asyncio.get_running_loop()
+    stop = install_stop_signals(loop)
+    if config.exit_with_stdin:
+        exit_with_stdin(loop, stop)
+    head = Head(config)
+    async with head:
+        head.publish_address()
+        return await head.until(stop)
+
+
+class Head:
+    """One head of a cluster, serving from `__aenter__` to `__aexit__`."""
+
+    def __init__(self, config: HeadConfig) -> None:
+        self.config = config
+        self.started_at = time.time()
+        self._undo = AsyncExitStack()
+        self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+        self._hurry = asyncio.Event()
+
+    async def __aenter__(self) -> Head:
+        try:
+            self._start_state()
+            self._start_shells()
+            await self._start_http()
+        except BaseException:
+            await self._undo.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._undo.aclose()
+
+    @property
+    def info(self) -> ConnectionInfo:
+        """Return what the connection file and the READY line say."""
+        return ConnectionInfo(
+            **self.endpoints.addresses,
+            pid=os.getpid(),
+            cluster_id=self.journal.cluster_id.hex(),
+            embedded=self.config.embedded,
+        )
+
+    def publish_address(self) -> None:
+        """Write the connection file and the READY line.
+
+        Raises:
+            StateDirUnusable: the file cannot be written.
+        """
+        path = self.config.connection_file
+        try:
+            write_connection(path, self.info)
+        except OSError as error:
+            raise StateDirUnusable(
+                f"cannot write connection file {path}: {error.strerror}", remedy="give a writable --connection-file"
+            ) from error
+        self._undo.callback(remove_connection, path, os.getpid())
+        announce(self.info.to_dict())
+        log.info(
+            "ready", extra={"url": self.info.url, "epoch": self.journal.epoch, "durability": self.config.durability}
+        )
+
+    async def until(self, stop: Stop) -> int:
+        """Serve until told to stop, or until the head must not go on; return the exit code."""
+        asked = asyncio.create_task(stop.wait())
+        await asyncio.wait((asked, self._failure), return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if self._failure.done():
+            return self._explain(self._failure.result())
+        log.info("stopping", extra={"reason": stop.reason})
+        hurry = asyncio.create_task(stop.now.wait())
+        hurry.add_done_callback(lambda _: self._hurry.set())
+        self._undo.callback(hurry.cancel)
+        return 0
+
+    def _explain(self, failure: BaseException) -> int:
+        if isinstance(failure, HeadError):
+            log.critical("the head stops: %s", failure)
+            return failure.exit_code
+        log.critical("the head stops because of a bug; what was acknowledged is in the journal", exc_info=failure)
+        return EXIT_BUG
+
+    def _start_state(self) -> None:
+        config = self.config
+        if config.insecure and not is_loopback(config.bind_address()):
+            log.warning(
+                "other machines can reach this head and run code here (--insecure)", extra={"host": config.host}
+            )
+        prepare(config.state_dir)
+        lock = StateLock(config.state_dir)
+        self._undo.callback(lock.release)
+        self.journal = Journal.open(config.state_dir, config.durability, time.time())
+        self._undo.callback(self.journal.close)
+        self.core = HeadCore(Settings(), self.journal.epoch, self.journal.cluster_id)
+        self.hub = RunHub(self.journal)
+        self._undo.callback(self.hub.close)
+
+    def _start_shells(self) -> None:
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._undo.callback(context.term)
+        self.endpoints = listen(self.config, context)
+        self._undo.callback(self.endpoints.http.close)
+        self.driver = Driver(self.core, self.journal.epoch, self._fail)
+        self.transport = Transport(self.endpoints.node, self.driver.feed)
+        self._undo.callback(self.transport.close)
+        self.publisher = Publisher(self.endpoints.events, self.journal.epoch, self.journal.cluster_id)
+        self._undo.callback(self.publisher.close)
+        self.hub.listener = self.publisher.publish
+        self.blobs = BlobPort(self.endpoints.blob)
+        self._undo.callback(self.blobs.close)
+        self.dispatcher = Dispatcher(self.transport, self.hub, self.driver.fail)
+        self._undo.push_async_callback(self.dispatcher.close)
+        self._undo.push_async_callback(self.driver.stop)
+        self.driver.start(self._ports(), self._recover())
+
+    def _ports(self) -> Ports:
+        return Ports(self.journal.submit, self.hub.commit, self.dispatcher.release, self._tick)
+
+    def _recover(self) -> list[Effect]:
+        """Give the journal to the core and the hub; return what the core orders because of it."""
+        began, rows = time.monotonic(), 0
+        for row in self.journal.load():
+            rows += 1
+            match row:
+                case SegmentRow(run_no, segment):
+                    self.core.restore_segment(run_no, segment)
+                    self.hub.restore(run_no, segment)
+                case GraphRow(workflow_id, version, body):
+                    self.core.restore_graph(workflow_id, version, body)
+                case ClusterRow(kind, body, wall):
+                    self.core.restore_cluster(kind, body, wall)
+        effects = self.core.restored(read_clocks())
+        # What was loaded stays for long: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        log.info("recovered", extra={"rows": rows, "seconds": round(time.monotonic() - began, 3)})
+        return effects
+
+    async def _start_http(self) -> None:
+        self.services = Services(
+            self.driver, self.hub, self.transport, self._describe, self._counters, hosts=(self.endpoints.host,)
+        )
+        runner = web.AppRunner(
+            make_app(self.services), handle_signals=False, access_log=None, auto_decompress=False,
+            shutdown_timeout=FINISH_SECONDS,
+        )  # fmt: skip
+        await runner.setup()
+        self._undo.push_async_callback(self._finish_http, runner)
+        await web.SockSite(runner, self.endpoints.http).start()
+
+    async def _finish_http(self, runner: web.AppRunner) -> None:
+        """Refuse what is new and finish what is being answered, unless somebody is in a hurry."""
+        self.services.shutting_down.set()
+        finishing = asyncio.create_task(runner.cleanup())
+        hurry = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait((finishing, hurry), return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if not finishing.done():
+            finishing.cancel()
+        with suppress(asyncio.CancelledError):
+            await finishing
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._failure.done():
+            self._failure.set_result(error)
+
+    def _tick(self) -> None:
+        self.transport.tick()
+        self.publisher.tick()
+        self.blobs.tick()
+
+    def _describe(self) -> InfoBody:
+        return InfoBody(
+            name="maze",
+            version=__version__,
+            api=API_VERSION,
+            protocol=f"{limits.PROTOCOL_MAJOR}.{limits.PROTOCOL_MINOR}",
+            cluster_id=self.journal.cluster_id.hex(),
+            epoch=self.journal.epoch,
+            durability=self.config.durability,
+            embedded=self.config.embedded,
+            python=platform.python_version(),
+            pid=os.getpid(),
+            started_at=self.started_at,
+            endpoints=self.endpoints.addresses,
+            nodes_ready=0,
+            limits=LIMITS,
+        )
+
+    def _counters(self) -> dict[str, int | float]:
+        parts: tuple[Callable[[], dict[str, int | float]], ...] = (
+            self.driver.counters, self.journal.counters, self.hub.counters, self.transport.counters,
+            self.publisher.counters,
+        )  # fmt: skip
+        return {name: value for part in parts for name, value in part().items()}
+
+
+LIMITS: Final[dict[str, float]] = {
+    "inline_value": limits.INLINE_VALUE,
+    "task_values": limits.MAX_TASK_VALUES,
+    "request_body": limits.MAX_REQUEST_BODY,
+    "ops_per_request": limits.MAX_OPS_PER_REQUEST,
+    "name_length": limits.NAME_LENGTH,
+    "log_keep": limits.LOG_KEEP,
+    "log_tail": limits.LOG_TAIL,
+    "heartbeat": limits.HEARTBEAT,
+    "suspect_after": limits.SUSPECT_AFTER,
+    "lost_after": limits.LOST_AFTER,
+}

@@ -1,0 +1,57 @@
+"""The settings of one head, checked. Data only: reading flags, variables and files is cli.py's and maze._daemon's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from maze_head.errors import Misconfigured
+from maze_head.journal import POWER, PROCESS
+from maze_head.sockets import is_loopback, resolve
+
+__all__ = ["HeadConfig"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadConfig:
+    """What a head needs to know before it starts. Port 0 means any free one."""
+
+    state_dir: Path
+    connection_file: Path
+    host: str = "127.0.0.1"
+    port: int = 8000
+    node_port: int = 8001
+    blob_port: int = 8002
+    event_port: int = 8003
+    advertise: str | None = None
+    durability: str = PROCESS
+    insecure: bool = False
+    embedded: bool = False
+    exit_with_stdin: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what can never work.
+
+        Raises:
+            Misconfigured: unknown durability, or one port given twice.
+        """
+        if self.durability not in (PROCESS, POWER):
+            raise Misconfigured(f"durability must be {PROCESS} or {POWER}, not {self.durability!r}")
+        ports = [port for port in (self.port, self.node_port, self.blob_port, self.event_port) if port]
+        if len(set(ports)) != len(ports):
+            raise Misconfigured(f"the four ports must differ, got {', '.join(map(str, ports))}")
+
+    def bind_address(self) -> str:
+        """Return the numeric address to bind.
+
+        Raises:
+            Misconfigured: no such host, or one that others can reach without `insecure`.
+        """
+        address = resolve(self.host)
+        if not is_loopback(address) and not self.insecure:
+            raise Misconfigured(
+                f"--host {self.host} can be reached from other machines, and there is no authentication yet: anybody "
+                "who connects could run code here",
+                remedy="stay on 127.0.0.1, or add --insecure inside a network that you trust",
+            )
+        return address
