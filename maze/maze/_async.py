@@ -1,0 +1,238 @@
+"""The async client: the same names on the same drafts; what waits is a coroutine, what doesn't is not.
+
+It awaits the loop thread's work from whatever event loop it is used in, so sessions are shared with the blocking
+client and nothing is bound to a loop of the user's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Coroutine
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from maze._address import DEFAULT_URL, resolve
+from maze._handles import TaskHandle
+from maze._report import RunReport, print_message
+from maze._results import Collector, Entry, EventStream
+from maze._workflow import WAIT_NOTICE, WorkflowBase
+from maze.errors import ClosedError, GraphError
+
+__all__ = ["AsyncMaClient", "AsyncMaTask", "AsyncMaWorkflow"]
+
+Result = TypeVar("Result")
+
+
+class AsyncMaTask(TaskHandle):
+    """A task in a workflow of the async client. Its edits are local, so nothing here is awaited."""
+
+    def save(
+        self,
+        code_str: str,
+        task_input: dict[str, Any] | None = None,
+        task_output: dict[str, Any] | None = None,
+        resources: dict[str, Any] | None = None,
+    ) -> None:
+        """Define a task that was added without a function; see `MaTask.save`."""
+        self._save(code_str, task_input, task_output, resources)
+
+    def delete(self) -> None:
+        """Delete the task from the workflow; see `MaTask.delete`."""
+        self._delete()
+
+    def _ready(self) -> None:
+        _check_loaded(self._state.draft.loaded)
+
+
+class AsyncMaWorkflow(WorkflowBase[AsyncMaTask]):
+    """A workflow of the async client; made by `AsyncMaClient.create_workflow` or `get_workflow`."""
+
+    _task_class = AsyncMaTask
+
+    async def get_tasks(self) -> list[dict[str, str]]:
+        """Return all tasks of the workflow; see `MaWorkflow.get_tasks`."""
+        from maze import _remote
+        from maze._http import bridge
+
+        await self._flush()
+        return await bridge(_remote.tasks(self._state))
+
+    async def run(self, *, fail_fast: bool = False, priority: int = 0) -> str:
+        """Submit the workflow for execution; see `MaWorkflow.run`."""
+        from maze import _remote
+        from maze._http import bridge
+
+        await self._flush()
+        self._check_saved()
+        return await bridge(_remote.submit(self._state, fail_fast=fail_fast, priority=priority))
+
+    async def cancel(self, run_id: str) -> dict[str, Any]:
+        """Ask the head to stop a run; see `MaWorkflow.cancel`."""
+        from maze import _remote
+        from maze._http import bridge
+
+        await bridge(_remote.own_run(self._state, run_id))
+        return await bridge(_remote.cancel_run(self.server_url, run_id))
+
+    async def get_results(self, run_id: str, verbose: bool = True) -> list[dict[str, Any]]:
+        """Wait until a run is over and return all its messages; see `MaWorkflow.get_results`."""
+        async for entry in self._entries(run_id):
+            if verbose:
+                print_message(entry.message)
+        return self._state.results[run_id].messages()
+
+    async def show_results(self, run_id: str, output_dir: str = "workflow_results") -> dict[str, Any]:
+        """Print what happens in a run until it is over; see `MaWorkflow.show_results`."""
+        with RunReport(run_id) as report:
+            async for entry in self._entries(run_id, report):
+                report.entry(entry)
+            record = self._state.results[run_id]
+            report.finished(record)
+        return record.summary()
+
+    async def _entries(self, run_id: str, report: RunReport | None = None) -> AsyncIterator[Entry]:
+        from maze import _remote
+        from maze._http import bridge
+
+        record = self._state.results.get(run_id)
+        if record is None:
+            await bridge(_remote.own_run(self._state, run_id))
+        if report is not None:
+            report.connected()
+        for entry in record.entries if record is not None else ():
+            yield entry
+        if record is not None:
+            return
+        collector, stream = Collector(run_id), EventStream(self.server_url, run_id)
+        patience = WAIT_NOTICE
+        try:
+            while (events := await bridge(stream.next(patience if report else None))) is not None:
+                for event in events:
+                    entry_or_none = collector.add(event)
+                    if entry_or_none is not None:
+                        yield entry_or_none
+                if report is not None:
+                    patience = WAIT_NOTICE if events else min(30.0, patience * 2)
+                    await self._on_pause(report, collector, quiet=not events)
+        finally:
+            await bridge(stream.close())
+        self._keep(collector.record)
+
+    async def _on_pause(self, report: RunReport, collector: Collector, *, quiet: bool) -> None:
+        from maze import _remote
+        from maze._http import bridge
+
+        if quiet:
+            command = await bridge(_remote.missing_node(self.server_url, collector.record.run_id))
+            if command:
+                report.waiting(command)
+        report.progress(collector)
+
+    async def _flush(self) -> None:
+        from maze import _remote
+        from maze._http import bridge
+
+        self._ready()
+        _remote.pickle_functions(self._state)
+        await bridge(_remote.flush(self._state))
+
+    def _ready(self) -> None:
+        _check_loaded(self._state.draft.loaded)
+
+
+class AsyncMaClient:
+    """A client of one Maze head for async code; see `MaClient`. Also an async context manager."""
+
+    def __init__(self, server_url: str = DEFAULT_URL) -> None:
+        self.server_url = resolve(server_url)
+        self._closed = False
+
+    async def create_workflow(self, name: str = "") -> AsyncMaWorkflow:
+        """Create a new workflow on the server; see `MaClient.create_workflow`."""
+        from maze import _remote
+
+        state = await self._call(_remote.create(self.server_url, name))
+        return AsyncMaWorkflow(state.workflow_id, self.server_url)
+
+    async def get_workflow(self, workflow_id: str) -> AsyncMaWorkflow:
+        """Return a workflow that exists on the server; see `MaClient.get_workflow`."""
+        from maze import _remote
+
+        await self._call(_remote.open_workflow(self.server_url, workflow_id))
+        return AsyncMaWorkflow(workflow_id, self.server_url)
+
+    async def list_workflows(self) -> list[dict[str, Any]]:
+        """Return all workflows, oldest first."""
+        from maze import _remote
+
+        return await self._call(_remote.list_workflows(self.server_url))
+
+    async def list_runs(self) -> list[dict[str, Any]]:
+        """Return all runs, newest first."""
+        from maze import _remote
+
+        return await self._call(_remote.list_runs(self.server_url))
+
+    async def get_run(self, run_id: str) -> dict[str, Any]:
+        """Return the summary of a run; see `MaClient.get_run`."""
+        from maze import _remote
+
+        return await self._call(_remote.run_summary(self.server_url, run_id))
+
+    async def cancel_run(self, run_id: str) -> dict[str, Any]:
+        """Ask the server to stop a run; see `MaClient.cancel_run`."""
+        from maze import _remote
+
+        return await self._call(_remote.cancel_run(self.server_url, run_id))
+
+    async def list_nodes(self) -> list[dict[str, Any]]:
+        """Return all nodes that the server knows."""
+        from maze import _remote
+
+        return await self._call(_remote.list_nodes(self.server_url))
+
+    async def get_info(self) -> dict[str, Any]:
+        """Return who answers, and under which promises."""
+        from maze import _remote
+
+        return await self._call(_remote.info(self.server_url))
+
+    async def close(self) -> None:
+        """Send edits that the server lacks; see `MaClient.close`."""
+        from maze import _remote
+        from maze._http import bridge
+        from maze._shared import unsent
+
+        if self._closed:
+            return
+        self._closed = True
+        for state in unsent(self.server_url):
+            _remote.pickle_functions(state)
+            await bridge(_remote.flush(state))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.server_url!r}{', closed' if self._closed else ''})"
+
+    async def _call(self, work: Coroutine[Any, Any, Result]) -> Result:
+        if self._closed:
+            work.close()
+            raise ClosedError("this client is closed", code="closed")
+        from maze._http import bridge
+
+        return await bridge(work)
+
+
+def _check_loaded(loaded: bool) -> None:
+    if not loaded:
+        raise GraphError(
+            "this workflow has not been fetched yet",
+            code="not_loaded",
+            hint="await client.get_workflow(workflow_id) first",
+        )

@@ -1,0 +1,227 @@
+"""From a function and its inputs to a vertex of the graph: what `add_task` and `save` check and encode.
+
+Literals are encoded here, at once: what a list held when the task was added is what the task gets, and a value that
+cannot travel is told with its input's name on the line that passed it. Functions are only noted; they are pickled at
+the first flush.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import textwrap
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any, Final
+
+from maze._decorator import TaskMetadata, check_names, check_resources, get_task_metadata
+from maze._graph import Code, InputSpec, Vertex
+from maze._handles import TaskHandle, TaskOutput, TaskOutputs
+from maze.errors import ForeignTaskError, InputError, InputTypeError, InvalidTaskError
+from maze_protocol.declare import check_name
+from maze_protocol.graph import parse_reference
+
+__all__ = ["check_display_name", "digest_of", "function_vertex", "legacy_vertex"]
+
+_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    "str": (str,), "int": (int,), "float": (int, float), "bool": (bool,), "list": (list,), "dict": (dict,),
+}  # fmt: skip
+_MISSING: Final = object()
+
+
+def function_vertex(
+    task_id: str,
+    workflow_id: str,
+    function: Callable[..., Any],
+    inputs: Mapping[str, Any] | None,
+    code_of: Callable[[Callable[..., Any]], Code],
+    name: str | None = None,
+    resources: Mapping[str, Any] | None = None,
+) -> Vertex:
+    """Build the vertex of a decorated function.
+
+    Args:
+        task_id: the id of the new task.
+        workflow_id: the workflow that it will belong to.
+        function: decorated with `@task`.
+        inputs: a literal or reference for each declared input.
+        code_of: returns the workflow's Code of a function.
+        name: shown name; the function's own by default.
+        resources: amounts that replace those of the decorator, one by one.
+
+    Raises:
+        InvalidTaskError: the function is not decorated, or the name cannot be shown.
+        InputError: unknown or missing inputs, or a value that cannot be sent.
+        InputTypeError: a literal contradicts its declared type.
+        ForeignTaskError: a reference into another workflow.
+    """
+    metadata = get_task_metadata(function)
+    given = _check_inputs(metadata, inputs)
+    amounts = check_resources({**metadata.declared_resources, **(resources or {})})[0]
+    return Vertex(
+        task_id=task_id,
+        name=check_display_name(name if name is not None else metadata.func_name),
+        func_name=metadata.func_name,
+        code=code_of(function),
+        inputs={key: _spec(key, given[key], metadata.declared_types.get(key), workflow_id) for key in metadata.inputs},
+        outputs=metadata.outputs,
+        data_types=metadata.declared_types,
+        resources=amounts,
+    )
+
+
+def legacy_vertex(task_id: str, name: str, workflow_id: str, definition: tuple[Any, Any, Any, Any]) -> Vertex:
+    """Build the vertex of source text, as the original's client describes it.
+
+    Args:
+        task_id: the id of the task.
+        name: its shown name.
+        workflow_id: the workflow that it belongs to.
+        definition: code_str, task_input, task_output and resources of `MaTask.save`.
+
+    Raises:
+        InvalidTaskError: the source has no function, or does not compile.
+        InputError: inputs or outputs have another shape.
+    """
+    code_str, task_input, task_output, resources = definition
+    source, func_name = _check_source(code_str)
+    body = source.encode()
+    inputs = {}
+    for item in _params(task_input, "task_input", "input_params"):
+        inputs[item["key"]] = _legacy_input(item, workflow_id)
+    outputs = check_names([item["key"] for item in _params(task_output, "task_output", "output_params")], "outputs")
+    return Vertex(
+        task_id=task_id,
+        name=check_display_name(name),
+        func_name=func_name,
+        code=Code("source", None, func_name, body, digest_of(body)),
+        inputs=inputs,
+        outputs=outputs,
+        resources=check_resources(resources)[0],
+    )
+
+
+def check_display_name(name: str) -> str:
+    """Return a task name that can be shown.
+
+    Raises:
+        InvalidTaskError: no string, empty, too long, or with control characters.
+    """
+    if not isinstance(name, str):
+        raise InvalidTaskError(f"task_name must be a string, not {type(name).__name__}")
+    try:
+        return check_name(name, "task_name")
+    except ValueError as error:
+        raise InvalidTaskError(str(error)) from None
+
+
+def digest_of(body: bytes) -> str:
+    """Return the content hash under which the head keeps a function."""
+    return hashlib.blake2b(body, digest_size=16).hexdigest()
+
+
+def _check_inputs(metadata: TaskMetadata, inputs: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    given = {} if inputs is None else inputs
+    if not isinstance(given, Mapping):
+        raise InputTypeError(f"inputs of task {metadata.func_name!r} must be a dict, not {type(inputs).__name__}")
+    missing = [name for name in metadata.inputs if name not in given]
+    for name in given:
+        if name not in metadata.inputs:
+            near = get_close_matches(str(name), missing or metadata.inputs, n=1)
+            declared = ", ".join(metadata.inputs) or "none"
+            raise InputError(
+                f"task {metadata.func_name!r} has no input {name!r}; it declares: {declared}",
+                code="unknown_input",
+                hint=f"did you mean {near[0]!r}?" if near else "",
+            )
+    if missing:
+        names = ", ".join(repr(name) for name in missing)
+        raise InputError(f"task {metadata.func_name!r} lacks a value for input {names}", code="missing_input")
+    return given
+
+
+def _spec(name: str, value: object, declared: str | None, workflow_id: str) -> InputSpec:
+    if isinstance(value, TaskOutput):
+        return InputSpec(refs=(_reference(value, workflow_id),))
+    _check_type(name, value, declared)
+    return _encode(name, value, workflow_id)
+
+
+def _encode(name: str, value: object, workflow_id: str) -> InputSpec:
+    from maze._values import ValueEncodeError, encode_input
+
+    try:
+        codec, data, holes = encode_input(value, _hole)
+    except (ValueEncodeError, _HandleInside) as error:
+        raise InputError(f"input {name!r} cannot be sent: {error}", code="bad_input") from error
+    refs = tuple(_reference(hole, workflow_id) for hole in holes if isinstance(hole, TaskOutput))
+    return InputSpec(refs, codec, data)
+
+
+class _HandleInside(Exception):
+    """A task was passed where one of its outputs was meant."""
+
+
+def _hole(value: object) -> object | None:
+    if isinstance(value, (TaskHandle, TaskOutputs)):
+        raise _HandleInside(f'it holds {value!r}; pass one of its outputs, as in task.outputs["key"]')
+    return value if isinstance(value, TaskOutput) else None
+
+
+def _reference(output: TaskOutput, workflow_id: str) -> tuple[str, str]:
+    if output._workflow_id is not None and output._workflow_id != workflow_id:
+        raise ForeignTaskError(
+            f"{output!r} belongs to workflow {output._workflow_id}; tasks can only use outputs of their own workflow",
+            code="foreign_task",
+        )
+    return output.task_id, output.output_key
+
+
+def _check_type(name: str, value: object, declared: str | None) -> None:
+    """Check a literal against an explicit declaration: int passes for float, bool is not a number."""
+    allowed = _TYPES.get(declared or "")
+    if allowed is None:
+        return
+    if not isinstance(value, allowed) or (isinstance(value, bool) and declared != "bool"):
+        raise InputTypeError(f"input {name!r} is declared as {declared!r}, got {type(value).__name__}: {value!r:.80}")
+
+
+def _check_source(code_str: object) -> tuple[str, str]:
+    """Return the source without common indentation, and the name of its first function."""
+    if not isinstance(code_str, str):
+        raise InvalidTaskError(f"code_str must be Python source text, not {type(code_str).__name__}")
+    source = textwrap.dedent(code_str)
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        where = f" (line {line})" if line else ""
+        raise InvalidTaskError(f"code_str is not valid Python{where}: {error}") from error
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            return source, node.name
+    raise InvalidTaskError("code_str defines no function; a task needs one that takes a dictionary")
+
+
+def _params(description: object, what: str, key: str) -> list[dict[str, Any]]:
+    """Return the entries of a seed-era description; the numbers that name them mean nothing."""
+    if description is None:
+        return []
+    params = description.get(key, _MISSING) if isinstance(description, Mapping) else _MISSING
+    if not isinstance(params, Mapping) or not all(
+        isinstance(item, Mapping) and "key" in item for item in params.values()
+    ):
+        raise InputError(f'{what} must look like {{"{key}": {{"1": {{"key": ..., ...}}, ...}}}}', code="bad_input")
+    return [dict(item) for item in params.values()]
+
+
+def _legacy_input(item: dict[str, Any], workflow_id: str) -> InputSpec:
+    schema, value = item.get("input_schema", "from_user"), item.get("value")
+    if schema == "from_user" or isinstance(value, TaskOutput):
+        return _spec(item["key"], value, None, workflow_id)
+    if schema != "from_task":
+        raise InputError(f"input {item['key']!r}: input_schema must be from_user or from_task, got {schema!r}")
+    try:
+        return InputSpec(refs=(parse_reference(str(value)),))
+    except ValueError as error:
+        raise InputError(f"input {item['key']!r}: {error}", code="bad_input") from error

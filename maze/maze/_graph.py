@@ -1,0 +1,310 @@
+"""The graph of a workflow as its author sees it, and the operations that change it. Pure; standard library only.
+
+An operation is a value: it is applied to the local graph at once, sent to the head later, and applied again on top of
+what somebody else made of the workflow meanwhile (`_draft.py`). `apply` either changes the graph or raises and leaves
+it as it was. What cannot be proved here is deferred to the head: an id that this graph has never seen may be a task
+that another client has just added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from maze.errors import CycleError, GraphError, UnknownOutputError, UnknownTaskError
+from maze_protocol.graph import depth, find_path
+from maze_protocol.ids import short_id
+
+__all__ = [
+    "AddEdge", "AddTask", "Code", "DelEdge", "DelTask", "Edge", "Graph", "InputSpec", "Op", "SaveTask", "Vertex",
+]  # fmt: skip
+
+Edge = tuple[str, str]
+
+
+@dataclass(slots=True, eq=False)
+class Code:
+    """A function of one workflow. `body` and `digest` are empty until it is pickled, at the first flush."""
+
+    kind: str
+    function: Callable[..., Any] | None = None
+    name: str = ""
+    body: bytes = b""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """One input: the encoded literal with a hole for each reference, or (`data` None) the reference itself.
+
+    A spec that came from the head keeps its references only; it is never sent back.
+    """
+
+    refs: tuple[tuple[str, str], ...] = ()
+    codec: int = 0
+    data: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vertex:
+    """A task as authored. `code` is None while a task of the legacy flow is not saved, a text if the head has it."""
+
+    task_id: str
+    name: str
+    func_name: str = ""
+    code: Code | str | None = None
+    inputs: dict[str, InputSpec] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+    data_types: dict[str, str] = field(default_factory=dict)
+    resources: dict[str, int | float] = field(default_factory=dict)
+
+    def sources(self) -> dict[str, list[str]]:
+        """Return the tasks that this one references, each with the inputs that do."""
+        found: dict[str, list[str]] = {}
+        for name, spec in self.inputs.items():
+            for task_id in dict.fromkeys(task_id for task_id, _ in spec.refs):
+                found.setdefault(task_id, []).append(name)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class AddTask:
+    """Add a task."""
+
+    task: Vertex
+
+
+@dataclass(frozen=True, slots=True)
+class SaveTask:
+    """Replace the definition of a task."""
+
+    task: Vertex
+
+
+@dataclass(frozen=True, slots=True)
+class DelTask:
+    """Delete a task and its manual edges."""
+
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddEdge:
+    """Add a manual edge."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class DelEdge:
+    """Delete a manual edge."""
+
+    source: str
+    target: str
+
+
+Op = AddTask | SaveTask | DelTask | AddEdge | DelEdge
+
+
+class Graph:
+    """Tasks and edges. An edge exists if an input references its source, or if it was added by hand, or both."""
+
+    def __init__(self, tasks: Iterable[Vertex] = (), manual: Iterable[Edge] = ()) -> None:
+        self.tasks: dict[str, Vertex] = {task.task_id: task for task in tasks}
+        self.manual: dict[Edge, None] = dict.fromkeys(manual)
+        self.edges: dict[Edge, None] = {}
+        self.successors: dict[str, dict[str, None]] = {}
+        self.deleted: dict[str, str] = {}
+        """Names of tasks deleted here, so that a stale handle is told from an id not seen yet."""
+        for task in self.tasks.values():
+            self._link_sources(task)
+        for edge in self.manual:
+            self._link(*edge)
+
+    def describe(self, task_id: str) -> str:
+        """Return how a task is called in messages: `'name' (task_12345678)`."""
+        if task_id in self.tasks:
+            return f"'{self.tasks[task_id].name}' ({short_id(task_id)})"
+        return f"'{self.deleted[task_id]}' ({short_id(task_id)})" if task_id in self.deleted else short_id(task_id)
+
+    def depth(self) -> int:
+        """Return the number of tasks on the longest path."""
+        known = {source: [to for to in there if to in self.tasks] for source, there in self.successors.items()}
+        return depth(list(self.tasks), known)
+
+    def known_edges(self) -> Iterator[Edge]:
+        """Yield the edges whose two tasks are known here, in the order in which they came to be."""
+        return (edge for edge in self.edges if edge[0] in self.tasks and edge[1] in self.tasks)
+
+    def unsaved(self) -> list[Vertex]:
+        """Return the tasks of the legacy flow that have no code yet."""
+        return [task for task in self.tasks.values() if task.code is None]
+
+    def apply(self, op: Op) -> bool:
+        """Carry out an operation.
+
+        Returns:
+            Whether the graph changed.
+
+        Raises:
+            GraphError: the operation is against the rules; the message names tasks and inputs.
+            UnknownTaskError: it concerns a deleted task.
+            UnknownOutputError: it references an output that a task does not have.
+        """
+        match op:
+            case AddTask(task):
+                return self._add_task(task)
+            case SaveTask(task):
+                return self._save_task(task)
+            case DelTask(task_id):
+                return self._delete_task(task_id)
+            case AddEdge(source, target):
+                return self._add_edge(source, target)
+            case DelEdge(source, target):
+                return self._delete_edge(source, target)
+
+    def holds(self, op: Op) -> bool:
+        """Tell whether what an operation wants is already so."""
+        match op:
+            case AddTask(task):
+                return task.task_id in self.tasks
+            case DelTask(task_id):
+                return task_id not in self.tasks
+            case AddEdge(source, target):
+                return (source, target) in self.manual
+            case DelEdge(source, target):
+                return (source, target) not in self.edges
+            case SaveTask():
+                return False
+
+    def missing(self, op: Op) -> list[str]:
+        """Return the ids that an operation presumes and that this graph does not have."""
+        match op:
+            case AddTask(task):
+                wanted = list(task.sources())
+            case SaveTask(task):
+                wanted = [task.task_id, *task.sources()]
+            case AddEdge(source, target) | DelEdge(source, target):
+                wanted = [source, target]
+            case DelTask(task_id):
+                wanted = [task_id]
+        return [task_id for task_id in wanted if task_id not in self.tasks]
+
+    def _add_task(self, task: Vertex) -> bool:
+        if task.task_id in self.tasks:
+            return False
+        self._check_sources(task)
+        self.tasks[task.task_id] = task
+        self._link_sources(task)
+        return True
+
+    def _save_task(self, task: Vertex) -> bool:
+        self._check_alive(task.task_id)
+        self._check_sources(task)
+        self._check_kept_outputs(task)
+        before = self.tasks.get(task.task_id)
+        self.tasks[task.task_id] = task
+        for source in before.sources() if before else ():
+            self._unlink(source, task.task_id)
+        self._link_sources(task)
+        return True
+
+    def _delete_task(self, task_id: str) -> bool:
+        self._check_alive(task_id)
+        if task_id not in self.tasks:
+            return True
+        users = [there for there in self.successors.get(task_id, ()) if self._carrying(task_id, there)]
+        if users:
+            names = ", ".join(self.describe(user) for user in users)
+            raise GraphError(
+                f"task {self.describe(task_id)} cannot be deleted: its outputs are used by {names}", code="task_in_use"
+            )
+        self.deleted[task_id] = self.tasks[task_id].name
+        for edge in [edge for edge in self.manual if task_id in edge]:
+            del self.manual[edge]
+            self._unlink(*edge)
+        for source in self.tasks.pop(task_id).sources():
+            self._unlink(source, task_id)
+        return True
+
+    def _add_edge(self, source: str, target: str) -> bool:
+        self._check_alive(source)
+        self._check_alive(target)
+        if (source, target) in self.manual:
+            return False
+        self._check_cycle(source, target)
+        self.manual[source, target] = None
+        self._link(source, target)
+        return True
+
+    def _delete_edge(self, source: str, target: str) -> bool:
+        carrying = self._carrying(source, target)
+        arrow = f"{self.describe(source)} -> {self.describe(target)}"
+        if carrying:
+            inputs = ", ".join(repr(name) for name in carrying)
+            raise GraphError(f"edge {arrow} cannot be deleted: it carries input {inputs}", code="edge_in_use")
+        if (source, target) not in self.manual and source in self.tasks and target in self.tasks:
+            raise GraphError(f"there is no edge {arrow}", code="edge_not_found")
+        self._check_alive(source)
+        self._check_alive(target)
+        self.manual.pop((source, target), None)
+        self._unlink(source, target)
+        return True
+
+    def _carrying(self, source: str, target: str) -> list[str]:
+        task = self.tasks.get(target)
+        return task.sources().get(source, []) if task else []
+
+    def _check_alive(self, task_id: str) -> None:
+        if task_id in self.deleted and task_id not in self.tasks:
+            raise UnknownTaskError(f"task {self.describe(task_id)} was deleted", code="task_not_found", task_id=task_id)
+
+    def _check_sources(self, task: Vertex) -> None:
+        for spec in task.inputs.values():
+            for source, key in spec.refs:
+                self._check_alive(source)
+                self._check_output(source, key)
+        for source in task.sources():
+            self._check_cycle(source, task.task_id)
+
+    def _check_output(self, source: str, key: str) -> None:
+        producer = self.tasks.get(source)
+        if producer is not None and key not in producer.outputs:
+            keys = ", ".join(producer.outputs) or "none (the task is not saved yet)"
+            raise UnknownOutputError(
+                f"task {self.describe(source)} has no output {key!r}; it has: {keys}", code="unknown_output"
+            )
+
+    def _check_kept_outputs(self, task: Vertex) -> None:
+        """Refuse to take an output away from those who use it."""
+        for there in self.successors.get(task.task_id, ()):
+            for spec in self.tasks[there].inputs.values() if there in self.tasks else ():
+                for source, key in spec.refs:
+                    if source == task.task_id and key not in task.outputs:
+                        raise GraphError(
+                            f"output {key!r} of {self.describe(source)} cannot go: {self.describe(there)} uses it",
+                            code="output_in_use",
+                        )
+
+    def _check_cycle(self, source: str, target: str) -> None:
+        path = find_path(self.successors, target, source)
+        if path is not None:
+            names = " -> ".join(self.describe(task_id) for task_id in [source, *path])
+            raise CycleError(f"an edge would close a cycle: {names}", tasks=[source, *path])
+
+    def _link_sources(self, task: Vertex) -> None:
+        for source in task.sources():
+            self._link(source, task.task_id)
+
+    def _link(self, source: str, target: str) -> None:
+        self.edges[source, target] = None
+        self.successors.setdefault(source, {})[target] = None
+
+    def _unlink(self, source: str, target: str) -> None:
+        """Forget an edge unless an input or the author's hand still holds it."""
+        if (source, target) in self.manual or self._carrying(source, target):
+            return
+        self.edges.pop((source, target), None)
+        self.successors.get(source, {}).pop(target, None)

@@ -1,0 +1,342 @@
+"""HTTP to the head: one event loop on a daemon thread per process, one connection pool per head.
+
+Both clients use that loop: `call` waits for a coroutine from ordinary code, `bridge` from anybody's event loop
+(Jupyter's included), so nothing here depends on which loop the caller runs, and Ctrl-C interrupts any wait.
+
+What is odd
+* A fork inherits no threads. The child forgets loop and connections without closing them (they are the parent's)
+  and starts its own when needed. The loop polls with `poll`, whose state is private: with `epoll` the child's
+  garbage collector could unregister the parent's sockets.
+* At exit unsent edits are sent, briefly, and sockets are closed; a daemon thread never holds the process up.
+* Every request of the SDK is idempotent (ids are the client's), so a request whose answer was lost is sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+from aiohttp.abc import ResolveResult
+from aiohttp.resolver import ThreadedResolver
+
+from maze._version import __version__
+from maze.errors import HeadUnavailableError, NotAMazeHeadError, ProtocolMismatchError, RequestError
+from maze_protocol.http import MSGPACK_TYPE, ErrorBody, InfoBody
+
+__all__ = ["Connection", "bridge", "call", "close_connection", "connection", "path"]
+
+Result = TypeVar("Result")
+Body = TypeVar("Body")
+logger = logging.getLogger("maze")
+
+PROBE_SECONDS: Final = 5.0
+RETRY_SECONDS: Final = 5.0
+BUSY_SECONDS: Final = 60.0
+"""How long a head may say 'not now' (429, 503) before that becomes an error."""
+EXIT_SECONDS: Final = 2.0
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=60.0)
+_HINT: Final = (
+    "start one with `maze up`, run a script with a head of its own with `maze run SCRIPT`, or use MaClient.local()"
+)
+
+
+def path(*parts: str) -> str:
+    """Return the path of an API resource, its parts quoted."""
+    return "/api/v1/" + "/".join(quote(part, safe="") for part in parts)
+
+
+class Connection:
+    """The connection pool to one head. All methods run on the loop thread."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.info: InfoBody | None = None
+        self._session: aiohttp.ClientSession | None = None
+
+    async def request(
+        self, method: str, where: str, reply: type[Body], body: msgspec.Struct | None = None, **query: str
+    ) -> Body:
+        """Send a request and return its answer.
+
+        Raises:
+            HeadUnavailableError: nobody answers, also not after a few seconds if somebody did before.
+            NotAMazeHeadError: something else answers.
+            RequestError: the head refuses.
+        """
+        await self.probe()
+        data = None if body is None else msgspec.msgpack.encode(body)
+        give_up = _Patience()
+        while True:
+            try:
+                status, headers, answer = await self._exchange(method, where, data, query)
+            except (aiohttp.ClientConnectionError, TimeoutError) as error:
+                await give_up.wait(RETRY_SECONDS, self.unreachable(error))
+                continue
+            if status < 300:
+                return self._decode(answer, reply, status)
+            refusal = self.refusal(status, answer)
+            if status not in {429, 503}:
+                raise refusal
+            await give_up.wait(BUSY_SECONDS, refusal, _seconds(headers.get("Retry-After")))
+
+    async def websocket(self, where: str, **query: str) -> aiohttp.ClientWebSocketResponse:
+        """Open a stream of events; errors are aiohttp's, since the reader decides what they mean."""
+        return await self._pool().ws_connect(self.url + where, params=query, heartbeat=20.0, max_msg_size=0)
+
+    async def probe(self) -> InfoBody:
+        """Make sure, once, that a Maze head of our API version answers.
+
+        Raises:
+            HeadUnavailableError, NotAMazeHeadError, ProtocolMismatchError: it doesn't.
+        """
+        if self.info is None:
+            try:
+                async with asyncio.timeout(PROBE_SECONDS):
+                    status, _, answer = await self._exchange("GET", path("info"), None, {})
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError) as error:
+                raise self._not_maze("it closed the connection without an answer") from error
+            except aiohttp.ClientResponseError as error:
+                raise self._not_maze("what it says is not HTTP") from error
+            except (aiohttp.ClientConnectionError, TimeoutError) as error:
+                raise self.unreachable(error) from error
+            self.info = self._check(status, answer)
+        return self.info
+
+    async def close(self) -> None:
+        """Close all sockets; the next request opens new ones."""
+        if self._session is not None:
+            await self._session.close()
+        self._session = None
+
+    def unreachable(self, error: BaseException) -> HeadUnavailableError:
+        """Say that nobody answers, and what to do about it."""
+        why = f"no answer within {PROBE_SECONDS:.0f} s" if isinstance(error, TimeoutError) else _why(error)
+        return HeadUnavailableError(
+            f"no Maze head answers at {self.url} ({why})",
+            code="head_unavailable",
+            hint=_HINT if self.info is None else "the head answered before; look at its log",
+        )
+
+    def refusal(self, status: int, answer: bytes) -> RequestError | NotAMazeHeadError:
+        """Return what an answer above 299 means."""
+        try:
+            detail = msgspec.msgpack.decode(answer, type=ErrorBody).error
+        except msgspec.DecodeError:
+            return self._not_maze(f"HTTP {status} without an error body of Maze")
+        return RequestError(
+            detail.message, status=status, code=detail.code, hint=detail.hint, field=detail.field, op=detail.op
+        )
+
+    def _check(self, status: int, answer: bytes) -> InfoBody:
+        info = self._decode(answer, InfoBody, status)
+        if status != 200 or info.name != "maze":
+            raise self._not_maze(f"HTTP {status}")
+        if info.api.partition(".")[0] not in {"v1", "1"}:
+            raise ProtocolMismatchError(
+                f"the head at {self.url} (Maze {info.version}) speaks API {info.api}, this client v1",
+                code="api_version",
+                hint=f"install the same version of Maze on both sides; this one is {__version__}",
+            )
+        return info
+
+    def _decode(self, answer: bytes, reply: type[Body], status: int) -> Body:
+        try:
+            return msgspec.msgpack.decode(answer, type=reply)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise self._not_maze(f"HTTP {status}, and not what a head would say") from error
+
+    def _not_maze(self, why: str) -> NotAMazeHeadError:
+        return NotAMazeHeadError(
+            f"something answers at {self.url}, but it is not a Maze head: {why}",
+            code="not_a_maze_head",
+            hint="check host and port; `maze doctor` looks for a head on this machine",
+        )
+
+    async def _exchange(
+        self, method: str, where: str, data: bytes | None, query: dict[str, str]
+    ) -> tuple[int, Any, bytes]:
+        headers = {"Accept": MSGPACK_TYPE}
+        if data is not None:
+            headers["Content-Type"] = MSGPACK_TYPE
+        async with self._pool().request(
+            method, self.url + where, data=data, params=query, headers=headers, allow_redirects=False
+        ) as response:
+            return response.status, response.headers, await response.read()
+
+    def _pool(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=0, resolver=_Resolver(), keepalive_timeout=30.0)
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                timeout=_TIMEOUT,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": f"maze/{__version__}"},
+            )
+        return self._session
+
+
+class _Resolver(ThreadedResolver):
+    """Looks names up in a thread, or right here once the interpreter exits and starts no threads any more."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        try:
+            return await super().resolve(host, port, family)
+        except RuntimeError:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            return [
+                ResolveResult(
+                    hostname=host,
+                    host=str(address[0]),
+                    port=port,
+                    family=kind,
+                    proto=proto,
+                    flags=socket.AI_NUMERICHOST,
+                )
+                for kind, _, proto, _, address in found
+            ]
+
+
+class _Patience:
+    """Waits longer and longer, until it doesn't."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.pause = 0.0
+
+    async def wait(self, limit: float, error: Exception, asked: float = 0.0) -> None:
+        if time.monotonic() - self.began >= limit:
+            raise error
+        # The first repetition comes at once: a kept-alive connection that the head had just closed.
+        await asyncio.sleep(max(self.pause, min(asked, 5.0)))
+        self.pause = min(1.0, self.pause * 2 or 0.1)
+
+
+def _why(error: BaseException) -> str:
+    os_error = getattr(error, "os_error", None) or error
+    if isinstance(os_error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(os_error, socket.gaierror):
+        return "the host name is unknown"
+    return getattr(os_error, "strerror", None) or str(error) or type(error).__name__
+
+
+def _seconds(text: str | None) -> float:
+    return float(text) if text is not None and text.isdigit() else 0.0
+
+
+# -- the loop thread ---------------------------------------------------------------------------------------------
+
+
+class _LoopThread:
+    """An event loop that runs on a thread of its own."""
+
+    def __init__(self) -> None:
+        # Windows has no poll, and no fork either.
+        poll = getattr(selectors, "PollSelector", selectors.SelectSelector)
+        self.loop = asyncio.SelectorEventLoop(poll())
+        self.thread = threading.Thread(target=self._run, name="maze-sdk", daemon=True)
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(EXIT_SECONDS)
+        if not self.thread.is_alive():
+            self.loop.close()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+
+
+_lock = threading.Lock()
+_thread: _LoopThread | None = None
+_connections: dict[str, Connection] = {}
+_inherited: list[Any] = []
+"""Loop and connections of parent processes: kept, so that no destructor touches the parent's sockets."""
+
+
+def connection(url: str) -> Connection:
+    """Return the process's connection to a head; for use on the loop thread."""
+    with _lock:
+        return _connections.setdefault(url, Connection(url))
+
+
+def submit(work: Coroutine[Any, Any, Result]) -> Future[Result]:
+    """Run a coroutine on the loop thread."""
+    return asyncio.run_coroutine_threadsafe(work, _loop())
+
+
+def call(work: Coroutine[Any, Any, Result], timeout: float | None = None) -> Result:
+    """Run a coroutine on the loop thread and wait for it; an interrupted wait cancels it."""
+    future = submit(work)
+    try:
+        return future.result(timeout)
+    except BaseException:
+        future.cancel()
+        raise
+
+
+async def bridge(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine on the loop thread and await it from another loop; cancelling one cancels the other."""
+    return await asyncio.wrap_future(submit(work))
+
+
+def close_connection(url: str) -> None:
+    """Close the sockets to a head; a later request opens new ones."""
+    with _lock:
+        known = _connections.pop(url, None)
+    if known is not None:
+        call(known.close())
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    global _thread
+    with _lock:
+        if _thread is None:
+            _thread = _LoopThread()
+        return _thread.loop
+
+
+def _at_exit() -> None:
+    """Send what is unsent and close what is open; nobody is left to tell an error to but the log."""
+    from maze._remote import flush
+    from maze._shared import unsent
+
+    for state in unsent():
+        try:
+            call(flush(state), EXIT_SECONDS)
+        except Exception as error:  # noqa: BLE001 -- process exit: the edits are lost either way, so say so and go on
+            logger.warning("edits of workflow %s were not sent: %s", state.workflow_id, error or type(error).__name__)
+    with _lock:
+        thread, opened = _thread, list(_connections.values())
+    if thread is not None:
+        for known in opened:
+            call(known.close(), EXIT_SECONDS)
+        thread.stop()
+
+
+def _after_fork() -> None:
+    global _thread, _lock
+    _inherited.append((_thread, dict(_connections)))
+    _lock = threading.Lock()
+    _thread = None
+    _connections.clear()
+
+
+atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,332 @@
+"""Everything the SDK asks of a head, as coroutines of the loop thread. Drafts in, drafts out; nothing is printed.
+
+Both clients call these, through `_http.call` and `_http.bridge`. Ids are made here: a request that is repeated
+because its answer was lost names the same thing again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+from maze._draft import Batch, describe_op
+from maze._http import connection, path
+from maze._shared import WorkflowState, state_of
+from maze._wire import edit_request, vertices
+from maze.errors import (
+    ConflictError,
+    CycleError,
+    EmptyWorkflowError,
+    GraphError,
+    InvalidTaskError,
+    MazeError,
+    RequestError,
+    UnknownOutputError,
+    UnknownRunError,
+    UnknownTaskError,
+    UnknownWorkflowError,
+)
+from maze_protocol import http
+from maze_protocol.ids import RUN, TASK, WORKFLOW
+from maze_protocol.limits import MAX_OPS_PER_REQUEST, MIB
+
+__all__ = [
+    "cancel_run", "create", "describe_run", "flush", "info", "list_nodes", "list_runs", "list_workflows", "load",
+    "missing_node", "new_task_id", "open_workflow", "own_run", "pickle_functions", "run_summary", "submit", "tasks",
+]  # fmt: skip
+
+REQUEST_BYTES: Final = 32 * MIB
+"""Half of what a head reads in one request: functions and literals are estimated, not counted."""
+REBASE_ROUNDS: Final = 20
+
+
+def new_id(kind: str) -> str:
+    """Make an id."""
+    return f"{kind}_{os.urandom(16).hex()}"
+
+
+def new_task_id() -> str:
+    """Make the id of a task."""
+    return new_id(TASK)
+
+
+async def create(url: str, name: str = "") -> WorkflowState:
+    """Create an empty workflow."""
+    request = http.WorkflowRequest(new_id(WORKFLOW), name)
+    made = await connection(url).request("POST", path("workflows"), http.WorkflowSummary, request)
+    state = state_of(url, made.workflow_id)
+    state.draft.load((), (), made.revision)
+    return state
+
+
+async def open_workflow(url: str, workflow_id: str) -> WorkflowState:
+    """Return a workflow that exists on the head.
+
+    Raises:
+        UnknownWorkflowError: it doesn't.
+    """
+    state = state_of(url, workflow_id)
+    await load(state)
+    return state
+
+
+async def load(state: WorkflowState) -> None:
+    """Fetch the graph of a workflow that was made elsewhere, unless it is here already."""
+    if not state.draft.loaded:
+        body = await _fetch(state)
+        state.draft.load(vertices(body), body.manual_edges, body.revision)
+
+
+def pickle_functions(state: WorkflowState) -> None:
+    """Pickle the functions that are about to be sent; in the caller's thread, since it runs the user's code.
+
+    Raises:
+        InvalidTaskError: a function cannot be sent; the error names task and culprit.
+    """
+    from maze._binding import digest_of
+    from maze._values import ValueEncodeError, dump_function
+
+    for code, task in state.draft.unpickled():
+        assert code.function is not None
+        try:
+            body = dump_function(code.function)
+        except ValueEncodeError as error:
+            raise InvalidTaskError(
+                f"task '{task.name}' cannot be sent: its function {code.name} refers to something that cannot be "
+                f"pickled: {error}",
+                code="unpicklable_function",
+                hint="create it inside the function, or pass it as an input",
+                task_id=task.task_id,
+            ) from error
+        code.body, code.digest = body, digest_of(body)
+
+
+async def flush(state: WorkflowState) -> None:
+    """Send the edits that the head lacks, in as few requests as it takes.
+
+    Raises:
+        ConflictError: somebody else's edits made some of ours impossible; those are named and given up.
+        MazeError: the head refused an operation, which is named and given up.
+    """
+    if state.flush_lock is None:
+        state.flush_lock = asyncio.Lock()
+    async with state.flush_lock:
+        rounds = 0
+        while state.draft.dirty:
+            batch = state.draft.take(MAX_OPS_PER_REQUEST, REQUEST_BYTES)
+            if not batch.ops:
+                return  # recorded by another thread since; its own flush sends them
+            if not await _send(state, batch):
+                rounds += 1
+                if rounds > REBASE_ROUNDS:
+                    raise ConflictError(f"workflow {state.workflow_id} changes faster than edits can be sent")
+        state.settle()
+
+
+async def submit(state: WorkflowState, *, fail_fast: bool, priority: int) -> str:
+    """Send what is unsent and run the workflow.
+
+    Raises:
+        EmptyWorkflowError: it has no tasks.
+        GraphError: a task of the legacy flow has no code yet.
+    """
+    await flush(state)
+    request = http.RunRequest(state.workflow_id, new_id(RUN), fail_fast=fail_fast, priority=priority)
+    try:
+        run = await connection(state.url).request("POST", path("runs"), http.RunBody, request)
+    except RequestError as error:
+        _refused_run(state, error)
+    state.own_runs[run.run_id] = None
+    return run.run_id
+
+
+async def tasks(state: WorkflowState) -> list[dict[str, str]]:
+    """Return ids and names of all tasks; what others changed is taken over."""
+    await flush(state)
+    body = await _fetch(state)
+    if body.revision != state.draft.revision and not state.draft.dirty:
+        state.draft.rebase(vertices(body), body.manual_edges, body.revision)
+    return [{"id": task.task_id, "name": task.name} for task in body.tasks]
+
+
+async def describe_run(url: str, run_id: str) -> http.RunBody:
+    """Return the summary of a run.
+
+    Raises:
+        UnknownRunError: there is none of that id.
+    """
+    if not isinstance(run_id, str):
+        raise UnknownRunError(f"a run_id is a string, not {type(run_id).__name__}", code="run_not_found")
+    try:
+        return await connection(url).request("GET", path("runs", run_id), http.RunBody)
+    except RequestError as error:
+        raise _no_run(error, run_id) from error
+
+
+async def missing_node(url: str, run_id: str) -> str:
+    """Return the command that would give a waiting run a node, or the empty string if that is not what it lacks."""
+    run = await describe_run(url, run_id)
+    if run.sealed or run.ready_nodes or run.running:
+        return ""
+    about = await connection(url).probe()
+    head = about.endpoints.get("node")
+    return f"maze-node --head {head}" if head else "maze-node"
+
+
+async def own_run(state: WorkflowState, run_id: str) -> None:
+    """Make sure that a run exists and belongs to the workflow.
+
+    Raises:
+        UnknownRunError: it doesn't.
+    """
+    if run_id in state.own_runs:
+        return
+    body = await describe_run(state.url, run_id)
+    if body.workflow_id != state.workflow_id:
+        raise UnknownRunError(
+            f"run {run_id} belongs to workflow {body.workflow_id}, not to {state.workflow_id}",
+            code="foreign_run",
+            run_id=run_id,
+        )
+    state.own_runs[run_id] = None
+
+
+async def cancel_run(url: str, run_id: str) -> dict[str, Any]:
+    """Ask the head to stop a run; what still runs is ended, nothing new starts."""
+    try:
+        body = await connection(url).request("DELETE", path("runs", run_id), http.RunBody)
+    except RequestError as error:
+        raise _no_run(error, run_id) from error
+    return _plain(body)
+
+
+async def run_summary(url: str, run_id: str) -> dict[str, Any]:
+    """Return the summary of a run as a dictionary."""
+    return _plain(await describe_run(url, run_id))
+
+
+async def list_runs(url: str) -> list[dict[str, Any]]:
+    """Return all runs, newest first."""
+    found: list[http.RunBody] = []
+    cursor = ""
+    while True:
+        query = {"before": cursor} if cursor else {}
+        page = await connection(url).request("GET", path("runs"), http.RunList, limit="1000", **query)
+        found += page.runs
+        cursor = page.next
+        if not cursor:
+            return [_plain(run) for run in found]
+
+
+async def list_workflows(url: str) -> list[dict[str, Any]]:
+    """Return all workflows, oldest first."""
+    body = await connection(url).request("GET", path("workflows"), http.WorkflowList)
+    return [_plain(workflow) for workflow in body.workflows]
+
+
+async def list_nodes(url: str) -> list[dict[str, Any]]:
+    """Return all nodes that the head knows."""
+    body = await connection(url).request("GET", path("nodes"), http.NodeList)
+    return [_plain(node) for node in body.nodes]
+
+
+async def info(url: str) -> dict[str, Any]:
+    """Return who answers, and under which promises."""
+    return _plain(await connection(url).request("GET", path("info"), http.InfoBody))
+
+
+# -- edits -------------------------------------------------------------------------------------------------------
+
+
+async def _fetch(state: WorkflowState) -> http.WorkflowBody:
+    try:
+        return await connection(state.url).request("GET", path("workflows", state.workflow_id), http.WorkflowBody)
+    except RequestError as error:
+        raise _no_workflow(error, state) from error
+
+
+async def _send(state: WorkflowState, batch: Batch) -> bool:
+    """Send one batch. True: the head has it. False: the draft is now on top of what the head has; try again."""
+    where = path("workflows", state.workflow_id, "edits")
+    request = edit_request(batch, os.urandom(16).hex())
+    try:
+        reply = await connection(state.url).request("POST", where, http.EditResponse, request)
+    except RequestError as error:
+        state.draft.give_back()
+        await _mend(state, batch, error)
+        return False
+    except BaseException:
+        state.draft.give_back()
+        raise
+    state.draft.confirm(batch, reply.revision)
+    return True
+
+
+async def _mend(state: WorkflowState, batch: Batch, error: RequestError) -> None:
+    """Do what a refused batch calls for; return if it can be sent again."""
+    if error.code == "edit_conflict":
+        refused = await _rebase(state)
+        if refused:
+            raise ConflictError(
+                "the workflow was changed elsewhere, and these edits no longer apply: " + "; ".join(refused),
+                refused=refused,
+            ) from error
+        return
+    if error.op is None or error.op >= len(batch.ops):
+        raise _no_workflow(error, state) from error
+    op = batch.ops[error.op]
+    named = describe_op(op, state.draft.graph)
+    state.draft.drop(op)
+    refused = await _rebase(state)
+    raise _refused_edit(error, named, refused) from error
+
+
+async def _rebase(state: WorkflowState) -> list[str]:
+    body = await _fetch(state)
+    return state.draft.rebase(vertices(body), body.manual_edges, body.revision)
+
+
+def _refused_edit(error: RequestError, named: str, refused: list[str]) -> MazeError:
+    """Return the error of an operation that the head refused, of the kind that the draft would have raised."""
+    also = f" (and with it: {'; '.join(refused)})" if refused else ""
+    message = f"{named} was refused: {error.message}{also}"
+    if error.code == "cycle":
+        return CycleError(message)
+    if error.code == "unknown_output":
+        return UnknownOutputError(message, code=error.code, hint=error.hint)
+    if error.code == "unknown_task":
+        return UnknownTaskError(message, code=error.code, hint=error.hint)
+    if error.code in {"task_referenced", "edge_referenced", "unknown_edge"}:
+        return GraphError(message, code=error.code, hint=error.hint)
+    return RequestError(message, status=error.status, field=error.field, op=error.op, code=error.code, hint=error.hint)
+
+
+def _refused_run(state: WorkflowState, error: RequestError) -> NoReturn:
+    if error.code == "empty_workflow":
+        raise EmptyWorkflowError(f"workflow {state.workflow_id} has no tasks to run", code=error.code) from error
+    if error.code in {"unsaved_task", "task_not_saved"}:
+        raise GraphError(error.message, code=error.code, hint=error.hint) from error
+    raise _no_workflow(error, state) from error
+
+
+def _no_workflow(error: RequestError, state: WorkflowState) -> MazeError:
+    """Return what a refusal means for a workflow: that it doesn't exist, or just the refusal."""
+    if error.code in {"workflow_not_found", "unknown_workflow", "bad_id"}:
+        return UnknownWorkflowError(
+            f"the head at {state.url} has no workflow {state.workflow_id!r}", code="workflow_not_found"
+        )
+    return error
+
+
+def _no_run(error: RequestError, run_id: str) -> MazeError:
+    if error.status in {404, 410} or error.code == "bad_id":
+        return UnknownRunError(f"no run {run_id!r}: {error.message}", code=error.code, hint=error.hint, run_id=run_id)
+    return error
+
+
+def _plain(body: msgspec.Struct) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(body)
+    return plain

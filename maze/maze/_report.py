@@ -1,0 +1,139 @@
+"""All printing of the SDK. Nothing else in it prints, and nothing here asks a head.
+
+`sys.stdout` is looked up at each line, so that redirections and notebook cells get what is theirs. Characters that a
+terminal's encoding lacks are replaced, never an error. A progress line is drawn on a real terminal only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from maze_protocol.ids import short_id
+
+if TYPE_CHECKING:
+    from maze._results import Collector, Entry, RunRecord
+
+__all__ = ["RunReport", "print_line", "print_message"]
+
+VALUE_LENGTH: Final = 2_000
+PROGRESS_SECONDS: Final = 0.1
+_ERASE: Final = "\r\x1b[2K"
+_FINISHED: Final = "✅ Workflow execution completed!"
+_WITH_EXCEPTIONS: Final = "⚠️ Workflow execution completed with exceptions"
+
+
+def print_line(text: str) -> None:
+    """Print a line, with what the output cannot show replaced."""
+    _write(text + "\n")
+
+
+def print_message(message: Mapping[str, Any]) -> None:
+    """Print a raw message, as `get_results(verbose=True)` does."""
+    print_line(str(message))
+
+
+class RunReport:
+    """What `show_results` prints of one run, while it goes on; a context manager that leaves the screen clean."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self._terminal = _is_terminal()
+        self._drawn_at = 0.0
+        self._drawn = False
+        self._told_waiting = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._erase()
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            print_line(f"Detached: the run goes on. To stop it: maze cancel {self.run_id}")
+
+    def connected(self) -> None:
+        """Say that the run was found."""
+        self._line("🔗 Connected to server, starting workflow execution...")
+
+    def entry(self, entry: Entry) -> None:
+        """Say what happened to a task."""
+        kind, data = entry.message["type"], entry.message["data"]
+        if kind == "finish_workflow":
+            return
+        short = short_id(data["task_id"])
+        if kind == "start_task":
+            self._line(f"▶ Task started: {short}")
+        elif kind == "finish_task":
+            self._line(f"✓ Task completed: {short}")
+            for key, value in data["result"].items():
+                self._line(f"  {key}: {_shown(value)}")
+        elif kind == "task_exception":
+            self._line(f"❌ Task failed: {short}")
+            self._line(f"  error: {_shown(entry.error)}")
+
+    def progress(self, collector: Collector) -> None:
+        """Draw how far the run is, on a terminal and not too often."""
+        total = collector.record.total
+        now = time.monotonic()
+        if self._terminal and total and now - self._drawn_at >= PROGRESS_SECONDS:
+            self._erase()
+            _write(f"⏳ {collector.done}/{total} tasks done")
+            self._drawn, self._drawn_at = True, now
+
+    def waiting(self, command: str) -> None:
+        """Say, once, that no node can take the run's tasks, and what to type."""
+        if not self._told_waiting:
+            self._line(f"⏳ Waiting: no node is ready. Start one with: {command}")
+            self._told_waiting = True
+
+    def finished(self, record: RunRecord) -> None:
+        """Say how the run ended."""
+        failed = any(entry.message["type"] == "task_exception" for entry in record.entries)
+        if record.skipped:
+            self._line(f"⏭ {record.skipped} dependent task{'s' * (record.skipped > 1)} skipped")
+        if record.cancelled:
+            self._line("⏹ Workflow execution cancelled")
+        else:
+            self._line(_WITH_EXCEPTIONS if failed else _FINISHED)
+
+    def _line(self, text: str) -> None:
+        self._erase()
+        print_line(text)
+
+    def _erase(self) -> None:
+        if self._drawn:
+            _write(_ERASE)
+            self._drawn = False
+
+
+def _shown(value: Any) -> str:
+    """Return a value as text that is not endless and cannot drive the terminal."""
+    text = value if isinstance(value, str) else _text(value)
+    if len(text) > VALUE_LENGTH:
+        text = f"{text[:VALUE_LENGTH]}… ({len(text)} characters)"
+    return "".join(character if character.isprintable() or character in "\n\t" else "�" for character in text)
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 -- a user's __str__ must not end the report of everything else
+        return f"<{type(value).__name__}: {type(error).__name__} in __str__>"
+
+
+def _write(text: str) -> None:
+    stream = sys.stdout
+    if stream is None:  # pythonw, or a daemon that closed it
+        return
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(text.encode(encoding, "replace").decode(encoding))
+    stream.flush()
+
+
+def _is_terminal() -> bool:
+    stream = sys.stdout
+    is_tty = getattr(stream, "isatty", None)
+    return bool(is_tty and is_tty()) and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,171 @@
+"""`MaClient`: the blocking client. Each method waits for a coroutine of `_remote` on the loop thread."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from maze._address import DEFAULT_URL, resolve
+from maze._workflow import MaWorkflow
+from maze.errors import ClosedError
+
+if TYPE_CHECKING:
+    from maze._local import LocalCluster
+
+__all__ = ["MaClient"]
+
+Result = TypeVar("Result")
+
+
+class MaClient:
+    """A client of one Maze head.
+
+    Nothing is sent before the first request. Also a context manager, which closes it.
+
+    Args:
+        server_url: URL of the head. When omitted: `MAZE_URL`, else the head that this user runs on this machine,
+            else `http://localhost:8000`.
+
+    Raises:
+        AddressError: a `ValueError`: not an HTTP URL.
+    """
+
+    def __init__(self, server_url: str = DEFAULT_URL) -> None:
+        self.server_url = resolve(server_url)
+        self._closed = False
+        self._cluster: LocalCluster | None = None
+
+    @classmethod
+    def local(cls, cpus: float | None = None) -> Self:
+        """Start a head and a node of one's own and return their client, for notebooks and tests.
+
+        They end when the client is closed, at the latest with this process. Nobody else uses them.
+
+        Args:
+            cpus: CPUs that the node offers; measured by default.
+
+        Raises:
+            LocalClusterError: they did not start; the message ends with the last lines of their log.
+        """
+        from maze._local import LocalCluster
+
+        cluster = LocalCluster(cpus)
+        client = cls(cluster.url)
+        client._cluster = cluster
+        return client
+
+    def create_workflow(self, name: str = "") -> MaWorkflow:
+        """Create a new workflow on the server.
+
+        Args:
+            name: shown in lists.
+
+        Raises:
+            HeadUnavailableError: no head answers; the message says how to start one.
+            MazeError: the head refuses.
+        """
+        from maze import _remote
+
+        state = self._call(_remote.create(self.server_url, name))
+        return MaWorkflow(state.workflow_id, self.server_url)
+
+    def get_workflow(self, workflow_id: str) -> MaWorkflow:
+        """Return a workflow that exists on the server, whoever made it.
+
+        Raises:
+            UnknownWorkflowError: a `ValueError`: there is none of that id.
+        """
+        from maze import _remote
+
+        self._call(_remote.open_workflow(self.server_url, workflow_id))
+        return MaWorkflow(workflow_id, self.server_url)
+
+    def list_workflows(self) -> list[dict[str, Any]]:
+        """Return all workflows, oldest first."""
+        from maze import _remote
+
+        return self._call(_remote.list_workflows(self.server_url))
+
+    def list_runs(self) -> list[dict[str, Any]]:
+        """Return all runs, newest first."""
+        from maze import _remote
+
+        return self._call(_remote.list_runs(self.server_url))
+
+    def get_run(self, run_id: str) -> dict[str, Any]:
+        """Return the summary of a run: its status and how many tasks are where.
+
+        Raises:
+            UnknownRunError: a `ValueError`: there is none of that id.
+        """
+        from maze import _remote
+
+        return self._call(_remote.run_summary(self.server_url, run_id))
+
+    def cancel_run(self, run_id: str) -> dict[str, Any]:
+        """Ask the server to stop a run, and return its summary.
+
+        Raises:
+            UnknownRunError: a `ValueError`: there is none of that id.
+        """
+        from maze import _remote
+
+        return self._call(_remote.cancel_run(self.server_url, run_id))
+
+    def list_nodes(self) -> list[dict[str, Any]]:
+        """Return all nodes that the server knows."""
+        from maze import _remote
+
+        return self._call(_remote.list_nodes(self.server_url))
+
+    def get_info(self) -> dict[str, Any]:
+        """Return who answers, and under which promises."""
+        from maze import _remote
+
+        return self._call(_remote.info(self.server_url))
+
+    def close(self) -> None:
+        """Send edits that the server lacks, and close the connection. Harmless when repeated.
+
+        A client made by `local()` ends its head and node instead.
+
+        Raises:
+            MazeError: the edits could not be sent.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        if self._cluster is not None:
+            self._cluster.close()
+            return
+        from maze._shared import unsent
+
+        waiting = unsent(self.server_url)
+        if not waiting:
+            return
+        from maze import _remote
+        from maze._http import call
+
+        for state in waiting:
+            _remote.pickle_functions(state)
+            call(_remote.flush(state))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.server_url!r}{', closed' if self._closed else ''})"
+
+    def _call(self, work: Coroutine[Any, Any, Result]) -> Result:
+        if self._closed:
+            work.close()
+            raise ClosedError("this client is closed", code="closed")
+        from maze._http import call
+
+        return call(work)

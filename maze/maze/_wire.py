@@ -1,0 +1,85 @@
+"""Between the draft's words and the bodies of the HTTP API. No I/O, no decisions."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from maze import _graph
+from maze._draft import Batch
+from maze_protocol import http
+from maze_protocol.graph import format_reference, parse_reference
+
+__all__ = ["edit_request", "vertices"]
+
+_PYTHON: Final = (sys.version_info[0], sys.version_info[1])
+
+
+def edit_request(batch: Batch, edit_id: str) -> http.EditRequest:
+    """Return the request that sends a batch; the head refuses it unless it is at the batch's revision."""
+    return http.EditRequest(
+        ops=[_op(op) for op in batch.ops],
+        codes=[http.CodeBody(code.digest, code.kind, _PYTHON, code.body, code.name) for code in batch.codes],
+        base_revision=batch.revision,
+        edit_id=edit_id,
+    )
+
+
+def vertices(body: http.WorkflowBody) -> list[_graph.Vertex]:
+    """Return the tasks of a workflow that came from the head."""
+    return [_vertex(task) for task in body.tasks]
+
+
+def _op(op: _graph.Op) -> http.Op:
+    match op:
+        case _graph.AddTask(task):
+            return http.AddTask(_task(task))
+        case _graph.SaveTask(task):
+            return http.SaveTask(_task(task))
+        case _graph.DelTask(task_id):
+            return http.DelTask(task_id)
+        case _graph.AddEdge(source, target):
+            return http.AddEdge(source, target)
+        case _graph.DelEdge(source, target):
+            return http.DelEdge(source, target)
+
+
+def _task(task: _graph.Vertex) -> http.TaskBody:
+    code = task.code.digest if isinstance(task.code, _graph.Code) else task.code or ""
+    return http.TaskBody(
+        task_id=task.task_id,
+        name=task.name,
+        func_name=task.func_name,
+        code=code,
+        inputs={name: _input(spec) for name, spec in task.inputs.items()},
+        outputs=list(task.outputs),
+        data_types=task.data_types,
+        resources=dict(task.resources),
+        # Source text of the original's flow never had its outputs checked.
+        strict_outputs=not (isinstance(task.code, _graph.Code) and task.code.kind == "source"),
+    )
+
+
+def _input(spec: _graph.InputSpec) -> http.InputBody:
+    refs = [format_reference(task_id, key) for task_id, key in spec.refs]
+    if spec.data is None:
+        return http.InputBody(source=refs[0])
+    return http.InputBody(encoded=http.EncodedValue(spec.codec, spec.data), refs=refs)
+
+
+def _vertex(task: http.TaskBody) -> _graph.Vertex:
+    return _graph.Vertex(
+        task_id=task.task_id,
+        name=task.name,
+        func_name=task.func_name,
+        code=task.code or None,
+        inputs={name: _spec(body) for name, body in task.inputs.items()},
+        outputs=tuple(task.outputs),
+        data_types=task.data_types,
+        resources=task.resources,
+    )
+
+
+def _spec(body: http.InputBody) -> _graph.InputSpec:
+    texts = [body.source] if isinstance(body.source, str) else body.refs
+    return _graph.InputSpec(refs=tuple(parse_reference(text) for text in texts))
