@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import ClientSession, web
+
 from maze_head.api.app import make_app
 from maze_head.api.services import KeptLog, RunPlace, Services
 from maze_head.core.errors import NotFound

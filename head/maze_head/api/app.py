@@ -42,12 +42,12 @@ def make_app(services: Services) -> web.Application:
 def _count(traffic: Traffic) -> Middleware:
     @web.middleware
     async def count(request: web.Request, handler: Handler) -> web.StreamResponse:
-        traffic.requests += 1
+        traffic.requests_total += 1
         response = await handler(request)
         if response.status >= 500:
-            traffic.failed += 1
+            traffic.failed_total += 1
         elif response.status >= 400:
-            traffic.refused += 1
+            traffic.refused_total += 1
         return response
 
     return count

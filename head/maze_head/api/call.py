@@ -25,11 +25,11 @@ __all__ = ["Call", "Traffic", "make_id"]
 class Traffic:
     """Counters of the API itself, for /metrics; plain numbers, one event loop."""
 
-    requests: int = 0
-    refused: int = 0
-    failed: int = 0
+    requests_total: int = 0
+    refused_total: int = 0
+    failed_total: int = 0
     streams_open: int = 0
-    frames_sent: int = 0
+    frames_sent_total: int = 0
 
 
 @dataclass(frozen=True)

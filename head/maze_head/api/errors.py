@@ -95,9 +95,10 @@ STATUS: Final[dict[type[Rejected], int]] = {
 }
 STATUS_OF_CODE: Final[dict[str, int]] = {
     "bad_id": 400,
-    "bad_name": 400,
     "too_many_pending_tasks": 429,
     "read_only": 507,
+    "too_large": 413,
+    "unknown_output": 422,
 }
 """Codes of the core whose status is not that of their class."""
 RETRY_AFTER: Final = {429: "1", 503: "1", 507: "5"}

@@ -55,7 +55,7 @@ async def open_run(call: Call, run_id: bytes) -> OpenRun:
     await call.ask(lambda ticket: DescribeRun(ticket, run_id))
     run = await call.encoder.open(run_id)
     if run is None:
-        raise NotFound("run_not_found", f"no run {call.path('run_id')}")
+        raise NotFound("unknown_run", f"no run {call.path('run_id')}")
     return run
 
 

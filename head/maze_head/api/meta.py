@@ -38,5 +38,5 @@ async def metrics(call: Call) -> Counters:
     """Return all counters: those of the core, of the shells and of this API."""
     core: dict[str, int | float] = await call.ask(CountersAsked)
     traffic = {f"http_{name}": value for name, value in vars(call.traffic).items()}
-    encoded = {"segments_encoded": call.encoder.made}
+    encoded = {"http_segments_encoded_total": call.encoder.made}
     return Counters({**core, **call.services.counters(), **traffic, **encoded})

@@ -22,4 +22,4 @@ async def describe(call: Call) -> NodeBody:
     for node in (await list_all(call)).nodes:
         if node.node_id == wanted:
             return node
-    raise NotFound("node_not_found", f"no node {wanted[:100]!a}")
+    raise NotFound("unknown_node", f"no node {wanted[:100]!a}")

@@ -25,7 +25,7 @@ __all__ = ["HEARTBEAT", "INBOUND_LIMIT", "stream", "wants_upgrade"]
 logger = logging.getLogger(__name__)
 HEARTBEAT: Final = 20.0
 INBOUND_LIMIT: Final = 64 * KIB
-CLOSE_TIMEOUT: Final = 10.0
+CLOSE_TIMEOUT: Final = 5.0
 Frames = AsyncGenerator[bytes, None]
 
 
@@ -83,7 +83,7 @@ async def _send(call: Call, socket: web.WebSocketResponse, frames: Frames, kind:
         async with aclosing(frames):
             async for frame in frames:
                 await socket.send_frame(frame, kind)
-                call.traffic.frames_sent += 1
+                call.traffic.frames_sent_total += 1
     except (ConnectionError, ClientError):
         return None  # the reader is gone, which costs nobody anything
     except Exception:

@@ -14,7 +14,7 @@ from maze_head.api.bodies import THREAD_FROM
 from maze_head.api.call import Call, make_id, raw_id
 from maze_head.api.errors import TooLarge
 from maze_head.api.schemas import EdgeBody, EdgeList, NewTask, TaskList
-from maze_head.core.errors import Invalid, NotFound
+from maze_head.core.errors import Invalid, NotFound, Rejected
 from maze_head.core.events import CreateWorkflow, DescribeWorkflow, EditWorkflow, ListWorkflows
 from maze_protocol.http import (
     AddEdge,
@@ -115,7 +115,13 @@ def _parse_source(body: bytes, field: str) -> None:
 
 
 async def _one(call: Call, op: Op, codes: list[CodeBody] | None = None) -> EditResponse:
-    return await send_edit(call, call.id("workflow_id", WORKFLOW), EditRequest([op], codes or []))
+    try:
+        return await send_edit(call, call.id("workflow_id", WORKFLOW), EditRequest([op], codes or []))
+    except Rejected as error:
+        # The client sent no list of operations, so no index means anything to it.
+        error.op = None
+        error.field = error.field.replace("$.ops[0]", "$", 1)
+        raise
 
 
 async def tasks(call: Call) -> TaskList:
@@ -136,7 +142,7 @@ async def get_task(call: Call) -> TaskBody:
     for task in (await describe(call)).tasks:
         if task.task_id == wanted:
             return task
-    raise NotFound("task_not_found", f"no task {wanted} in {call.path('workflow_id')}")
+    raise NotFound("unknown_task", f"no task {wanted} in {call.path('workflow_id')}")
 
 
 async def put_task(call: Call) -> EditResponse:
