@@ -148,7 +148,7 @@ def test_unknown_ids(workflow: MaWorkflow, url: str) -> None:
         edit_and_run(workflow, lambda: workflow.add_edge(made, ghost))
     with pytest.raises(maze.MazeError, match="task"):
         edit_and_run(workflow, ghost.delete)
-    nowhere = MaWorkflow("wf_" + "0" * 32, url)
+    nowhere = MaWorkflow("workflow_" + "0" * 32, url)
     for attempt in (nowhere.get_tasks, nowhere.run, nowhere.get_graph_info):
         with pytest.raises(maze.MazeError, match="workflow"):
             attempt()
@@ -179,16 +179,16 @@ def test_resources_that_no_node_has_are_told(workflow: MaWorkflow, cluster: Clus
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
-        ("GET", "/api/v1/runs/nonsense", None, 404),
+        ("GET", "/api/v1/runs/nonsense", None, 400),
         ("GET", f"/api/v1/runs/run_{'0' * 32}/events", None, 404),
-        ("GET", "/api/v1/workflows/nonsense", None, 404),
+        ("GET", "/api/v1/workflows/nonsense", None, 400),
         ("GET", "/api/v1/nodes/nonsense", None, 404),
         ("GET", "/api/v1/nothing", None, 404),
         ("PATCH", "/api/v1/runs", None, 405),
-        ("POST", "/api/v1/runs", {"workflow_id": "nonsense"}, 404),
-        ("POST", "/api/v1/runs", {"workflow": "x"}, 400),
-        ("POST", "/api/v1/runs", [1], 400),
-        ("POST", "/api/v1/workflows", {"name": 7}, 400),
+        ("POST", "/api/v1/runs", {"workflow_id": "workflow_" + "0" * 32}, 404),
+        ("POST", "/api/v1/runs", {"workflow": "x"}, 422),
+        ("POST", "/api/v1/runs", [1], 422),
+        ("POST", "/api/v1/workflows", {"name": 7}, 422),
     ],
 )
 def test_the_api_is_honest(cluster: Cluster, method: str, path: str, body: object, status: int) -> None:
