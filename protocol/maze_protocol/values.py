@@ -53,7 +53,7 @@ class Value(msgspec.Struct, array_like=True, frozen=True):
     body: bytes = b""
     frame: Count = 0
     ref: ObjectRef | None = None
-    offset: int = 0
+    offset: Count = 0
     """Where the body starts in its payload frame; frames are fewer than values may be."""
 
 
@@ -129,13 +129,13 @@ def body_of(value: Value, payloads: Sequence[bytes]) -> bytes:
     """Return the bytes of a value that came with its message.
 
     Raises:
-        BadMessage: the frame is missing or too short for the announced size.
+        BadMessage: a frame is missing, or its bytes are not of the announced size.
     """
     if value.frame == 0:
         body = value.body
-    elif 1 <= value.frame <= len(payloads) and value.offset >= 0:
-        frame = payloads[value.frame - 1]
-        body = frame if len(frame) == value.size else frame[value.offset : value.offset + value.size]
+    elif value.frame <= len(payloads):
+        # A slice of all of a `bytes` is the same object: a frame of one value costs no copy.
+        body = payloads[value.frame - 1][value.offset : value.offset + value.size]
     else:
         raise BadMessage("payload_missing", f"value refers to payload frame {value.frame} of {len(payloads)}")
     if len(body) != value.size:

