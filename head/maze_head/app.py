@@ -81,18 +81,16 @@ class Head:
     def __init__(self, config: HeadConfig) -> None:
         self.config = config
         self.started_at = time.time()
-        self._undo = AsyncExitStack()
+        self._undo: AsyncExitStack
         self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._hurry = asyncio.Event()
 
     async def __aenter__(self) -> Head:
-        try:
+        async with AsyncExitStack() as self._undo:
             self._start_state()
             self._start_shells()
             await self._start_http()
-        except BaseException:
-            await self._undo.aclose()
-            raise
+            self._undo = self._undo.pop_all()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:

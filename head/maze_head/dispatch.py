@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Protocol
 
 from maze_head.assign import pack_assignments, sources_of
 from maze_head.core.codes import unpack_code
@@ -24,6 +25,7 @@ __all__ = ["Dispatcher", "LinkEffect", "Store", "Wire"]
 
 LinkEffect = Send | SendCode | AssignTask | Admit | Refuse | Drop
 Outputs = tuple[OutputValue, ...]
+Read = Callable[[], Awaitable[None]]
 
 
 class Wire(Protocol):
@@ -95,19 +97,19 @@ class Dispatcher:
         del self._lanes[link]
         self._flush(link, lane)
 
-    def _missing(self, lane: _Lane) -> list[Coroutine[Any, Any, None]]:
+    def _missing(self, lane: _Lane) -> list[Read]:
         """Note the bytes that are in memory; return a read for each of the others."""
-        reads: list[Coroutine[Any, Any, None]] = []
+        reads: list[Read] = []
         for key in _needed_outputs(lane):
             found = self._store.peek_outputs(*key)
             if found is None:
-                reads.append(self._read_outputs(lane, key))
+                reads.append(partial(self._read_outputs, lane, key))
             else:
                 lane.outputs[key] = found
         for hash_ in _needed_codes(lane):
             body = self._store.peek_code(hash_)
             if body is None:
-                reads.append(self._read_code(lane, hash_))
+                reads.append(partial(self._read_code, lane, hash_))
             else:
                 lane.codes[hash_] = body
         return reads
@@ -118,9 +120,9 @@ class Dispatcher:
     async def _read_code(self, lane: _Lane, hash_: bytes) -> None:
         lane.codes[hash_] = await self._store.code(hash_)
 
-    async def _load(self, link: bytes, lane: _Lane, reads: list[Coroutine[Any, Any, None]]) -> None:
+    async def _load(self, link: bytes, lane: _Lane, reads: list[Read]) -> None:
         try:
-            await asyncio.gather(*reads)
+            await asyncio.gather(*(read() for read in reads))
             lane.loading = None
             self._advance(link, lane)
         except Exception as error:  # noqa: BLE001 -- task entry point: a fact that should be on disk is not

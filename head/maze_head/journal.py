@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from heapq import merge
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -108,17 +108,17 @@ class Journal:
         """
         path = directory / FILE_NAME
         connection = connect(path)
-        try:
-            prepare(connection, path)
-            begin_epoch(connection, int(unix_time))
-            connection.execute(f"PRAGMA synchronous={'FULL' if durability == POWER else 'NORMAL'}")
-            return cls(path, connection, durability, patience)
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            raise refusal(path, error) from error
-        except BaseException:
-            connection.close()
-            raise
+        with ExitStack() as undo:
+            undo.callback(connection.close)
+            try:
+                prepare(connection, path)
+                begin_epoch(connection, int(unix_time))
+                connection.execute(f"PRAGMA synchronous={'FULL' if durability == POWER else 'NORMAL'}")
+                journal = cls(path, connection, durability, patience)
+            except sqlite3.DatabaseError as error:
+                raise refusal(path, error) from error
+            undo.pop_all()
+        return journal
 
     def submit(self, batch: Batch, done: Done) -> None:
         """Commit a batch on the writer's thread, then call `done` there: with None, or with what went wrong."""

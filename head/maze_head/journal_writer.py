@@ -153,11 +153,10 @@ class BatchWriter:
         try:
             write_batch(self._connection, batch, commit_no)
             self._connection.execute("COMMIT")
-        except BaseException:
-            # SQLite has already rolled back by itself after some errors (SQLITE_FULL, SQLITE_IOERR).
+        finally:
+            # After some errors (SQLITE_FULL, SQLITE_IOERR) SQLite has rolled back by itself.
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            raise
         self._last_commit = commit_no
         self.commits += 1
         self.seconds += time.perf_counter() - began

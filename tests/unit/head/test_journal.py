@@ -1,0 +1,187 @@
+"""The journal over real files: what is committed comes back, in order, after any kind of stop."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from maze_head.batch import Batch
+from maze_head.core.effects import Append, SaveCode, SaveGraph, SaveLog
+from maze_head.errors import JournalUnusable, StateDirUnusable
+from maze_head.journal import POWER, PROCESS, ClusterRow, GraphRow, Journal, SegmentRow
+from support.head_shells import accept, batch_of, begin, finished, note, output, sealed, segment, submitted
+
+NOW = 1_700_000_000.0
+Open = Callable[..., Journal]
+
+
+@pytest.fixture
+def open_journal(tmp_path: Path) -> Iterator[Open]:
+    opened: list[Journal] = []
+
+    def make(durability: str = PROCESS, now: float = NOW) -> Journal:
+        opened.append(Journal.open(tmp_path, durability, now))
+        return opened[-1]
+
+    yield make
+    for journal in opened:
+        journal.close()  # harmless when repeated
+
+
+def commit(journal: Journal, batch: Batch) -> BaseException | None:
+    """Commit a batch and wait for it."""
+    done = threading.Event()
+    outcome: list[BaseException | None] = []
+
+    def finish(error: BaseException | None) -> None:
+        outcome.append(error)
+        done.set()
+
+    journal.submit(batch, finish)
+    assert done.wait(30)
+    return outcome[0]
+
+
+def test_rows_come_back_in_the_order_of_their_commits(open_journal: Open) -> None:
+    journal = open_journal()
+    assert commit(journal, batch_of(note(1), begin(2), SaveGraph(b"w" * 16, 1, b"graph"))) is None
+    assert commit(journal, batch_of(begin(1), Append(2, 2, (finished(0), sealed())))) is None
+    assert list(journal.load()) == [
+        ClusterRow("noted", {"number": 1}, 1000.0),
+        GraphRow(b"w" * 16, 1, b"graph"),
+        SegmentRow(2, segment(1, submitted(2))),
+        SegmentRow(1, segment(1, submitted(1))),
+        SegmentRow(2, segment(2, finished(0), sealed())),
+    ]
+
+
+def test_a_restart_continues_numbers_and_raises_the_epoch(open_journal: Open) -> None:
+    journal = open_journal()
+    assert journal.epoch == NOW
+    commit(journal, batch_of(begin(1)))
+    journal.close()
+    again = open_journal(now=NOW - 100)
+    assert (again.epoch, again.cluster_id) == (NOW + 1, journal.cluster_id)
+    assert len(again.cluster_id) == 16
+    commit(again, batch_of(Append(1, 2, (sealed(),))))
+    assert [row.segment.first_seq for row in again.load() if isinstance(row, SegmentRow)] == [1, 2]
+
+
+def test_rows_without_an_order_leave_no_gap(open_journal: Open) -> None:
+    journal = open_journal()
+    commit(journal, batch_of(begin(1)))
+    commit(journal, batch_of(SaveCode(b"h" * 16, b"body")))
+    commit(journal, batch_of(note(1)))
+    assert len(list(journal.load())) == 2
+
+
+def test_a_missing_commit_is_refused(open_journal: Open, tmp_path: Path) -> None:
+    journal = open_journal()
+    for run_no in (1, 2, 3):
+        commit(journal, batch_of(begin(run_no)))
+    journal.close()
+    with sqlite3.connect(tmp_path / "journal.db") as connection:
+        connection.execute("DELETE FROM segment WHERE run_no=2")
+    connection.close()
+    with pytest.raises(JournalUnusable, match=r"gap: row \(3, 0\) follows \(1, 0\)"):
+        list(open_journal().load())
+
+
+def test_keyed_rows_are_found(open_journal: Open) -> None:
+    journal = open_journal()
+    log = SaveLog(1, 7, 2, b"out", b"err", 1_000, 3)
+    commit(journal, batch_of(accept(1, 7, b"value"), SaveCode(b"h" * 16, b"code"), log, SaveGraph(b"w" * 16, 3, b"g")))
+    assert journal.accepted(1, 7) == (output(b"value"),)
+    assert journal.code(b"h" * 16) == b"code"
+    assert journal.attempt_log(1, 7, 2) == (b"out", b"err", 1_000, 3)
+    assert journal.graph(b"w" * 16, 3) == b"g"
+    assert journal.accepted(1, 8) is None
+    assert journal.code(b"x" * 16) is None
+    assert journal.attempt_log(1, 7, 1) is None
+    assert journal.graph(b"w" * 16, 4) is None
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"), [(0, [1, 4, 6]), (1, [1, 4, 6]), (3, [4, 6]), (4, [4, 6]), (5, [6]), (6, []), (99, [])]
+)
+def test_segments_are_read_from_any_position(open_journal: Open, after: int, expected: list[int]) -> None:
+    journal = open_journal()
+    commit(journal, batch_of(begin(1, finished(0), finished(1)), begin(2)))
+    commit(journal, batch_of(Append(1, 4, (finished(2), finished(3)))))
+    commit(journal, batch_of(Append(1, 6, (sealed(),))))
+    assert [found.first_seq for found in journal.segments(1, after, 10)] == expected
+    assert [found.first_seq for found in journal.segments(1, after, 1)] == expected[:1]
+
+
+def test_a_second_accepted_result_is_refused_as_a_bug_and_nothing_follows(open_journal: Open) -> None:
+    journal = open_journal()
+    assert commit(journal, batch_of(accept(1, 0, b"first"))) is None
+    assert isinstance(commit(journal, batch_of(begin(1), accept(1, 0, b"second"))), sqlite3.IntegrityError)
+    assert isinstance(commit(journal, batch_of(begin(2))), sqlite3.IntegrityError)
+    assert journal.accepted(1, 0) == (output(b"first"),)
+    assert list(journal.load()) == []
+
+
+def test_the_file_is_private_and_in_wal_mode(open_journal: Open) -> None:
+    journal = open_journal()
+    assert stat.S_IMODE(journal.path.stat().st_mode) == 0o600
+    with journal._reading() as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA wal_autocheckpoint").fetchone() == (0,)
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            connection.execute("DELETE FROM meta")
+
+
+@pytest.mark.parametrize(("durability", "level"), [(PROCESS, 1), (POWER, 2)])
+def test_durability_sets_the_level_of_synchronisation(open_journal: Open, durability: str, level: int) -> None:
+    journal = open_journal(durability)
+    assert journal._connection.execute("PRAGMA synchronous").fetchone() == (level,)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").write_bytes(b"not a database, whatever it is" * 100)
+    with pytest.raises(JournalUnusable, match=r"damaged.*restore a backup"):
+        Journal.open(tmp_path, PROCESS, NOW)
+    assert (tmp_path / "journal.db").stat().st_size == 3000
+
+
+def test_a_damaged_page_is_found_after_an_unclean_stop(open_journal: Open, tmp_path: Path) -> None:
+    journal = open_journal()
+    for run_no in range(1, 200):
+        commit(journal, batch_of(begin(run_no), accept(run_no, 0, bytes(200))))
+    journal.close()
+    path = tmp_path / "journal.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE meta SET value=0 WHERE key='clean'")
+    connection.close()
+    content = bytearray(path.read_bytes())
+    content[4096 * 5 : 4096 * 9] = b"\xff" * 4096 * 4
+    path.write_bytes(content)
+    with pytest.raises(JournalUnusable, match="damaged"):
+        Journal.open(tmp_path, PROCESS, NOW)
+    assert path.read_bytes() == content
+
+
+def test_a_log_without_its_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "journal.db-wal").write_bytes(b"x")
+    with pytest.raises(JournalUnusable, match="missing"):
+        Journal.open(tmp_path, PROCESS, NOW)
+
+
+def test_a_path_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    (tmp_path / "journal.db").mkdir()
+    with pytest.raises(StateDirUnusable, match="cannot open"):
+        Journal.open(tmp_path, PROCESS, NOW)
+
+
+def test_rows_that_are_read_while_others_are_written_are_whole(open_journal: Open) -> None:
+    journal = open_journal()
+    for run_no in range(1, 51):
+        commit(journal, batch_of(begin(run_no)))
+        assert len(list(journal.load())) == run_no
+    assert journal.counters()["journal_commits_total"] == 50
