@@ -1,4 +1,4 @@
-"""What clients ask for: workflows, edits, runs, views. Each function answers with a value or raises `Rejected`.
+"""What clients ask to change: workflows, edits, runs. Each function answers with a value or raises `Rejected`.
 
 The scheduler makes the one `Reply` of it. A repeated request (same workflow id, edit id, run id) gets the answer of
 the first one and changes nothing.
@@ -8,46 +8,25 @@ from __future__ import annotations
 
 from collections import ChainMap
 
-import msgspec
-
 from maze_head.core import events as asked
 from maze_head.core.codes import CodeFacts, check_code, pack_code
-from maze_head.core.describe import (
-    counters,
-    describe_nodes,
-    describe_workflow,
-    ready_nodes,
-    run_body,
-    summarise_workflow,
-)  # fmt: skip
+from maze_head.core.describe import run_body, summarise_workflow
 from maze_head.core.edits import apply_ops, check_base
-from maze_head.core.effects import AppendCluster, LogPlace, SaveCode, SaveGraph
+from maze_head.core.effects import AppendCluster, SaveCode, SaveGraph
 from maze_head.core.ends import cancel_run as halt
-from maze_head.core.errors import Conflict, Invalid, NotFound, Rejected, Unavailable
+from maze_head.core.errors import Conflict, Invalid, Rejected, Unavailable
 from maze_head.core.graph import Graph
+from maze_head.core.lookups import find_run, find_workflow, show
 from maze_head.core.runs import Run
 from maze_head.core.state import State
-from maze_head.core.transitions import IS_OVER
 from maze_head.core.workflows import Edit, Workflow
 from maze_protocol.declare import check_name
 from maze_protocol.events import RunSubmitted
-from maze_protocol.http import (
-    CodeBody,
-    EditResponse,
-    NodeList,
-    RunBody,
-    RunList,
-    WorkflowBody,
-    WorkflowList,
-    WorkflowSummary,
-)  # fmt: skip
-from maze_protocol.ids import RUN, TASK, WORKFLOW, format_id, parse_id
+from maze_protocol.http import CodeBody, EditResponse, RunBody, WorkflowSummary
+from maze_protocol.ids import TASK, WORKFLOW, format_id, parse_id
 from maze_protocol.limits import MAX_OPS_PER_REQUEST, NAME_LENGTH
 
-__all__ = [
-    "cancel_run", "count", "create_workflow", "edit_workflow", "list_runs", "list_workflows", "locate_log",
-    "show_nodes", "show_run", "show_workflow", "submit_run",
-]  # fmt: skip
+__all__ = ["cancel_run", "create_workflow", "edit_workflow", "submit_run"]
 
 MAX_TASKS = 1 << 24
 """Task numbers of one run, as the journal keys them."""
@@ -76,7 +55,7 @@ def _named(name: str) -> None:
 
 def edit_workflow(state: State, command: asked.EditWorkflow) -> EditResponse:
     """Apply operations all or none."""
-    workflow, request = _workflow(state, command.workflow_id), command.request
+    workflow, request = find_workflow(state, command.workflow_id), command.request
     if request.edit_id and request.edit_id in workflow.edits:
         return _edited(workflow, workflow.edits[request.edit_id])
     if len(request.ops) > MAX_OPS_PER_REQUEST:
@@ -132,7 +111,7 @@ def _keep_edit(state: State, workflow: Workflow, edit: Edit, edit_id: str) -> No
 def submit_run(state: State, command: asked.SubmitRun) -> RunBody:
     """Run a snapshot of a workflow, or return the run of that id."""
     request = command.request
-    workflow = _workflow(state, _id_of(request.workflow_id, WORKFLOW, "$.workflow_id"))
+    workflow = find_workflow(state, _id_of(request.workflow_id, WORKFLOW, "$.workflow_id"))
     number = state.run_numbers.get(command.run_id)
     if number is not None:
         return _same_run(state, number, request.workflow_id)
@@ -154,7 +133,7 @@ def submit_run(state: State, command: asked.SubmitRun) -> RunBody:
 
 
 def _same_run(state: State, number: int, workflow_id: str) -> RunBody:
-    body = _run_body(state, number)
+    body = show(state, number)
     if body.workflow_id != workflow_id:
         raise Conflict("run_exists", f"{body.run_id} is a run of {body.workflow_id}", field="$.run_id")
     return body
@@ -191,90 +170,11 @@ def _unsaved(workflow: Workflow) -> Invalid:
 
 def cancel_run(state: State, command: asked.CancelRun) -> RunBody:
     """Stop a run; one that is over stays as it ended."""
-    number = _run_number(state, command.run_id)
+    number = find_run(state, command.run_id)
     run = state.runs.get(number)
     if run is not None:
         halt(state, run, command.reason[:REASON_LENGTH])
-    return _run_body(state, number)
-
-
-def show_workflow(state: State, command: asked.DescribeWorkflow) -> WorkflowBody:
-    """Return a whole graph."""
-    return describe_workflow(_workflow(state, command.workflow_id))
-
-
-def list_workflows(state: State, command: asked.ListWorkflows) -> WorkflowList:
-    """Return all workflows, oldest first."""
-    return WorkflowList([summarise_workflow(workflow) for workflow in state.workflows.values()])
-
-
-def show_run(state: State, command: asked.DescribeRun) -> RunBody:
-    """Return one run."""
-    return _run_body(state, _run_number(state, command.run_id))
-
-
-def list_runs(state: State, command: asked.ListRuns) -> RunList:
-    """Return a page of runs, newest first; `next` is the number to ask for as `before`."""
-    newest = len(state.run_numbers)
-    number = min(command.before - 1, newest) if command.before > 0 else newest
-    wanted = format_id(command.workflow_id, WORKFLOW) if command.workflow_id is not None else None
-    runs: list[RunBody] = []
-    while number > 0 and len(runs) < max(1, command.limit):
-        body = _run_body(state, number)
-        if wanted in (None, body.workflow_id):
-            runs.append(body)
-        number -= 1
-    return RunList(runs, str(number + 1) if number > 0 else "")
-
-
-def show_nodes(state: State, command: asked.DescribeNodes) -> NodeList:
-    """Return all nodes."""
-    return describe_nodes(state)
-
-
-def count(state: State, command: asked.CountersAsked) -> dict[str, int | float]:
-    """Return totals and gauges."""
-    return counters(state)
-
-
-def locate_log(state: State, command: asked.LocateLog) -> LogPlace:
-    """Say where the output of an attempt is."""
-    number = _run_number(state, command.run_id)
-    run = state.runs.get(number)
-    if run is None:
-        raise NotFound("run_sealed", "the run is over: its output is in the journal")
-    task = run.graph.index.get(command.task_id)
-    if task is None:
-        raise NotFound("unknown_task", f"no task {format_id(command.task_id, TASK)} in this run")
-    attempt = command.attempt or run.attempt[task]
-    if attempt > run.attempt[task]:
-        raise NotFound("unknown_attempt", f"the task had {run.attempt[task]} attempts")
-    latest = attempt == run.attempt[task]
-    lease = state.leases.current.get(run.lease[task]) if latest else None
-    token = run.lease[task] if latest else 0
-    link = lease.node.link if lease is not None else None
-    return LogPlace(number, task, attempt, token, link, lease is None or IS_OVER[run.phase[task]])
-
-
-def _workflow(state: State, workflow_id: bytes) -> Workflow:
-    workflow = state.workflows.get(workflow_id)
-    if workflow is None:
-        raise NotFound("unknown_workflow", f"no workflow {format_id(workflow_id, WORKFLOW)}")
-    return workflow
-
-
-def _run_number(state: State, run_id: bytes) -> int:
-    number = state.run_numbers.get(run_id)
-    if number is None:
-        raise NotFound("unknown_run", f"no run {format_id(run_id, RUN)}")
-    return number
-
-
-def _run_body(state: State, number: int) -> RunBody:
-    run = state.runs.get(number)
-    if run is not None:
-        return run_body(state, run)
-    return msgspec.structs.replace(state.sealed[number], ready_nodes=ready_nodes(state))
+    return show(state, number)
 
 
 def _id_of(text: str, kind: str, field: str) -> bytes:

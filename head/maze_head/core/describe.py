@@ -12,7 +12,7 @@ from maze_head.core.nodes import Node
 from maze_head.core.runs import Run
 from maze_head.core.specs import body_of_spec
 from maze_head.core.state import State
-from maze_head.core.transitions import FAILED, FINISHED, SKIPPED
+from maze_head.core.transitions import CANCELLED, FAILED, FINISHED, SKIPPED
 from maze_head.core.workflows import MANUAL, Workflow
 from maze_protocol.events import RunCancelled
 from maze_protocol.http import NodeBody, NodeList, RunBody, WorkflowBody, WorkflowSummary
@@ -36,7 +36,7 @@ def run_body(state: State, run: Run) -> RunBody:
         tasks=len(run.graph),
         finished=run.counts[FINISHED],
         failed=run.counts[FAILED],
-        skipped=run.counts[SKIPPED],
+        skipped=run.counts[SKIPPED] + run.counts[CANCELLED],
         running=run.held,
         submitted_at=run.submitted_at,
         ended_at=run.ended_at,

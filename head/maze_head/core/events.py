@@ -15,7 +15,7 @@ from maze_protocol.messages import Hello, Message
 __all__ = [
     "CancelRun", "Command", "CreateWorkflow", "DescribeNodes", "DescribeRun", "DescribeWorkflow", "EditWorkflow",
     "Event", "Instant", "LinkLost", "ListRuns", "ListWorkflows", "LocateLog", "NodeGreeted", "NodeSaid", "SubmitRun",
-    "Ticked", "CountersAsked",
+    "Ticked", "CountersAsked", "ExplainTask",
 ]  # fmt: skip
 
 
@@ -150,6 +150,8 @@ class LocateLog:
     run_id: bytes
     task_id: bytes
     attempt: int = 0
+    task_no: int = -1
+    """The task's number in the run's graph, if the asker knows it: the core forgets the graphs of sealed runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +161,17 @@ class CountersAsked:
     ticket: int
 
 
+@dataclass(frozen=True, slots=True)
+class ExplainTask:
+    """Why has a task of a live run not started? Reply: explain.Explanation."""
+
+    ticket: int
+    run_id: bytes
+    task_id: bytes
+
+
 Command = (
     CreateWorkflow | EditWorkflow | SubmitRun | CancelRun | DescribeWorkflow | ListWorkflows | DescribeRun | ListRuns
-    | DescribeNodes | LocateLog | CountersAsked
+    | DescribeNodes | LocateLog | CountersAsked | ExplainTask
 )  # fmt: skip
 Event = NodeGreeted | NodeSaid | LinkLost | Ticked | Command

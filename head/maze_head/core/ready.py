@@ -13,17 +13,12 @@ from typing import Final
 
 from maze_head.core.graph import Shape
 
-__all__ = ["Queue", "ReadyQueues", "TASK_BITS", "task_key"]
+__all__ = ["Queue", "ReadyQueues", "TASK_BITS"]
 
 TASK_BITS: Final = 24
 _TASK_MASK: Final = (1 << TASK_BITS) - 1
 _KEY_BITS: Final = 64
 _KEY_MASK: Final = (1 << _KEY_BITS) - 1
-
-
-def task_key(run_no: int, task: int) -> int:
-    """Return one number for a task of a run, as the journal's `accepted` table uses it."""
-    return run_no << TASK_BITS | task
 
 
 class Queue:
@@ -40,8 +35,16 @@ class Queue:
 
     def head(self) -> tuple[int, int]:
         """Return (run number, task number) of the task that waited longest."""
-        key = self.entries[0] & _KEY_MASK
-        return key >> TASK_BITS, key & _TASK_MASK
+        return _split(self.entries[0])
+
+    def tasks(self) -> list[tuple[int, int]]:
+        """Return (run number, task number) of all entries, in order."""
+        return [_split(entry) for entry in self.entries]
+
+
+def _split(entry: int) -> tuple[int, int]:
+    key = entry & _KEY_MASK
+    return key >> TASK_BITS, key & _TASK_MASK
 
 
 class ReadyQueues:

@@ -57,7 +57,8 @@ class Run:
     """One execution of a graph."""
 
     __slots__ = (
-        "again", "attempt", "begun", "cancel_reason", "cancelling", "counts", "ended_at", "faults", "fresh", "graph", "lease",
+        "again", "attempt", "begun", "cancel_reason",
+        "cancelling", "counts", "ended_at", "faults", "fresh", "graph", "lease",
         "missing", "next_seq", "no", "outputs", "phase", "sealed_by", "stopped_by", "submitted", "submitted_at",
     )  # fmt: skip
 

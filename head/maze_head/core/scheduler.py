@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from maze_head.core import commands, events, membership, recovery, results
+from maze_head.core import commands, events, membership, queries, recovery, results
 from maze_head.core.effects import Effect, Reply
 from maze_head.core.ends import retire, seal_if_over
 from maze_head.core.errors import Rejected
@@ -132,11 +132,12 @@ _COMMANDS: Final[dict[type, Callable[[State, Any], Any]]] = {
     events.EditWorkflow: commands.edit_workflow,
     events.SubmitRun: commands.submit_run,
     events.CancelRun: commands.cancel_run,
-    events.DescribeWorkflow: commands.show_workflow,
-    events.ListWorkflows: commands.list_workflows,
-    events.DescribeRun: commands.show_run,
-    events.ListRuns: commands.list_runs,
-    events.DescribeNodes: commands.show_nodes,
-    events.LocateLog: commands.locate_log,
-    events.CountersAsked: commands.count,
+    events.DescribeWorkflow: queries.show_workflow,
+    events.ListWorkflows: queries.list_workflows,
+    events.DescribeRun: queries.show_run,
+    events.ListRuns: queries.list_runs,
+    events.DescribeNodes: queries.show_nodes,
+    events.LocateLog: queries.locate_log,
+    events.CountersAsked: queries.count,
+    events.ExplainTask: queries.explain_task,
 }

@@ -25,7 +25,7 @@ from maze_protocol import limits
 from maze_protocol.events import RunEvent
 from maze_protocol.http import RunBody
 
-__all__ = ["Settings", "State"]
+__all__ = ["Sealed", "Settings", "State"]
 
 KEPT_NODES: Final = 256
 """How many lost or departed nodes are still listed."""
@@ -47,6 +47,15 @@ class Settings:
     cancel_grace: float = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What stays in memory of a run that is over."""
+
+    body: RunBody
+    attempts: dict[int, int]
+    """Of tasks that had more than one."""
+
+
 @dataclass(slots=True)
 class State:
     """The head's knowledge."""
@@ -61,7 +70,7 @@ class State:
     """Compiled versions: those that live runs use, and the newest that ran."""
     runs: dict[int, Run] = field(default_factory=dict)
     """Live runs only."""
-    sealed: dict[int, RunBody] = field(default_factory=dict)
+    sealed: dict[int, Sealed] = field(default_factory=dict)
     """Summaries of runs that are over; everything else about them is in the journal."""
     run_numbers: dict[bytes, int] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
@@ -123,7 +132,8 @@ class State:
         del self.queues[run.no]
         for shape in graph.shapes:
             self.ready.leave(shape)
-        self.sealed[run.no] = summary
+        attempts = {task: count for task, count in enumerate(run.attempt) if count > 1}
+        self.sealed[run.no] = Sealed(summary, attempts)
         self.drop_graph(graph)
 
     def drop_graph(self, graph: Graph) -> None:

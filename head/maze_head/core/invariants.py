@@ -1,0 +1,121 @@
+"""What must hold of the state between two calls; run after every step in tests (reliability.md, 4.3).
+
+Each check raises AssertionError with the facts. I1, I2 (one accepted result, under the last token) and I17 (no start
+after a cancel) concern what was emitted, so tests watch effects for those; what the state can show of them is here.
+"""
+
+from __future__ import annotations
+
+from maze_head.core.nodes import Node
+from maze_head.core.runs import Run
+from maze_head.core.state import State
+from maze_head.core.transitions import FINISHED, IS_OVER, LEASED, READY, RUNNING, WAITING
+
+__all__ = ["check"]
+
+
+def check(state: State) -> None:
+    """Check everything.
+
+    Raises:
+        AssertionError: an invariant is broken.
+    """
+    assert not state.effects, "effects were left behind"
+    assert not state.touched, "events were left behind"
+    for run in state.runs.values():
+        _check_counts(run)
+        _check_readiness(run)
+        _check_leases(state, run)
+    _check_queues(state)
+    for node in state.nodes.values():
+        _check_room(node)
+    _check_links(state)
+    _check_retained(state)
+
+
+def _check_counts(run: Run) -> None:
+    for phase, count in enumerate(run.counts):
+        assert run.phase.count(phase) == count, f"run {run.no}: {count} tasks counted in phase {phase}"
+    assert run.sealed_by is None, f"run {run.no} is sealed and still live"
+    assert run.open, f"run {run.no}: every task is over and it is not sealed (I8)"
+
+
+def _check_readiness(run: Run) -> None:
+    """I4: a task is past WAITING only if everything before it is finished."""
+    missing = [0] * len(run.graph)
+    for source in range(len(run.graph)):
+        for target in run.graph.after(source):
+            missing[target] += run.phase[source] != FINISHED
+    for task, count in enumerate(missing):
+        phase = run.phase[task]
+        assert run.missing[task] == count, f"waits for {count}; {run.story(task)}"
+        if phase == WAITING:
+            assert count, f"nothing is missing; {run.story(task)}"
+        elif phase in (READY, LEASED, RUNNING, FINISHED):
+            assert not count, f"{count} are missing; {run.story(task)}"
+
+
+def _check_leases(state: State, run: Run) -> None:
+    """I2, I7, I13: a held task has exactly one lease in force, the last one made; nothing else has any."""
+    held = {lease.task: lease for lease in state.leases.current.values() if lease.run is run}
+    for task, phase in enumerate(run.phase):
+        lease = held.get(task)
+        assert (lease is not None) == (phase in (LEASED, RUNNING)), f"lease {lease}; {run.story(task)}"
+        assert lease is None or lease.token == run.lease[task], f"another lease is in force; {run.story(task)}"
+        assert lease is None or lease.node.leases.get(lease.token) is lease, f"the node lacks it; {run.story(task)}"
+        if not IS_OVER[phase]:
+            crashes = sum(fault.kind == "crash" for fault in run.faults.get(task, ()))
+            assert crashes < state.settings.crash_budget, f"too many crashes; {run.story(task)}"
+
+
+def _check_queues(state: State) -> None:
+    """Every ready task has exactly one entry, in the queue of its shape."""
+    for run in state.runs.values():
+        assert not run.fresh, f"run {run.no}: ready tasks are not queued"
+        assert not run.again, f"run {run.no}: retries are not queued"
+    seen: dict[tuple[int, int], int] = {}
+    for queue in state.ready.queues.values():
+        for run_no, task in queue.tasks():
+            run_or_none = state.runs.get(run_no)
+            if run_or_none is not None and run_or_none.phase[task] == READY:
+                assert run_or_none.graph.shape(task) == queue.shape, f"wrong queue; {run_or_none.story(task)}"
+                seen[run_no, task] = seen.get((run_no, task), 0) + 1
+    ready = {(run.no, task) for run in state.runs.values() for task, p in enumerate(run.phase) if p == READY}
+    assert seen == dict.fromkeys(ready, 1), f"queued {seen}, ready {sorted(ready)}"
+
+
+def _check_room(node: Node) -> None:
+    """I6: what is free and what is claimed make the capacity; nothing is given twice."""
+    ledger, claims = node.ledger, [lease.claim for lease in node.leases.values()]
+    capacity = ledger.capacity
+    assert ledger.attempts == len(claims), f"{node.id}: {ledger.attempts} attempts counted, {len(claims)} held"
+    assert ledger.cpu_free == capacity.cpu_milli - sum(claim.cpu_milli for claim in claims), f"{node.id}: CPU"
+    assert ledger.mem_free == capacity.mem_mib - sum(claim.mem_mib for claim in claims), f"{node.id}: memory"
+    assert min(ledger.cpu_free, ledger.mem_free) >= 0, f"{node.id}: over-committed"
+    assert ledger.attempts <= capacity.workers, f"{node.id}: more attempts than workers"
+    for device in capacity.devices:
+        parts = [part for claim in claims for part in claim.devices if part.index == device.index]
+        state = ledger.devices[device.index]
+        assert state.free_milli == 1000 - sum(part.milli for part in parts) >= 0, f"{node.id}: GPU {device.index}"
+        assert state.free_mem == device.mem_mib - sum(part.mem_mib for part in parts) >= 0, f"{node.id}: GPU memory"
+        whole = [part for part in parts if part.milli == 1000]
+        assert not whole or len(parts) == 1, f"{node.id}: whole GPU {device.index} is shared"
+
+
+def _check_links(state: State) -> None:
+    for link, node in state.links.items():
+        assert node.link == link, f"{node.id} is bound to another link"
+        assert state.nodes[node.id] is node, f"{node.id}: an old incarnation is still bound"
+    for node in state.nodes.values():
+        assert node.link is None or state.links.get(node.link) is node, f"{node.id}: its link is not bound"
+        assert not (node.gone and node.leases), f"{node.id} is {node.gone} and holds leases"
+
+
+def _check_retained(state: State) -> None:
+    """I16: nothing of a sealed run stays but its summary."""
+    assert set(state.queues) == set(state.runs), "queues of runs that are over"
+    for graph in state.graphs.values():
+        users = sum(run.graph is graph for run in state.runs.values())
+        assert graph.live_runs == users, f"graph of {users} runs counts {graph.live_runs}"
+    used = {shape for run in state.runs.values() for shape in run.graph.shapes}
+    assert set(state.ready.queues) == used, "queues that no run uses"

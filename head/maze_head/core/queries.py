@@ -1,0 +1,130 @@
+"""What clients ask to see. Reads only: no event, no effect but the answer.
+
+Runs that are over are known by their summary; their tasks and logs are in the journal (fold.py).
+"""
+
+from __future__ import annotations
+
+from maze_head.core import events as asked
+from maze_head.core.describe import counters, describe_nodes, describe_workflow, summarise_workflow
+from maze_head.core.effects import LogPlace
+from maze_head.core.errors import NotFound
+from maze_head.core.explain import Explanation, Reason, explain
+from maze_head.core.graph import Graph
+from maze_head.core.lookups import find_run, find_workflow, show
+from maze_head.core.runs import Run
+from maze_head.core.state import State
+from maze_head.core.transitions import IS_OVER
+from maze_protocol.http import NodeList, RunBody, RunList, WorkflowBody, WorkflowList
+from maze_protocol.ids import TASK, WORKFLOW, format_id, parse_id
+
+__all__ = [
+    "count",
+    "explain_task",
+    "list_runs",
+    "list_workflows",
+    "locate_log",
+    "show_nodes",
+    "show_run",
+    "show_workflow",
+]
+
+
+def show_workflow(state: State, command: asked.DescribeWorkflow) -> WorkflowBody:
+    """Return a whole graph."""
+    return describe_workflow(find_workflow(state, command.workflow_id))
+
+
+def list_workflows(state: State, command: asked.ListWorkflows) -> WorkflowList:
+    """Return all workflows, oldest first."""
+    return WorkflowList([summarise_workflow(workflow) for workflow in state.workflows.values()])
+
+
+def show_run(state: State, command: asked.DescribeRun) -> RunBody:
+    """Return one run."""
+    return show(state, find_run(state, command.run_id))
+
+
+def list_runs(state: State, command: asked.ListRuns) -> RunList:
+    """Return a page of runs, newest first; `next` is the number to ask for as `before`."""
+    newest = len(state.run_numbers)
+    number = min(command.before - 1, newest) if command.before > 0 else newest
+    wanted = format_id(command.workflow_id, WORKFLOW) if command.workflow_id is not None else None
+    runs: list[RunBody] = []
+    while number > 0 and len(runs) < max(1, command.limit):
+        body = show(state, number)
+        if wanted in (None, body.workflow_id):
+            runs.append(body)
+        number -= 1
+    return RunList(runs, str(number + 1) if number > 0 else "")
+
+
+def show_nodes(state: State, command: asked.DescribeNodes) -> NodeList:
+    """Return all nodes."""
+    return describe_nodes(state)
+
+
+def count(state: State, command: asked.CountersAsked) -> dict[str, int | float]:
+    """Return totals and gauges."""
+    return counters(state)
+
+
+def locate_log(state: State, command: asked.LocateLog) -> LogPlace:
+    """Say where the output of an attempt is."""
+    number = find_run(state, command.run_id)
+    run = state.runs.get(number)
+    if run is None:
+        return _sealed_log(state, number, command)
+    task = _task_number(run, command.task_id)
+    latest = run.attempt[task]
+    attempt = command.attempt or latest
+    _check_attempt(attempt, latest)
+    if attempt < latest:
+        return LogPlace(number, task, attempt, 0, None, over=True)
+    lease = state.leases.current.get(run.lease[task])
+    link = lease.node.link if lease is not None else None
+    return LogPlace(number, task, attempt, run.lease[task], link, IS_OVER[run.phase[task]])
+
+
+def _sealed_log(state: State, number: int, command: asked.LocateLog) -> LogPlace:
+    sealed, task = state.sealed[number], command.task_no
+    if task < 0:
+        graph = _sealed_graph(state, sealed.body)
+        if graph is None:
+            raise NotFound("run_sealed", "the run is over and its workflow was edited since: ask by task number")
+        task = graph.index.get(command.task_id, -1)
+    if not 0 <= task < sealed.body.tasks:
+        raise _unknown_task(command.task_id)
+    latest = sealed.attempts.get(task, 1)
+    attempt = command.attempt or latest
+    _check_attempt(attempt, latest)
+    return LogPlace(number, task, attempt, 0, None, over=True)
+
+
+def _sealed_graph(state: State, body: RunBody) -> Graph | None:
+    return state.graphs.get((parse_id(body.workflow_id, WORKFLOW), body.revision))
+
+
+def _check_attempt(attempt: int, latest: int) -> None:
+    if attempt > latest:
+        raise NotFound("unknown_attempt", f"the task had {latest} attempts")
+
+
+def _task_number(run: Run, task_id: bytes) -> int:
+    task = run.graph.index.get(task_id)
+    if task is None:
+        raise _unknown_task(task_id)
+    return task
+
+
+def _unknown_task(task_id: bytes) -> NotFound:
+    return NotFound("unknown_task", f"no task {format_id(task_id, TASK)} in this run")
+
+
+def explain_task(state: State, command: asked.ExplainTask) -> Explanation:
+    """Say why a task has not started."""
+    number = find_run(state, command.run_id)
+    run = state.runs.get(number)
+    if run is None:
+        return Explanation(Reason.OVER.value, f"the run is {state.sealed[number].body.status}")
+    return explain(state, run, _task_number(run, command.task_id))
