@@ -6,13 +6,14 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from maze_head.api.call import Traffic
+from maze_head.api.call import Shared, Traffic
 from maze_head.api.encoder import EventEncoder
 from maze_head.api.errors import catch_errors
 from maze_head.api.guard import guard
 from maze_head.api.openapi import description
 from maze_head.api.routes import ROUTES, endpoint
 from maze_head.api.services import Services
+from maze_head.api.views import RunViews
 from maze_protocol.limits import MAX_REQUEST_BODY
 
 __all__ = ["OPENAPI_PATH", "make_app"]
@@ -25,11 +26,12 @@ def make_app(services: Services) -> web.Application:
 
     Run it with `auto_decompress=False`: compressed bodies are refused, so they need not be inflated first.
     """
-    traffic, encoder = Traffic(), EventEncoder(services.hub)
+    traffic = Traffic()
+    shared = Shared(services, EventEncoder(services.hub), RunViews(services.hub), traffic)
     # Outermost first: every answer is counted, and every failure below, the guard's included, gets its body.
     middlewares = [_count(traffic), catch_errors, guard(services.hosts)]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_REQUEST_BODY)
-    app.router.add_routes([endpoint(route, services, encoder, traffic) for route in ROUTES])
+    app.router.add_routes([endpoint(route, shared) for route in ROUTES])
     document = msgspec.json.encode(description(ROUTES, services.info().version))
 
     async def openapi(request: web.Request) -> web.Response:

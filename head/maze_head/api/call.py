@@ -15,10 +15,11 @@ from aiohttp import web
 from maze_head.api.encoder import EventEncoder
 from maze_head.api.errors import Malformed
 from maze_head.api.services import Services
+from maze_head.api.views import RunViews
 from maze_head.core.events import Command
 from maze_protocol.ids import parse_id
 
-__all__ = ["Call", "Traffic", "make_id"]
+__all__ = ["Call", "Shared", "Traffic", "make_id"]
 
 
 @dataclass
@@ -33,14 +34,25 @@ class Traffic:
 
 
 @dataclass(frozen=True)
-class Call:
-    """One request to one handler."""
+class Shared:
+    """What all calls share."""
 
     services: Services
     encoder: EventEncoder
+    views: RunViews
     traffic: Traffic
+
+    def call(self, request: web.Request, body: object) -> Call:
+        """Return what the handler of this request gets."""
+        return Call(self.services, self.encoder, self.views, self.traffic, request, body)
+
+
+@dataclass(frozen=True)
+class Call(Shared):
+    """One request to one handler."""
+
     request: web.Request
-    body: Any = None
+    body: Any
 
     async def ask(self, make: Callable[[int], Command]) -> Any:
         """Ask the core; its refusals propagate to the error middleware."""

@@ -95,7 +95,8 @@ STATUS: Final[dict[type[Rejected], int]] = {
 }
 STATUS_OF_CODE: Final[dict[str, int]] = {
     "bad_id": 400,
-    "too_many_pending_tasks": 429,
+    "invalid_id": 400,
+    "too_many_pending": 429,
     "read_only": 507,
     "too_large": 413,
     "unknown_output": 422,

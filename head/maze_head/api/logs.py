@@ -10,10 +10,14 @@ from __future__ import annotations
 import asyncio
 from typing import Final, NamedTuple
 
+import msgspec
 from aiohttp import web
 
 from maze_head.api.call import Call
+from maze_head.api.events import open_run
+from maze_head.api.runs import number_of
 from maze_head.core.effects import LogPlace
+from maze_head.core.errors import NotFound
 from maze_head.core.events import LocateLog
 from maze_protocol.ids import RUN, TASK
 from maze_protocol.limits import KIB, MIB
@@ -54,10 +58,9 @@ async def logs(call: Call) -> web.StreamResponse:
     wanted = Wanted(call.id("run_id", RUN), call.id("task_id", TASK), call.number("attempt", 0, 0, 10**6), stream)
     offset = call.number("offset", 0, 0, MAX_OFFSET)
     limit = call.number("limit", PIECE, 1, MIB)
-    place = await _locate(call, wanted)
     if call.choice("follow", ("0", "1")) == "1":
-        return await _follow(call, wanted._replace(attempt=place.attempt), offset)
-    piece = await _read(call, place, stream, offset, limit)
+        return await _follow(call, wanted, offset)
+    piece = await _read(call, await _locate(call, wanted), stream, offset, limit)
     return web.Response(body=piece.data, headers=_headers(piece))
 
 
@@ -71,8 +74,27 @@ def _headers(piece: Piece) -> dict[str, str]:
 
 
 async def _locate(call: Call, wanted: Wanted) -> LogPlace:
-    place: LogPlace = await call.ask(lambda ticket: LocateLog(ticket, wanted.run_id, wanted.task_id, wanted.attempt))
-    return place
+    """Ask the core, and for a run that is over its log."""
+    try:
+        place: LogPlace = await call.ask(
+            lambda ticket: LocateLog(ticket, wanted.run_id, wanted.task_id, wanted.attempt)
+        )
+    except NotFound as error:
+        if error.code != "run_sealed":
+            raise
+        return await _locate_kept(call, wanted)
+    # A task that no node has begun yet has no attempt that could be over.
+    return msgspec.structs.replace(place, over=place.over and place.attempt > 0)
+
+
+async def _locate_kept(call: Call, wanted: Wanted) -> LogPlace:
+    run = await open_run(call, wanted.run_id)
+    view = await call.views.current(run)
+    number = number_of(call, view)
+    last = view.run.attempt[number]
+    if wanted.attempt > last:
+        raise NotFound("unknown_attempt", f"the task had {last} attempts")
+    return LogPlace(run.place.run_no, number, wanted.attempt or last, 0, None, over=True)
 
 
 async def _read(call: Call, place: LogPlace, stream: int, offset: int, limit: int) -> Piece:
@@ -102,7 +124,7 @@ async def _follow(call: Call, wanted: Wanted, offset: int) -> web.StreamResponse
             break
         if not piece.data:
             await asyncio.sleep(POLL)
-        place = await _locate(call, wanted)
+        place = await _locate(call, wanted._replace(attempt=wanted.attempt or place.attempt))
         piece = await _read(call, place, wanted.stream, piece.next, PIECE)
     await response.write_eof()
     return response

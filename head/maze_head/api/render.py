@@ -139,7 +139,7 @@ def claim_body(claim: Claim) -> dict[str, Any]:
         "cpu": claim.cpu_milli / 1000,
         "cpu_mem": claim.mem_mib,
         "gpus": [
-            {"index": device.index, "share": device.milli / 1000, "gpu_mem": device.mem_mib} for device in claim.devices
+            {"index": device.index, "share": device.milli / 1000, "mem": device.mem_mib} for device in claim.devices
         ],
     }
 

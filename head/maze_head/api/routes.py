@@ -14,8 +14,7 @@ from aiohttp import web
 
 from maze_head.api import events, logs, meta, nodes, runs, seed_routes, workflows
 from maze_head.api.bodies import json_response, load, read_body, respond
-from maze_head.api.call import Call, Traffic
-from maze_head.api.encoder import EventEncoder
+from maze_head.api.call import Call, Shared
 from maze_head.api.errors import seed_refusal
 from maze_head.api.schemas import Counters, EdgeBody, EdgeList, EventPage, Health, NewTask, TaskList
 from maze_head.api.seed_forms import (
@@ -31,7 +30,6 @@ from maze_head.api.seed_forms import (
     WorkflowForm,
     WorkflowMade,
 )
-from maze_head.api.services import Services
 from maze_head.core.errors import Rejected
 from maze_protocol.http import (
     EditRequest,
@@ -42,6 +40,8 @@ from maze_protocol.http import (
     RunBody,
     RunList,
     RunRequest,
+    RunTaskBody,
+    RunTaskList,
     TaskBody,
     WorkflowBody,
     WorkflowList,
@@ -157,6 +157,8 @@ ROUTES: Final[tuple[Route, ...]] = (
         "DELETE", RUN, runs.cancel, None, RunBody, "Stop a run", 202,
         (Query("reason", "shown in the log of the run", str),),
     ),
+    Route("GET", f"{RUN}/tasks", runs.tasks, None, RunTaskList, "The tasks of a run"),
+    Route("GET", f"{RUN}/tasks/{{task_id}}", runs.task, None, RunTaskBody, "One task of a run"),
     Route("GET", f"{RUN}/tasks/{{task_id}}/logs", logs.logs, None, str, "What a task printed", query=_LOGS),
     Route("GET", f"{RUN}/events", events.events, None, EventPage, "The log of a run, or its stream", query=_EVENTS),
     Route("GET", f"{API}/nodes", nodes.list_all, None, NodeList, "List nodes"),
@@ -165,12 +167,12 @@ ROUTES: Final[tuple[Route, ...]] = (
 )  # fmt: skip
 
 
-def endpoint(route: Route, services: Services, encoder: EventEncoder, traffic: Traffic) -> web.RouteDef:
+def endpoint(route: Route, shared: Shared) -> web.RouteDef:
     """Make the aiohttp handler of a route."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         body = None if route.request is None else await read_body(request, route.request)
-        answer = await route.handler(Call(services, encoder, traffic, request, body))
+        answer = await route.handler(shared.call(request, body))
         if isinstance(answer, web.StreamResponse):
             return answer
         return respond(request, answer, route.status)
@@ -178,12 +180,10 @@ def endpoint(route: Route, services: Services, encoder: EventEncoder, traffic: T
     async def handle_seed(request: web.Request) -> web.StreamResponse:
         try:
             body = None if route.request is None else await load(request, route.request, msgpack=False)
-            answer = await route.handler(Call(services, encoder, traffic, request, body))
+            answer = await route.handler(shared.call(request, body))
         except Rejected as error:
             return seed_refusal(error)
-        if isinstance(answer, web.StreamResponse):
-            return answer
-        return json_response(answer)
+        return answer if isinstance(answer, web.StreamResponse) else json_response(answer)
 
     options = {"allow_head": False} if route.method == "GET" else {}
     return web.RouteDef(route.method, route.path, handle_seed if route.seed else handle, options)

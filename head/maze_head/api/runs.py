@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from maze_head.api.call import Call, make_id, raw_id
 from maze_head.api.errors import Malformed
+from maze_head.api.events import open_run
+from maze_head.api.views import THREAD_FROM
+from maze_head.core.errors import NotFound
 from maze_head.core.events import CancelRun, DescribeRun, ListRuns, SubmitRun
-from maze_protocol.http import RunBody, RunList, RunRequest
-from maze_protocol.ids import RUN, WORKFLOW
+from maze_head.core.fold import RunView
+from maze_protocol.http import RunBody, RunList, RunRequest, RunTaskBody, RunTaskList
+from maze_protocol.ids import RUN, TASK, WORKFLOW
 
-__all__ = ["cancel", "describe", "list_all", "submit"]
+__all__ = ["cancel", "describe", "list_all", "number_of", "submit", "task", "tasks"]
 
 
 async def submit(call: Call) -> RunBody:
@@ -45,3 +51,29 @@ async def cancel(call: Call) -> RunBody:
         raise Malformed("bad_query", "reason must be at most 256 printable characters")
     body: RunBody = await call.ask(lambda ticket: CancelRun(ticket, raw, reason))
     return body
+
+
+async def tasks(call: Call) -> RunTaskList:
+    """List the tasks of a run as far as its log tells."""
+    view = await call.views.current(await open_run(call, call.id("run_id", RUN)))
+    if len(view.run.graph) < THREAD_FROM:
+        return RunTaskList(view.tasks())
+    return RunTaskList(await asyncio.to_thread(view.tasks))
+
+
+async def task(call: Call) -> RunTaskBody:
+    """Return one task of a run."""
+    view = await call.views.current(await open_run(call, call.id("run_id", RUN)))
+    return view.task(number_of(call, view))
+
+
+def number_of(call: Call, view: RunView) -> int:
+    """Return the number of the task that the path names.
+
+    Raises:
+        NotFound: the run has no such task.
+    """
+    number = view.run.graph.index.get(call.id("task_id", TASK))
+    if number is None:
+        raise NotFound("unknown_task", f"no task {call.path('task_id')} in {call.path('run_id')}")
+    return number

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import textwrap
+import warnings
 from typing import Final
 
 from maze_head.api.bodies import THREAD_FROM
@@ -104,13 +106,15 @@ async def check_source(body: bytes, field: str) -> None:
 
 def _parse_source(body: bytes, field: str) -> None:
     try:
-        tree = ast.parse(body)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Python thinks of a user's style is not the head's business
+            # Dedented, as workers read it: the original's client sends a method's lines as they stand in its file.
+            tree = ast.parse(textwrap.dedent(body.decode()))
     except SyntaxError as error:
-        where = f"line {error.lineno}" if error.lineno else "its encoding"
-        raise Invalid("invalid_source", f"{field}: {error.msg} ({where})", field=field) from error
+        raise Invalid("invalid_source", f"{field}: {error.msg} (line {error.lineno})", field=field) from error
     except (RecursionError, MemoryError, ValueError) as error:
         raise Invalid("invalid_source", f"{field}: not readable as Python: {error}", field=field) from error
-    if not any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) for node in ast.walk(tree)):
+    if not any(isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) for node in tree.body):
         raise Invalid("invalid_source", f"{field}: its {len(body.splitlines())} lines define no function", field=field)
 
 

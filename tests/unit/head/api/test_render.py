@@ -1,0 +1,146 @@
+"""What readers see of events and values, in both formats."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from maze_head.api.render import _DATA, FRAME_BYTES, JSON, PACKED, Names, framed, plain, render, seed_value, value_json
+from maze_protocol.events import (
+    TYPE_NAMES,
+    AttemptLost,
+    RunCancelled,
+    RunFinished,
+    TaskFailed,
+    TaskFinished,
+    TaskLeased,
+    TaskSkipped,
+    TaskStarted,
+)
+from maze_protocol.messages import ErrorInfo
+from maze_protocol.resources import Claim, DeviceClaim
+from maze_protocol.values import MSGPACK, PICKLE, OutputValue, Value
+from support.api_double import RUN_TEXT, WORKFLOW_TEXT, graph_of
+
+NAMES = Names(RUN_TEXT, WORKFLOW_TEXT, graph_of(["one", "two"]))
+TASK_0 = "task_" + "00" * 16
+TASK_1 = "task_" + "01" * 16
+
+
+def packed(content: object) -> Value:
+    body = msgspec.msgpack.encode(content)
+    return Value(MSGPACK, len(body), body)
+
+
+def data_of(event: Any, outputs: Any = None, fmt: str = JSON) -> dict[str, Any]:
+    kind, data = render(event, NAMES, outputs or {}, fmt)
+    assert kind == TYPE_NAMES[type(event)]
+    assert (data["workflow_id"], data["run_id"]) == (WORKFLOW_TEXT, RUN_TEXT)
+    return data
+
+
+def test_every_event_of_the_log_has_a_rendering() -> None:
+    assert set(_DATA) == set(TYPE_NAMES)
+
+
+def test_start_task_has_the_keys_of_the_reference_and_more() -> None:
+    data = data_of(TaskStarted(1, 2, 77, "node-a", "10.0.0.7", 5.0))
+    assert data["task_id"] == TASK_1
+    assert (data["task_name"], data["attempt"], data["node_ip"], data["node_id"]) == ("two", 2, "10.0.0.7", "node-a")
+
+
+def test_finish_task_renders_values_per_format() -> None:
+    outputs = {0: (OutputValue("y", packed([1])), OutputValue("z", Value(PICKLE, 3, b"abc")))}
+    event = TaskFinished(0, 1, 77, (), 5.0)
+    assert data_of(event, outputs)["result"] == {"y": [1], "z": {"__pickle__": {"size": 3}}}
+    assert data_of(event, outputs, PACKED)["result"] == {"y": [0, b"\x91\x01"], "z": [1, b"abc"]}
+
+
+def test_task_exception_says_why() -> None:
+    error = ErrorInfo("user", "ValueError", "bad thing", "Traceback (most recent call last):\nValueError: bad thing")
+    data = data_of(TaskFailed(0, 1, 77, error, 5.0))
+    assert data["result"].splitlines()[-1] == "ValueError: bad thing"
+    assert (data["error_type"], data["error_message"], data["kind"]) == ("ValueError", "bad thing", "user")
+    assert "signal" not in data
+
+
+def test_a_crash_tells_signal_and_stderr() -> None:
+    error = ErrorInfo("crash", "WorkerCrashed", "SIGKILL (out of memory)", "", "SIGKILL", -9, "last words")
+    data = data_of(AttemptLost(0, 1, 77, error))
+    assert data["result"] == "WorkerCrashed: SIGKILL (out of memory)"
+    assert (data["signal"], data["exit_code"], data["stderr_tail"]) == ("SIGKILL", -9, "last words")
+
+
+def test_lease_shows_the_claim() -> None:
+    claim = Claim(1500, 256, (DeviceClaim(1, 500, 4096),))
+    assert data_of(TaskLeased(0, 1, 77, "n", claim))["claim"] == {
+        "cpu": 1.5,
+        "cpu_mem": 256,
+        "gpus": [{"index": 1, "share": 0.5, "gpu_mem": 4096}],
+    }
+
+
+def test_skipped_names_its_cause() -> None:
+    assert data_of(TaskSkipped(1, 0))["because"] == TASK_0
+    assert data_of(TaskSkipped(1, -1))["because"] == ""
+
+
+def test_ends_count() -> None:
+    assert data_of(RunFinished(1, 2, 3))["skipped"] == 3
+    assert data_of(RunCancelled(1, 2, 3))["cancelled"] == 3
+
+
+def test_json_rendering_of_what_json_lacks() -> None:
+    content = {"b": b"\x00\xff", "n": math.nan, "i": [math.inf, -math.inf], "ok": [None, True, 1, 2.5, "é"]}
+    assert value_json(packed(content)) == {
+        "b": {"__bytes__": "AP8="},
+        "n": {"__float__": "nan"},
+        "i": [{"__float__": "inf"}, {"__float__": "-inf"}],
+        "ok": [None, True, 1, 2.5, "é"],
+    }
+
+
+def test_the_original_gets_its_floats_bare() -> None:
+    assert math.isnan(seed_value(packed({"n": math.nan}))["n"])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"\xc1", b"\x81\x01\x02", b"\xd4\x05x", b"\xa1\xff", b"\x91" * 100_000 + b"\x00", b"\x91" * 900 + b"\x00"],
+)
+def test_a_value_that_cannot_be_rendered_hides_nothing_else(body: bytes) -> None:
+    assert value_json(Value(MSGPACK, len(body), body)) == {"__undecodable__": {"size": len(body)}}
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), inner),
+)  # fmt: skip
+
+
+@given(PLAIN)
+def test_json_values_come_out_as_they_went_in(content: object) -> None:
+    assert msgspec.json.decode(msgspec.json.encode(plain(content))) == content
+
+
+@pytest.mark.parametrize("fmt", [JSON, PACKED])
+@pytest.mark.parametrize("count", [1, 15, 16, 70_000])
+def test_frames_are_arrays_of_the_events(fmt: str, count: int) -> None:
+    encode, decode = (
+        (msgspec.json.encode, msgspec.json.decode) if fmt == JSON else (msgspec.msgpack.encode, msgspec.msgpack.decode)
+    )
+    events = [encode({"seq": number}) for number in range(count)]
+    assert [event["seq"] for frame in framed(events, fmt) for event in decode(frame)] == list(range(count))
+
+
+def test_frames_are_bounded_and_never_cut_an_event() -> None:
+    events = [b'"' + b"x" * (FRAME_BYTES // 2) + b'"'] * 3 + [b'"' + b"y" * (3 * FRAME_BYTES) + b'"']
+    frames = framed(events, JSON)
+    assert [len(msgspec.json.decode(frame)) for frame in frames] == [1, 1, 1, 1]
+    assert framed([], JSON) == []
