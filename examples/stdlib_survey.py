@@ -25,9 +25,14 @@ def measure(params):
 
     blocks = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.AsyncFor, ast.AsyncWith, ast.Match)
 
+    def opens_level(parent, node):
+        # `elif` is an `if` within the `else` of another one, but nobody reads it as one level deeper.
+        is_elif = isinstance(parent, ast.If) and parent.orelse == [node]
+        return isinstance(node, blocks) and not is_elif
+
     def levels(node):
         """Return how deep compound statements are nested within a function."""
-        return max((levels(child) + isinstance(child, blocks) for child in ast.iter_child_nodes(node)), default=0)
+        return max((levels(child) + opens_level(node, child) for child in ast.iter_child_nodes(node)), default=0)
 
     modules, unreadable = [], []
     for name in params["paths"]:

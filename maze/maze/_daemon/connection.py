@@ -104,13 +104,13 @@ def read_connection(path: Path) -> ConnectionInfo | None:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NONBLOCK", 0))
     except OSError:
         return None
-    with os.fdopen(handle, "rb") as file:
-        if not _ours(os.fstat(file.fileno())):
-            return None
-        try:
-            return ConnectionInfo.from_dict(json.loads(file.read(_MAX_BYTES)))
-        except (ValueError, TypeError, AttributeError, OSError, RecursionError):
-            return None
+    try:
+        text = os.read(handle, _MAX_BYTES) if _ours(os.fstat(handle)) else b""
+        return ConnectionInfo.from_dict(json.loads(text))
+    except (ValueError, TypeError, AttributeError, OSError, RecursionError):
+        return None
+    finally:
+        os.close(handle)
 
 
 def remove_connection(path: Path, pid: int) -> None:

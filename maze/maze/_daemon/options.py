@@ -166,6 +166,7 @@ def run_command(command: click.Command, arguments: list[str] | None = None, prog
         status = EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output (`| head`) has seen enough; keep the interpreter's last flush quiet.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
         status = EXIT_FAILED
     sys.exit(status if isinstance(status, int) else 0)

@@ -64,7 +64,7 @@ MAZE_LOG_FORMAT, MAZE_CONFIG_FILE. Exit codes: 0 fine, 1 failed, 2 usage,
 """
 
 
-@click.command(cls=LazyGroup, context_settings=HELP_NAMES, no_args_is_help=False)
+@click.command(cls=LazyGroup, context_settings=HELP_NAMES)
 @version_option("maze")
 def maze() -> None:
     """Run workflows of Python functions on a cluster."""

@@ -23,12 +23,12 @@ Record = dict[str, Any]
 
 def list_runs(head: Head) -> Iterator[Record]:
     """Yield all runs, newest first."""
-    cursor = None
+    before = None
     while True:
-        page = head.get("/runs", limit=_PAGE, cursor=cursor)
+        page = head.get("/runs", limit=_PAGE, before=before)
         yield from page["runs"]
-        cursor = page.get("next")
-        if not cursor:
+        before = page["next"]
+        if not before:
             return
 
 

@@ -21,7 +21,7 @@ from maze.cli._find import find_run, find_task, short
 __all__ = ["logs"]
 
 _CHUNK: Final = 65_536
-_ROUND_SECONDS: Final = 0.5
+_ROUND_SECONDS: Final = 1
 _STARTED: Final = ("running", "finished", "failed", "cancelled")
 
 

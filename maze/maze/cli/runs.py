@@ -15,7 +15,7 @@ from maze.cli._render import ago, echo_json, echo_pairs, echo_table, json_option
 __all__ = ["cancel", "ps", "show"]
 
 _ERROR_WIDTH: Final = 60
-_CANCEL_POLL_SECONDS: Final = 10
+_CANCEL_POLL_SECONDS: Final = 5
 
 
 @click.command(
