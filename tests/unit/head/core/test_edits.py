@@ -1,0 +1,252 @@
+"""What each operation of an edit may do, and in which words it is refused."""
+
+from __future__ import annotations
+
+import pytest
+from support.head_core import CODE, W, Head, add, edge, raw, task, tid
+
+from maze_head.core import effects as fx
+from maze_head.core import events as ev
+from maze_head.core.errors import Conflict, Invalid, NotFound, Rejected
+from maze_protocol.http import AddTask, CodeBody, DelEdge, DelTask, EditRequest, EncodedValue, InputBody, SaveTask
+
+
+def head_with(*ops) -> Head:
+    head = Head()
+    head.workflow(*ops)
+    head.done()
+    return head
+
+
+def refused(head: Head, *ops, **given) -> Rejected:
+    before = head.ask(ev.DescribeWorkflow, W)
+    with pytest.raises(Rejected) as caught:
+        head.edit(*ops, **given)
+    head.done()
+    assert head.ask(ev.DescribeWorkflow, W) == before
+    return caught.value
+
+
+def edges(head: Head) -> list[tuple[int, int]]:
+    return [(int(s[-4:], 16), int(t[-4:], 16)) for s, t in head.ask(ev.DescribeWorkflow, W).edges]
+
+
+def test_a_refused_edit_changes_nothing_and_names_the_operation() -> None:
+    head = head_with(add(1), add(2, 1))
+    error = refused(head, add(3, 2), edge(1, 3), DelTask(tid(9)))
+    assert (type(error), error.code, error.op, error.field) == (NotFound, "unknown_task", 2, "$.ops[2].task_id")
+
+
+def test_a_refused_edit_restores_deleted_tasks_to_their_place() -> None:
+    head = head_with(add(1), add(2, 1), add(3), edge(1, 3))
+    refused(head, DelTask(tid(2)), DelTask(tid(1)), add(1), edge(3, 3))
+
+
+def test_each_edit_is_a_revision_and_journalled() -> None:
+    head = head_with()
+    assert head.edit(add(1)).revision == 1
+    assert head.edit(add(2, 1)).revision == 2
+    records = [effect.body for effect in head.take(fx.AppendCluster) if effect.kind == "workflow_edited"]
+    assert [record["revision"] for record in records] == [1, 2]
+
+
+def test_an_edit_without_change_is_no_revision() -> None:
+    head = head_with(add(1), add(2), edge(1, 2))
+    assert head.edit(add(1), edge(1, 2), SaveTask(task(2))).revision == 1
+    head.done()
+
+
+def test_a_repeated_edit_id_gets_the_first_answer() -> None:
+    head = head_with()
+    first = head.edit(add(1), edit_id="e1", base_revision=0)
+    head.edit(add(2))
+    head.forget()
+    assert head.edit(add(1), edit_id="e1", base_revision=0) == first
+    head.done()
+
+
+def test_an_edit_made_for_another_revision_is_a_conflict() -> None:
+    error = refused(head_with(add(1)), add(2), base_revision=0)
+    assert (type(error), error.code) == (Conflict, "edit_conflict")
+
+
+def test_another_task_under_a_known_id_is_a_conflict() -> None:
+    assert refused(head_with(add(1)), add(1, name="other")).code == "task_exists"
+
+
+def test_an_unknown_task_comes_with_a_guess() -> None:
+    head = head_with(add(1))
+    wrong = tid(1)[:-1] + "2"
+    error = refused(head, DelTask(wrong))
+    assert error.hint == f"did you mean {tid(1)}?"
+
+
+def test_an_unknown_output_comes_with_a_guess() -> None:
+    head = head_with(add(1, outputs=["result"]))
+    body = task(2, inputs={"x": InputBody(source=f"{tid(1)}.output.resutl")})
+    error = refused(head, AddTask(body))
+    assert (error.code, error.hint) == ("unknown_output", "did you mean 'result'?")
+    assert error.field == "$.ops[0].task.inputs.x"
+
+
+def test_outputs_of_the_original_wire_and_of_unsaved_tasks_are_not_checked() -> None:
+    head = head_with(add(1, outputs=[], strict_outputs=False), add(2, code="", outputs=[]))
+    head.edit(add(3, 1, 2))
+
+
+def test_saving_a_task_may_not_drop_an_output_in_use() -> None:
+    head = head_with(add(1, code=""), add(2, 1))
+    error = refused(head, SaveTask(task(1, outputs=["z"])))
+    assert (error.code, error.op) == ("task_referenced", 0)
+    assert "input 'x1' of task t2 (task_00000000) references output 'y'" in error.message
+
+
+def test_saving_replaces_reference_edges_and_keeps_manual_ones() -> None:
+    head = head_with(add(1), add(2), add(3), add(4, 1, 2), edge(3, 4), edge(1, 4))
+    head.edit(SaveTask(task(4, 2)))
+    assert edges(head) == [(1, 4), (2, 4), (3, 4)]
+    head.edit(DelEdge(tid(1), tid(4)))
+    assert edges(head) == [(2, 4), (3, 4)]
+
+
+def test_saving_an_unknown_task_is_not_found() -> None:
+    assert refused(head_with(), SaveTask(task(1))).code == "unknown_task"
+
+
+def test_a_cycle_is_named_by_its_tasks() -> None:
+    head = head_with(add(1), add(2, 1), add(3, 2))
+    error = refused(head, edge(3, 1))
+    assert error.code == "cycle"
+    assert [word for word in error.message.split() if word.startswith("t") and word[1:].isdigit()] == [
+        "t3", "t1", "t2", "t3",
+    ]  # fmt: skip
+
+
+def test_a_long_cycle_is_shortened() -> None:
+    head = head_with(*(add(n, *([n - 1] if n else [])) for n in range(100)))
+    assert "… 91 more …" in refused(head, edge(99, 0)).message
+
+
+@pytest.mark.parametrize("op", [edge(1, 1), SaveTask(task(1, 1))])
+def test_a_task_cannot_wait_for_itself(op) -> None:
+    assert refused(head_with(add(1)), op).code == "cycle"
+
+
+def test_a_reference_that_closes_a_cycle_is_refused() -> None:
+    head = head_with(add(1), add(2, 1))
+    assert refused(head, SaveTask(task(1, 2))).code == "cycle"
+
+
+def test_an_absent_edge_cannot_be_deleted() -> None:
+    assert refused(head_with(add(1), add(2)), DelEdge(tid(1), tid(2))).code == "unknown_edge"
+
+
+def test_an_edge_of_a_reference_cannot_be_deleted() -> None:
+    error = refused(head_with(add(1), add(2, 1)), DelEdge(tid(1), tid(2)))
+    assert (type(error), error.code) == (Conflict, "edge_referenced")
+    assert "input 'x1' of task t2" in error.message
+
+
+def test_a_referenced_task_cannot_be_deleted_and_its_users_are_named() -> None:
+    error = refused(head_with(add(1), *(add(n, 1) for n in range(2, 9))), DelTask(tid(1)))
+    assert error.code == "task_referenced"
+    assert "t2 (task_00000000)" in error.message
+    assert error.message.endswith("and 2 more")
+
+
+def test_manual_edges_vanish_with_their_task() -> None:
+    head = head_with(add(1), add(2), add(3), edge(1, 2), edge(2, 3))
+    head.edit(DelTask(tid(2)), edge(3, 1))
+    assert edges(head) == [(3, 1)]
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"name": ""}, "name"),
+        ({"name": "a\nb"}, "name"),
+        ({"func_name": "\x1b[31m"}, "func_name"),
+        ({"code": "zz"}, "code"),
+        ({"code": "00" * 16}, "code"),
+        ({"task_type": "shell"}, "task_type"),
+        ({"outputs": ["y", "y"]}, "outputs"),
+        ({"outputs": [""]}, "outputs"),
+        ({"data_types": {"y": "integer"}}, "data_types.y"),
+        ({"resources": {"gpu": -1}}, "resources"),
+        ({"resources": {"cpus": 1}}, "resources"),
+        ({"resources": {"gpu": 1.5}}, "resources"),
+        ({"inputs": {"x": InputBody()}}, "inputs.x"),
+        ({"inputs": {"x": InputBody(value=1, source=f"{tid(1)}.output.y")}}, "inputs.x"),
+        ({"inputs": {"x": InputBody(value=1, refs=[f"{tid(1)}.output.y"])}}, "inputs.x"),
+        ({"inputs": {"x": InputBody(source="nonsense")}}, "inputs.x"),
+        ({"inputs": {"x": InputBody(source="task_1.output.y")}}, "inputs.x"),
+        ({"inputs": {"": InputBody(value=1)}}, "inputs."),
+        ({"inputs": {"x": InputBody(value=2**64)}}, "inputs.x"),
+        ({"inputs": {"x": InputBody(value={1: 2})}}, "inputs.x"),
+        ({"inputs": {"x": InputBody(value=(1,))}}, "inputs.x"),
+        ({"inputs": {"x": InputBody(encoded=EncodedValue(7, b""))}}, "inputs.x.encoded.codec"),
+        ({"inputs": {"x": InputBody(value="x" * (9 << 20))}}, "inputs"),
+    ],
+)
+def test_a_task_that_can_never_be_right_is_invalid(given: dict, field: str) -> None:
+    error = refused(head_with(), AddTask(task(1, **given)))
+    assert isinstance(error, Invalid)
+    assert error.field == f"$.ops[0].task.{field}"
+
+
+def test_a_malformed_task_id_is_invalid() -> None:
+    body = task(1)
+    body.task_id = "task_1"
+    assert refused(head_with(), AddTask(body)).field == "$.ops[0].task.task_id"
+
+
+def test_a_deep_literal_is_refused_without_recursion() -> None:
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert "nested deeper" in refused(head_with(), AddTask(task(1, inputs={"x": InputBody(value=deep)}))).message
+    while deep:
+        deep = deep[0]
+
+
+def test_literals_come_back_as_they_were() -> None:
+    values = {"a": None, "b": 2**63, "c": -1.5, "d": [True, {"k": "ü"}], "e": b"raw"}
+    head = head_with(AddTask(task(1, inputs={name: InputBody(value=value) for name, value in values.items()})))
+    shown = head.ask(ev.DescribeWorkflow, W).tasks[0].inputs
+    assert {name: body.value for name, body in shown.items()} == values
+
+
+def test_encoded_inputs_with_holes_make_edges_and_stay_opaque() -> None:
+    given = InputBody(encoded=EncodedValue(0, b"\x91opaque"), refs=[f"{tid(1)}.output.y"])
+    head = head_with(add(1), AddTask(task(2, inputs={"x": given})))
+    assert edges(head) == [(1, 2)]
+    assert head.ask(ev.DescribeWorkflow, W).tasks[1].inputs == {"x": given}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        CodeBody(CODE, "pickle", (3, 11), b"other"),
+        CodeBody(CODE, "shell", (3, 11), b"cloudpickle of a function"),
+        CodeBody(CODE, "pickle", (2, 7), b"cloudpickle of a function"),
+        CodeBody(CODE, "pickle", (3, 11), b"cloudpickle of a function", "a\0b"),
+    ],
+)
+def test_bad_code_is_invalid(code: CodeBody) -> None:
+    head = Head()
+    head.workflow()
+    with pytest.raises(Invalid) as caught:
+        head.ask(ev.EditWorkflow, W, EditRequest([], [code]))
+    assert caught.value.field.startswith("$.codes[0].")
+
+
+def test_many_edits_cost_what_they_change() -> None:
+    """A thousand one-task edits of one workflow journal a thousand short records, not a thousand graphs."""
+    head = head_with()
+    sizes = []
+    for number in range(1000):
+        head.edit(add(number, *([number - 1] if number else [])))
+        sizes += [len(effect.body["changes"]) for effect in head.take(fx.AppendCluster)]
+    assert max(sizes) < 300
+    assert head.take(fx.SaveGraph) == []
+    assert raw(999) in head.core.state.workflows[W].tasks
