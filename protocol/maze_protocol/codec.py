@@ -3,7 +3,7 @@
 Rules
 * Bytes from the other side raise BadMessage or UnknownMessage and nothing else, whatever they are.
 * No pass over the bytes besides msgspec's own: the limits sit in the field types (bounds.py), because a walk in
-  Python costs ten times as much as the decoding (docs/wire.md §6 tells what guards what, and the tests prove it).
+  Python costs five times as much as the decoding (docs/wire.md §6 tells what guards what, and the tests prove it).
 * What we encode above 64 KiB is decoded once before it leaves: only there can a list be longer than the peer
   accepts, and a message that the peer must refuse would end every session that resends it.
 """

@@ -83,7 +83,7 @@ class Hello(msgspec.Struct, array_like=True, frozen=True, tag=1):
     node_id: str
     incarnation: Token
     capacity: Capacity
-    python: tuple[int, int, int]
+    python: tuple[Count, Count, Count]
     maze_version: str
     hostname: str = ""
     address: str = ""
@@ -134,7 +134,11 @@ class Rehello(msgspec.Struct, array_like=True, frozen=True, tag=4):
 
 
 class Disconnect(msgspec.Struct, array_like=True, frozen=True, tag=5):
-    """The head ends the session; `duplicate` means that a newer process took the name."""
+    """The head ends the session.
+
+    `duplicate`: another process took the name of this node, which exits. Any other code (`superseded` by a newer
+    connection of the same process, `lost`, `shutdown`, …): the node comes back.
+    """
 
     code: str
     reason: str = ""
