@@ -1,0 +1,195 @@
+"""The composition root: agent, transport, pool and logs on one event loop.
+
+A turn: events that came are handled in order, then one flush, then the effects are obeyed. Shells only post events;
+nothing decides here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import psutil
+
+from maze._daemon.ready import announce
+from maze._daemon.signals import Stop
+from maze._version import __version__
+from maze_node.capacity import measure
+from maze_node.config import Settings
+from maze_node.core.agent import Agent
+from maze_node.core.effects import (
+    AnswerLog,
+    Dismiss,
+    DropLogs,
+    Effect,
+    Fork,
+    Leave,
+    Reconnect,
+    RenameLog,
+    Send,
+    Signal,
+    Start,
+)
+from maze_node.core.events import DrainAsked, Event, Instant, StopAsked, Ticked, Welcomed
+from maze_node.gpus import free_memory
+from maze_node.logs import Logs
+from maze_node.pool import Pool
+from maze_node.transport import Transport, monotonic
+from maze_protocol.limits import PROTOCOL_MAJOR, PROTOCOL_MINOR
+from maze_protocol.messages import Hello, NodeLoad
+
+__all__ = ["Node"]
+
+log = logging.getLogger(__name__)
+TICK: Final = 0.5
+MIB: Final = 2**20
+
+
+class Node:
+    """One node process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self.capacity = measure(settings)
+        self.node_id = settings.node_id()
+        self._incarnation = int.from_bytes(os.urandom(7), "big")
+        self._agent = Agent(self.capacity, settings.orphan_timeout)
+        self._logs = Logs()
+        self._pool = Pool(self._loop, self.post, self._logs)
+        self._transport = Transport(self._loop, self.post, settings.find_head, self._hello, self._give_up)
+        self._inbox: list[Event] = []
+        self._announced = False
+        self._result: asyncio.Future[tuple[int, str]] = self._loop.create_future()
+        self._process = psutil.Process()
+        self._obey: dict[type, Callable[[Any], None]] = {
+            Send: lambda effect: self._transport.send(effect.message, effect.payloads),
+            Reconnect: lambda effect: self._transport.reconnect(effect.reason),
+            Fork: lambda effect: self._pool.fork(effect.worker),
+            Start: lambda effect: self._pool.run(effect.worker, effect.frame),
+            Signal: lambda effect: self._pool.signal(effect.worker, effect.name),
+            Dismiss: lambda effect: self._pool.dismiss(effect.worker),
+            AnswerLog: lambda effect: self._transport.send(self._logs.answer(effect.pull, over=effect.over)),
+            RenameLog: lambda effect: self._pool.rename(effect.old, effect.new),
+            DropLogs: self._drop_logs,
+            Leave: self._leave,
+        }
+
+    async def run(self, stop: Stop) -> int:
+        """Serve until drained, stopped or refused; return the exit code."""
+        watchers = [asyncio.ensure_future(self._watch(stop)), asyncio.ensure_future(self._watch_now(stop))]
+        self._pool.start()
+        self._transport.start()
+        self._tick()
+        try:
+            code, reason = await self._result
+        finally:
+            for watcher in watchers:
+                watcher.cancel()
+            self._transport.close()
+            await self._pool.stop()
+        log.info("node stopped", extra={"reason": reason, "code": code})
+        return code
+
+    def post(self, event: Event) -> None:
+        """Take an event into the coming turn."""
+        if not self._inbox:
+            self._loop.call_soon(self._turn)
+        self._inbox.append(event)
+
+    def _turn(self) -> None:
+        now = Instant(monotonic(), time.time())
+        events, self._inbox = self._inbox, []
+        effects: list[Effect] = []
+        for event in events:
+            effects += self._agent.handle(event, now)
+            if isinstance(event, Welcomed):
+                self._announce()
+        effects += self._agent.flush(now)
+        for effect in effects:
+            self._obey[type(effect)](effect)
+
+    def _tick(self) -> None:
+        if self._result.done():
+            return
+        self.post(Ticked(self._load()))
+        self._loop.call_later(TICK, self._tick)
+
+    def _load(self) -> NodeLoad:
+        return NodeLoad(
+            cpu_percent=psutil.cpu_percent(None),
+            mem_free_mib=psutil.virtual_memory().available // MIB,
+            rss_mib=self._process.memory_info().rss // MIB,
+            gpu_free_mib=free_memory(self.capacity.devices),
+        )
+
+    def _hello(self) -> Hello:
+        cluster_id, epoch = self._agent.cluster
+        return Hello(
+            PROTOCOL_MAJOR,
+            PROTOCOL_MAJOR,
+            PROTOCOL_MINOR,
+            self.node_id,
+            self._incarnation,
+            self.capacity,
+            sys.version_info[:3],
+            __version__,
+            hostname=socket.gethostname(),
+            address=self._settings.advertise or _address_towards(self._transport.endpoint),
+            last_session=self._agent.last_session,
+            cluster_id=cluster_id,
+            epoch=epoch,
+            inventory=self._agent.inventory(),
+            labels=self._settings.labels,
+            pid=os.getpid(),
+            platform=platform.platform(),
+        )
+
+    def _announce(self) -> None:
+        log.info("connected to the head", extra={"head": self._transport.endpoint, "node_id": self.node_id})
+        if not self._announced:
+            self._announced = True
+            announce({"node_id": self.node_id, "pid": os.getpid(), "head": self._transport.endpoint})
+
+    def _drop_logs(self, effect: DropLogs) -> None:
+        for lease in effect.leases:
+            self._logs.drop(lease)
+
+    def _leave(self, effect: Leave) -> None:
+        self._end(effect.code, effect.reason)
+
+    def _give_up(self, reason: str) -> None:
+        log.error(reason)
+        self._end(1, reason)
+
+    def _end(self, code: int, reason: str) -> None:
+        if not self._result.done():
+            self._result.set_result((code, reason))
+
+    async def _watch(self, stop: Stop) -> None:
+        await stop.wait()
+        log.info("draining", extra={"reason": stop.reason, "timeout_s": self._settings.drain_timeout})
+        self.post(DrainAsked(stop.reason, self._settings.drain_timeout))
+
+    async def _watch_now(self, stop: Stop) -> None:
+        await stop.now.wait()
+        self.post(StopAsked(stop.reason))
+
+
+def _address_towards(endpoint: str) -> str:
+    """Return the local address that packets to the head leave from; nothing is sent."""
+    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.connect(address)
+            return str(probe.getsockname()[0])
+    except (OSError, ValueError):
+        return socket.gethostname()

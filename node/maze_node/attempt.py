@@ -1,0 +1,187 @@
+"""One attempt inside a worker: inputs, function, outputs, and a report that always comes.
+
+Order: load the function, decode the inputs, call it, check what it returned, encode the outputs, put the process
+back in order. Only the call itself is timed. Whatever user code raises, SystemExit included, becomes a report.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import resource
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+from maze._values import ValueDecodeError, ValueEncodeError, decode, decode_input, encode
+from maze_node.errors import TaskFault
+from maze_node.frames import ReportFrame, TaskFrame
+from maze_node.surroundings import Surroundings
+from maze_node.tracebacks import describe
+from maze_protocol.limits import MAX_TASK_VALUES, NAME_LENGTH
+from maze_protocol.messages import FAILED, OK, OutputDecl
+from maze_protocol.values import Input, OutputValue, Value
+
+__all__ = ["run_attempt"]
+
+MAX_OUTPUTS: Final = 10_000
+_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    "str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "list": (list,), "dict": (dict,),
+}  # fmt: skip
+
+
+class Meter:
+    """Wall time, CPU time (with finished children) and peak memory of one call."""
+
+    def __init__(self) -> None:
+        _reset_peak()
+        self._cpu = _cpu_seconds()
+        self._wall = time.perf_counter()
+        self.wall_ms = self.cpu_ms = 0.0
+        self.peak_kib = 0
+
+    def stop(self) -> None:
+        """Take the readings; the first call counts."""
+        if self.peak_kib:
+            return
+        self.wall_ms = (time.perf_counter() - self._wall) * 1000
+        self.cpu_ms = (_cpu_seconds() - self._cpu) * 1000
+        self.peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def run_attempt(frame: TaskFrame, load: Callable[[], Callable[..., Any]], surroundings: Surroundings) -> ReportFrame:
+    """Run one attempt and report how it ended."""
+    meter: Meter | None = None
+    outputs: tuple[OutputValue, ...] = ()
+    warnings: list[str] = []
+    fault: TaskFault | None = None
+    try:
+        function = load()
+        params = _decode_inputs(frame.inputs)
+        meter = Meter()
+        try:
+            returned = _call(function, params)
+        finally:
+            meter.stop()
+        outputs = _encode_outputs(_checked(returned, frame, warnings))
+    except TaskFault as error:
+        fault = error
+    except BaseException as error:  # noqa: BLE001 -- user code: SystemExit and KeyboardInterrupt are its failures too
+        fault = TaskFault("user", *describe(error))
+    # Nothing of the attempt may stay alive through our frames: the next one would pay for it.
+    function = params = returned = None  # type: ignore[assignment]  # dropped, never used again
+    return ReportFrame(
+        frame.lease,
+        OK if fault is None else FAILED,
+        meter.wall_ms if meter else 0.0,
+        outputs,
+        fault.info if fault is not None else None,
+        meter.cpu_ms if meter else 0.0,
+        meter.peak_kib if meter else 0,
+        tuple(warnings),
+        surroundings.restore(),
+    )
+
+
+def _call(function: Callable[..., Any], params: dict[str, Any]) -> Any:
+    returned = function(params)
+    if inspect.iscoroutine(returned):
+        return _run_coroutine(returned)
+    return returned
+
+
+def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    import asyncio  # only attempts of `async def` tasks pay for it
+
+    return asyncio.run(coroutine)
+
+
+def _decode_inputs(inputs: tuple[Input, ...]) -> dict[str, Any]:
+    return {each.name: _decode_one(each) for each in inputs}
+
+
+def _decode_one(each: Input) -> Any:
+    try:
+        parts = [decode(part.codec, part.body) for part in each.parts]
+        if each.template is None:
+            return parts[0]
+        return decode_input(each.template.codec, each.template.body, parts)
+    except ValueDecodeError as error:
+        raise TaskFault("bad_input", "InputError", f"input {each.name!r}: {error}") from error
+
+
+def _checked(returned: Any, frame: TaskFrame, warnings: list[str]) -> dict[str, Any]:
+    """Return the outputs by key, or say what is wrong with them."""
+    if not frame.strict:
+        # The original's wire takes whatever comes; what is no dictionary of names travels under the empty key.
+        named = isinstance(returned, dict) and all(isinstance(key, str) for key in returned)
+        return returned if named else {"": returned}
+    if not isinstance(returned, dict):
+        raise _bad_return(f"the task must return a dict with its outputs, not {type(returned).__name__}")
+    for key in returned:
+        if not isinstance(key, str) or not 0 < len(key) <= NAME_LENGTH:
+            raise _bad_return(f"output names must be strings of 1 to {NAME_LENGTH} characters, not {key!r:.80}")
+    for declared in frame.outputs:
+        _check_output(returned, declared)
+    extra = returned.keys() - {declared.key for declared in frame.outputs}
+    warnings.extend(f"undeclared output {key!r} was kept" for key in sorted(extra)[:20])
+    return returned
+
+
+def _check_output(returned: dict[str, Any], declared: OutputDecl) -> None:
+    if declared.key not in returned:
+        keys = ", ".join(map(repr, returned)) or "none"
+        raise _bad_return(f"missing output {declared.key!r} (returned keys: {keys:.400})")
+    allowed = _TYPES.get(declared.data_type)
+    value = returned[declared.key]
+    if allowed is None:
+        return
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+        kind = type(value).__name__
+        raise _bad_return(f"output {declared.key!r} is declared as {declared.data_type}, the task returned {kind}")
+
+
+def _bad_return(message: str) -> TaskFault:
+    return TaskFault("bad_return", "BadReturn", message)
+
+
+def _encode_outputs(outputs: dict[str, Any]) -> tuple[OutputValue, ...]:
+    if len(outputs) > MAX_OUTPUTS:
+        raise _bad_return(f"{len(outputs)} outputs, at most {MAX_OUTPUTS}")
+    encoded = tuple(_encode_output(key, value) for key, value in outputs.items())
+    total = sum(each.value.size for each in encoded)
+    if total > MAX_TASK_VALUES:
+        largest = max(encoded, key=lambda each: each.value.size)
+        raise TaskFault(
+            "too_large",
+            "OutputTooLarge",
+            f"the outputs are {total:,} bytes together, at most {MAX_TASK_VALUES:,} are allowed"
+            f" (the largest is {largest.key!r} with {largest.value.size:,})",
+        )
+    return encoded
+
+
+def _encode_output(key: str, value: Any) -> OutputValue:
+    try:
+        codec, body = encode(value)
+    except ValueEncodeError as error:
+        where = f"output {key!r}{error.path}"
+        raise _bad_return(f"{where}: an object of type {error.type_name} cannot be sent: {error.reason}") from error
+    return OutputValue(key, Value(codec, len(body), body))
+
+
+def _cpu_seconds() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def _reset_peak() -> None:
+    """Let ru_maxrss count from here: 1.3 µs. Where /proc does not allow it, it is the peak of the worker's life."""
+    try:
+        descriptor = os.open("/proc/self/clear_refs", os.O_WRONLY)
+    except OSError:
+        return
+    try:
+        os.write(descriptor, b"5")
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,144 @@
+"""`maze-node`: run a node; `maze-node detect`: what it would offer. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from maze._daemon.options import (
+    DaemonCommand,
+    capacity_options,
+    common_options,
+    node_options,
+    option,
+    run_command,
+    version_option,
+)
+
+__all__ = ["main", "node"]
+
+EXAMPLES = """
+Examples:
+  maze-node                                     join the head of this machine
+  maze-node --head tcp://10.0.0.1:8001          join a head elsewhere
+  maze-node --cpus 8 --memory 16000 --gpus 0    offer a part of the machine
+  maze-node --label zone=a --label disk=ssd     say more about it
+  maze-node detect                              what would be offered, and why
+"""
+
+
+class NodeCommand(DaemonCommand):
+    """The daemon, with `detect` as a first word: a group would not let the daemon's flags stand alone."""
+
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+        """Hand `detect …` to its own command."""
+        if args[:1] == ["detect"]:
+            return detect.make_context(f"{info_name} detect", args[1:], *rest, **extra)
+        return super().make_context(info_name, args, *rest, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that the context was made for."""
+        return ctx.command.invoke(ctx) if ctx.command is not self else super().invoke(ctx)
+
+
+@click.command(cls=DaemonCommand, section="node", epilog="Where each number came from stands beside it.")
+@capacity_options
+@option("--json", "as_json", is_flag=True, allow_from_autoenv=False, help="Print one JSON object.")
+def detect(as_json: bool, **options: Any) -> None:
+    """Print what a node here would offer, and where each number comes from."""
+    from maze_node.report import describe, lines
+
+    capacity = _measure(options)
+    if as_json:
+        click.echo(json.dumps(describe(capacity)))
+        return
+    for line in lines(capacity):
+        click.echo(line)
+
+
+@click.command(cls=NodeCommand, section="node", epilog=EXAMPLES)
+@node_options
+@option("--no-peer-port", is_flag=True, allow_from_autoenv=False, help="Let the head relay between nodes.")
+@option(
+    "--drain-timeout",
+    type=click.FloatRange(min=0),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long running tasks may finish after SIGTERM; a second one stops at once.",
+)
+@option(
+    "--orphan-timeout",
+    type=click.FloatRange(min=0),
+    default=600.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long running tasks go on without a head.",
+)
+@common_options
+@version_option("maze-node")
+def node(**options: Any) -> int:
+    """Offer this machine to a Maze head, and run its tasks.
+
+    The head is found by --head, else by the connection file that `maze-head` and `maze up` write.
+    Prints `MAZE-READY {json}` on stdout once the head has let it in. SIGTERM drains, a second one stops now.
+    """
+    from maze._daemon.logging import setup_logging
+
+    settings = _settings(options)
+    setup_logging(options["log_level"], options["log_format"], file=options.get("log_file"))
+    return _serve(settings, exit_with_stdin=bool(options.get("exit_with_stdin")))
+
+
+def _settings(options: dict[str, Any]) -> Any:
+    from maze_node.config import Settings, check_endpoint, parse_labels
+    from maze_node.errors import UsageError
+
+    try:
+        head = options.get("head")
+        connection_file: Path | None = options.get("connection_file")
+        if head and connection_file:
+            raise UsageError("--head and --connection-file exclude each other")
+        return Settings(
+            head=check_endpoint(head) if head else None,
+            connection_file=connection_file,
+            name=options.get("name"),
+            labels=parse_labels(options.get("label") or ()),
+            advertise=options.get("advertise"),
+            peer_port=None if options.get("no_peer_port") else options.get("peer_port"),
+            drain_timeout=options.get("drain_timeout", 30.0),
+            orphan_timeout=options.get("orphan_timeout", 600.0),
+            **{key: options.get(key) for key in ("cpus", "memory", "gpus", "gpu_mem", "workers")},
+        )
+    except UsageError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _measure(options: dict[str, Any]) -> Any:
+    from maze_node.capacity import measure
+
+    return measure(_settings(options))
+
+
+def _serve(settings: Any, *, exit_with_stdin: bool) -> int:
+    import asyncio
+
+    from maze._daemon import signals
+    from maze_node.app import Node
+
+    async def serve() -> int:
+        loop = asyncio.get_running_loop()
+        stop = signals.install_stop_signals(loop)
+        if exit_with_stdin:
+            signals.exit_with_stdin(loop, stop)
+        return await Node(settings).run(stop)
+
+    return asyncio.run(serve())
+
+
+def main() -> None:
+    """Run the command; never returns."""
+    run_command(node, program="maze-node")

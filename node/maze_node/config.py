@@ -1,0 +1,76 @@
+"""What a node is told on its command line, checked and in one place."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from maze._daemon.connection import default_path, read_connection
+from maze_node.errors import UsageError
+
+__all__ = ["Settings", "check_endpoint", "parse_labels"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this node runs. None means: measure, or use the default."""
+
+    head: str | None = None
+    connection_file: Path | None = None
+    name: str | None = None
+    cpus: float | None = None
+    memory: int | None = None
+    gpus: int | None = None
+    gpu_mem: int | None = None
+    workers: int | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    advertise: str | None = None
+    peer_port: int | None = 0
+    """Where other nodes will fetch objects; None: nowhere."""
+    drain_timeout: float = 30.0
+    orphan_timeout: float = 600.0
+
+    def find_head(self) -> str | None:
+        """Return the head's endpoint, read anew from the connection file unless it was given."""
+        if self.head is not None:
+            return self.head
+        info = read_connection(self.connection_file or default_path())
+        return info.node if info is not None else None
+
+    def node_id(self) -> str:
+        """Return the name that the head knows this node by.
+
+        A given name is kept over restarts, so that the newer process replaces the older one. Without a name two
+        nodes of one machine must not replace each other.
+        """
+        return self.name or f"{socket.gethostname()}-{os.urandom(3).hex()}"
+
+
+def check_endpoint(text: str) -> str:
+    """Return a head's endpoint in ZeroMQ's form.
+
+    Raises:
+        UsageError: not `tcp://HOST:PORT`; the scheme may be left out.
+    """
+    address = text.removeprefix("tcp://")
+    host, colon, port = address.rpartition(":")
+    if "://" in address or not host or not colon or not port.isdigit() or not 0 < int(port) < 65_536:
+        raise UsageError(f"--head {text!r}: expected tcp://HOST:PORT, for example tcp://10.0.0.1:8001")
+    return f"tcp://{address}"
+
+
+def parse_labels(words: tuple[str, ...]) -> dict[str, str]:
+    """Return `k=v` words as a dictionary.
+
+    Raises:
+        UsageError: a word without `=`, or with an empty key.
+    """
+    labels = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not (key and equals):
+            raise UsageError(f"--label {word!r}: expected KEY=VALUE")
+        labels[key] = value
+    return labels

@@ -1,0 +1,390 @@
+"""The node as a pure machine: what the head said, what workers did and what time it is, into what to do next.
+
+Rules
+* `handle` is total: any event in any state. A late, repeated or unknown message is normal input.
+* The shell calls `flush` once at the end of each turn, after all events of the turn: it batches what is to be said.
+  STARTED is said only of attempts that still run then; the others' outcomes carry their start.
+* What a lost connection forgets: STARTED and RELEASE (the inventory of the next HELLO tells the same). What it never
+  forgets: leases and outcomes.
+* Silence: after the lease time the node starts nothing more (the head may have given its leases to others), and goes
+  on running; after the orphan time it ends everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from maze_node.core import outcomes
+from maze_node.core.effects import AnswerLog, DropLogs, Effect, Leave, Reconnect, RenameLog, Send
+from maze_node.core.events import (
+    DrainAsked,
+    Event,
+    Instant,
+    LinkLost,
+    Said,
+    StopAsked,
+    Ticked,
+    Welcomed,
+    WorkerExited,
+    WorkerForked,
+    WorkerReported,
+)
+from maze_node.core.leases import Ending, Lease
+from maze_node.core.outbox import Outbox
+from maze_node.core.runner import Runner
+from maze_node.frames import CodeBody
+from maze_protocol.errors import BadMessage
+from maze_protocol.limits import MAX_TASK_VALUES, ORPHAN_TIMEOUT
+from maze_protocol.messages import (
+    Assign,
+    Assignment,
+    Cancel,
+    Code,
+    Drain,
+    Forget,
+    Goodbye,
+    Heartbeat,
+    Held,
+    LogPull,
+    NodeLoad,
+    Recall,
+    Release,
+    ResultAck,
+    Shutdown,
+    Started,
+    Welcome,
+)
+from maze_protocol.resources import Capacity
+from maze_protocol.values import Input, Value, body_of
+
+__all__ = ["Agent"]
+
+HEARTBEAT_SLACK: Final = 0.1
+LAST_WORDS: Final = 10.0
+"""How long a draining node waits for acknowledgements after its deadline."""
+
+
+class Agent:
+    """Everything a node decides."""
+
+    def __init__(self, capacity: Capacity, orphan_timeout: float = ORPHAN_TIMEOUT) -> None:
+        self._effects: list[Effect] = []
+        self._outbox = Outbox()
+        self._runner = Runner(capacity, self._outbox, self._effects.append)
+        self._welcome: Welcome | None = None
+        self._live = False
+        self._heard_at = 0.0
+        self._beat_at = 0.0
+        self._orphan_timeout = orphan_timeout
+        self._released: dict[str, list[int]] = {}
+        self._drain_until: float | None = None
+        self._drain_reason = ""
+        self._left = False
+        self._load = NodeLoad()
+        self._on: dict[type, Callable[[Any, Instant], None]] = {
+            Welcomed: self._on_welcome,
+            LinkLost: self._on_link_lost,
+            Said: self._on_said,
+            WorkerForked: self._runner.forked,
+            WorkerReported: self._runner.reported,
+            WorkerExited: self._runner.exited,
+            Ticked: self._on_tick,
+            DrainAsked: self._on_drain,
+            StopAsked: self._on_stop,
+        }
+        self._on_message: dict[type, Callable[[Any, Instant], None]] = {
+            Code: lambda message, now: None,  # needs its payloads: see _on_said
+            Cancel: self._on_cancel,
+            Recall: self._on_recall,
+            ResultAck: self._on_ack,
+            Forget: self._on_forget,
+            LogPull: self._on_pull,
+            Shutdown: lambda message, now: self._on_drain(DrainAsked(message.reason, message.drain_timeout), now),
+        }
+
+    @property
+    def last_session(self) -> int:
+        """Return the number of the newest session, 0 before the first."""
+        return self._welcome.session if self._welcome is not None else 0
+
+    @property
+    def cluster(self) -> tuple[bytes, int]:
+        """Return (cluster id, epoch) of the newest session."""
+        return (self._welcome.cluster_id, self._welcome.epoch) if self._welcome is not None else (b"", 0)
+
+    def inventory(self) -> tuple[Held, ...]:
+        """Return what HELLO tells: every lease that this node still answers for."""
+        return (*self._runner.leases.inventory(), *self._outbox.inventory())
+
+    def handle(self, event: Event, now: Instant) -> list[Effect]:
+        """Take one event."""
+        self._on[type(event)](event, now)
+        return self._take_effects()
+
+    def flush(self, now: Instant) -> list[Effect]:
+        """End a turn: start what may start, say what there is to say."""
+        if not self._left:
+            if self._may_start(now):
+                self._runner.start_ready(now)
+            self._speak(now)
+            self._leave_if_done(now)
+        return self._take_effects()
+
+    def _take_effects(self) -> list[Effect]:
+        effects = self._effects.copy()
+        self._effects.clear()
+        return effects
+
+    # -- session
+
+    def _on_welcome(self, event: Welcomed, now: Instant) -> None:
+        welcome, before = event.welcome, self._welcome
+        if before is not None and before.cluster_id == welcome.cluster_id and welcome.epoch < before.epoch:
+            self._effects.append(Reconnect(f"epoch {welcome.epoch} is older than {before.epoch}: an old head"))
+            return
+        if before is not None and before.cluster_id != welcome.cluster_id:
+            self._drop_everything(now)
+        self._welcome, self._live, self._heard_at = welcome, True, now.mono
+        for old, new in welcome.keep:
+            self._adopt(old, new)
+        for token in welcome.drop:
+            self._drop(token, now)
+        self._outbox.restart()
+        if self._drain_until is not None:
+            self._say_drain(now)
+        self._beat(now)
+
+    def _on_link_lost(self, event: LinkLost, now: Instant) -> None:
+        self._live = False
+        self._released.clear()
+        self._runner.started.clear()
+
+    def _adopt(self, old: int, new: int) -> None:
+        if old == new:
+            return
+        lease = self._runner.leases.get(old)
+        if lease is not None:
+            self._runner.leases.rename(lease, new)
+            self._effects.append(RenameLog(old, new))
+        elif old in self._outbox:
+            self._outbox.rename(old, new)
+            self._effects.append(RenameLog(old, new))
+
+    def _drop(self, token: int, now: Instant) -> None:
+        """Forget a lease without telling the head about it."""
+        self._outbox.forget(token)
+        lease = self._runner.leases.get(token)
+        if lease is None:
+            return
+        if lease.worker:
+            self._runner.end(lease, Ending.DROPPED, "the head gave it up", 0.0, now)
+        else:
+            self._runner.forget_waiting(lease)
+
+    def _drop_everything(self, now: Instant) -> None:
+        for held in self.inventory():
+            self._drop(held.lease, now)
+        self._runner.codes.clear()
+
+    # -- messages
+
+    def _on_said(self, event: Said, now: Instant) -> None:
+        self._heard_at = now.mono
+        message = event.message
+        if isinstance(message, Assign):
+            for assignment in message.items:
+                self._accept(assignment, event.payloads, now)
+        elif isinstance(message, Code):
+            self._learn(message, event.payloads)
+        elif type(message) in self._on_message:
+            self._on_message[type(message)](message, now)
+
+    def _learn(self, code: Code, payloads: tuple[bytes, ...]) -> None:
+        # A body that did not come is told when an assignment needs it.
+        try:
+            body = body_of(code.body, payloads)
+        except BadMessage:
+            return
+        self._runner.codes[code.hash] = CodeBody(code.kind, code.python, body, code.name)
+
+    def _accept(self, assignment: Assignment, payloads: tuple[bytes, ...], now: Instant) -> None:
+        token = assignment.lease
+        if token in self._runner.leases:
+            return
+        if token in self._outbox:
+            self._outbox.send_again(token)
+            return
+        if self._drain_until is not None:
+            self._release(token, "draining")
+            return
+        try:
+            inputs = _with_bodies(assignment.inputs, payloads)
+        except BadMessage as error:
+            self._outbox.keep(outcomes.of_refusal(token, "bad_input", "InputError", str(error), now))
+            return
+        total = sum(map(_size, inputs))
+        if total > MAX_TASK_VALUES:
+            reason = f"the inputs are {total:,} bytes together, at most {MAX_TASK_VALUES:,} are allowed"
+            self._outbox.keep(outcomes.of_refusal(token, "too_large", "InputTooLarge", reason, now))
+        elif assignment.code not in self._runner.codes:
+            reason = f"the function {assignment.code.hex()[:16]} has not been sent to this node"
+            self._outbox.keep(outcomes.of_refusal(token, "bad_code", "CodeMissing", reason, now))
+        else:
+            self._runner.leases.add(Lease(token, assignment, inputs))
+
+    def _on_cancel(self, message: Cancel, now: Instant) -> None:
+        for token in message.leases:
+            lease = self._runner.leases.get(token)
+            if lease is None:
+                continue  # its outcome is on its way, or was acknowledged
+            if lease.worker:
+                self._runner.end(lease, Ending.CANCELLED, message.reason, message.grace, now)
+            else:
+                self._give_back(lease, "cancelled")
+
+    def _on_recall(self, message: Recall, now: Instant) -> None:
+        for token in message.leases:
+            lease = self._runner.leases.get(token)
+            if lease is not None and not lease.worker:
+                self._give_back(lease, "recalled")
+
+    def _on_ack(self, message: ResultAck, now: Instant) -> None:
+        for item in message.items:
+            self._outbox.forget(item.lease)
+
+    def _on_forget(self, message: Forget, now: Instant) -> None:
+        self._effects.append(DropLogs(message.leases))
+
+    def _on_pull(self, message: LogPull, now: Instant) -> None:
+        if self._live:
+            self._effects.append(AnswerLog(message, message.lease not in self._runner.leases))
+
+    # -- time
+
+    def _on_tick(self, event: Ticked, now: Instant) -> None:
+        self._load = event.load
+        self._runner.tick(now)
+        if not self._left and self._drain_until is None:
+            self._runner.keep_warm(now)
+        if self._live and self._welcome is not None:
+            if now.mono - self._beat_at >= self._welcome.heartbeat - HEARTBEAT_SLACK:
+                self._beat(now)
+        elif self._welcome is not None and now.mono - self._heard_at > self._orphan_limit():
+            self._abandon(now)
+        if self._drain_until is not None and now.mono >= self._drain_until:
+            self._cut_short(now)
+
+    def _orphan_limit(self) -> float:
+        told = self._welcome.orphan_timeout if self._welcome is not None else 0.0
+        return min(told, self._orphan_timeout) if told > 0 else self._orphan_timeout
+
+    def _may_start(self, now: Instant) -> bool:
+        """The fence: checked before any start, in every turn, by a clock that runs during suspend."""
+        return self._welcome is not None and now.mono - self._heard_at <= self._welcome.lease_ttl
+
+    def _abandon(self, now: Instant) -> None:
+        """The head has been away for the orphan time: end what runs, forget what waits; keep what is done."""
+        for lease in self._runner.leases.waiting():
+            self._runner.forget_waiting(lease)
+        for lease in self._runner.leases.running():
+            self._runner.end(lease, Ending.DROPPED, "the head is gone", self._grace(), now)
+
+    def _grace(self) -> float:
+        return 5.0
+
+    def _beat(self, now: Instant) -> None:
+        self._beat_at = now.mono
+        runner = self._runner
+        load = msgspec.structs.replace(self._load, running=runner.leases.running_count, workers=len(runner.roster))
+        self._effects.append(Send(Heartbeat(now.wall, load)))
+
+    # -- leaving
+
+    def _on_drain(self, event: DrainAsked, now: Instant) -> None:
+        if self._drain_until is not None:
+            return
+        self._drain_until = now.mono + event.timeout
+        self._drain_reason = event.reason
+        for lease in self._runner.leases.waiting():
+            self._give_back(lease, "draining")
+        if self._live:
+            self._say_drain(now)
+
+    def _say_drain(self, now: Instant) -> None:
+        assert self._drain_until is not None, "only while draining"
+        self._effects.append(Send(Drain(self._drain_reason, max(0.0, self._drain_until - now.mono))))
+
+    def _cut_short(self, now: Instant) -> None:
+        """The drain's time is over: end what runs; leave without acknowledgements some time later."""
+        assert self._drain_until is not None, "only while draining"
+        for lease in self._runner.leases.running():
+            self._runner.end(lease, Ending.DRAINED, "the node leaves; its drain timeout is over", self._grace(), now)
+        if now.mono >= self._drain_until + LAST_WORDS:
+            self._leave("drain timeout", 1)
+
+    def _on_stop(self, event: StopAsked, now: Instant) -> None:
+        busy = len(self._runner.leases)
+        self._runner.stop_all(now)
+        self._leave(event.reason, 1 if busy else 0)
+
+    def _leave_if_done(self, now: Instant) -> None:
+        if self._drain_until is None or len(self._runner.leases) or len(self._outbox):
+            return
+        if self._live:
+            self._effects.append(Send(Goodbye(self._drain_reason)))
+        self._leave(self._drain_reason, 0)
+
+    def _leave(self, reason: str, code: int) -> None:
+        if not self._left:
+            self._left = True
+            self._effects.append(Leave(reason, code))
+
+    # -- saying
+
+    def _give_back(self, lease: Lease, reason: str) -> None:
+        self._runner.forget_waiting(lease)
+        self._release(lease.token, reason)
+
+    def _release(self, token: int, reason: str) -> None:
+        if self._live:
+            self._released.setdefault(reason, []).append(token)
+
+    def _speak(self, now: Instant) -> None:
+        if not self._live:
+            return
+        for reason, tokens in self._released.items():
+            self._effects.append(Send(Release(tuple(tokens), reason)))
+        self._released.clear()
+        for result, payloads in self._outbox.messages():
+            self._effects.append(Send(result, payloads))
+        if self._runner.started:
+            self._effects.append(Send(Started(tuple(self._runner.started.values()))))
+            self._runner.started.clear()
+
+
+def _with_bodies(inputs: tuple[Input, ...], payloads: tuple[bytes, ...]) -> tuple[Input, ...]:
+    """Return the inputs with every body in its value.
+
+    Raises:
+        BadMessage: a payload frame is missing, or has another size than announced.
+    """
+    return tuple(
+        Input(
+            each.name,
+            None if each.template is None else _with_body(each.template, payloads),
+            tuple(_with_body(part, payloads) for part in each.parts),
+        )
+        for each in inputs
+    )
+
+
+def _size(each: Input) -> int:
+    template = each.template.size if each.template is not None else 0
+    return template + sum(part.size for part in each.parts)
+
+
+def _with_body(value: Value, payloads: tuple[bytes, ...]) -> Value:
+    return value if value.frame == 0 else Value(value.codec, value.size, body_of(value, payloads))

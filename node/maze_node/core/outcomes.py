@@ -1,0 +1,119 @@
+"""How the end of an attempt is told to the head: from a worker's report, or from its death."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from maze_node.core.events import NO_OUTPUT, Instant, LogTails, WorkerExited
+from maze_node.core.leases import Ending, Lease
+from maze_node.frames import ReportFrame
+from maze_protocol.limits import LOG_TAIL
+from maze_protocol.messages import CANCELLED, CRASHED, FAILED, OK, TIMED_OUT, ErrorInfo, Outcome
+
+__all__ = ["of_exit", "of_refusal", "of_report"]
+
+STDERR_IN_ERROR: Final = 4096
+_KINDS: Final[dict[Ending, tuple[int, str, str]]] = {
+    Ending.CANCELLED: (CANCELLED, "cancelled", "Cancelled"),
+    Ending.TIMED_OUT: (TIMED_OUT, "timeout", "TaskTimeout"),
+    Ending.DRAINED: (CRASHED, "node_lost", "NodeLeft"),
+    Ending.DROPPED: (CANCELLED, "cancelled", "Cancelled"),
+}
+
+
+def of_report(lease: Lease, pid: int, report: ReportFrame, tails: LogTails) -> Outcome:
+    """Return the outcome of an attempt that its worker reported."""
+    status, error = report.status, report.error
+    if lease.ending is not None and status != OK:
+        status, error = _ended(lease, lease.ending)
+    outcome = Outcome(
+        lease.token,
+        status,
+        lease.started_wall,
+        report.wall_ms,
+        report.outputs,
+        error,
+        report.cpu_ms,
+        report.peak_rss_kib,
+        warnings=report.warnings,
+        pid=pid,
+    )
+    return outcome if tails == NO_OUTPUT else _with_logs(outcome, tails)
+
+
+def of_exit(lease: Lease, pid: int, event: WorkerExited, now: Instant) -> Outcome:
+    """Return the outcome of an attempt whose worker died under it."""
+    if lease.ending is not None:
+        status, error = _ended(lease, lease.ending)
+    else:
+        status, error = CRASHED, _crash(lease, event)
+    wall_ms = max(0.0, (now.mono - lease.started_mono) * 1000)
+    outcome = Outcome(
+        lease.token,
+        status,
+        lease.started_wall,
+        wall_ms,
+        error=error,
+        cpu_ms=event.cpu_ms,
+        peak_rss_kib=event.peak_rss_kib,
+        pid=pid,
+    )
+    return _with_logs(outcome, event.tails)
+
+
+def of_refusal(lease: int, kind: str, type_name: str, message: str, now: Instant) -> Outcome:
+    """Return the outcome of an attempt that could not begin."""
+    return Outcome(lease, FAILED, now.wall, 0.0, error=ErrorInfo(kind, type_name, message))
+
+
+def _ended(lease: Lease, ending: Ending) -> tuple[int, ErrorInfo]:
+    status, kind, type_name = _KINDS[ending]
+    return status, ErrorInfo(kind, type_name, lease.reason or ending.value)
+
+
+def _crash(lease: Lease, event: WorkerExited) -> ErrorInfo:
+    kind, type_name = ("node_lost", "SpawnerLost") if event.blameless else ("crash", "WorkerCrashed")
+    return ErrorInfo(
+        kind,
+        type_name,
+        _crash_message(lease, event),
+        signal=event.signal,
+        exit_code=event.exit_code,
+        stderr_tail=event.tails.stderr[-STDERR_IN_ERROR:].decode("utf-8", "replace"),
+    )
+
+
+def _crash_message(lease: Lease, event: WorkerExited) -> str:
+    if event.blameless:
+        return "the process that owns the node's workers died, and the worker with it"
+    if event.exit_code is not None and not event.signal:
+        return f"exit code {event.exit_code} (the worker process ended without returning a result)"
+    peak = f"peak memory of the worker {event.peak_rss_kib // 1024:,} MiB"
+    claim = lease.assignment.claim.mem_mib
+    claimed = f", cpu_mem claimed {claim:,} MiB" if claim else ""
+    if event.oom:
+        return f"{event.signal} (out of memory: the kernel killed processes on this machine; {peak}{claimed})"
+    if event.signal == "SIGKILL":
+        return f"SIGKILL (killed from outside, perhaps for lack of memory: {peak}{claimed})"
+    return f"{event.signal} (the worker process was killed by it; {peak})"
+
+
+def _with_logs(outcome: Outcome, tails: LogTails) -> Outcome:
+    stdout, stderr = _share(tails.stdout, tails.stderr)
+    return msgspec.structs.replace(
+        outcome,
+        stdout_tail=stdout,
+        stderr_tail=stderr,
+        stdout_size=tails.stdout_size,
+        stderr_size=tails.stderr_size,
+    )
+
+
+def _share(stdout: bytes, stderr: bytes) -> tuple[bytes, bytes]:
+    """Cut two tails so that they fit LOG_TAIL together; what one does not need is the other's."""
+    half = LOG_TAIL // 2
+    for_stderr = min(len(stderr), max(half, LOG_TAIL - len(stdout)))
+    for_stdout = min(len(stdout), LOG_TAIL - for_stderr)
+    return stdout[len(stdout) - for_stdout :], stderr[len(stderr) - for_stderr :]

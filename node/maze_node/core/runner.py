@@ -1,0 +1,219 @@
+"""Runs leases on workers: start, finish, kill, fork. Knows nothing of sessions or messages to the head.
+
+Rules
+* One task per worker at a time; one running lease per grant at a time.
+* Resources of a grant are free again only when nothing of it can run any more: after a clean report, else after
+  the worker's confirmed exit.
+* A worker that has seen a device, was signalled, or left threads or children behind is not used again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from maze_node.core import outcomes
+from maze_node.core.effects import Dismiss, Effect, Fork, Signal, Start
+from maze_node.core.events import Instant, WorkerExited, WorkerForked, WorkerReported
+from maze_node.core.leases import Ending, Lease, Leases
+from maze_node.core.outbox import Outbox
+from maze_node.core.roster import Roster, Stage, Worker
+from maze_node.core.slots import Binding, Slots, bind
+from maze_node.frames import CodeBody, TaskFrame
+from maze_protocol.messages import Outcome, StartedItem
+from maze_protocol.resources import Capacity
+
+__all__ = ["Runner"]
+
+IDLE_SECONDS: Final = 30.0
+KILL_GRACE: Final = 5.0
+MAX_FORK_DELAY: Final = 5.0
+
+
+class Runner:
+    """Leases, slots and workers of one node."""
+
+    def __init__(self, capacity: Capacity, outbox: Outbox, emit: Callable[[Effect], None]) -> None:
+        self.leases = Leases()
+        self.slots = Slots(capacity)
+        self.roster = Roster(capacity.workers)
+        self.codes: dict[bytes, CodeBody] = {}
+        self.started: dict[int, StartedItem] = {}
+        """Attempts that began since the last flush and still run."""
+        self._outbox = outbox
+        self._emit = emit
+        self._blocked: dict[int, int] = {}
+        """Grants whose resources a leaving worker may still use, with that worker."""
+        self._warm = max(1, min(capacity.workers, capacity.cpu_milli // 1000))
+        self._fork_failures = 0
+        self._fork_after = 0.0
+
+    def keep_warm(self, now: Instant) -> None:
+        """Fork workers ahead of need, up to one per CPU."""
+        self._fork(self._warm - len(self.roster), now)
+
+    def start_ready(self, now: Instant) -> None:
+        """Start what may start."""
+        lacking = 0
+        for lease in self.leases.next_of_each_grant():
+            if lease.grant in self._blocked or not self.slots.fits(lease.grant, lease.assignment.claim):
+                continue
+            binding = bind(lease.assignment.claim, lease.grant, self.slots.capacity)
+            worker = self.roster.pick(binding)
+            if worker is not None:
+                self._start(lease, worker, binding, now)
+                continue
+            lacking += 1
+            # The claim counts although it waits for a process, so that the ones behind it do not overtake it.
+            self.slots.take(lease.grant, lease.assignment.claim)
+            if lacking >= self.roster.limit:
+                break
+        if lacking:
+            self._make_room(lacking, now)
+
+    def _start(self, lease: Lease, worker: Worker, binding: Binding, now: Instant) -> None:
+        self.slots.take(lease.grant, lease.assignment.claim)
+        self.leases.start(lease, worker.number)
+        worker.stage, worker.binding, worker.lease = Stage.BUSY, binding, lease
+        lease.started_wall, lease.started_mono = now.wall, now.mono
+        assignment = lease.assignment
+        new, forget = worker.learn(assignment.code)
+        frame = TaskFrame(
+            lease.token,
+            assignment.name,
+            assignment.code,
+            self.codes[assignment.code] if new else None,
+            forget,
+            lease.inputs,
+            assignment.outputs,
+            assignment.strict_outputs,
+            binding.environ,
+        )
+        self.started[lease.token] = StartedItem(lease.token, now.wall, worker.pid)
+        self._emit(Start(worker.number, frame))
+
+    def _make_room(self, lacking: int, now: Instant) -> None:
+        short = lacking - len(self.roster.in_stage(Stage.FORKING))
+        self._fork(short, now)
+        leaving = len(self.roster.in_stage(Stage.LEAVING))
+        if short > 0 and len(self.roster) >= self.roster.limit and not leaving:
+            spare = self.roster.spare()
+            if spare is not None:
+                self._dismiss(spare, now)
+
+    def _fork(self, count: int, now: Instant) -> None:
+        if now.mono < self._fork_after:
+            return
+        for _ in range(count):
+            worker = self.roster.hire()
+            if worker is None:
+                return
+            self._emit(Fork(worker.number))
+
+    def forked(self, event: WorkerForked, now: Instant) -> None:
+        """Take a new worker into service."""
+        worker = self.roster.get(event.worker)
+        if worker is not None and worker.stage is Stage.FORKING:
+            worker.stage, worker.pid, worker.idle_since = Stage.IDLE, event.pid, now.mono
+
+    def reported(self, event: WorkerReported, now: Instant) -> None:
+        """Finish an attempt that its worker reported."""
+        worker = self.roster.get(event.worker)
+        if worker is None or worker.lease is None:
+            return
+        lease = worker.lease
+        worker.lease = None
+        self._fork_failures = 0
+        self._finish(lease, outcomes.of_report(lease, worker.pid, event.report, event.tails))
+        more = self.leases.has_waiting(lease.grant)
+        if event.report.unclean or lease.ending is not None:
+            self._block(worker, lease.grant)
+            self._signal(worker, "SIGKILL", now)
+        elif lease.assignment.claim.devices and not more:
+            self._block(worker, lease.grant)
+            self._dismiss(worker, now)
+        else:
+            worker.stage, worker.idle_since = Stage.IDLE, now.mono
+            if not more:
+                self.slots.free(lease.grant)
+
+    def exited(self, event: WorkerExited, now: Instant) -> None:
+        """Account for a dead worker; its attempt, if it had one, has crashed or was ended by us."""
+        worker = self.roster.remove(event.worker)
+        if worker is None:
+            return
+        if worker.lease is not None:
+            lease = worker.lease
+            self._finish(lease, outcomes.of_exit(lease, worker.pid, event, now))
+            self._release(lease.grant)
+        elif worker.stage is not Stage.LEAVING:
+            self._count_fork_failure(now)
+        if worker.holds:
+            self._blocked.pop(worker.holds, None)
+            self._release(worker.holds)
+
+    def end(self, lease: Lease, ending: Ending, reason: str, grace: float, now: Instant) -> None:
+        """End a running attempt: SIGTERM now, SIGKILL after `grace` seconds."""
+        worker = self.roster.get(lease.worker)
+        if worker is None:
+            return
+        if lease.ending is None:
+            lease.ending, lease.reason = ending, reason
+            lease.kill_at = now.mono + grace
+            self._emit(Signal(worker.number, "SIGTERM" if grace > 0 else "SIGKILL"))
+        elif ending is Ending.DROPPED:
+            lease.ending = ending
+        lease.kill_at = min(lease.kill_at, now.mono + grace)
+
+    def tick(self, now: Instant) -> None:
+        """Enforce time limits, and let go of workers that have been idle for long."""
+        for lease in self.leases.running():
+            limit = lease.assignment.timeout
+            if lease.ending is None and limit > 0 and now.mono - lease.started_mono >= limit:
+                self.end(lease, Ending.TIMED_OUT, f"ran longer than {limit:g} s", KILL_GRACE, now)
+            elif lease.ending is not None and now.mono >= lease.kill_at:
+                self._emit(Signal(lease.worker, "SIGKILL"))
+        for worker in self.roster.in_stage(Stage.LEAVING):
+            if now.mono >= worker.kill_at:
+                self._emit(Signal(worker.number, "SIGKILL"))
+        surplus = len(self.roster) - self._warm
+        for worker in self.roster.in_stage(Stage.IDLE)[: max(0, surplus)]:
+            if now.mono - worker.idle_since > IDLE_SECONDS:
+                self._dismiss(worker, now)
+
+    def stop_all(self, now: Instant) -> None:
+        """Kill everything that runs, without grace."""
+        for lease in self.leases.running():
+            self.end(lease, Ending.DRAINED, "the node was stopped", 0.0, now)
+
+    def _finish(self, lease: Lease, outcome: Outcome) -> None:
+        self.leases.remove(lease)
+        self.started.pop(lease.token, None)
+        if lease.ending is not Ending.DROPPED:
+            self._outbox.keep(outcome)
+
+    def _release(self, grant: int) -> None:
+        if not self.leases.has_waiting(grant) and grant not in self._blocked:
+            self.slots.free(grant)
+
+    def forget_waiting(self, lease: Lease) -> None:
+        """Drop a lease that has not started."""
+        self.leases.remove(lease)
+        self._release(lease.grant)
+
+    def _block(self, worker: Worker, grant: int) -> None:
+        worker.holds = grant
+        self._blocked[grant] = worker.number
+
+    def _dismiss(self, worker: Worker, now: Instant) -> None:
+        worker.stage, worker.kill_at = Stage.LEAVING, now.mono + KILL_GRACE
+        self._emit(Dismiss(worker.number))
+
+    def _signal(self, worker: Worker, name: str, now: Instant) -> None:
+        worker.stage, worker.kill_at = Stage.LEAVING, now.mono + KILL_GRACE
+        self._emit(Signal(worker.number, name))
+
+    def _count_fork_failure(self, now: Instant) -> None:
+        """A worker died idle: if that repeats, forking slows down instead of spinning."""
+        self._fork_failures += 1
+        self._fork_after = now.mono + min(MAX_FORK_DELAY, 0.05 * 2**self._fork_failures)

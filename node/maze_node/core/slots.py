@@ -1,0 +1,97 @@
+"""What of the node's capacity is given out, grant by grant, and what a worker must be bound to for a claim.
+
+The head counts; the node only refuses to be fooled: a claim that does not fit waits, except alone, because a claim
+larger than the whole node (it shrank, or it lied) would otherwise wait for ever.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from maze_protocol.resources import Capacity, Claim
+
+__all__ = ["Binding", "Slots", "bind"]
+
+
+class Binding(NamedTuple):
+    """What a worker is bound to for life: libraries read these variables once, when they are loaded."""
+
+    devices: tuple[str, ...]
+    threads: int
+    grant: int = 0
+    """A worker that has seen a device serves one grant only, and is gone before the device goes elsewhere."""
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """Return the variables of this binding. Without a claim on devices none is visible."""
+        threads = str(self.threads)
+        return {
+            "CUDA_VISIBLE_DEVICES": ",".join(self.devices),
+            "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
+            "OMP_NUM_THREADS": threads,
+        }
+
+
+def bind(claim: Claim, grant: int, capacity: Capacity) -> Binding:
+    """Return the binding that a claim needs."""
+    uuids = {device.index: device.uuid for device in capacity.devices}
+    # A slice of a device (MIG) has no index that CUDA would know; whole devices go by index, as people expect.
+    devices = tuple(
+        uuid if (uuid := uuids.get(each.index, "")).startswith("MIG-") else str(each.index) for each in claim.devices
+    )
+    return Binding(devices, max(1, claim.cpu_milli // 1000), grant if devices else 0)
+
+
+class Slots:
+    """Grants that hold resources now."""
+
+    def __init__(self, capacity: Capacity) -> None:
+        self.capacity = capacity
+        self._taken: dict[int, Claim] = {}
+        self._cpu = 0
+        self._mem = 0
+        self._devices: dict[int, tuple[int, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def holds(self, grant: int) -> bool:
+        """Tell whether a grant has its resources."""
+        return grant in self._taken
+
+    def fits(self, grant: int, claim: Claim) -> bool:
+        """Tell whether a claim may be taken now."""
+        if grant in self._taken or not self._taken:
+            return True
+        return (
+            self._cpu + claim.cpu_milli <= self.capacity.cpu_milli
+            and self._mem + claim.mem_mib <= self.capacity.mem_mib
+            and self._devices_fit(claim)
+        )
+
+    def take(self, grant: int, claim: Claim) -> None:
+        """Give a claim to a grant, once."""
+        if grant not in self._taken:
+            self._taken[grant] = claim
+            self._count(claim, 1)
+
+    def free(self, grant: int) -> None:
+        """Take back what a grant held."""
+        claim = self._taken.pop(grant, None)
+        if claim is not None:
+            self._count(claim, -1)
+
+    def _count(self, claim: Claim, sign: int) -> None:
+        self._cpu += sign * claim.cpu_milli
+        self._mem += sign * claim.mem_mib
+        for each in claim.devices:
+            milli, mem = self._devices.get(each.index, (0, 0))
+            self._devices[each.index] = (milli + sign * each.milli, mem + sign * each.mem_mib)
+
+    def _devices_fit(self, claim: Claim) -> bool:
+        sizes = {device.index: device.mem_mib for device in self.capacity.devices}
+        for each in claim.devices:
+            milli, mem = self._devices.get(each.index, (0, 0))
+            if milli + each.milli > 1000 or mem + each.mem_mib > sizes.get(each.index, 0):
+                return False
+        return True

@@ -1,0 +1,33 @@
+"""What the node's shells raise.
+
+NodeError
++-- UsageError      the command line or the connection file cannot be used; told to people, exit 2
++-- SpawnerLost     the spawner is gone; the pool starts another one
+`-- TaskFault       in a worker: an attempt failed for a reason that is told to the task's author
+"""
+
+from __future__ import annotations
+
+from maze_protocol.messages import ErrorInfo
+
+__all__ = ["NodeError", "SpawnerLost", "TaskFault", "UsageError"]
+
+
+class NodeError(Exception):
+    """Anything the node's shells raise."""
+
+
+class UsageError(NodeError):
+    """What the node was told cannot be done."""
+
+
+class SpawnerLost(NodeError):
+    """The spawner does not answer any more."""
+
+
+class TaskFault(NodeError):
+    """An attempt failed; `info` is what the head is told."""
+
+    def __init__(self, kind: str, type_name: str, message: str, traceback: str = "") -> None:
+        self.info = ErrorInfo(kind, type_name, message, traceback)
+        super().__init__(message)

@@ -1,0 +1,134 @@
+"""What travels between the agent, its spawner and its workers: private to one node, both ends of one version.
+
+Rules
+* Pure: bytes in, structs out. The sockets are in pool.py, spawner.py and worker.py.
+* Agent and worker speak over a stream socket: u32 length, big-endian, then a MessagePack array. One task frame, one
+  report, in turn: a worker has at most one task, so blame is always exact.
+* Agent and spawner speak over a SEQPACKET socket, one array per packet; FORK carries descriptors beside it.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+import msgspec
+
+from maze_protocol.messages import ErrorInfo, OutputDecl
+from maze_protocol.values import Input, OutputValue
+
+__all__ = [
+    "CodeBody", "Exited", "Fork", "Forked", "FrameBuffer", "Kill", "ReportFrame", "TaskFrame", "decode_packet",
+    "decode_report", "decode_task", "encode_frame", "encode_packet", "LENGTH",
+]  # fmt: skip
+
+LENGTH: Final = struct.Struct(">I")
+
+
+class CodeBody(msgspec.Struct, array_like=True, frozen=True):
+    """The body of a function, sent to a worker once."""
+
+    kind: str
+    python: tuple[int, int]
+    body: bytes
+    name: str
+
+
+class TaskFrame(msgspec.Struct, array_like=True, frozen=True):
+    """One attempt for a worker. All values carry their bodies."""
+
+    lease: int
+    name: str
+    code: bytes
+    """Hash of the function; `fresh` is its body if this worker has not had it yet."""
+    fresh: CodeBody | None
+    forget: tuple[bytes, ...]
+    """Functions that the worker shall drop from its cache."""
+    inputs: tuple[Input, ...]
+    outputs: tuple[OutputDecl, ...]
+    strict: bool
+    environ: dict[str, str]
+    """Set before any user code of this worker runs; never changes in a worker's life."""
+
+
+class ReportFrame(msgspec.Struct, array_like=True, frozen=True):
+    """How an attempt ended, by the worker that ran it."""
+
+    lease: int
+    status: int
+    wall_ms: float
+    outputs: tuple[OutputValue, ...] = ()
+    error: ErrorInfo | None = None
+    cpu_ms: float = 0.0
+    peak_rss_kib: int = 0
+    warnings: tuple[str, ...] = ()
+    unclean: str = ""
+    """What the attempt left behind in the process (threads, children); such a worker is not used again."""
+
+
+class Fork(msgspec.Struct, array_like=True, frozen=True, tag=1):
+    """Fork a worker; three descriptors come along: task socket, stdout pipe, stderr pipe."""
+
+    worker: int
+
+
+class Kill(msgspec.Struct, array_like=True, frozen=True, tag=2):
+    """Send a signal to a worker's process group, unless it has been reaped."""
+
+    worker: int
+    signal: int
+
+
+class Forked(msgspec.Struct, array_like=True, frozen=True, tag=3):
+    """A worker lives."""
+
+    worker: int
+    pid: int
+
+
+class Exited(msgspec.Struct, array_like=True, frozen=True, tag=4):
+    """A worker is dead and reaped: its pid is free, its memory too."""
+
+    worker: int
+    status: int
+    """As of waitpid."""
+    peak_rss_kib: int
+    cpu_ms: float
+
+
+Packet = Fork | Kill | Forked | Exited
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_tasks: Final = msgspec.msgpack.Decoder(TaskFrame)
+_reports: Final = msgspec.msgpack.Decoder(ReportFrame)
+_packets: Final = msgspec.msgpack.Decoder(Packet)
+
+encode_packet = _encoder.encode
+decode_packet = _packets.decode
+decode_task = _tasks.decode
+decode_report = _reports.decode
+
+
+def encode_frame(frame: TaskFrame | ReportFrame) -> bytes:
+    """Return a frame with its length in front."""
+    body = _encoder.encode(frame)
+    return LENGTH.pack(len(body)) + body
+
+
+class FrameBuffer:
+    """Cuts a stream of bytes into frame bodies."""
+
+    def __init__(self) -> None:
+        self._pending = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take bytes as they came; return the bodies that are complete now."""
+        self._pending += data
+        bodies = []
+        while len(self._pending) >= LENGTH.size:
+            end = LENGTH.size + LENGTH.unpack_from(self._pending)[0]
+            if len(self._pending) < end:
+                break
+            bodies.append(bytes(self._pending[LENGTH.size : end]))
+            del self._pending[:end]
+        return bodies

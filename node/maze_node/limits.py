@@ -1,0 +1,74 @@
+"""What Linux is asked for, so that nothing outlives its owner. ctypes behind a few functions, nothing else.
+
+The chain: the spawner notices the agent's death and kills its workers with all their descendants; a worker is killed
+by the kernel when the spawner dies (PDEATHSIG). Workers, spawner and agent are subreapers: whatever a task leaves
+behind comes back to the nearest of them and is killed there, also if it has detached itself with setsid.
+On other systems than Linux these are no-ops, and `maze-node detect` says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import sys
+from typing import Final
+
+__all__ = ["become_subreaper", "children", "die_with", "flush_c_streams", "harden_worker", "high_descriptor"]
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_LINUX: Final = sys.platform.startswith("linux")
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with(parent: int, signal: int) -> bool:
+    """Have the kernel send us `signal` when our parent dies; tell whether the parent is still there.
+
+    Must be called from a thread that lives as long as the process: the signal fires when the *thread* that forked
+    us ends, and forking happens in the spawner's main thread only.
+    """
+    if _LINUX:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal, 0, 0, 0)
+    return os.getppid() == parent
+
+
+def become_subreaper() -> None:
+    """Let orphaned descendants become our children."""
+    if _LINUX:
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def children() -> list[int]:
+    """Return the pids of this process's children; without the kernel's list of them, none."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir("/proc/self/task"):
+            with open(f"/proc/self/task/{thread}/children", encoding="ascii") as file:
+                found += map(int, file.read().split())
+    return found
+
+
+def harden_worker() -> None:
+    """Forbid gaining privileges by setuid programs, and core dumps."""
+    if _LINUX:
+        _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def flush_c_streams() -> None:
+    """Write out what C code has printed with stdio."""
+    _libc.fflush(None)
+
+
+def high_descriptor(descriptor: int) -> int:
+    """Move a descriptor where no user code meets it by accident; it is closed on exec."""
+    import fcntl
+
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    floor = max(64, min(soft, 4096) - 32)
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, floor)
+    os.close(descriptor)
+    return moved

@@ -1,0 +1,272 @@
+"""The agent's side of the spawner and of all workers: obeys Fork, Start, Signal, Dismiss; reports what happened.
+
+A spawner that dies (killed, out of memory) is replaced at once. Its workers die with it by PDEATHSIG and become our
+children (we are a subreaper): each is buried here before its exit is reported, so that no slot is reused too early.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from maze_node.channel import Channel
+from maze_node.core.events import Event, LogTails, WorkerExited, WorkerForked, WorkerReported
+from maze_node.frames import Exited, Fork, Forked, Kill, ReportFrame, TaskFrame, decode_packet, encode_packet
+from maze_node.limits import become_subreaper, children
+from maze_node.logs import Logs
+
+__all__ = ["Pool"]
+
+log = logging.getLogger(__name__)
+BURY_INTERVAL: Final = 0.02
+RESTART_DELAY: Final = 0.2
+STOP_SECONDS: Final = 6.0
+
+
+class Pool:
+    """Spawner and workers of this node."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, post: Callable[[Event], None], logs: Logs) -> None:
+        self._loop = loop
+        self._post = post
+        self._logs = logs
+        self._channels: dict[int, Channel] = {}
+        self._dying: dict[int, Channel] = {}
+        self._queue: deque[tuple[bytes, int]] = deque()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._oom_kills = _oom_kills()
+        self._stopping = False
+        self._strangers = set(children())
+        """Children that are not ours to kill: whoever hosts this pool had them before."""
+        become_subreaper()
+
+    @property
+    def spawner_pid(self) -> int:
+        """Return the spawner's pid, 0 if there is none."""
+        return self._process.pid if self._process is not None else 0
+
+    def start(self) -> None:
+        """Start a spawner."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        # -P: what a task imports must not depend on the directory in which the node was started.
+        command = [sys.executable, "-P", "-m", "maze_node.spawner", str(theirs.fileno()), str(os.getpid())]
+        with theirs:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        self._control = ours
+        self._loop.add_reader(ours.fileno(), self._on_control)
+        self._send_queued()
+
+    def fork(self, number: int) -> None:
+        """Order a worker."""
+        self._channels[number] = Channel(number, self._loop, self._logs, self._on_report)
+        self._send(encode_packet(Fork(number)), number)
+
+    def run(self, number: int, frame: TaskFrame) -> None:
+        """Give a worker its task."""
+        channel = self._channels.get(number)
+        if channel is not None:
+            channel.start(frame)
+
+    def signal(self, number: int, name: str) -> None:
+        """Signal a worker's process group."""
+        self._send(encode_packet(Kill(number, signal.Signals[name])), 0)
+
+    def dismiss(self, number: int) -> None:
+        """Let an idle worker go."""
+        channel = self._channels.get(number)
+        if channel is not None:
+            channel.dismiss()
+
+    def rename(self, old: int, new: int) -> None:
+        """An attempt goes on under another lease."""
+        self._logs.rename(old, new)
+        for channel in self._channels.values():
+            channel.rename(old, new)
+
+    async def stop(self) -> None:
+        """End the spawner, and with it every worker and all that tasks have started."""
+        self._stopping = True
+        self._drop_control()
+        process, self._process = self._process, None
+        if process is not None:
+            await self._end(process)
+        for channel in (*self._channels.values(), *self._dying.values()):
+            channel.close()
+        self._channels.clear()
+        self._dying.clear()
+        self._kill_orphans()
+
+    async def _end(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = self._loop.time() + STOP_SECONDS
+        while process.poll() is None:
+            if self._loop.time() > deadline:
+                process.kill()
+            await asyncio.sleep(BURY_INTERVAL)
+
+    # -- spawner
+
+    def _send(self, packet: bytes, fork: int) -> None:
+        self._queue.append((packet, fork))
+        self._send_queued()
+
+    def _send_queued(self) -> None:
+        control = self._control
+        while control is not None and self._queue:
+            packet, fork = self._queue[0]
+            channel = self._channels.get(fork)
+            try:
+                if channel is not None:
+                    socket.send_fds(control, [packet], channel.far_ends)
+                else:
+                    control.send(packet)
+            except BlockingIOError:
+                self._loop.add_writer(control.fileno(), self._send_queued)
+                return
+            except OSError:
+                return  # the spawner is gone; _on_control finds out
+            if channel is not None:
+                channel.close_far_ends()
+            self._queue.popleft()
+        if control is not None:
+            self._loop.remove_writer(control.fileno())
+
+    def _on_control(self) -> None:
+        assert self._control is not None, "a reader exists only with its socket"
+        for _ in range(64):
+            try:
+                data = self._control.recv(65_536)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._on_spawner_lost()
+                return
+            packet = decode_packet(data)
+            if isinstance(packet, Forked):
+                self._on_forked(packet)
+            elif isinstance(packet, Exited):
+                self._on_exited(packet)
+
+    def _on_forked(self, packet: Forked) -> None:
+        self._channels[packet.worker].pid = packet.pid
+        self._post(WorkerForked(packet.worker, packet.pid))
+
+    def _on_exited(self, packet: Exited) -> None:
+        channel = self._channels.pop(packet.worker)
+        self._report_exit(channel, packet.status, packet.peak_rss_kib, packet.cpu_ms)
+
+    def _report_exit(self, channel: Channel, status: int, peak: int, cpu_ms: float, *, blameless: bool = False) -> None:
+        killed = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        self._post(
+            WorkerExited(
+                channel.number,
+                _signal_name(killed),
+                None if killed else os.WEXITSTATUS(status),
+                peak,
+                cpu_ms,
+                channel.finish(),
+                killed == signal.SIGKILL and self._oom_since_last(),
+                blameless,
+            )
+        )
+
+    def _oom_since_last(self) -> bool:
+        before, self._oom_kills = self._oom_kills, _oom_kills()
+        return self._oom_kills > before
+
+    def _on_report(self, number: int, report: ReportFrame, tails: LogTails) -> None:
+        self._post(WorkerReported(number, report, tails))
+
+    # -- a spawner's death
+
+    def _on_spawner_lost(self) -> None:
+        self._drop_control()
+        if self._stopping or self._process is None:
+            return
+        log.warning("the spawner died; starting another one", extra={"status": self._process.wait()})
+        self._process = None
+        self._queue = deque(item for item in self._queue if item[1])
+        waiting = {fork for _, fork in self._queue}
+        for number in [number for number in self._channels if number not in waiting]:
+            self._dying[number] = self._channels.pop(number)
+        self._bury()
+        self._loop.call_later(RESTART_DELAY, self._restart)
+
+    def _restart(self) -> None:
+        if not self._stopping and self._process is None:
+            self.start()
+
+    def _bury(self) -> None:
+        """Reap the dead spawner's workers; report each one's exit when it is confirmed."""
+        for number, channel in list(self._dying.items()):
+            status = _reaped(channel.pid)
+            if status is not None:
+                del self._dying[number]
+                self._report_exit(channel, status, 0, 0.0, blameless=True)
+        left = self._kill_orphans()
+        if (self._dying or left) and not self._stopping:
+            self._loop.call_later(BURY_INTERVAL, self._bury)
+
+    def _kill_orphans(self) -> bool:
+        """Kill and reap what tasks of a dead spawner have left to us; tell whether something was there."""
+        known = self._strangers | {self.spawner_pid} | {channel.pid for channel in self._dying.values()}
+        orphans = [pid for pid in children() if pid not in known]
+        for pid in orphans:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, os.WNOHANG)
+        return bool(orphans)
+
+    def _drop_control(self) -> None:
+        control, self._control = self._control, None
+        if control is not None:
+            self._loop.remove_reader(control.fileno())
+            self._loop.remove_writer(control.fileno())
+            control.close()
+
+
+def _reaped(pid: int) -> int | None:
+    """Return the wait status of a dead process, or None while it lives. A process nobody knows died unseen."""
+    if pid == 0:
+        return signal.SIGKILL
+    try:
+        found, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return None if os.path.exists(f"/proc/{pid}") else signal.SIGKILL
+    return status if found else None
+
+
+def _signal_name(number: int) -> str:
+    if not number:
+        return ""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _oom_kills() -> int:
+    """Return how many processes this kernel has killed for lack of memory."""
+    with contextlib.suppress(OSError), open("/proc/vmstat", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0

@@ -1,0 +1,197 @@
+"""`python -m maze_node.spawner FD`: forks warm workers on request and reaps them.
+
+A process of its own because forking is only safe from a single thread, and fast only from a small process: the agent
+has ZeroMQ's threads. It is exec'd, never forked from the agent, so it inherits nothing but the control socket.
+
+Rules
+* One thread, one loop: packets of the agent, and SIGCHLD through a wakeup descriptor.
+* Only this process signals workers: it is their reaper, so a pid that it knows cannot have been reused.
+* A child that is not a known worker is the orphan of a dead one (workers are subreapers): killed at once.
+* When the agent is gone (end of the control socket), everything below is killed before the spawner exits.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import gc
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+from types import FrameType
+from typing import Final, NoReturn
+
+from maze_node import worker
+from maze_node.frames import Exited, Fork, Forked, Kill, decode_packet, encode_packet
+from maze_node.limits import become_subreaper, children, die_with
+
+__all__ = ["Spawner", "main"]
+
+SWEEP_SECONDS: Final = 5.0
+_DESCRIPTORS: Final = 3
+
+
+class Spawner:
+    """The parent of all workers."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._pids: dict[int, int] = {}
+        self._workers: dict[int, int] = {}
+        self._wakeup_read, self._wakeup_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def serve(self) -> None:
+        """Work until the agent goes away."""
+        signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, _leave)
+        poller = select.poll()
+        poller.register(self._control, select.POLLIN)
+        poller.register(self._wakeup_read, select.POLLIN)
+        try:
+            while True:
+                ready = {descriptor for descriptor, _ in poller.poll()}
+                if self._wakeup_read in ready:
+                    self._drain_wakeup()
+                    self._reap()
+                if self._control.fileno() in ready and not self._take_packet():
+                    return
+        finally:
+            self._sweep()
+
+    def _drain_wakeup(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._wakeup_read, 4096):
+                pass
+
+    def _take_packet(self) -> bool:
+        data, ancillary, _, _ = self._control.recvmsg(65_536, socket.CMSG_SPACE(_DESCRIPTORS * 4))
+        if not data:
+            return False
+        packet = decode_packet(data)
+        if isinstance(packet, Fork):
+            self._fork(packet.worker, _descriptors(ancillary))
+        elif isinstance(packet, Kill):
+            self._kill(packet.worker, packet.signal)
+        return True
+
+    def _fork(self, number: int, descriptors: list[int]) -> None:
+        me = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(me, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        self._pids[number] = pid
+        self._workers[pid] = number
+        self._say(Forked(number, pid))
+
+    def _become_worker(self, parent: int, descriptors: list[int]) -> NoReturn:
+        status = 1
+        try:
+            if not die_with(parent, signal.SIGKILL):
+                os._exit(1)
+            signal.set_wakeup_fd(-1)
+            self._control.close()
+            os.close(self._wakeup_read)
+            os.close(self._wakeup_write)
+            status = worker.run(*descriptors)
+        finally:
+            # Never unwind into the spawner's own loop.
+            os._exit(status)
+
+    def _kill(self, number: int, number_of_signal: int) -> None:
+        pid = self._pids.get(number)
+        if pid is None:
+            return
+        _signal_group(pid, number_of_signal)
+
+    def _reap(self) -> None:
+        for pid, status, usage in _dead_children():
+            number = self._workers.pop(pid, None)
+            if number is None:
+                continue
+            del self._pids[number]
+            # Its group may have members left. As long as it has, the kernel does not reuse its number.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+            self._say(Exited(number, status, usage.ru_maxrss, (usage.ru_utime + usage.ru_stime) * 1000))
+        self._kill_orphans()
+
+    def _kill_orphans(self) -> None:
+        for pid in children():
+            if pid not in self._workers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    def _say(self, packet: Forked | Exited) -> None:
+        # If the agent is gone, the loop learns it from the socket's end.
+        with contextlib.suppress(OSError):
+            self._control.send(encode_packet(packet))
+
+    def _sweep(self) -> None:
+        """Kill all that is left below, and wait until it is gone."""
+        deadline = time.monotonic() + SWEEP_SECONDS
+        for pid in self._workers:
+            _signal_group(pid, signal.SIGKILL)
+        while time.monotonic() < deadline:
+            self._workers.clear()
+            self._kill_orphans()
+            try:
+                os.waitpid(-1, 0)
+            except ChildProcessError:
+                return
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def _signal_group(pid: int, number: int) -> None:
+    """Signal a worker's process group, or the worker alone if it has not made its group yet."""
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _dead_children() -> list[tuple[int, int, resource.struct_rusage]]:
+    dead = []
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            dead.append((pid, status, usage))
+    return dead
+
+
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    found = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            found.frombytes(data[: len(data) - len(data) % found.itemsize])
+    return list(found)
+
+
+def main() -> None:
+    """Run the spawner on the descriptor named on the command line."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    control.set_inheritable(False)
+    become_subreaper()
+    if not die_with(int(sys.argv[2]), signal.SIGTERM):
+        return
+    worker.preload()
+    # Collections would touch, and so copy, pages that all workers share.
+    gc.collect()
+    gc.freeze()
+    Spawner(control).serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,272 @@
+"""The DEALER shell: one socket at a time, frames to session to agent, and back.
+
+Rules
+* The raw FD with add_reader, drained up to DRAIN_MESSAGES per turn; after every send the socket's events are looked
+  at again, since any call on it may consume the edge. A slow poll is the safety net, never the way.
+* IMMEDIATE=1 and a monitor: a socket that loses its connection is thrown away, not reused. Nothing is queued by
+  ZeroMQ for a connection that is not there; what is worth saying again is in the agent.
+* Connecting anew: at once after a live session, then with growing delays and jitter. The address is asked for each
+  time, because a restarted head may have written another one into the connection file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from maze_node.core.events import Event, LinkLost, Said, Welcomed
+from maze_protocol.errors import MessageTooLarge, RemoteProtocolError
+from maze_protocol.framing import decode_frames, encode_frames
+from maze_protocol.limits import DRAIN_MESSAGES, HIGH_WATER_MARK, MAX_CONTROL_FRAME
+from maze_protocol.messages import Hello, Message
+from maze_protocol.session import Deliver, Ended, Established, NodeSession, Output, SessionState, Transmit
+
+__all__ = ["Transport", "monotonic"]
+
+log = logging.getLogger(__name__)
+TICK: Final = 0.25
+FIRST_DELAY: Final = 0.05
+MAX_DELAY: Final = 2.0
+GOODBYE_LINGER: Final = 2000
+_BAD_NEWS: Final = (
+    zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_CONNECT_RETRIED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+
+
+def monotonic() -> float:
+    """Return seconds of a clock that also runs while the machine is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+class Transport:
+    """The node's connection to its head."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        post: Callable[[Event], None],
+        find_head: Callable[[], str | None],
+        make_hello: Callable[[], Hello],
+        give_up: Callable[[str], None],
+    ) -> None:
+        self._loop = loop
+        self._post = post
+        self._find_head = find_head
+        self._make_hello = make_hello
+        self._give_up = give_up
+        self._context = zmq.Context(io_threads=1)
+        self._socket: zmq.Socket[bytes] | None = None
+        self._monitor: zmq.Socket[bytes] | None = None
+        self._session = NodeSession()
+        self._outgoing: deque[list[bytes]] = deque()
+        self._delay = FIRST_DELAY
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self.endpoint = ""
+
+    def start(self) -> None:
+        """Connect, and keep connecting until `close`."""
+        self._connect()
+        self._tick()
+
+    def send(self, message: Message, payloads: Sequence[bytes] = ()) -> None:
+        """Say something within the session; dropped if there is none (the agent will know)."""
+        if self._session.state is SessionState.LIVE:
+            self._perform(self._session.send(message, monotonic(), payloads))
+
+    def reconnect(self, reason: str) -> None:
+        """Throw the connection away and make another one."""
+        self._disconnect("reconnect", reason)
+
+    def close(self) -> None:
+        """Leave; what was sent just before is still delivered."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._close_socket(GOODBYE_LINGER)
+        self._context.term()
+
+    # -- connecting
+
+    def _connect(self) -> None:
+        self._timer = None
+        endpoint = self._find_head()
+        if endpoint is None:
+            self._connect_later()
+            return
+        self.endpoint = endpoint
+        self._session = NodeSession()
+        self._outgoing.clear()
+        self._socket = self._open(endpoint)
+        self._perform(self._session.connect(self._make_hello(), monotonic()))
+
+    def _open(self, endpoint: str) -> zmq.Socket[bytes]:
+        new = self._context.socket(zmq.DEALER)
+        for option, value in _profile().items():
+            new.setsockopt(option, value)
+        self._monitor = new.get_monitor_socket(_BAD_NEWS)
+        self._monitor.setsockopt(zmq.LINGER, 0)
+        self._loop.add_reader(self._monitor.fileno(), self._on_monitor)
+        self._loop.add_reader(new.fileno(), self._pump)
+        new.connect(endpoint)
+        return new
+
+    def _connect_later(self, at_least: float = 0.0) -> None:
+        if self._closed or self._timer is not None:
+            return
+        delay = max(at_least, self._delay * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter, not a secret
+        self._delay = min(MAX_DELAY, self._delay * 2)
+        self._timer = self._loop.call_later(delay, self._connect)
+
+    def _disconnect(self, code: str, reason: str, retry_after: float = 0.0) -> None:
+        if self._socket is None:
+            return
+        was_live = self._session.state is SessionState.LIVE or self._session.session > 0
+        self._close_socket(0)
+        self._session = NodeSession()
+        if was_live:
+            log.warning("connection to the head lost: %s", reason or code, extra={"code": code})
+            self._post(LinkLost(code, reason))
+        else:
+            log.debug("no connection to the head yet: %s", reason or code)
+        self._connect_later(retry_after)
+
+    def _close_socket(self, linger: int) -> None:
+        if self._socket is None or self._monitor is None:
+            return
+        self._loop.remove_reader(self._monitor.fileno())
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.disable_monitor()
+        self._monitor.close(0)
+        self._socket.close(linger)
+        self._socket = self._monitor = None
+
+    # -- traffic
+
+    def _on_monitor(self) -> None:
+        while self._monitor is not None and _events(self._monitor) & zmq.POLLIN:
+            event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))
+            self._disconnect("disconnected", _name(event["event"]))
+
+    def _pump(self) -> None:
+        """Send what waits, take what came, until the socket is quiet or the turn's share is used up."""
+        taken = 0
+        while self._socket is not None:
+            events = _events(self._socket)
+            if self._outgoing and events & zmq.POLLOUT:
+                self._send_some()
+            elif not events & zmq.POLLIN:
+                return
+            elif taken >= DRAIN_MESSAGES:
+                self._loop.call_soon(self._pump)
+                return
+            else:
+                taken += 1
+                self._take_one()
+
+    def _send_some(self) -> None:
+        assert self._socket is not None, "only _pump calls"
+        try:
+            while self._outgoing:
+                self._socket.send_multipart(self._outgoing[0], zmq.NOBLOCK)
+                self._outgoing.popleft()
+        except zmq.Again:
+            return
+
+    def _take_one(self) -> None:
+        assert self._socket is not None, "only _pump calls"
+        try:
+            frames = self._socket.recv_multipart(zmq.NOBLOCK)
+        except zmq.Again:
+            return
+        try:
+            decoded = decode_frames(frames)
+        except RemoteProtocolError as error:
+            log.warning("refused frames of the head: %s", error, extra={"code": error.code})
+            self._perform(self._session.complain(error, monotonic()))
+            return
+        if decoded is not None:
+            self._perform(self._session.receive(*decoded, monotonic()))
+
+    def _perform(self, outputs: list[Output]) -> None:
+        for output in outputs:
+            if isinstance(output, Transmit):
+                self._transmit(output)
+            elif isinstance(output, Deliver):
+                self._post(Said(output.message, output.payloads))
+            elif isinstance(output, Established):
+                self._delay = FIRST_DELAY
+                self._post(Welcomed(output.welcome))
+            elif isinstance(output, Ended):
+                self._on_ended(output)
+
+    def _transmit(self, output: Transmit) -> None:
+        try:
+            frames = encode_frames(output.envelope, output.payloads)
+        except MessageTooLarge:
+            # The agent batches within the limits: a bug, but dropping the session keeps both sides in step.
+            log.exception("cannot send %s", type(output.envelope.message).__name__)
+            self._loop.call_soon(self._disconnect, "too_large", "a message of this node exceeds the limits")
+            return
+        self._outgoing.append(frames)
+        self._pump()
+
+    def _on_ended(self, ended: Ended) -> None:
+        if ended.code == "goodbye":
+            return
+        if ended.fatal:
+            self._closed = True
+            self._disconnect(ended.code, ended.reason)
+            self._give_up(f"the head refused this node: {ended.reason or ended.code}")
+            return
+        self._disconnect(ended.code, ended.reason, ended.retry_after)
+
+    def _tick(self) -> None:
+        if self._closed:
+            return
+        if self._socket is not None:
+            self._perform(self._session.tick(monotonic()))
+            self._pump()
+        self._loop.call_later(TICK, self._tick)
+
+
+def _events(of: zmq.Socket[bytes]) -> int:
+    return int(of.getsockopt(zmq.EVENTS))
+
+
+def _name(event: int) -> str:
+    return str(zmq.Event(event).name).lower().replace("_", " ")
+
+
+def _profile() -> dict[int, int]:
+    return {
+        zmq.IMMEDIATE: 1,
+        zmq.LINGER: 0,
+        zmq.IPV6: 1,
+        zmq.SNDHWM: HIGH_WATER_MARK,
+        zmq.RCVHWM: HIGH_WATER_MARK,
+        zmq.MAXMSGSIZE: MAX_CONTROL_FRAME,
+        zmq.HEARTBEAT_IVL: 1000,
+        zmq.HEARTBEAT_TIMEOUT: 3000,
+        zmq.HEARTBEAT_TTL: 3000,
+        zmq.HANDSHAKE_IVL: 5000,
+        zmq.RECONNECT_IVL: 100,
+        zmq.RECONNECT_IVL_MAX: 1000,
+        zmq.CONNECT_TIMEOUT: 1000,
+        zmq.TCP_KEEPALIVE: 1,
+        zmq.TCP_KEEPALIVE_IDLE: 30,
+        zmq.TCP_KEEPALIVE_INTVL: 10,
+        zmq.TCP_KEEPALIVE_CNT: 3,
+    }

@@ -1,0 +1,129 @@
+"""The child that runs user code: one attempt at a time, one report each.
+
+Forked by the spawner; `run` is its whole life. User code gets stdin from /dev/null and the pipes of the agent as
+descriptors 1 and 2; the task socket sits far above, where no user code meets it by accident.
+
+Rules
+* This is the only process of a node that unpickles or calls anything of the user's.
+* The agent's view is the only state: the function cache forgets what the agent tells it to forget.
+* A process that the user's code forks must never reach our loop again (see `_only_here`).
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import faulthandler
+import os
+import signal
+import socket
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from maze_node.attempt import run_attempt
+from maze_node.frames import LENGTH, CodeBody, ReportFrame, TaskFrame, decode_task, encode_frame
+from maze_node.limits import become_subreaper, harden_worker, high_descriptor
+from maze_node.loading import load_code
+from maze_node.surroundings import Surroundings
+
+__all__ = ["preload", "run"]
+
+
+def preload() -> None:
+    """Import what every worker needs, in the spawner, so that workers start with it."""
+    import cloudpickle  # noqa: F401 -- loaded for its children
+    import msgpack  # type: ignore[import-untyped]  # noqa: F401 -- loaded for its children
+
+    import maze._values  # noqa: F401 -- loaded for its children
+
+
+def run(task_socket: int, stdout: int, stderr: int) -> int:
+    """Be a worker until the agent closes the task socket; return the exit status."""
+    _settle(stdout, stderr)
+    channel = socket.socket(fileno=high_descriptor(task_socket))
+    worker = Worker(channel)
+    try:
+        worker.serve()
+    finally:
+        # The child leaves by os._exit: say goodbye to the user's libraries here.
+        with contextlib.suppress(Exception):
+            atexit._run_exitfuncs()
+    return 0
+
+
+class Worker:
+    """The loop of a worker process."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._pid = os.getpid()
+        self._channel = channel
+        self._stream = channel.makefile("rb", buffering=65_536)
+        self._bodies: dict[bytes, CodeBody] = {}
+        self._functions: dict[bytes, Callable[..., Any]] = {}
+        self._surroundings: Surroundings | None = None
+
+    def serve(self) -> None:
+        """Run attempts until the agent closes the socket."""
+        while (frame := self._next()) is not None:
+            report = self._attempt(frame)
+            self._only_here()
+            self._channel.sendall(encode_frame(report))
+
+    def _next(self) -> TaskFrame | None:
+        head = self._stream.read(LENGTH.size)
+        if len(head) < LENGTH.size:
+            return None
+        return decode_task(self._stream.read(LENGTH.unpack(head)[0]))
+
+    def _attempt(self, frame: TaskFrame) -> ReportFrame:
+        for code in frame.forget:
+            self._bodies.pop(code, None)
+            self._functions.pop(code, None)
+        if frame.fresh is not None:
+            self._bodies[frame.code] = frame.fresh
+        if self._surroundings is None:
+            # The first task binds this process to its devices and thread count for life.
+            os.environ.update(frame.environ)
+            self._surroundings = Surroundings()
+        return run_attempt(frame, lambda: self._function(frame.code), self._surroundings)
+
+    def _function(self, code: bytes) -> Callable[..., Any]:
+        function = self._functions.get(code)
+        if function is None:
+            function = self._functions[code] = load_code(self._bodies[code], code)
+        return function
+
+    def _only_here(self) -> None:
+        """End a process that user code has forked and that fell out of the user's function."""
+        if os.getpid() != self._pid:
+            os._exit(0)
+
+
+def _settle(stdout: int, stderr: int) -> None:
+    """Give the fresh child a session, standard streams, default signals and an empty `__main__` of its own."""
+    os.setsid()
+    become_subreaper()
+    harden_worker()
+    null = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((null, 0), (stdout, 1), (stderr, 2)):
+        os.dup2(source, target)
+        if source > 2:
+            os.close(source)
+    # A segmentation fault prints where it happened; the last of stderr travels with the outcome.
+    faulthandler.enable(2, all_threads=False)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _terminated)
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 -- lives as long as the process
+    sys.stdout = open(1, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115 -- as above
+    sys.stderr = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115 -- as above
+    sys.argv = [""]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+
+
+def _terminated(_number: int, _frame: types.FrameType | None) -> None:
+    """Unwind the user's code, so that its `finally` blocks run before the grace period ends."""
+    raise SystemExit(128 + signal.SIGTERM)
