@@ -58,7 +58,7 @@ def python(url: str, tmp_path: Path) -> Callable[..., Finished]:
             timeout=timeout,
             check=False,
             cwd=cwd,
-            env=clean_environment(MAZE_URL=url, MAZE_STATE_DIR=str(tmp_path / "no-state"), **env),
+            env=clean_environment(**{"MAZE_URL": url, "MAZE_STATE_DIR": str(tmp_path / "no-state"), **env}),
         )
         return Finished(done.returncode, done.stdout, done.stderr)
 

@@ -208,7 +208,7 @@ def test_what_the_original_let_through_and_hung_on_is_refused(seed: SeedClient) 
     for nonsense in ({"cpu": -1, "gpu": -1}, {"gpu": "many"}, 7):
         with pytest.raises(SeedError) as caught:
             seed.post("/save_task", {**body, **source(UPPER), "resources": nonsense})
-        assert caught.value.status == 400
+        assert 400 <= caught.value.status < 500
 
 
 def test_an_unknown_run_is_refused_before_the_upgrade(seed: SeedClient) -> None:
