@@ -189,6 +189,7 @@ class TaskHandle:
         name = known.name if known is not None else (self._name or short_id(self.task_id))
         vertex = legacy_vertex(self.task_id, name, self.workflow_id, (code_str, task_input, task_output, resources))
         self._state.record(SaveTask(vertex))
+        self._outputs._become(vertex.outputs)
 
 
 class MaTask(TaskHandle):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import io
 import logging
 import os
 import selectors
@@ -123,11 +124,9 @@ class Connection:
     def unreachable(self, error: BaseException) -> HeadUnavailableError:
         """Say that nobody answers, and what to do about it."""
         why = f"no answer within {PROBE_SECONDS:.0f} s" if isinstance(error, TimeoutError) else _why(error)
-        return HeadUnavailableError(
-            f"no Maze head answers at {self.url} ({why})",
-            code="head_unavailable",
-            hint=_HINT if self.info is None else "the head answered before; look at its log",
-        )
+        before = "" if self.info is None else "; it answered before"
+        message = f"no Maze head answers at {self.url} ({why}{before})"
+        return HeadUnavailableError(message, code="head_unavailable", hint=_HINT)
 
     def refusal(self, status: int, answer: bytes) -> RequestError | NotAMazeHeadError:
         """Return what an answer above 299 means."""
@@ -170,8 +169,10 @@ class Connection:
         headers = {"Accept": MSGPACK_TYPE}
         if data is not None:
             headers["Content-Type"] = MSGPACK_TYPE
+        # A stream, because aiohttp warns of large bodies that come as bytes.
+        stream = None if data is None else io.BytesIO(data)
         async with self._pool().request(
-            method, self.url + where, data=data, params=query, headers=headers, allow_redirects=False
+            method, self.url + where, data=stream, params=query, headers=headers, allow_redirects=False
         ) as response:
             return response.status, response.headers, await response.read()
 
@@ -320,7 +321,9 @@ def _at_exit() -> None:
         try:
             call(flush(state), EXIT_SECONDS)
         except Exception as error:  # noqa: BLE001 -- process exit: the edits are lost either way, so say so and go on
-            logger.warning("edits of workflow %s were not sent: %s", state.workflow_id, error or type(error).__name__)
+            logger.warning(
+                "edits of workflow %s were not sent: %s", state.workflow_id, str(error) or type(error).__name__
+            )
     with _lock:
         thread, opened = _thread, list(_connections.values())
     if thread is not None:

@@ -213,8 +213,7 @@ async def list_runs(url: str) -> list[dict[str, Any]]:
     found: list[http.RunBody] = []
     cursor = ""
     while True:
-        query = {"before": cursor} if cursor else {}
-        page = await connection(url).request("GET", path("runs"), http.RunList, limit="1000", **query)
+        page = await connection(url).request("GET", path("runs"), http.RunList, limit="1000", before=cursor)
         found += page.runs
         cursor = page.next
         if not cursor:

@@ -1,0 +1,71 @@
+"""Between the draft's words and the bodies of the API."""
+
+from __future__ import annotations
+
+import sys
+
+import msgspec
+
+from maze import _graph
+from maze._draft import Batch
+from maze._wire import edit_request, vertices
+from maze_protocol import http
+
+
+def test_every_operation_becomes_its_body() -> None:
+    code = _graph.Code("pickle", None, "f", b"body", "digest")
+    literal = _graph.InputSpec((("task_1", "y"),), 1, b"data")
+    task = _graph.Vertex(
+        "task_2",
+        "two",
+        "f",
+        code,
+        {"a": literal, "b": _graph.InputSpec((("task_1", "y.z"),))},
+        ("y",),
+        {"y": "int"},
+        {"cpu": 2},
+    )
+    ops = (_graph.AddTask(task), _graph.DelTask("t"), _graph.AddEdge("a", "b"), _graph.DelEdge("a", "b"))
+    request = edit_request(Batch(ops, (code,), 4), "edit")
+    added, *others = request.ops
+    assert isinstance(added, http.AddTask)
+    assert added.task == http.TaskBody(
+        "task_2", "two", "f", "digest",
+        {
+            "a": http.InputBody(encoded=http.EncodedValue(1, b"data"), refs=["task_1.output.y"]),
+            "b": http.InputBody(source="task_1.output.y.z"),
+        },
+        ["y"], {"y": "int"}, {"cpu": 2},
+    )  # fmt: skip
+    assert others == [http.DelTask("t"), http.AddEdge("a", "b"), http.DelEdge("a", "b")]
+    assert request.codes == [http.CodeBody("digest", "pickle", sys.version_info[:2], b"body", "f")]
+    assert (request.base_revision, request.edit_id) == (4, "edit")
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(request), type=http.EditRequest) == request
+
+
+def test_source_text_has_no_strict_outputs_and_an_unsaved_task_no_code() -> None:
+    source = _graph.Code("source", None, "f", b"def f(p): ...", "digest")
+    ops = (_graph.SaveTask(_graph.Vertex("a", "a", code=source)), _graph.AddTask(_graph.Vertex("b", "b")))
+    saved, added = edit_request(Batch(ops, (), 0), "e").ops
+    assert isinstance(saved, http.SaveTask)
+    assert isinstance(added, http.AddTask)
+    assert (saved.task.strict_outputs, added.task.strict_outputs, added.task.code) == (False, True, "")
+
+
+def test_a_fetched_workflow_gives_vertices() -> None:
+    inputs = {
+        "value": http.InputBody(value=3),
+        "source": http.InputBody(source="task_1.output.y"),
+        "nested": http.InputBody(encoded=http.EncodedValue(0, b""), refs=["task_1.output.a.b", "task_2.output.z"]),
+    }
+    body = http.WorkflowBody("w", "", 3, 0.0, [http.TaskBody("t", "name", "f", "hash", inputs, ["y"])], [], [])
+    (vertex,) = vertices(body)
+    assert (vertex.task_id, vertex.name, vertex.func_name, vertex.code, vertex.outputs) == (
+        "t",
+        "name",
+        "f",
+        "hash",
+        ("y",),
+    )
+    assert vertex.sources() == {"task_1": ["source", "nested"], "task_2": ["nested"]}
+    assert list(vertex.inputs) == ["value", "source", "nested"]
