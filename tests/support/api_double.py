@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import functools
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -28,6 +29,16 @@ WORKFLOW_TEXT = format_id(WORKFLOW_ID, WORKFLOW)
 INFO = InfoBody(
     "maze", "0.1.0", "v1", "1.0", "00" * 16, 7, "process", False, "3.11.7", 1, 0.0, {}, 0, {}
 )  # fmt: skip
+
+
+def asynchronous(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run an asynchronous test on a loop of its own, in debug mode."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 60), debug=True)
+
+    return run
 
 
 def graph_of(names: list[str]) -> Graph:
