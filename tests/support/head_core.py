@@ -19,11 +19,28 @@ from maze_head.core.scheduler import HeadCore
 from maze_head.core.state import Settings
 from maze_protocol.events import RunEvent, Segment
 from maze_protocol.http import (
-    AddEdge, AddTask, CodeBody, EditRequest, InputBody, Op, RunRequest, TaskBody, WorkflowRequest,
+    AddEdge,
+    AddTask,
+    CodeBody,
+    EditRequest,
+    InputBody,
+    Op,
+    RunRequest,
+    TaskBody,
+    WorkflowRequest,
 )  # fmt: skip
 from maze_protocol.ids import TASK, WORKFLOW, format_id
 from maze_protocol.messages import (
-    OK, ErrorInfo, Heartbeat, Held, Hello, Message, Outcome, Result, Started, StartedItem,
+    OK,
+    ErrorInfo,
+    Heartbeat,
+    Held,
+    Hello,
+    Message,
+    Outcome,
+    Result,
+    Started,
+    StartedItem,
 )  # fmt: skip
 from maze_protocol.resources import Capacity, Device
 from maze_protocol.values import MSGPACK, OutputValue, Value
@@ -196,7 +213,7 @@ class Head:
 
     def log(self, run_no: int = 1) -> list[RunEvent]:
         """Take the run's events since the last look."""
-        mine = [effect for effect in self.take(fx.Append)]
+        mine = self.take(fx.Append)
         self.effects += [effect for effect in mine if effect.run_no != run_no]
         return [event for effect in mine if effect.run_no == run_no for event in effect.events]
 

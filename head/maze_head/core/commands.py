@@ -12,7 +12,7 @@ from maze_head.core import events as asked
 from maze_head.core.codes import CodeFacts, check_code, pack_code
 from maze_head.core.describe import run_body, summarise_workflow
 from maze_head.core.edits import apply_ops, check_base
-from maze_head.core.effects import AppendCluster, SaveCode, SaveGraph
+from maze_head.core.effects import AppendCluster, SaveCode
 from maze_head.core.ends import cancel_run as halt
 from maze_head.core.errors import Conflict, Invalid, Rejected, Unavailable
 from maze_head.core.graph import Graph
@@ -119,9 +119,7 @@ def submit_run(state: State, command: asked.SubmitRun) -> RunBody:
     pending = len(graph) + sum(run.open for run in state.runs.values())
     if pending > state.settings.max_pending_tasks:
         raise Unavailable("too_many_pending", f"{pending} tasks would be pending", hint="try again later")
-    if not graph.saved:
-        graph.saved = True
-        state.emit(SaveGraph(workflow.id, graph.version, graph.encode()))
+    state.save_graph(graph)
     submitted = RunSubmitted(
         command.run_id, workflow.id, graph.version, len(graph), request.fail_fast, request.priority, request.project
     )

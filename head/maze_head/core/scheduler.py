@@ -62,17 +62,15 @@ class HeadCore:
         self.state.emit(Reply(event.ticket, value))
 
     def _flush(self) -> list[Effect]:
-        """Seal what is over and hand out the effects of this call, log entries first."""
+        """Seal what is over and hand out the effects of this call."""
         state = self.state
         touched = [state.runs[no] for no in state.touched]
         for run in touched:
             seal_if_over(state, run)
-        effects = state.appends()
+        effects = state.take_effects()
         for run in touched:
             if run.sealed_by is not None:
                 retire(state, run)
-        effects += state.effects
-        state.effects = []
         return effects
 
     def restore_graph(self, workflow_id: bytes, version: int, body: bytes) -> None:

@@ -61,7 +61,7 @@ def spec_of(body: TaskBody, codes: Mapping[bytes, CodeFacts]) -> TaskSpec:
         body.func_name and _checked("func_name", check_name, body.func_name, "the function's name"),
         body.task_type,
         body.data_types,
-        body.resources,
+        {name: float(amount) for name, amount in body.resources.items()},
     )
 
 

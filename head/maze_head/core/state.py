@@ -2,8 +2,8 @@
 
 `State` holds data and no rules; the modules beside it decide (nodes.py, results.py, ends.py, placement.py, …) and
 are plain functions of a State. `now` is set once per call from outside, so that all of one turn happens at one time.
-Events of one call leave as one `Append` per run, ahead of the other effects; what waits for a commit and what does
-not is the driver's business.
+The effects of one call leave in the order in which a recovery needs them: graphs, one `Append` per run, everything
+else as emitted. What waits for a commit and what does not is the driver's business.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 from maze_head.core.codes import CodeFacts
 from maze_head.core.counters import Counters
-from maze_head.core.effects import Append, Effect
+from maze_head.core.effects import Append, Effect, SaveGraph
 from maze_head.core.events import Instant
 from maze_head.core.graph import Graph
 from maze_head.core.leases import Leases
@@ -85,6 +85,7 @@ class State:
     """Per run, the events of this call that are not emitted yet."""
     gained: dict[str, None] = field(default_factory=dict)
     """Nodes that have more room than at the end of the last pass."""
+    graphs_to_save: list[Effect] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -143,8 +144,20 @@ class State:
         if not graph.live_runs and not newest:
             self.graphs.pop((graph.workflow_id, graph.version), None)
 
-    def appends(self) -> list[Effect]:
-        """Return the log entries of this call and forget them; they leave ahead of everything else."""
+    def save_graph(self, graph: Graph) -> None:
+        """Have a version saved, once, ahead of the log of the run that needs it."""
+        if not graph.saved:
+            graph.saved = True
+            self.graphs_to_save.append(SaveGraph(graph.workflow_id, graph.version, graph.encode()))
+
+    def take_effects(self) -> list[Effect]:
+        """Return the effects of this call and forget them."""
+        effects = [*self.graphs_to_save, *self._appends(), *self.effects]
+        self.graphs_to_save.clear()
+        self.effects.clear()
+        return effects
+
+    def _appends(self) -> list[Effect]:
         effects: list[Effect] = []
         for no, events in self.touched.items():
             if events:

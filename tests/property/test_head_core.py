@@ -1,0 +1,301 @@
+"""The head's core against a plain-dict oracle, over random histories with every fault that reaches a core.
+
+After each step: the invariants of core/invariants.py; every task's state as the oracle has it; verdicts as the oracle
+says; logs gapless, start before finish, sealed last; at most one accepted result per task, under the lease in force
+(I1, I2); no start after a cancel (I17); replaying the journal gives the state again (I19).
+
+Tried by hand, each caught by this machine (with the step at which Hypothesis shrinks to):
+* no fence (results.py takes any lease of the task that is in the table, `state.leases.current` by task instead of by
+  token): verdict differs from the oracle's after a node was lost and its late result came;
+* forgotten release (leases.py `end` without `give_back`): `_check_room` after the first result;
+* result accepted from another node (results.py `_judge` looks in `state.leases.current` instead of `node.leases`):
+  verdict differs from the oracle's at `result_from_another_node`.
+"""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from maze_head.core import effects as fx
+from maze_head.core import events as ev
+from maze_head.core.fold import fold
+from maze_head.core.graph import load_graph
+from maze_head.core.transitions import PHASE_NAMES
+from maze_protocol.events import SEALING, Segment, TaskFinished, TaskStarted
+from maze_protocol.http import InputBody
+from maze_protocol.messages import (
+    ACCEPTED,
+    CRASHED,
+    FAILED,
+    HELD_DONE,
+    HELD_LEASED,
+    HELD_RUNNING,
+    Drain,
+    Goodbye,
+    Release,
+    ResultAck,
+)  # fmt: skip
+from maze_protocol.resources import Capacity
+from support.head_core import Head, add, dump, ended, held, ok, raw, tid
+from support.head_oracle import HELD, OPEN, Oracle
+
+NAMES = ("a", "b", "c")
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[list[list[int]], list[int]]:
+    size = draw(st.integers(1, 6))
+    before = [sorted(draw(st.sets(st.integers(0, number - 1), max_size=2))) if number else [] for number in range(size)]
+    return before, [draw(st.sampled_from((1, 1, 2))) for _ in range(size)]
+
+
+class HeadCoreMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = Head()
+        self.oracle = Oracle(now=self.head.mono)
+        self.links = 0
+        self.incarnations = 0
+        self.accepts: dict[tuple[int, int], int] = {}
+        self.seq: dict[int, int] = {}
+        self.begun: dict[int, set[tuple[int, int]]] = {}
+
+    # -- runs ------------------------------------------------------------------------------------------------------
+
+    @initialize(graph=graphs())
+    def first_run(self, graph: tuple[list[list[int]], list[int]]) -> None:
+        self.submit(graph, False)
+
+    @precondition(lambda self: len(self.oracle.runs) < 4)
+    @rule(graph=graphs(), fail_fast=st.booleans())
+    def submit(self, graph: tuple[list[list[int]], list[int]], fail_fast: bool) -> None:
+        before, cpus = graph
+        no = len(self.oracle.runs) + 1
+        ops = []
+        for number, (sources, cpu) in enumerate(zip(before, cpus, strict=True)):
+            inputs = {f"x{source}": InputBody(source=f"{tid(source)}.output.y") for source in sources}
+            ops.append(add(number, inputs=inputs, resources={"cpu": cpu}))
+        workflow_id = raw(1000 + no)
+        self.head.workflow(*ops, workflow_id=workflow_id)
+        self.oracle.submit(no, before, cpus, fail_fast=fail_fast)
+        self.head.run(raw(2000 + no), workflow_id, fail_fast=fail_fast)
+        self.look()
+
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        no = data.draw(st.sampled_from(list(self.oracle.runs)))
+        self.oracle.cancel(no)
+        self.head.ask(ev.CancelRun, raw(2000 + no))
+        self.look()
+
+    # -- nodes -----------------------------------------------------------------------------------------------------
+
+    @rule(name=st.sampled_from(NAMES), cpu=st.integers(1, 4), workers=st.integers(1, 3))
+    def node_starts(self, name: str, cpu: int, workers: int) -> None:
+        self.incarnations += 1
+        self._greet(name, cpu, workers, self.incarnations, set())
+
+    @precondition(lambda self: self.oracle.nodes)
+    @rule(data=st.data())
+    def node_returns(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(list(self.oracle.nodes)))
+        node = self.oracle.nodes[name]
+        mine = self.oracle.of(name)
+        kept = set(data.draw(st.lists(st.sampled_from(mine), unique=True))) if mine else set()
+        self._greet(name, node.cpu, node.workers, node.incarnation, kept)
+
+    def _greet(self, name: str, cpu: int, workers: int, incarnation: int, kept: set[int]) -> None:
+        self.links += 1
+        link = b"%d" % self.links
+        strangers = [lease for lease in self.oracle.all_leases[-3:] if lease not in self.oracle.of(name)]
+        inventory = tuple(
+            held(lease, HELD_RUNNING if self._state_of(lease) == "running" else HELD_LEASED) for lease in sorted(kept)
+        ) + tuple(held(lease, HELD_DONE) for lease in strangers)
+        self.oracle.join(name, cpu, workers, incarnation, link, kept)
+        self.head.greet(link, name, incarnation, capacity=Capacity(cpu * 1000, 1024, (), workers), inventory=inventory)
+        (admit,) = self.head.take(fx.Admit)
+        assert {old for old, new in admit.welcome.keep} == kept
+        assert set(admit.welcome.drop) == set(strangers)
+        self.look()
+
+    def _state_of(self, lease: int) -> str:
+        no, number = self.oracle.leases[lease]
+        return self.oracle.runs[no].tasks[number].state
+
+    @rule(data=st.data(), quick=st.booleans())
+    def link_breaks(self, data: st.DataObject, quick: bool) -> None:
+        link = self._link(data)
+        self.oracle.cut(link, quick=quick)
+        self.head.do(ev.LinkLost(link, "disconnected" if quick else "unroutable"))
+        self.look()
+
+    @rule(seconds=st.sampled_from((0.25, 1.0, 2.5, 8.0, 30.0)))
+    def time_passes(self, seconds: float) -> None:
+        self.oracle.now += seconds
+        self.oracle.tick()
+        self.head.wait(seconds)
+        self.look()
+
+    @rule(data=st.data())
+    def node_beats(self, data: st.DataObject) -> None:
+        link = self._link(data)
+        self.oracle.heard(link)
+        self.head.beat(link)
+        self.look()
+
+    @rule(data=st.data())
+    def node_drains(self, data: st.DataObject) -> None:
+        link = self._link(data)
+        self.oracle.heard(link)
+        if (name := self.oracle.at(link)) is not None:
+            self.oracle.nodes[name].draining = True
+        self.head.say(Drain(), link)
+        self.look()
+
+    @rule(data=st.data())
+    def node_leaves(self, data: st.DataObject) -> None:
+        link = self._link(data)
+        if (name := self.oracle.at(link)) is not None:
+            self.oracle.leave(name)
+        self.head.say(Goodbye(), link)
+        self.look()
+
+    # -- attempts --------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.oracle.leases)
+    @rule(data=st.data())
+    def attempt_starts(self, data: st.DataObject) -> None:
+        link, lease = self._held(data)
+        self.oracle.heard(link)
+        self.oracle.started(link, lease)
+        self.head.started(lease, link=link)
+        self.look()
+
+    @precondition(lambda self: self.oracle.leases)
+    @rule(data=st.data(), how=st.sampled_from(("ok", "ok", "ok", "fail", "crash", "crash")))
+    def attempt_ends(self, data: st.DataObject, how: str) -> None:
+        self._report(*self._held(data), how)
+
+    @precondition(lambda self: self.oracle.all_leases)
+    @rule(data=st.data(), how=st.sampled_from(("ok", "fail", "crash")))
+    def result_comes_late_or_twice(self, data: st.DataObject, how: str) -> None:
+        self._report(self._link(data), data.draw(st.sampled_from(self.oracle.all_leases[-12:])), how)
+
+    @precondition(lambda self: self.oracle.leases and len(self.oracle.nodes) > 1)
+    @rule(data=st.data())
+    def result_from_another_node(self, data: st.DataObject) -> None:
+        _, lease = self._held(data)
+        self._report(self._link(data), lease, "ok")
+
+    @precondition(lambda self: self.oracle.leases)
+    @rule(data=st.data())
+    def attempt_is_released(self, data: st.DataObject) -> None:
+        link, lease = self._held(data)
+        self.oracle.heard(link)
+        if self.oracle.at(link) is not None:
+            self.oracle.release(lease)
+        self.head.say(Release((lease,)), link)
+        self.look()
+
+    def _report(self, link: bytes, lease: int, how: str) -> None:
+        self.oracle.heard(link)
+        known = self.oracle.at(link) is not None
+        expected = self.oracle.result(link, lease, how)
+        status = {"fail": FAILED, "crash": CRASHED}
+        self.head.result(ok(lease) if how == "ok" else ended(lease, status[how], how), link=link)
+        acks = [send.message for send in self.head.take(fx.Send) if isinstance(send.message, ResultAck)]
+        verdicts = [(item.lease, item.verdict == ACCEPTED) for ack in acks for item in ack.items]
+        assert verdicts == ([(lease, expected)] if known else [])
+        self.look()
+
+    def _held(self, data: st.DataObject) -> tuple[bytes, int]:
+        lease = data.draw(st.sampled_from(list(self.oracle.leases)))
+        no, number = self.oracle.leases[lease]
+        return self.oracle.nodes[self.oracle.runs[no].tasks[number].node].link or b"?", lease
+
+    def _link(self, data: st.DataObject) -> bytes:
+        links = [node.link for node in self.oracle.nodes.values() if node.link is not None]
+        return data.draw(st.sampled_from([*links, b"0"]))
+
+    # -- the head --------------------------------------------------------------------------------------------------
+
+    @rule()
+    def head_dies(self) -> None:
+        assert dump(self.head.replay().core) == dump(self.head.core)
+        self.head = self.head.recover()
+        self.oracle.restart()
+        self.oracle.now = self.head.mono
+        self.look()
+
+    # -- what must hold --------------------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Take in the effects of a step."""
+        for effect in self.head.effects:
+            if isinstance(effect, fx.AssignTask):
+                no = int.from_bytes(effect.assignment.run, "big") - 2000
+                number = int.from_bytes(effect.assignment.task, "big")
+                self.oracle.assigned(no, number, effect.assignment.lease, effect.link)
+                assert [name for name, _, _ in effect.inputs] == [f"x{s}" for s in self._before(no, number)]
+            elif isinstance(effect, fx.Accept):
+                assert (effect.run_no, effect.task_no) not in self.accepts, "two accepted results (I1)"
+                self.accepts[effect.run_no, effect.task_no] = effect.lease
+            elif isinstance(effect, fx.Append):
+                self._read_log(effect)
+        self.head.forget()
+        self.oracle.check_no_room_unused()
+
+    def _before(self, no: int, number: int) -> list[int]:
+        return self.oracle.runs[no].tasks[number].before
+
+    def _read_log(self, append: fx.Append) -> None:
+        no = append.run_no
+        assert append.first_seq == self.seq.get(no, 0) + 1, "a gap in the log (I9)"
+        self.seq[no] = append.first_seq + len(append.events) - 1
+        for event in append.events:
+            if isinstance(event, TaskStarted):
+                self.begun.setdefault(no, set()).add((event.task, event.attempt))
+            if isinstance(event, TaskFinished):
+                assert (event.task, event.attempt) in self.begun.get(no, ()), "finished before it started (I9)"
+                assert self.oracle.runs[no].tasks[event.task].lease == event.lease, "not the last lease (I2)"
+        sealing = [event for event in append.events if isinstance(event, SEALING)]
+        assert not sealing or append.events[-1] is sealing[0], "something after the seal (I8)"
+        assert bool(sealing) == self.oracle.runs[no].over, "sealed when and only when all is over (I8)"
+
+    @invariant()
+    def tasks_are_as_the_oracle_says(self) -> None:
+        state = self.head.core.state
+        for no, run in self.oracle.runs.items():
+            live = state.runs.get(no)
+            assert (live is None) == run.over
+            if live is not None:
+                assert [PHASE_NAMES[phase] for phase in live.phase] == self.oracle.states(no)
+
+    def teardown(self) -> None:
+        """Readers see what the oracle says; after the faults stop, every run ends (I14)."""
+        for no in self.oracle.runs:
+            assert [task.status for task in self._view(no).tasks()] == self.oracle.states(no)
+        self.node_starts("a", 4, 3)
+        while self.oracle.leases:
+            lease = next(iter(self.oracle.leases))
+            no, number = self.oracle.leases[lease]
+            node = self.oracle.nodes[self.oracle.runs[no].tasks[number].node]
+            if node.link is None:
+                self.time_passes(30.0)
+                self.node_starts("a", 4, 3)
+            else:
+                self._report(node.link, lease, "ok")
+        assert all(run.over for run in self.oracle.runs.values())
+        assert not any(state in (*OPEN, *HELD) for no in self.oracle.runs for state in self.oracle.states(no))
+
+    def _view(self, no: int):
+        rows = self.head.journal
+        segments = [row[1] for row in rows if isinstance(row, tuple) and row[0] == no and isinstance(row[1], Segment)]
+        (saved,) = [row for row in rows if isinstance(row, fx.SaveGraph) and row.workflow_id == raw(1000 + no)]
+        return fold(segments, load_graph(saved.workflow_id, saved.version, saved.body))
+
+
+TestHeadCore = HeadCoreMachine.TestCase
+TestHeadCore.settings = settings(max_examples=150, stateful_step_count=50)

@@ -1,0 +1,236 @@
+"""What the head ought to know, in plain dicts: written from the rules (reliability.md, 3.5 and 3.6), not from the code.
+
+The oracle is told what happened and which leases the core made (placement is the core's choice; the oracle checks
+that each choice was allowed and that no room was left unused). It answers what each task's state and each verdict
+must be. Nothing is shared with the core but the numbers of the phases' names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+OPEN = ("waiting", "ready", "leased", "running")
+HELD = ("leased", "running")
+
+
+@dataclass
+class Task:
+    before: list[int]
+    cpu: int
+    state: str = "waiting"
+    lease: int = 0
+    node: str = ""
+    crashes: int = 0
+    losses: int = 0
+
+
+@dataclass
+class Node:
+    cpu: int
+    workers: int
+    incarnation: int
+    link: bytes | None
+    heard: float
+    doubted: bool = False
+    suspect: bool = False
+    draining: bool = False
+    lost_at: float = 0.0
+
+
+@dataclass
+class Run:
+    tasks: list[Task]
+    fail_fast: bool
+    halting: bool = False
+    cancelled: bool = False
+
+    @property
+    def over(self) -> bool:
+        return all(task.state not in OPEN for task in self.tasks)
+
+
+@dataclass
+class Oracle:
+    runs: dict[int, Run] = field(default_factory=dict)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    leases: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """In force: token -> (run, task)."""
+    all_leases: list[int] = field(default_factory=list)
+    accepted: set[int] = field(default_factory=set)
+    now: float = 0.0
+
+    # -- what happens ----------------------------------------------------------------------------------------------
+
+    def submit(self, no: int, before: list[list[int]], cpus: list[int], *, fail_fast: bool) -> None:
+        tasks = [Task(sources, cpu) for sources, cpu in zip(before, cpus, strict=True)]
+        self.runs[no] = Run(tasks, fail_fast)
+        self._wake(self.runs[no])
+
+    def assigned(self, no: int, number: int, lease: int, link: bytes) -> None:
+        run = self.runs[no]
+        task = run.tasks[number]
+        name = self.at(link)
+        assert task.state == "ready", f"assigned while {task.state}"
+        assert not run.halting, "assigned though the run stops (I17)"
+        assert name is not None, "assigned to an unknown link"
+        assert self.takes_work(name), f"assigned to {self.nodes[name]} (I12)"
+        assert self.free(name) >= task.cpu, "over-committed (I6)"
+        assert self.count(name) < self.nodes[name].workers, "more attempts than workers"
+        assert lease not in self.all_leases, "a token was used twice"
+        assert not self.all_leases or lease > max(self.all_leases), "tokens must grow"
+        task.state, task.lease, task.node = "leased", lease, name
+        self.leases[lease] = no, number
+        self.all_leases.append(lease)
+
+    def started(self, link: bytes, lease: int) -> None:
+        task = self._mine(link, lease)
+        if task is not None:
+            task.state = "running"
+
+    def result(self, link: bytes, lease: int, how: str) -> bool:
+        """Return whether the answer must be ACCEPTED."""
+        task = self._mine(link, lease)
+        if task is None:
+            return lease in self.accepted
+        no, number = self.leases.pop(lease)
+        run = self.runs[no]
+        if run.halting:
+            task.state = "cancelled"
+            return False
+        self.accepted.add(lease)
+        if how == "ok":
+            task.state = "finished"
+            self._wake(run)
+        elif how == "crash":
+            task.crashes += 1
+            self._again(run, number, spent=task.crashes >= 3)
+        else:
+            self._fail(run, number)
+        return True
+
+    def release(self, lease: int) -> None:
+        no, number = self.leases.pop(lease)
+        self._again(self.runs[no], number, spent=False)
+
+    def cancel(self, no: int) -> None:
+        run = self.runs[no]
+        if run.over or run.cancelled:
+            return
+        run.cancelled = run.halting = True
+        for task in run.tasks:
+            if task.state in ("waiting", "ready"):
+                task.state = "cancelled"
+
+    def join(self, name: str, cpu: int, workers: int, incarnation: int, link: bytes, kept: set[int]) -> None:
+        old = self.nodes.get(name)
+        if old is not None and old.incarnation != incarnation:
+            self.lose(name)
+            old = None
+        if old is not None:
+            for lease in [lease for lease in self.of(name) if lease not in kept]:
+                self.release(lease)
+        self.nodes[name] = Node(cpu, workers, incarnation, link, self.now, lost_at=self.now + 10)
+
+    def lose(self, name: str) -> None:
+        for lease in self.of(name):
+            no, number = self.leases.pop(lease)
+            task = self.runs[no].tasks[number]
+            ran = task.state == "running"
+            task.losses += ran and not self.runs[no].halting
+            self._again(self.runs[no], number, spent=ran and task.losses >= 5)
+        del self.nodes[name]
+
+    def leave(self, name: str) -> None:
+        for lease in self.of(name):
+            self.release(lease)
+        del self.nodes[name]
+
+    def cut(self, link: bytes, *, quick: bool) -> None:
+        name = self.at(link)
+        if name is not None:
+            node = self.nodes[name]
+            node.link, node.doubted, node.suspect = None, True, True
+            if quick and self.now - node.heard < 2:
+                node.lost_at = min(node.lost_at, self.now + 1)
+
+    def heard(self, link: bytes) -> None:
+        name = self.at(link)
+        if name is not None:
+            node = self.nodes[name]
+            node.heard, node.doubted, node.suspect, node.lost_at = self.now, False, False, self.now + 10
+
+    def tick(self) -> None:
+        for name, node in list(self.nodes.items()):
+            if self.now >= node.lost_at:
+                self.lose(name)
+            else:
+                node.suspect = node.doubted or self.now >= node.heard + 3
+
+    def restart(self) -> None:
+        for lease in list(self.leases):
+            self.release(lease)
+        self.nodes.clear()
+
+    # -- what must be ----------------------------------------------------------------------------------------------
+
+    def at(self, link: bytes) -> str | None:
+        return next((name for name, node in self.nodes.items() if node.link == link), None)
+
+    def of(self, name: str) -> list[int]:
+        return [lease for lease, (no, task) in self.leases.items() if self.runs[no].tasks[task].node == name]
+
+    def count(self, name: str) -> int:
+        return len(self.of(name))
+
+    def free(self, name: str) -> int:
+        used = sum(self.runs[no].tasks[task].cpu for no, task in (self.leases[lease] for lease in self.of(name)))
+        return self.nodes[name].cpu - used
+
+    def takes_work(self, name: str) -> bool:
+        node = self.nodes[name]
+        return node.link is not None and not node.suspect and not node.draining
+
+    def states(self, no: int) -> list[str]:
+        return [task.state for task in self.runs[no].tasks]
+
+    def check_no_room_unused(self) -> None:
+        """A ready task waits only if no node could take it now: nobody blocks anybody."""
+        ready = [task.cpu for run in self.runs.values() for task in run.tasks if task.state == "ready"]
+        for name in self.nodes:
+            if ready and self.takes_work(name) and self.count(name) < self.nodes[name].workers:
+                assert self.free(name) < min(ready), f"{name} has {self.free(name)} free, {ready} wait"
+
+    def _mine(self, link: bytes, lease: int) -> Task | None:
+        name = self.at(link)
+        if name is None or lease not in self.leases:
+            return None
+        no, number = self.leases[lease]
+        task = self.runs[no].tasks[number]
+        return task if task.node == name else None
+
+    def _wake(self, run: Run) -> None:
+        for task in run.tasks:
+            if task.state == "waiting" and all(run.tasks[source].state == "finished" for source in task.before):
+                task.state = "ready"
+
+    def _again(self, run: Run, number: int, *, spent: bool) -> None:
+        task = run.tasks[number]
+        if run.halting:
+            task.state = "cancelled"
+        elif spent:
+            self._fail(run, number)
+        else:
+            task.state = "ready"
+
+    def _fail(self, run: Run, number: int) -> None:
+        run.tasks[number].state = "failed"
+        doomed = {number}
+        for index, task in enumerate(run.tasks):  # sources come first
+            if doomed & set(task.before):
+                doomed.add(index)
+                task.state = "skipped"
+        if run.fail_fast:
+            run.halting = True
+            for task in run.tasks:
+                if task.state in ("waiting", "ready"):
+                    task.state = "skipped"
