@@ -70,8 +70,8 @@ def find_task(tasks: Sequence[Record], name: str) -> Record:
 
 def short(identifier: str) -> str:
     """Return the id as it is shown in tables: long enough to be unique in practice."""
-    kind, _, digits = identifier.partition("_")
-    return f"{kind}_{digits[:8]}"
+    kind, underscore, digits = identifier.partition("_")
+    return f"{kind}_{digits[:8]}" if underscore else identifier
 
 
 def _only(name: str, matches: Sequence[Record], key: str) -> Record:

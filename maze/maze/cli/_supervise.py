@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from queue import SimpleQueue
 from types import FrameType, TracebackType
@@ -22,6 +22,8 @@ from maze._daemon.ready import wait_ready
 __all__ = ["Ended", "Happening", "Ready", "Signalled", "Supervisor", "describe_exit", "shell_status"]
 
 START_SECONDS: Final = 60.0
+COPY_SECONDS: Final = 1.0
+"""How long the last lines of ended children may take to be copied."""
 _WATCHED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -57,7 +59,7 @@ class Supervisor:
     def __init__(self, names: Iterable[str] = ()) -> None:
         self._events: SimpleQueue[Happening] = SimpleQueue()
         self._width = max(map(len, names), default=0)
-        self._threads: list[threading.Thread] = []
+        self._copiers: list[threading.Thread] = []
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -70,8 +72,8 @@ class Supervisor:
     ) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
-        for thread in self._threads:
-            thread.join(timeout=1)
+        for copier in self._copiers:
+            copier.join(timeout=COPY_SECONDS)
 
     def watch(self, name: str, process: subprocess.Popen[bytes], ready: bool = False) -> None:
         """Report the end of a child, and before that its READY line if one is expected.
@@ -82,16 +84,16 @@ class Supervisor:
 
     def copy_log(self, name: str, log: IO[bytes]) -> None:
         """Copy the lines of a child's stderr to ours, each with the child's name before it, and close it."""
-        self._start(self._copy, name, log)
+        self._copiers.append(self._start(self._copy, name, log))
 
     def next(self) -> Happening:
         """Return the next thing that happens."""
         return self._events.get()
 
-    def _start(self, target: Any, *args: Any) -> None:
+    def _start(self, target: Callable[..., None], *args: Any) -> threading.Thread:
         thread = threading.Thread(target=target, args=args, daemon=True)
         thread.start()
-        self._threads.append(thread)
+        return thread
 
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         self._events.put(Signalled(number))
