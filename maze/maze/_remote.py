@@ -322,7 +322,7 @@ def _no_workflow(error: RequestError, state: WorkflowState) -> MazeError:
 
 def _no_run(error: RequestError, run_id: str) -> MazeError:
     if error.status in {404, 410} or error.code == "bad_id":
-        return UnknownRunError(f"no run {run_id!r}: {error.message}", code=error.code, hint=error.hint, run_id=run_id)
+        return UnknownRunError(f"the head knows no run {run_id!r}", code=error.code, hint=error.hint, run_id=run_id)
     return error
 
 

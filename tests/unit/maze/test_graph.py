@@ -105,7 +105,7 @@ def test_saving_replaces_references(chain: Graph) -> None:
 
 
 def test_saving_keeps_outputs_that_are_used(chain: Graph) -> None:
-    with pytest.raises(GraphError, match="output 'y' .* cannot go"):
+    with pytest.raises(GraphError, match=r"output 'y' .* cannot go"):
         chain.apply(SaveTask(vertex(A, outputs=("z",))))
 
 

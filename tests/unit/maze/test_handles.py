@@ -97,7 +97,7 @@ def test_a_deleted_task_is_told(workflow: MaWorkflow) -> None:
     task = workflow.add_task(task_name="t")
     task.delete()
     assert workflow.get_graph_info()["nodes"] == {}
-    with pytest.raises(UnknownTaskError, match="'t' .* was deleted"):
+    with pytest.raises(UnknownTaskError, match=r"'t' .* was deleted"):
         task.delete()
 
 
