@@ -16,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,16 +52,16 @@ class Daemon:
     ready: dict[str, Any] = field(default_factory=dict)
 
     def stop(self) -> int:
-        """End it gently, and the hard way if that does not help."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            code = self.process.wait(STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise AssertionError(f"did not drain in {STOP_TIMEOUT} s:\n{self.tail()}") from None
-        self._close()
-        return code
+        """End it: ask to drain, then to end at once."""
+        for patience in (5, STOP_TIMEOUT):
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                code = self.process.wait(patience)
+                self._close()
+                return code
+        self.kill()
+        raise AssertionError(f"did not end in {STOP_TIMEOUT} s:\n{self.tail()}")
 
     def kill(self) -> None:
         """End it as a power cut would."""

@@ -219,8 +219,8 @@ def test_a_huge_return_value_fails_its_task_with_size_and_limit(workflow: MaWork
         return {"y": b"x" * (9 * 1024 * 1024)}
 
     text = error_of(workflow, workflow.add_task(huge))
-    assert "8 MiB" in text or "8.0 MiB" in text or "8388608" in text
-    assert "9" in text
+    assert "8388608" in text.replace(",", "")
+    assert "9437" in text.replace(",", "")
 
 
 def test_a_module_that_the_worker_lacks_fails_its_task(workflow: MaWorkflow) -> None:

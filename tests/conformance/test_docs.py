@@ -73,14 +73,32 @@ def test_a_block_is_left_out_only_with_a_reason() -> None:
     assert not [page for page in PAGES if "no-test" in page.read_text() and not any(f.page == page for f in left_out)]
 
 
-def console_lines() -> list[Any]:
+def console_commands() -> list[Any]:
     return [
-        pytest.param(page, line[2:], id=f"{page.name}: {line[2:]}")
+        pytest.param(page, command, id=f"{page.name}: {command.splitlines()[0]}")
         for page in PAGES
         for fence in fences(page, "console")
-        for line in fence.code.splitlines()
-        if line.startswith("$ ")
+        for command in commands_of(fence.code)
     ]
+
+
+def commands_of(code: str) -> list[str]:
+    """Return what stands behind `$ `; a quotation or a backslash may go on over several lines."""
+    commands: list[str] = []
+    for line in code.splitlines():
+        if line.startswith("$ "):
+            commands.append(line[2:])
+        elif commands and _is_open(commands[-1]):
+            commands[-1] += "\n" + line
+    return commands
+
+
+def _is_open(command: str) -> bool:
+    try:
+        shlex.split(command)
+    except ValueError:
+        return True
+    return command.endswith("\\")
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +107,7 @@ def help_pages() -> dict[tuple[str, ...], str]:
     return {}
 
 
-@pytest.mark.parametrize(("page", "line"), console_lines())
+@pytest.mark.parametrize(("page", "line"), console_commands())
 def test_a_shown_command_exists(
     page: Path, line: str, python: Callable[..., Finished], help_pages: dict[tuple[str, ...], str]
 ) -> None:
