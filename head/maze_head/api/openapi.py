@@ -45,7 +45,7 @@ class _Schemas:
     def __init__(self, routes: tuple[Route, ...]) -> None:
         bodies = [kind for route in routes for kind in (route.request, route.response)]
         kinds = tuple(dict.fromkeys([*(kind for kind in bodies if _is_struct(kind)), *_EXTRA]))
-        schemas, components = msgspec.json.schema_components(kinds, schema_hook=_schema_hook, ref_template=_REF)
+        schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
         self.of = dict(zip(kinds, schemas, strict=True))
         self.components = components
 
@@ -58,12 +58,6 @@ class _Schemas:
 
 def _is_struct(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
-
-
-def _schema_hook(kind: type) -> dict[str, Any]:
-    if kind is msgspec.Raw:  # an event, encoded already
-        return {"$ref": _REF.format(name=ClientEvent.__name__)}
-    raise NotImplementedError(kind)
 
 
 def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:

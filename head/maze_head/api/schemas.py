@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Final
+
 import msgspec
 
 from maze_protocol.http import CodeBody, TaskBody
 
 __all__ = ["Counters", "EdgeBody", "EdgeList", "EventPage", "Health", "NewTask", "TaskList"]
+
+
+_EVENT: Final = {"$ref": "#/components/schemas/ClientEvent"}
+"""An event is encoded already when it gets here, so its type does not tell what it is."""
 
 
 class NewTask(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
@@ -39,7 +45,7 @@ class EdgeList(msgspec.Struct):
 class EventPage(msgspec.Struct):
     """A piece of a run's log. Ask again with `after=last_seq` until `sealed`."""
 
-    events: list[msgspec.Raw]
+    events: list[Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema=_EVENT)]]
     last_seq: int
     sealed: bool
 

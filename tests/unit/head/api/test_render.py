@@ -81,7 +81,7 @@ def test_lease_shows_the_claim() -> None:
     assert data_of(TaskLeased(0, 1, 77, "n", claim))["claim"] == {
         "cpu": 1.5,
         "cpu_mem": 256,
-        "gpus": [{"index": 1, "share": 0.5, "gpu_mem": 4096}],
+        "gpus": [{"index": 1, "share": 0.5, "mem": 4096}],
     }
 
 
