@@ -60,7 +60,7 @@ class _Tail:
         self.last_seq = 0
         self.sealed = False
         self.ring: deque[Segment] = deque()
-        self.waiters: list[asyncio.Future[None]] = []
+        self.waiters: dict[asyncio.Future[None], None] = {}
 
     def advance(self, segment: Segment) -> None:
         assert segment.first_seq == self.last_seq + 1, f"segment {segment.first_seq} after {self.last_seq}"
@@ -68,7 +68,7 @@ class _Tail:
         self.sealed = isinstance(segment.events[-1], SEALING)
 
     def wake(self) -> None:
-        waiters, self.waiters = self.waiters, []
+        waiters, self.waiters = self.waiters, {}
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -150,11 +150,12 @@ class RunHub:
         if tail is None or timeout <= 0 or tail.last_seq > after_seq:
             return tail is not None and tail.last_seq > after_seq
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        tail.waiters.append(waiter)
-        # Not asyncio.timeout: a thousand streams may wait here, and this makes no task and no exception.
-        await asyncio.wait((waiter,), timeout=timeout)
-        if not waiter.done():
-            tail.waiters.remove(waiter)
+        tail.waiters[waiter] = None
+        try:
+            # Not asyncio.timeout: a thousand streams may wait here, and this makes no task and no exception.
+            await asyncio.wait((waiter,), timeout=timeout)
+        finally:
+            tail.waiters.pop(waiter, None)
         return tail.last_seq > after_seq
 
     def peek_outputs(self, run_no: int, task_no: int) -> Outputs | None:

@@ -66,7 +66,8 @@ class LinkTable:
     def add(self, link: Link) -> Link | None:
         """Take in a stranger; return the oldest one if it had to make room."""
         self._strangers[link.id] = link
-        self._by_fd[link.fd] = link.id
+        if link.fd >= 0:
+            self._by_fd[link.fd] = link.id
         if len(self._strangers) <= MAX_STRANGERS:
             return None
         oldest = next(iter(self._strangers.values()))

@@ -147,12 +147,11 @@ class Transport:
         return frames
 
     def _receive_first(self) -> tuple[list[bytes], int]:
-        """Receive the frames of a new link, and the descriptor of its connection (-1 if there is no frame)."""
+        """Receive the frames of a new link, and the descriptor of its connection, -1 if that is not known."""
         if not self._router.getsockopt(zmq.RCVMORE):
             return [], -1
         frame = self._router.recv(zmq.NOBLOCK, copy=False)
-        fd = int(frame.get(zmq.SRCFD))
-        return [frame.bytes, *self._receive_rest()], fd
+        return [frame.bytes, *self._receive_rest()], _descriptor(frame)
 
     def _meet(self, link_id: bytes, fd: int) -> Link:
         while self._take_notice():
@@ -239,3 +238,11 @@ class Transport:
         if link.greeted:
             link.greeted = False
             self._feed(LinkLost(link.id, reason))
+
+
+def _descriptor(frame: zmq.Frame) -> int:
+    try:
+        return int(frame.get(zmq.SRCFD))
+    except zmq.ZMQError:
+        # Bytes that are no ZMTP can pass for its version 1.0 (`GET /` does), whose frames carry no properties.
+        return -1
