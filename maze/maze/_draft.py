@@ -139,6 +139,21 @@ class Draft:
             self.loaded = True
             return refused
 
+    def give_up(self, task_id: str) -> list[str]:
+        """Take back a task that can never be sent, and all tasks that use it: none of them has been sent.
+
+        Returns:
+            How the other tasks are called.
+        """
+        with self.lock:
+            doomed = self.graph.users(task_id)
+            named = [self.graph.describe(user) for user in doomed[1:]]
+            # Users first: a task in use is not deleted.
+            for user in reversed(doomed):
+                self.graph.apply(DelTask(user))
+                self._withdraw(user)
+            return named
+
     def drop(self, op: Op) -> None:
         """Give up one operation that the head refused; `rebase` comes next and mends the graph."""
         with self.lock:

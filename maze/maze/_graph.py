@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from maze.errors import CycleError, GraphError, UnknownOutputError, UnknownTaskError
-from maze_protocol.graph import depth, find_path
+from maze_protocol.graph import depth, find_path, topological_order
 from maze_protocol.ids import short_id
 
 __all__ = [
@@ -179,18 +179,22 @@ class Graph:
             case SaveTask():
                 return False
 
+    def users(self, task_id: str) -> list[str]:
+        """Return a task and all that use its outputs, directly or not, each before its own users."""
+        uses: dict[str, list[str]] = {}
+        for task in self.tasks.values():
+            for source in task.sources():
+                uses.setdefault(source, []).append(task.task_id)
+        found = {task_id: None}
+        queue = [task_id]
+        for here in queue:
+            queue += [there for there in uses.get(here, ()) if there not in found]
+            found |= dict.fromkeys(uses.get(here, ()))
+        return topological_order(list(found), {here: uses.get(here, ()) for here in found})
+
     def missing(self, op: Op) -> list[str]:
         """Return the ids that an operation presumes and that this graph does not have."""
-        match op:
-            case AddTask(task):
-                wanted = list(task.sources())
-            case SaveTask(task):
-                wanted = [task.task_id, *task.sources()]
-            case AddEdge(source, target) | DelEdge(source, target):
-                wanted = [source, target]
-            case DelTask(task_id):
-                wanted = [task_id]
-        return [task_id for task_id in wanted if task_id not in self.tasks]
+        return [task_id for task_id in _presumed(op) if task_id not in self.tasks]
 
     def _add_task(self, task: Vertex) -> bool:
         if task.task_id in self.tasks:
@@ -308,3 +312,15 @@ class Graph:
             return
         self.edges.pop((source, target), None)
         self.successors.get(source, {}).pop(target, None)
+
+
+def _presumed(op: Op) -> list[str]:
+    match op:
+        case AddTask(task):
+            return list(task.sources())
+        case SaveTask(task):
+            return [task.task_id, *task.sources()]
+        case AddEdge(source, target) | DelEdge(source, target):
+            return [source, target]
+        case DelTask(task_id):
+            return [task_id]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import io
 import logging
 import os
@@ -219,7 +220,7 @@ class _Patience:
         self.pause = 0.0
 
     async def wait(self, limit: float, error: Exception, asked: float = 0.0) -> None:
-        if time.monotonic() - self.began >= limit:
+        if _leaving or time.monotonic() - self.began >= limit:
             raise error
         # The first repetition comes at once: a kept-alive connection that the head had just closed.
         await asyncio.sleep(max(self.pause, min(asked, 5.0)))
@@ -266,6 +267,8 @@ class _LoopThread:
 _lock = threading.Lock()
 _thread: _LoopThread | None = None
 _connections: dict[str, Connection] = {}
+_leaving = False
+"""The process is at its end: nothing is tried twice any more."""
 _inherited: list[Any] = []
 """Loop and connections of parent processes: kept, so that no destructor touches the parent's sockets."""
 
@@ -314,21 +317,25 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 def _at_exit() -> None:
     """Send what is unsent and close what is open; nobody is left to tell an error to but the log."""
-    from maze._remote import flush
+    from maze._remote import flush, pickle_functions
     from maze._shared import unsent
 
+    global _leaving
+    _leaving = True
+    deadline = time.monotonic() + EXIT_SECONDS
     for state in unsent():
         try:
-            call(flush(state), EXIT_SECONDS)
+            pickle_functions(state)
+            call(flush(state), max(0.0, deadline - time.monotonic()))
         except Exception as error:  # noqa: BLE001 -- process exit: the edits are lost either way, so say so and go on
-            logger.warning(
-                "edits of workflow %s were not sent: %s", state.workflow_id, str(error) or type(error).__name__
-            )
+            why = str(error) or type(error).__name__
+            logger.warning("edits of workflow %s were not sent: %s", state.workflow_id, why)
     with _lock:
         thread, opened = _thread, list(_connections.values())
     if thread is not None:
         for known in opened:
-            call(known.close(), EXIT_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                call(known.close(), EXIT_SECONDS)
         thread.stop()
 
 

@@ -94,9 +94,11 @@ def pickle_functions(state: WorkflowState) -> None:
         try:
             body = dump_function(code.function)
         except ValueEncodeError as error:
+            users = state.draft.give_up(task.task_id)
+            also = f" (given up with it: {', '.join(users)})" if users else ""
             raise InvalidTaskError(
-                f"task '{task.name}' cannot be sent: its function {code.name} refers to something that cannot be "
-                f"pickled: {error}",
+                f"task '{task.name}' cannot be sent{also}: its function {code.name} refers to something that cannot "
+                f"be pickled: {error}",
                 code="unpicklable_function",
                 hint="create it inside the function, or pass it as an input",
                 task_id=task.task_id,
