@@ -1,7 +1,8 @@
 """The composition root: agent, transport, pool and logs on one event loop.
 
-A turn: events that came are handled in order, then one flush, then the effects are obeyed. Shells only post events;
-nothing decides here.
+A turn: events that came are handled in order, then what may start is started. What is to be said to the head is
+flushed when no further event is waiting, and FLUSH_AFTER after the first unsaid thing at the latest: an idle node
+answers at once, a busy one in batches. Shells only post events; nothing decides here.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from maze_node.core.events import DrainAsked, Event, Instant, StopAsked, Ticked,
 from maze_node.gpus import free_memory
 from maze_node.logs import Logs
 from maze_node.pool import Pool
+from maze_node.spawning import Spawned
 from maze_node.transport import Transport, monotonic
 from maze_protocol.limits import PROTOCOL_MAJOR, PROTOCOL_MINOR
 from maze_protocol.messages import Hello, NodeLoad
@@ -49,14 +51,16 @@ __all__ = ["Node"]
 
 log = logging.getLogger(__name__)
 TICK: Final = 0.5
+FLUSH_AFTER: Final = 0.001
 MIB: Final = 2**20
 
 
 class Node:
     """One node process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, spawned: Spawned | None = None) -> None:
         self._settings = settings
+        self._spawned = spawned
         self._loop = asyncio.get_running_loop()
         self.capacity = measure(settings)
         self.node_id = settings.node_id()
@@ -66,6 +70,7 @@ class Node:
         self._pool = Pool(self._loop, self.post, self._logs)
         self._transport = Transport(self._loop, self.post, settings.find_head, self._hello, self._give_up)
         self._inbox: list[Event] = []
+        self._flush_by = 0.0
         self._announced = False
         self._result: asyncio.Future[tuple[int, str]] = self._loop.create_future()
         self._process = psutil.Process()
@@ -85,7 +90,7 @@ class Node:
     async def run(self, stop: Stop) -> int:
         """Serve until drained, stopped or refused; return the exit code."""
         watchers = [asyncio.ensure_future(self._watch(stop)), asyncio.ensure_future(self._watch_now(stop))]
-        self._pool.start()
+        self._pool.start(self._spawned)
         self._transport.start()
         self._tick()
         try:
@@ -112,7 +117,20 @@ class Node:
             effects += self._agent.handle(event, now)
             if isinstance(event, Welcomed):
                 self._announce()
-        effects += self._agent.flush(now)
+        self._perform(effects + self._agent.start(now))
+        if not self._flush_by:
+            self._flush_by = now.mono + FLUSH_AFTER
+            self._loop.call_soon(self._loop.call_soon, self._flush)
+
+    def _flush(self) -> None:
+        now = Instant(monotonic(), time.time())
+        if self._inbox and now.mono < self._flush_by:
+            self._loop.call_soon(self._loop.call_soon, self._flush)
+            return
+        self._flush_by = 0.0
+        self._perform(self._agent.flush(now))
+
+    def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:
             self._obey[type(effect)](effect)
 

@@ -7,15 +7,13 @@ back in order. Only the call itself is timed. Whatever user code raises, SystemE
 from __future__ import annotations
 
 import inspect
-import os
-import resource
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from maze._values import ValueDecodeError, ValueEncodeError, decode, decode_input, encode
 from maze_node.errors import TaskFault
 from maze_node.frames import ReportFrame, TaskFrame
+from maze_node.meter import Meter
 from maze_node.surroundings import Surroundings
 from maze_node.tracebacks import describe
 from maze_protocol.limits import MAX_TASK_VALUES, NAME_LENGTH
@@ -24,29 +22,10 @@ from maze_protocol.values import Input, OutputValue, Value
 
 __all__ = ["run_attempt"]
 
-MAX_OUTPUTS: Final = 10_000
+MAX_OUTPUTS: Final = 1_000
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "list": (list,), "dict": (dict,),
 }  # fmt: skip
-
-
-class Meter:
-    """Wall time, CPU time (with finished children) and peak memory of one call."""
-
-    def __init__(self) -> None:
-        _reset_peak()
-        self._cpu = _cpu_seconds()
-        self._wall = time.perf_counter()
-        self.wall_ms = self.cpu_ms = 0.0
-        self.peak_kib = 0
-
-    def stop(self) -> None:
-        """Take the readings; the first call counts."""
-        if self.peak_kib:
-            return
-        self.wall_ms = (time.perf_counter() - self._wall) * 1000
-        self.cpu_ms = (_cpu_seconds() - self._cpu) * 1000
-        self.peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def run_attempt(frame: TaskFrame, load: Callable[[], Callable[..., Any]], surroundings: Surroundings) -> ReportFrame:
@@ -168,20 +147,3 @@ def _encode_output(key: str, value: Any) -> OutputValue:
         where = f"output {key!r}{error.path}"
         raise _bad_return(f"{where}: an object of type {error.type_name} cannot be sent: {error.reason}") from error
     return OutputValue(key, Value(codec, len(body), body))
-
-
-def _cpu_seconds() -> float:
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + children.ru_utime + children.ru_stime
-
-
-def _reset_peak() -> None:
-    """Let ru_maxrss count from here: 1.3 µs. Where /proc does not allow it, it is the peak of the worker's life."""
-    try:
-        descriptor = os.open("/proc/self/clear_refs", os.O_WRONLY)
-    except OSError:
-        return
-    try:
-        os.write(descriptor, b"5")
-    finally:
-        os.close(descriptor)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import socket
 from collections.abc import Callable
 from typing import Final
@@ -43,12 +44,15 @@ class Channel:
         self._socket.setblocking(False)
         self._buffer = FrameBuffer()
         self._outgoing = bytearray()
+        self._writing = False
         self._pipes: dict[int, int] = {}
         self._far_pipes: list[int] = []
+        self._poller = select.poll()
         for stream in (STDOUT, STDERR):
             self._pipes[stream], far = os.pipe2(os.O_CLOEXEC)
             os.set_blocking(self._pipes[stream], False)
             self._far_pipes.append(far)
+            self._poller.register(self._pipes[stream], select.POLLIN)
         loop.add_reader(self._socket.fileno(), self._on_socket)
         for stream, descriptor in self._pipes.items():
             loop.add_reader(descriptor, self._on_pipe, stream)
@@ -67,8 +71,6 @@ class Channel:
 
     def start(self, frame: TaskFrame) -> None:
         """Send a task and capture what is written from now on under its lease."""
-        for stream in self._pipes:
-            self._read_pipe(stream)
         self._lease = frame.lease
         self._outgoing += encode_frame(frame)
         self._write()
@@ -111,10 +113,12 @@ class Channel:
             self._outgoing.clear()
             sent = 0
         del self._outgoing[:sent]
-        if self._outgoing:
-            self._loop.add_writer(self._socket.fileno(), self._write)
-        else:
-            self._loop.remove_writer(self._socket.fileno())
+        if bool(self._outgoing) is not self._writing:
+            self._writing = not self._writing
+            if self._writing:
+                self._loop.add_writer(self._socket.fileno(), self._write)
+            else:
+                self._loop.remove_writer(self._socket.fileno())
 
     def _on_socket(self) -> None:
         try:
@@ -131,8 +135,10 @@ class Channel:
             self._take_report(decode_report(body))
 
     def _take_report(self, report: ReportFrame) -> None:
-        for stream in list(self._pipes):
-            self._read_pipe(stream)
+        # One poll for both: usually neither has anything.
+        if self._poller.poll(0):
+            for stream in list(self._pipes):
+                self._read_pipe(stream)
         tails = self._logs.end(self._lease)
         self._lease = 0
         self._on_report(self.number, report, tails)
@@ -153,5 +159,6 @@ class Channel:
 
     def _close_pipe(self, stream: int) -> None:
         descriptor = self._pipes.pop(stream)
+        self._poller.unregister(descriptor)
         self._loop.remove_reader(descriptor)
         os.close(descriptor)

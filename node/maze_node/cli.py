@@ -124,6 +124,9 @@ def _measure(options: dict[str, Any]) -> Any:
 
 
 def _serve(settings: Any, *, exit_with_stdin: bool) -> int:
+    from maze_node.spawning import launch
+
+    spawned = launch()
     import asyncio
 
     from maze._daemon import signals
@@ -134,7 +137,7 @@ def _serve(settings: Any, *, exit_with_stdin: bool) -> int:
         stop = signals.install_stop_signals(loop)
         if exit_with_stdin:
             signals.exit_with_stdin(loop, stop)
-        return await Node(settings).run(stop)
+        return await Node(settings, spawned).run(stop)
 
     return asyncio.run(serve())
 

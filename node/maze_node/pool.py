@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -23,6 +22,7 @@ from maze_node.core.events import Event, LogTails, WorkerExited, WorkerForked, W
 from maze_node.frames import Exited, Fork, Forked, Kill, ReportFrame, TaskFrame, decode_packet, encode_packet
 from maze_node.limits import become_subreaper, children
 from maze_node.logs import Logs
+from maze_node.spawning import Spawned, launch
 
 __all__ = ["Pool"]
 
@@ -55,22 +55,11 @@ class Pool:
         """Return the spawner's pid, 0 if there is none."""
         return self._process.pid if self._process is not None else 0
 
-    def start(self) -> None:
-        """Start a spawner."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        # -P: what a task imports must not depend on the directory in which the node was started.
-        command = [sys.executable, "-P", "-m", "maze_node.spawner", str(theirs.fileno()), str(os.getpid())]
-        with theirs:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
-        self._control = ours
-        self._loop.add_reader(ours.fileno(), self._on_control)
+    def start(self, spawned: Spawned | None = None) -> None:
+        """Take a spawner, or start one."""
+        self._process, control = spawned if spawned is not None else launch()
+        self._control = control
+        self._loop.add_reader(control.fileno(), self._on_control)
         self._send_queued()
 
     def fork(self, number: int) -> None:

@@ -13,12 +13,15 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any, Final
 
 from maze_node.limits import flush_c_streams
 
 __all__ = ["Surroundings"]
 
+# Without the wrapper that makes enum members of its answers: 0.1 µs instead of 5.
+_getsignal: Final[Callable[[int], Any]] = getattr(signal.getsignal, "__wrapped__", signal.getsignal)
 _WATCHED: Final = (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE, signal.SIGALRM,
     signal.SIGTERM, signal.SIGCHLD,
@@ -33,7 +36,7 @@ class Surroundings:
         self._environ = dict(_environ_data())
         self._umask = os.umask(0o022)
         os.umask(self._umask)
-        self._handlers = [(number, signal.getsignal(number)) for number in _WATCHED]
+        self._handlers = [(int(number), _getsignal(number)) for number in _WATCHED]
         self._streams = (sys.stdin, sys.stdout, sys.stderr)
         self._spares = [(os.dup(target), target, _identity(target)) for target in (1, 2)]
         self._threads = threading.active_count()
@@ -54,7 +57,7 @@ class Surroundings:
             os.environ.update({os.fsdecode(key): os.fsdecode(value) for key, value in self._environ.items()})
         os.umask(self._umask)
         for number, handler in self._handlers:
-            if signal.getsignal(number) is not handler:
+            if _getsignal(number) is not handler:
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, 0)
 

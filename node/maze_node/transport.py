@@ -17,7 +17,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
@@ -36,6 +36,11 @@ TICK: Final = 0.25
 FIRST_DELAY: Final = 0.05
 MAX_DELAY: Final = 2.0
 GOODBYE_LINGER: Final = 2000
+# As plain numbers: the enum's operators cost more than the calls.
+_POLLIN: Final = int(zmq.POLLIN)
+_POLLOUT: Final = int(zmq.POLLOUT)
+_NOBLOCK: Final = int(zmq.NOBLOCK)
+_EVENTS: Final = int(zmq.EVENTS)
 _BAD_NEWS: Final = (
     zmq.EVENT_DISCONNECTED
     | zmq.EVENT_CONNECT_RETRIED
@@ -156,8 +161,8 @@ class Transport:
     # -- traffic
 
     def _on_monitor(self) -> None:
-        while self._monitor is not None and _events(self._monitor) & zmq.POLLIN:
-            event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))
+        while self._monitor is not None and _events(self._monitor) & _POLLIN:
+            event = parse_monitor_message(self._monitor.recv_multipart(_NOBLOCK))
             self._disconnect("disconnected", _name(event["event"]))
 
     def _pump(self) -> None:
@@ -165,9 +170,9 @@ class Transport:
         taken = 0
         while self._socket is not None:
             events = _events(self._socket)
-            if self._outgoing and events & zmq.POLLOUT:
+            if self._outgoing and events & _POLLOUT:
                 self._send_some()
-            elif not events & zmq.POLLIN:
+            elif not events & _POLLIN:
                 return
             elif taken >= DRAIN_MESSAGES:
                 self._loop.call_soon(self._pump)
@@ -180,7 +185,7 @@ class Transport:
         assert self._socket is not None, "only _pump calls"
         try:
             while self._outgoing:
-                self._socket.send_multipart(self._outgoing[0], zmq.NOBLOCK)
+                self._socket.send_multipart(self._outgoing[0], _NOBLOCK)
                 self._outgoing.popleft()
         except zmq.Again:
             return
@@ -188,7 +193,7 @@ class Transport:
     def _take_one(self) -> None:
         assert self._socket is not None, "only _pump calls"
         try:
-            frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            frames = self._socket.recv_multipart(_NOBLOCK)
         except zmq.Again:
             return
         try:
@@ -243,7 +248,7 @@ class Transport:
 
 
 def _events(of: zmq.Socket[bytes]) -> int:
-    return int(of.getsockopt(zmq.EVENTS))
+    return cast(int, of.getsockopt(_EVENTS))
 
 
 def _name(event: int) -> str:

@@ -2,7 +2,7 @@
 
 Rules
 * `handle` is total: any event in any state. A late, repeated or unknown message is normal input.
-* The shell calls `flush` once at the end of each turn, after all events of the turn: it batches what is to be said.
+* The shell calls `start` at the end of each turn and `flush` when it is quiet: what is to be said goes in batches.
   STARTED is said only of attempts that still run then; the others' outcomes carry their start.
 * What a lost connection forgets: STARTED and RELEASE (the inventory of the next HELLO tells the same). What it never
   forgets: leases and outcomes.
@@ -124,13 +124,17 @@ class Agent:
         self._on[type(event)](event, now)
         return self._take_effects()
 
+    def start(self, now: Instant) -> list[Effect]:
+        """End a turn: start what may start."""
+        if not self._left and self._may_start(now):
+            self._runner.start_ready(now)
+        return self._take_effects()
+
     def flush(self, now: Instant) -> list[Effect]:
-        """End a turn: start what may start, say what there is to say."""
+        """Say what there is to say; after one turn or after several, as the shell likes."""
         if not self._left:
-            if self._may_start(now):
-                self._runner.start_ready(now)
-            self._speak(now)
-            self._leave_if_done(now)
+            self._speak()
+            self._leave_if_done()
         return self._take_effects()
 
     def _take_effects(self) -> list[Effect]:
@@ -330,7 +334,7 @@ class Agent:
         self._runner.stop_all(now)
         self._leave(event.reason, 1 if busy else 0)
 
-    def _leave_if_done(self, now: Instant) -> None:
+    def _leave_if_done(self) -> None:
         if self._drain_until is None or len(self._runner.leases) or len(self._outbox):
             return
         if self._live:
@@ -352,7 +356,7 @@ class Agent:
         if self._live:
             self._released.setdefault(reason, []).append(token)
 
-    def _speak(self, now: Instant) -> None:
+    def _speak(self) -> None:
         if not self._live:
             return
         for reason, tokens in self._released.items():

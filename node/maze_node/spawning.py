@@ -1,0 +1,31 @@
+"""Start a spawner process. Light on purpose: the command starts the first one before it loads anything heavy, so that
+both get ready side by side.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+__all__ = ["Spawned", "launch"]
+
+Spawned = tuple[subprocess.Popen[bytes], socket.socket]
+
+
+def launch() -> Spawned:
+    """Return a new spawner and our end of its control socket. Its end is inherited by nobody else."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    # -P: what a task imports must not depend on the directory in which the node was started.
+    command = [sys.executable, "-P", "-m", "maze_node.spawner", str(theirs.fileno()), str(os.getpid())]
+    with theirs:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
+        )
+    return process, ours
