@@ -107,7 +107,8 @@ class SeedClient:
 
 
 def pickled(function: Any) -> dict[str, Any]:
-    """Return a function in the encoding of the decorator."""
+    """Return a function in the encoding of the decorator, as one that was defined in the user's script."""
+    function.__module__ = "__main__"
     return {"code_ser": base64.b64encode(cloudpickle.dumps(function)).decode(), "code_str": "def never(params): 1 / 0"}
 
 

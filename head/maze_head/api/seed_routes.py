@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -188,7 +189,8 @@ async def _code(form: SaveTaskForm) -> CodeBody:
         body, kind = form.code_str.encode(), "source"
     else:
         raise Invalid("invalid_code", "code_str or code_ser is required")
-    return CodeBody(hashlib.blake2b(body, digest_size=16).hexdigest(), kind, (0, 0), body)
+    # The original does not say which Python pickled the function: a cluster of its time had but one, the head's.
+    return CodeBody(hashlib.blake2b(body, digest_size=16).hexdigest(), kind, sys.version_info[:2], body)
 
 
 def _inputs(form: SaveTaskForm) -> dict[str, InputBody]:

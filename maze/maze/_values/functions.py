@@ -1,16 +1,19 @@
 """Task functions as bytes: the function, the user modules it needs, and nothing of the machine it came from.
 
 The body is a pickled value (container.py) of the pair (function, {module name: module imported when it runs}).
+Read, but never written, is the form of the original's client: a bare cloudpickle of the function.
 """
 
 from __future__ import annotations
 
+import pickle
 import types
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from maze._values.blame import blame
 from maze._values.codec import _reason, _type_name
+from maze._values.container import join
 from maze._values.errors import ValueDecodeError, ValueEncodeError
 from maze._values.modules import install_shells
 from maze._values.pickled import dump_by_value, unpickle_value
@@ -61,11 +64,20 @@ def load_function(body: bytes) -> TaskFunction:
     Raises:
         ValueDecodeError: with a reason for people.
     """
+    if body[:1] == pickle.PROTO:
+        return _load_bare(body)
     loaded = unpickle_value(body)
     if not (isinstance(loaded, tuple) and len(loaded) == 2 and callable(loaded[0]) and isinstance(loaded[1], dict)):
         raise ValueDecodeError("the bytes hold no function")
     function, modules = loaded
     return WithModules(function, modules) if modules else cast(TaskFunction, function)
+
+
+def _load_bare(body: bytes) -> TaskFunction:
+    function = unpickle_value(join(body, ()))
+    if not callable(function):
+        raise ValueDecodeError("the bytes hold no function")
+    return cast(TaskFunction, function)
 
 
 def _undecorated(func: TaskFunction) -> TaskFunction:
