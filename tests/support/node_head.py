@@ -49,6 +49,7 @@ class FakeHead:
         return int(self.endpoint.rpartition(":")[2])
 
     def close(self) -> None:
+        """Vanish, as a killed head would; harmless if repeated."""
         self._socket.close(0)
         self._context.term()
 

@@ -52,9 +52,9 @@ class NodeProcess:
         return [pid for pid in _pids() if self.mark.encode() in _read(pid, "environ") and not _is_zombie(pid)]
 
     def spawner(self) -> int:
-        return next(
-            pid for pid in self.marked() if b"maze_node.spawner" in _read(pid, "cmdline") and _parent(pid) == self.pid
-        )
+        """Return the spawner's pid, 0 if there is none."""
+        family = (pid for pid in self.marked() if b"maze_node.spawner" in _read(pid, "cmdline"))
+        return next((pid for pid in family if _parent(pid) == self.pid), 0)
 
     def wait_gone(self, timeout: float = 10.0) -> None:
         wait_for(lambda: not self.marked(), timeout, lambda: f"still alive: {self.marked()}")

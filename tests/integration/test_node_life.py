@@ -1,0 +1,390 @@
+"""A node's life: cancel, time limits, drain, lost heads, killed processes. Nothing may be left behind, ever."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.node_head import FakeHead, fake_head
+from support.node_process import NodeProcess, node, wait_for
+from support.node_work import assign, assignment, code_of, outputs_of
+
+from maze._daemon.connection import ConnectionInfo, write_connection
+from maze_protocol.messages import (
+    CANCELLED,
+    CRASHED,
+    OK,
+    TIMED_OUT,
+    Cancel,
+    Disconnect,
+    Drain,
+    Goodbye,
+    Heartbeat,
+    LogChunk,
+    LogPull,
+    Recall,
+    Reject,
+    Release,
+    Result,
+    Shutdown,
+    Started,
+)
+
+
+def linger(params):
+    """Say hello, start a child of its own session, and wait."""
+    import subprocess
+    import sys
+    import time
+
+    subprocess.Popen(["sh", "-c", "setsid sleep 1000 & sleep 1000"])
+    print("waiting", flush=True)
+    sys.stdout.flush()
+    time.sleep(params.get("seconds", 1000))
+    return {"out": 1}
+
+
+def quick(params):
+    return {"out": params.get("x")}
+
+
+def start(head: FakeHead, lease: int = 1, **params) -> None:
+    """Run `linger` and wait until the node says that it runs and its children exist."""
+    code = code_of(linger)
+    head.send(code)
+    head.send(*assign(assignment(lease, code, params)))
+    head.serve(
+        lambda: any(item.lease == lease for said in head.said if isinstance(said, Started) for item in said.items)
+    )
+    head.send(LogPull(1, lease, 1, 0))
+    head.serve(lambda: _pulled(head, lease))
+
+
+def _pulled(head: FakeHead, lease: int) -> bool:
+    if any(isinstance(said, LogChunk) and said.data for said in head.said):
+        return True
+    if any(isinstance(said, LogChunk) for said in head.said):
+        head.said = [said for said in head.said if not isinstance(said, LogChunk)]
+        head.send(LogPull(1, lease, 1, 0))
+    return False
+
+
+def alive_after(head: FakeHead, lease: int = 2) -> None:
+    code = code_of(quick)
+    head.send(code)
+    head.send(*assign(assignment(lease, code, {"x": lease})))
+    assert outputs_of(head.wait_outcome(lease)) == {"out": lease}
+
+
+def test_cancel_ends_the_whole_family() -> None:
+    with fake_head() as head, node("--head", head.endpoint) as process:
+        head.wait_node()
+        start(head)
+        assert len(process.marked()) > 4
+        head.send(Cancel((1,), "not needed", 5.0))
+        outcome = head.wait_outcome(1)
+        assert (outcome.status, outcome.error.kind, outcome.error.text) == (
+            CANCELLED,
+            "cancelled",
+            "Cancelled: not needed",
+        )
+        assert outcome.stdout_tail == b"waiting\n"
+        wait_for(
+            lambda: not any(b"sleep" in _cmdline(pid) for pid in process.marked()), why=lambda: str(process.marked())
+        )
+        alive_after(head)
+
+
+def test_a_task_that_ignores_sigterm_is_killed() -> None:
+    def stubborn(params):
+        import signal
+        import time
+
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print("ready", flush=True)
+        time.sleep(1000)
+
+    with fake_head() as head, node("--head", head.endpoint):
+        head.wait_node()
+        code = code_of(stubborn)
+        head.send(code)
+        head.send(*assign(assignment(1, code)))
+        head.wait_said(Started)
+        head.send(LogPull(1, 1, 1, 0))
+        head.serve(lambda: _pulled(head, 1))
+        head.send(Cancel((1,), "stop", 0.3))
+        assert head.wait_outcome(1, 5).status == CANCELLED
+
+
+def test_finally_blocks_run_before_the_grace_is_over() -> None:
+    def careful(params):
+        import time
+        from pathlib import Path
+
+        try:
+            print("ready", flush=True)
+            time.sleep(1000)
+        finally:
+            Path(params["path"]).write_text("cleaned up")
+
+    with fake_head() as head, node("--head", head.endpoint) as process:
+        head.wait_node()
+        path = Path(f"/tmp/maze-test-{process.mark}")
+        code = code_of(careful)
+        head.send(code)
+        head.send(*assign(assignment(1, code, {"path": str(path)}, timeout=0.5)))
+        outcome = head.wait_outcome(1)
+        assert (outcome.status, outcome.error.kind) == (TIMED_OUT, "timeout")
+        assert outcome.error.message == "ran longer than 0.5 s"
+        assert path.read_text() == "cleaned up"
+        path.unlink()
+
+
+def test_leases_of_one_grant_run_in_turn_and_can_be_recalled() -> None:
+    with fake_head() as head, node("--head", head.endpoint):
+        head.wait_node()
+        start(head)
+        code = code_of(quick)
+        head.send(code)
+        head.send(*assign(*(assignment(number, code, grant=1) for number in (2, 3))))
+        head.send(Recall((1, 2, 99)))
+        assert head.wait_said(Release) == Release((2,), "recalled")
+        head.send(Cancel((1, 3), "", 1.0))
+        head.serve(lambda: Release((3,), "cancelled") in head.said)
+        assert head.wait_outcome(1).status == CANCELLED
+
+
+@pytest.mark.parametrize("victim", ["agent", "spawner", "worker"])
+def test_kill_9_leaves_nothing_behind(victim: str) -> None:
+    with fake_head() as head, node("--head", head.endpoint) as process:
+        head.wait_node()
+        start(head)
+        spawner = process.spawner()
+        worker = next(item.pid for said in head.said if isinstance(said, Started) for item in said.items)
+        family = set(process.marked())
+        os.kill({"agent": process.pid, "spawner": spawner, "worker": worker}[victim], signal.SIGKILL)
+        if victim == "agent":
+            process.process.wait()
+            process.wait_gone(5)
+            return
+        outcome = head.wait_outcome(1, 5)
+        assert outcome.status == CRASHED
+        assert outcome.error.kind == ("crash" if victim == "worker" else "node_lost")
+        wait_for(lambda: not any(b"sleep" in _cmdline(pid) for pid in process.marked()))
+        alive_after(head)
+        assert process.pid in process.marked()
+        assert (spawner in process.marked()) is (victim == "worker")
+        assert not {worker} & set(process.marked())
+        assert len(family) > 4
+
+
+def test_agent_and_spawner_killed_together_take_the_workers_along() -> None:
+    with fake_head() as head, node("--head", head.endpoint) as process:
+        head.wait_node()
+        code = code_of(quick)
+        head.send(code)
+        head.send(*assign(assignment(1, code)))
+        head.wait_outcome(1)
+        spawner = process.spawner()
+        for pid in (process.pid, spawner):
+            os.kill(pid, signal.SIGKILL)
+        process.process.wait()
+        process.wait_gone(5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_drain_finishes_what_runs_and_says_goodbye(number: int) -> None:
+    with fake_head() as head, node("--head", head.endpoint) as process:
+        head.wait_node()
+        start(head, seconds=1)
+        code = code_of(quick)
+        head.send(code)
+        head.send(*assign(assignment(2, code, grant=1)))
+        process.process.send_signal(number)
+        head.wait_said(Drain)
+        head.send(*assign(assignment(3, code)))
+        head.serve(lambda: process.process.poll() is not None)
+        assert process.process.returncode == 0
+        assert head.outcomes[1].status == OK
+        released = [lease for said in head.said if isinstance(said, Release) for lease in said.leases]
+        assert released == [2, 3]
+        assert isinstance(head.wait_said(Goodbye), Goodbye)
+        process.wait_gone()
+
+
+def test_a_drain_that_takes_too_long_blames_the_node_not_the_task() -> None:
+    with fake_head() as head, node("--head", head.endpoint, "--drain-timeout", "0.5") as process:
+        head.wait_node()
+        start(head)
+        process.process.terminate()
+        outcome = head.wait_outcome(1)
+        assert (outcome.status, outcome.error.kind) == (CRASHED, "node_lost")
+        head.serve(lambda: process.process.poll() is not None)
+        process.wait_gone()
+
+
+def test_a_second_signal_stops_at_once() -> None:
+    with fake_head() as head, node("--head", head.endpoint) as process:
+        head.wait_node()
+        start(head)
+        process.process.terminate()
+        head.wait_said(Drain)
+        process.process.terminate()
+        head.serve(lambda: process.process.poll() is not None, 5)
+        assert process.process.returncode == 1
+        process.wait_gone(5)
+
+
+def test_the_head_can_send_a_node_home() -> None:
+    with fake_head() as head, node("--head", head.endpoint) as process:
+        head.wait_node()
+        head.send(Shutdown("maintenance", 5.0))
+        head.serve(lambda: process.process.poll() is not None)
+        assert process.process.returncode == 0
+        process.wait_gone()
+
+
+@pytest.mark.parametrize(
+    "refusal", [Reject("version", "too old for us"), Disconnect("duplicate", "another has this name")]
+)
+def test_a_refused_node_says_why_and_exits(refusal: Reject | Disconnect) -> None:
+    with fake_head() as head, node("--head", head.endpoint) as process:
+        head.wait_node()
+        head.refuse(refusal)
+        assert process.process.wait(10) == 1
+        assert refusal.reason in process.stderr()
+        process.wait_gone()
+
+
+def test_a_task_and_its_result_outlive_the_head() -> None:
+    with fake_head() as first, node("--head", first.endpoint) as process:
+        first.wait_node()
+        start(first, lease=1, seconds=0.5)
+        start(first, lease=2)
+        pid = process.pid
+        first.close()
+        with fake_head(port=first.port, epoch=2, keep=((1, 11), (2, 12))) as head:
+            hello = head.wait_node()
+            assert (hello.pid, hello.last_session, hello.epoch) == (pid, (1 << 32) + 1, 1)
+            assert {held.lease for held in hello.inventory} == {1, 2}
+            outcome = head.wait_outcome(11)
+            assert (outcome.status, outputs_of(outcome)) == (OK, {"out": 1})
+            assert outcome.stdout_tail == b"waiting\n"
+            head.send(Cancel((12,), "", 1.0))
+            assert head.wait_outcome(12).status == CANCELLED
+
+
+def test_what_the_head_drops_is_killed_without_an_outcome() -> None:
+    with fake_head() as first, node("--head", first.endpoint) as process:
+        first.wait_node()
+        start(first)
+        first.close()
+        with fake_head(port=first.port, epoch=2, drop=(1,)) as head:
+            head.wait_node()
+            wait_for(lambda: not any(b"sleep" in _cmdline(pid) for pid in process.marked()))
+            alive_after(head)
+            assert 1 not in head.outcomes
+
+
+def test_an_unacknowledged_outcome_is_sent_again() -> None:
+    with fake_head() as first, node("--head", first.endpoint):
+        first.auto_ack = False
+        first.wait_node()
+        code = code_of(quick)
+        first.send(code)
+        first.send(*assign(assignment(1, code, {"x": "y" * 100_000})))
+        first.wait_outcome(1)
+        first.close()
+        with fake_head(port=first.port, epoch=2) as head:
+            head.wait_node()
+            outcome = head.wait_outcome(1)
+            assert outputs_of(outcome, head.payloads[1]) == {"out": "y" * 100_000}
+
+
+def test_a_moved_head_is_found_through_the_connection_file(tmp_path: Path) -> None:
+    file = tmp_path / "connection.json"
+
+    def write(head: FakeHead) -> None:
+        write_connection(file, ConnectionInfo("http://x", head.endpoint, "", "", os.getpid()))
+
+    with fake_head() as first, node("--connection-file", str(file)) as process:
+        wait_for(lambda: process.spawner())
+        write(first)
+        first.wait_node()
+        first.close()
+        with fake_head() as second:
+            write(second)
+            second.wait_node()
+
+
+def test_heartbeats_carry_the_load() -> None:
+    with fake_head() as head, node("--head", head.endpoint, "--cpus", "2"):
+        head.wait_node()
+        beat = head.serve(
+            lambda: next((said for said in head.said if isinstance(said, Heartbeat) and said.load.workers), None)
+        )
+        assert beat.load.workers == 2
+        assert beat.load.rss_mib > 5
+        assert beat.load.mem_free_mib > 0
+
+
+def test_output_of_a_running_task_can_be_followed() -> None:
+    with fake_head() as head, node("--head", head.endpoint):
+        head.wait_node()
+        start(head, seconds=0.3)
+        chunk = next(said for said in head.said if isinstance(said, LogChunk) and said.data)
+        assert (chunk.data, chunk.end, chunk.known) == (b"waiting\n", False, True)
+        head.wait_outcome(1)
+        head.send(LogPull(7, 1, 1, 3))
+        chunk = head.serve(
+            lambda: next((said for said in head.said if isinstance(said, LogChunk) and said.request == 7), None)
+        )
+        assert (chunk.offset, chunk.data, chunk.end) == (3, b"ting\n", True)
+        head.send(LogPull(8, 999, 1, 0))
+        chunk = head.serve(
+            lambda: next((said for said in head.said if isinstance(said, LogChunk) and said.request == 8), None)
+        )
+        assert not chunk.known
+
+
+def test_results_travel_in_batches() -> None:
+    with fake_head() as head, node("--head", head.endpoint, "--cpus", "2"):
+        head.wait_node()
+        code = code_of(quick)
+        head.send(code)
+        head.send(*assign(*(assignment(number, code, {"x": number}, grant=number % 2 + 1) for number in range(1, 501))))
+        head.serve(lambda: len(head.outcomes) == 500)
+        assert all(outputs_of(outcome) == {"out": lease} for lease, outcome in head.outcomes.items())
+        assert sum(isinstance(said, Result) for said in head.said) <= 500
+
+
+def test_bad_arguments_are_told_without_a_traceback(tmp_path: Path) -> None:
+    process = NodeProcess("--head", "nonsense")
+    try:
+        assert process.process.wait(20) == 2
+        text = process.stderr()
+        assert "expected tcp://HOST:PORT" in text
+        assert "Traceback" not in text
+    finally:
+        process.end()
+
+
+def _cmdline(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def test_detect_tells_where_numbers_come_from() -> None:
+    import json
+    import sys
+
+    command = [sys.executable, "-m", "maze_node", "detect", "--json", "--cpus", "3", "--gpus", "2", "--gpu-mem", "500"]
+    found = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout)
+    assert (found["cpu"], found["origins"]["cpu"]) == (3.0, "--cpus")
+    assert [gpu["mem"] for gpu in found["gpus"]] == [500, 500]
+    assert found["cpu_mem"] > 0
