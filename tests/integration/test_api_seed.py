@@ -8,6 +8,7 @@ big-endian number, equals 1000.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import struct
@@ -144,6 +145,25 @@ async def test_a_workflow_of_the_original_runs(client: OriginalClient) -> None:
         {"type": "finish_workflow", "data": {"run_id": run}},
     ]
     assert await client.results("any", run) == messages  # a second reader, where the original fell silent
+
+
+@original
+async def test_a_pickled_function_reaches_the_node_untouched(client: OriginalClient) -> None:
+    body = b"\x80\x05opaque to the head"
+    workflow = await client.workflow()
+    await client.add_task(workflow, "one", {"x": 1}, code_ser=base64.b64encode(body).decode())
+    messages = await client.results(workflow, await client.run(workflow))
+    assert messages[1]["data"]["result"] == {"y": 1}
+    assert [(code.kind, code.body.body) for code in client.head.puppet.codes] == [("pickle", body)]
+
+
+@original
+async def test_a_task_may_be_saved_again(client: OriginalClient) -> None:
+    workflow = await client.workflow()
+    task_id = await client.add_task(workflow, "one", {"x": 1})
+    await client.success("/save_task", client.definition(workflow, task_id, {"x": 2}))
+    messages = await client.results(workflow, await client.run(workflow))
+    assert messages[1]["data"]["result"] == {"y": 2}
 
 
 @original

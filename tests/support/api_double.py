@@ -75,6 +75,8 @@ class MemoryHub:
         self.results: dict[int, tuple[OutputValue, ...]] = {}
         self.kept: dict[tuple[int, int, int], KeptLog] = {}
         self.reads = 0
+        self.patience = 60.0
+        """Longest wait, whatever is asked for."""
         self._changed = asyncio.Condition()
 
     @property
@@ -99,7 +101,7 @@ class MemoryHub:
 
     async def wait(self, run_no: int, after_seq: int, timeout: float) -> bool:
         try:
-            async with asyncio.timeout(timeout), self._changed:
+            async with asyncio.timeout(min(timeout, self.patience)), self._changed:
                 await self._changed.wait_for(lambda: self.last_seq > after_seq)
         except TimeoutError:
             return False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -41,18 +41,20 @@ class Shared:
     encoder: EventEncoder
     views: RunViews
     traffic: Traffic
+    unsaved: dict[str, str] = field(default_factory=dict)
+    """Names of tasks that the original's client has added and not defined yet; it tells them only once."""
 
     def call(self, request: web.Request, body: object) -> Call:
         """Return what the handler of this request gets."""
-        return Call(self.services, self.encoder, self.views, self.traffic, request, body)
+        return Call(self.services, self.encoder, self.views, self.traffic, self.unsaved, request=request, body=body)
 
 
 @dataclass(frozen=True)
 class Call(Shared):
     """One request to one handler."""
 
-    request: web.Request
-    body: Any
+    request: web.Request = field(kw_only=True)
+    body: Any = field(kw_only=True)
 
     async def ask(self, make: Callable[[int], Command]) -> Any:
         """Ask the core; its refusals propagate to the error middleware."""

@@ -75,6 +75,7 @@ __all__ = [
 
 PATIENCE: Final = 60.0
 UNNAMED: Final = "unnamed"
+UNSAVED_AT_MOST: Final = 10_000
 WHOLE: Final = ""
 """The key under which a worker returns a result that is no dict."""
 
@@ -95,6 +96,9 @@ async def add_task(call: Call) -> TaskMade:
     task_id = format_id(make_id(), TASK)
     task = TaskBody(task_id, form.task_name or UNNAMED, task_type=form.task_type, strict_outputs=False)
     await _edit(call, form, AddTask(task))
+    call.unsaved[task_id] = task.name
+    if len(call.unsaved) > UNSAVED_AT_MOST:
+        del call.unsaved[next(iter(call.unsaved))]
     return TaskMade(task_id)
 
 
@@ -167,7 +171,13 @@ async def _workflow(call: Call, text: str) -> WorkflowBody:
 
 
 async def _name_of(call: Call, form: TaskForm) -> str:
-    """Return the name that the task was added with; a save of the original does not repeat it."""
+    """Return the name that the task was added with; a save of the original does not repeat it.
+
+    Usually it was added a moment ago. Reading the whole workflow on every save would make authoring quadratic.
+    """
+    name = call.unsaved.pop(form.task_id, None)
+    if name is not None:
+        return name
     for task in (await _workflow(call, form.workflow_id)).tasks:
         if task.task_id == form.task_id:
             return task.name
@@ -189,7 +199,8 @@ async def _code(form: SaveTaskForm) -> CodeBody:
         body, kind = form.code_str.encode(), "source"
     else:
         raise Invalid("invalid_code", "code_str or code_ser is required")
-    # The original does not say which Python pickled the function: a cluster of its time had but one, the head's.
+    # The original does not say which Python pickled the function; a cluster of its time had one for all, the head's.
+    # A guess is better than any: a pickle of another minor version loads, and crashes when it is called.
     return CodeBody(hashlib.blake2b(body, digest_size=16).hexdigest(), kind, sys.version_info[:2], body)
 
 

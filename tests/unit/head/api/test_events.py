@@ -1,0 +1,76 @@
+"""Streams and pages over a log whose commits are large, empty of news, or far away."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+from aiohttp import WSMsgType
+
+from maze_head.api.render import FRAME_BYTES
+from maze_protocol.events import RunFinished, RunSubmitted, TaskWarned
+from support.api_double import RUN_ID, RUN_TEXT, WORKFLOW_ID, Served, asynchronous, serving
+
+PATH = f"/api/v1/runs/{RUN_TEXT}/events"
+LARGE = "x" * (FRAME_BYTES // 3)
+
+
+async def whole(head: Served) -> None:
+    await head.hub.commit(RunSubmitted(RUN_ID, WORKFLOW_ID, 1, 2))
+    await head.hub.commit(*(TaskWarned(0, LARGE) for _ in range(7)))
+    await head.hub.commit(RunFinished(2, 0, 0))
+
+
+@asynchronous
+async def test_a_large_commit_comes_in_frames_of_bounded_size() -> None:
+    async with serving() as head:
+        await whole(head)
+        socket = await head.http.ws_connect(PATH, max_msg_size=0)
+        frames = []
+        while (message := await socket.receive()).type is WSMsgType.TEXT:
+            frames.append(message.data)
+        assert socket.close_code == 1000
+        assert max(map(len, frames)) < 2 * FRAME_BYTES
+        events = [event for frame in frames for event in msgspec.json.decode(frame)]
+        assert [event["seq"] for event in events] == list(range(1, 10))
+
+
+@asynchronous
+async def test_a_large_log_comes_in_pages_of_bounded_size() -> None:
+    async with serving() as head:
+        await whole(head)
+        after, seen, sealed = 0, [], False
+        while not sealed:
+            async with head.http.get(f"{PATH}?after={after}&limit=3") as response:
+                data = await response.read()
+            page = msgspec.json.decode(data)
+            assert len(data) < 2 * FRAME_BYTES
+            assert 1 <= len(page["events"]) <= 3
+            seen += [event["seq"] for event in page["events"]]
+            after, sealed = page["last_seq"], page["sealed"]
+        assert seen == list(range(1, 10))
+
+
+@asynchronous
+async def test_a_reader_ahead_of_the_log_waits_for_its_place() -> None:
+    async with serving() as head:
+        await head.hub.commit(RunSubmitted(RUN_ID, WORKFLOW_ID, 1, 2))
+        socket = await head.http.ws_connect(f"{PATH}?after=2")
+        polling = asyncio.create_task(head.http.get(f"{PATH}?after=2&wait=30"))
+        await head.hub.commit(TaskWarned(0, "second"))
+        await head.hub.commit(TaskWarned(0, "third"))
+        first = msgspec.json.decode((await socket.receive()).data)
+        assert [(event["seq"], event["data"]["text"]) for event in first] == [(3, "third")]
+        async with await polling as response:
+            page = await response.json()
+        assert ([event["seq"] for event in page["events"]], page["last_seq"]) == ([3], 3)
+        await socket.close()
+
+
+@asynchronous
+async def test_a_long_poll_may_end_with_nothing() -> None:
+    async with serving() as head:
+        head.hub.patience = 0.0
+        await head.hub.commit(RunSubmitted(RUN_ID, WORKFLOW_ID, 1, 2))
+        async with head.http.get(f"{PATH}?after=1&wait=30") as response:
+            assert await response.json() == {"events": [], "last_seq": 1, "sealed": False}

@@ -1,0 +1,53 @@
+"""Python text is looked at, never run."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from maze_head.api.workflows import MAX_SOURCE, check_source
+from maze_head.core.errors import Invalid, Rejected
+
+
+def check(source: bytes) -> None:
+    asyncio.run(check_source(source, "$.code"))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        b"def f(p): return {}",
+        b"async def f(p): return {}",
+        b"import os\n@task(inputs=[], outputs=[])\ndef f(p):\n    return {}\n",
+        b"    def f(p):\n        return {}\n",
+        b"def f(p):\n    return {'a': '\\d'}\n",  # Python warns about the escape; that is its author's matter
+        b"def f(p):\n    return {}\n#" + b"x" * 300_000,
+    ],
+)
+def test_text_with_a_function_is_fine(source: bytes) -> None:
+    check(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (b"x = 1\ndef f(:\n", "line 2"),
+        (b"x = 1\ny = 2\n", "2 lines define no function"),
+        (b"def f(p): pass\n\x00", "null bytes"),
+        (b"\xff\xfe", "not readable"),
+        (b"(" * 10_000, "line 1"),
+        (b"-" * 100_000 + b"1", "not readable"),
+    ],
+)
+def test_other_text_is_refused_with_its_reason(source: bytes, told: str) -> None:
+    with pytest.raises(Invalid) as caught:
+        check(source)
+    assert caught.value.code == "invalid_source"
+    assert told in caught.value.message
+
+
+def test_a_huge_text_is_not_even_parsed() -> None:
+    with pytest.raises(Rejected) as caught:
+        check(b"#" * (MAX_SOURCE + 1))
+    assert caught.value.code == "too_large"
