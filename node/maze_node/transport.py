@@ -126,6 +126,8 @@ class Transport:
         self._loop.add_reader(self._monitor.fileno(), self._on_monitor)
         self._loop.add_reader(new.fileno(), self._pump)
         new.connect(endpoint)
+        # A descriptor becomes readable only after its socket has once been asked for events and had none.
+        self._loop.call_soon(self._on_monitor)
         return new
 
     def _connect_later(self, at_least: float = 0.0) -> None:
@@ -244,6 +246,7 @@ class Transport:
         if self._socket is not None:
             self._perform(self._session.tick(monotonic()))
             self._pump()
+            self._on_monitor()
         self._loop.call_later(TICK, self._tick)
 
 
