@@ -5,12 +5,14 @@ maze run examples/chain.py
 
 from maze import MaClient, task
 
-TEXT = "The maze has one way in, and the maze has one way out."
+TEXT = "One maze, one way in, one way out: the maze is the way."
 
 
 @task(inputs=["text"], outputs=["words"])
 def split(params):
-    return {"words": params["text"].lower().replace(",", "").replace(".", "").split()}
+    import re  # modules are imported where they are used: tasks run on other machines
+
+    return {"words": re.findall(r"\w+", params["text"].lower())}
 
 
 @task(inputs=["words"], outputs=["counts"])
@@ -33,4 +35,5 @@ top = workflow.add_task(rank, inputs={"counts": counts.outputs["counts"]})
 
 workflow.print_graph()
 result = workflow.show_results(workflow.run())
-print("Most frequent words:", result["task_results"][top.task_id]["top"])
+for word, times in result["task_results"][top.task_id]["top"]:
+    print(f"{word:<6} {times}")

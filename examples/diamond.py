@@ -8,7 +8,6 @@ from maze import MaClient, task
 
 @task(inputs=["size"], outputs=["numbers"], data_types={"size": "int"})
 def generate(params):
-    # Modules are imported where they are used: tasks run on other machines.
     import random
 
     source = random.Random(7)

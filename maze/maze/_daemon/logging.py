@@ -17,9 +17,8 @@ import time
 from pathlib import Path
 from typing import Any, Final, TextIO
 
-__all__ = ["LEVELS", "setup_logging"]
+__all__ = ["setup_logging"]
 
-LEVELS: Final = ("debug", "info", "warning", "error")
 _OURS: Final = ("maze", "maze_head", "maze_node", "maze_protocol")
 _ROTATE_BYTES: Final = 10 * 2**20
 _ROTATE_FILES: Final = 5
@@ -34,7 +33,7 @@ def setup_logging(
     """Send our loggers, and the warnings of libraries, to stderr or to a file that is rotated at 10 MiB.
 
     Args:
-        level: one of LEVELS, for our own loggers.
+        level: `debug`, `info`, `warning` or `error`, for our own loggers.
         fmt: `text` or `json`.
         stream: instead of stderr.
         file: instead of a stream.

@@ -26,7 +26,6 @@ import click
 
 from maze._daemon.config import load_config
 from maze._daemon.errors import ConfigError, DaemonError
-from maze._daemon.logging import LEVELS
 
 __all__ = [
     "EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_UNREACHABLE", "EXIT_USAGE", "HELP_NAMES", "DaemonCommand",
@@ -34,6 +33,7 @@ __all__ = [
     "version_option",
 ]  # fmt: skip
 
+LEVELS: Final = ("debug", "info", "warning", "error")
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_UNREACHABLE: Final = 69

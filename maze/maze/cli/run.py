@@ -18,7 +18,6 @@ import click
 from maze._daemon.connection import find_own_url
 from maze._daemon.embedded import EmbeddedCluster
 from maze._daemon.options import EXIT_FAILED, DaemonCommand, capacity_options, option
-from maze.cli._api import Head, HeadUnreachable
 from maze.cli._flags import CAPACITY_FLAGS, given
 from maze.cli._script import forward, start_script
 from maze.cli._supervise import Ended, Signalled, Supervisor, describe_exit, shell_status
@@ -72,6 +71,8 @@ def _ready_head() -> str | None:
     url = find_own_url()
     if url is None:
         return None
+    from maze.cli._api import Head, HeadUnreachable  # an own head is up sooner without it
+
     try:
         ready = Head(url, timeout=_PROBE_SECONDS).info()["nodes_ready"]
     except HeadUnreachable:

@@ -1,0 +1,229 @@
+"""`maze ps|show|logs|cancel|nodes|info|doctor` against a real head and node."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from support.cluster import Cluster, start_cluster, wait_until
+from support.commands import Mark
+
+WORK = """
+import sys
+from maze import MaClient, task
+
+@task(inputs=["word"], outputs=["y"])
+def shout(params):
+    import sys
+    print(params["word"])
+    print("careful", file=sys.stderr)
+    return {"y": params["word"].upper()}
+
+@task(inputs=["y"], outputs=["z"])
+def fail(params):
+    print("before the end")
+    raise ValueError("bad thing")
+
+@task(inputs=["z"], outputs=["z"])
+def after(params):
+    return params
+
+workflow = MaClient().create_workflow()
+first = workflow.add_task(shout, inputs={"word": "hello"}, task_name="first")
+second = workflow.add_task(fail, inputs={"y": first.outputs["y"]}, task_name="second")
+workflow.add_task(after, inputs={"z": second.outputs["z"]}, task_name="third")
+run_id = workflow.run()
+workflow.get_results(run_id, verbose=False)
+print(run_id, first.task_id)
+"""
+
+ENDLESS = """
+import sys
+from maze import MaClient, task
+
+@task(inputs=["go"], outputs=["y"])
+def wait(params):
+    import os, time
+    print("begun", flush=True)
+    while not os.path.exists(params["go"]):
+        time.sleep(0.01)
+    print("gone")
+    return {"y": 1}
+
+workflow = MaClient().create_workflow()
+workflow.add_task(wait, inputs={"go": sys.argv[1]})
+print(workflow.run())
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with start_cluster() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def mark(tmp_path_factory):
+    place = Mark(tmp_path_factory.mktemp("commands"))
+    yield place
+    place.end()
+
+
+@pytest.fixture(scope="module")
+def ended(mark, cluster) -> tuple[str, str]:
+    """An ended run with a failure, and its first task."""
+    done = mark.run("run", mark.script(WORK, "work.py"), MAZE_URL=cluster.url)
+    assert done.returncode == 0, done.stderr
+    run_id, task_id = done.stdout.split()
+    return run_id, task_id
+
+
+@pytest.fixture
+def maze(mark, cluster):
+    """Run a command against the cluster; its exit code must be 0 unless another one is given."""
+
+    def call(*arguments: str, status: int = 0):
+        done = mark.run(*arguments, MAZE_URL=cluster.url)
+        assert done.returncode == status, done.stderr
+        return done
+
+    return call
+
+
+@pytest.fixture
+def endless(mark, cluster, request):
+    """A run whose task goes on until its file appears."""
+    go = mark.home / f"go-{request.node.name}"
+    run_id = mark.run("run", mark.script(ENDLESS, "endless.py"), str(go), MAZE_URL=cluster.url).stdout.strip()
+    wait_until(lambda: status_of(cluster, run_id)["running"] == 1, "a running task")
+    yield run_id, go
+    go.touch()
+    wait_until(lambda: status_of(cluster, run_id)["sealed"], "the end of the run")
+
+
+def status_of(cluster: Cluster, run_id: str):
+    return cluster.get(f"/api/v1/runs/{run_id}")
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    """Return a tab-separated table as dictionaries."""
+    header, *lines = [line.split("\t") for line in text.splitlines()]
+    return [dict(zip(header, line, strict=True)) for line in lines]
+
+
+def test_ps_lists_what_is_in_progress(maze, ended, endless):
+    run_id, _ = endless
+    (row,) = rows(maze("ps").stdout)
+    assert (row["RUN"], row["STATUS"], row["RUNNING"]) == (run_id[:12], "running", "1")
+
+
+def test_ps_all(maze, ended):
+    run_id, _ = ended
+    everything = {row["RUN"]: row for row in rows(maze("ps", "--all").stdout)}
+    row = everything[run_id[:12]]
+    assert (row["TASKS"], row["DONE"], row["FAILED"], row["SKIPPED"]) == ("3", "1", "1", "1")
+    runs = json.loads(maze("ps", "--all", "--json").stdout)["runs"]
+    assert run_id in [run["run_id"] for run in runs]
+    assert len(rows(maze("ps", "-a", "-n", "1").stdout)) == 1
+
+
+def test_ps_says_when_there_is_nothing(maze, ended):
+    done = maze("ps")
+    assert rows(done.stdout) == []
+    assert "maze ps --all" in done.stderr
+
+
+@pytest.mark.parametrize("length", [8, 12, 36])
+def test_show(maze, ended, length):
+    run_id, _ = ended
+    text = maze("show", run_id[:length]).stdout
+    assert f"run\t{run_id}\n" in text
+    tasks = rows(text.partition("\n\n")[2])
+    assert [(task["NAME"], task["STATUS"]) for task in tasks] == [
+        ("first", "finished"), ("second", "failed"), ("third", "skipped"),
+    ]  # fmt: skip
+    assert tasks[1]["ERROR"] == "ValueError: bad thing"
+
+
+def test_show_json_and_without_run_prefix(maze, ended):
+    run_id, task_id = ended
+    document = json.loads(maze("show", run_id.removeprefix("run_")[:10], "--json").stdout)
+    assert document["run"]["run_id"] == run_id
+    assert document["tasks"][0]["task_id"] == task_id
+
+
+def test_logs_of_all_tasks(maze, ended):
+    run_id, _ = ended
+    done = maze("logs", run_id)
+    assert done.stdout == "hello\nbefore the end\n"
+    assert done.stderr.startswith("==> first (task_")
+    assert "careful\n==> second (task_" in done.stderr
+
+
+def test_logs_of_one_task_by_name_and_by_id(maze, ended):
+    run_id, task_id = ended
+    by_name = maze("logs", run_id, "first")
+    assert (by_name.stdout, by_name.stderr) == ("hello\n", "careful\n")
+    assert maze("logs", run_id, task_id[:13], "--stream", "stdout").stderr == ""
+    assert maze("logs", run_id, task_id.removeprefix("task_")[:8], "--stream", "stderr").stdout == ""
+
+
+def test_logs_are_followed_to_the_end(mark, cluster, endless):
+    run_id, go = endless
+    following = mark.start("logs", run_id, "wait", "--follow", MAZE_URL=cluster.url)
+    assert following.stdout.readline() == "begun\n"
+    go.touch()
+    assert following.communicate(timeout=20)[0] == "gone\n"
+    assert following.returncode == 0
+
+
+def test_cancel(maze, cluster, endless):
+    run_id, _ = endless
+    assert maze("cancel", run_id[:14], "--wait").stdout == f"{run_id} cancelled\n"
+    assert status_of(cluster, run_id)["sealed"]
+    assert json.loads(maze("cancel", run_id, "--json").stdout)["run"]["status"] == "cancelled"
+
+
+def test_nodes_and_info(maze, cluster):
+    (row,) = rows(maze("nodes").stdout.replace("\tFREE\tMEMORY\tFREE\t", "\tFREE\tMEMORY\tFREE2\t"))
+    assert (row["STATE"], row["CPU"]) == ("ready", "4")
+    assert json.loads(maze("nodes", "--json").stdout)["nodes"][0]["state"] == "ready"
+    document = json.loads(maze("info", "--json").stdout)
+    assert (document["url"], document["nodes_ready"], document["embedded"]) == (cluster.url, 1, False)
+    assert f"url\t{cluster.url}\n" in maze("info").stdout
+
+
+def test_doctor_sees_the_head(maze, cluster):
+    findings = {each["check"]: each for each in json.loads(maze("doctor", "--json").stdout)["findings"]}
+    assert findings["head"] == {
+        "check": "head", "level": "ok", "found": f"{cluster.url}, 1 ready nodes", "advice": "",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["show", "logs", "cancel"])
+def test_unknown_runs_are_usage_errors(maze, ended, command):
+    assert "no run" in maze(command, "fffffffff", status=2).stderr
+    assert "no run" in maze(command, "run_" + "f" * 32, status=2).stderr
+
+
+def test_unknown_tasks_are_usage_errors(maze, ended):
+    assert "it has: first, second, third" in maze("logs", ended[0], "nosuch", status=2).stderr
+
+
+@pytest.mark.parametrize("arguments", [["ps"], ["show", "x"], ["logs", "x"], ["cancel", "x"], ["nodes"], ["info"]])
+def test_nobody_there_is_69(mark, arguments):
+    done = mark.run(*arguments, MAZE_URL="http://127.0.0.1:1")
+    assert done.returncode == 69
+    assert "maze up" in done.stderr
+    assert done.stdout == ""
+
+
+def test_python_m_maze_and_the_installed_command_are_one(mark):
+    import subprocess
+    from pathlib import Path
+
+    command = Path(sys.executable).with_name("maze")
+    done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == mark.run("--version").stdout
