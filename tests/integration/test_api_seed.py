@@ -291,3 +291,18 @@ def test_what_is_not_served_says_so(path: str, tmp_path: Path) -> None:
             assert "not served" in data["detail"]
 
     ask()
+
+
+@original
+async def test_an_output_that_is_missing_is_none_and_the_log_says_so(client: OriginalClient) -> None:
+    client.head.puppet.behaviours["silent"] = lambda x: {}
+    workflow = await client.workflow()
+    silent = await client.add_task(workflow, "silent", {})
+    await client.add_task(workflow, "one", {"x": f"{silent}.output.y"})
+    run = await client.run(workflow)
+    assert (await client.results(workflow, run))[-2]["data"]["result"] == {"y": None}
+    async with client.head.http.get(f"/api/v1/runs/{run}/events") as response:
+        events = (await response.json())["events"]
+    warnings = [event["data"]["text"] for event in events if event["type"] == "task_warning"]
+    assert len(warnings) == 1
+    assert "no output 'y'" in warnings[0]
