@@ -4,7 +4,8 @@ Kept: paths, bodies, `{"status": "success"}`, messages of the stream and its bar
 their Content-Type. Better than the original, and compatible since its client only looks at 200 or not: failures are
 honest 4xx with `{"detail": text}`; a stream can be read again and again; `workflow_id` in messages is the workflow's,
 with `run_id` beside it; independent branches go on after a failure and `finish_workflow` comes last.
-An input whose producer did not return the output is None as it was, with a warning in the run's log. Ray and LLM instances are not served: 501 says so.
+An input whose producer did not return the output is None as it was, with a warning in the run's log. Ray and LLM
+instances are not served: 501 says so.
 """
 
 from __future__ import annotations
