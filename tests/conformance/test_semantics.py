@@ -210,6 +210,18 @@ def test_a_run_without_a_node_waits_and_says_what_to_type(
         assert workflow.get_task_result(run_id, made.task_id)["result"] == {"y": 1}
 
 
+def test_a_run_is_a_snapshot(workflow: MaWorkflow, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    held = workflow.add_task(wait_for, inputs={"started": str(tmp_path / "started"), "gate": str(gate)})
+    run_id = workflow.run()
+    added = workflow.add_task(same, inputs={"x": held.outputs["y"]})
+    assert len(workflow.get_tasks()) == 2
+    gate.touch()
+    messages = finish(workflow, run_id)[1]
+    assert {message["data"].get("task_id") for message in messages} == {held.task_id, None}
+    assert workflow.get_task_result(finish(workflow)[0], added.task_id)["result"] == {"y": "through"}
+
+
 # Results
 
 
@@ -267,6 +279,39 @@ def test_the_printed_story_of_a_failure(
 """,
     )
     assert result["has_exception"]
+
+
+def test_the_story_is_printed_while_the_run_goes_on(
+    workflow: MaWorkflow, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate = tmp_path / "gate"
+    first = workflow.add_task(one)
+    second = workflow.add_task(
+        wait_for, inputs={"started": str(tmp_path / "started"), "gate": str(gate)}, task_name="second"
+    )
+    workflow.add_edge(first, second)
+    thread = threading.Thread(target=workflow.show_results, args=(workflow.run(),))
+    thread.start()
+    printed: list[str] = []
+
+    def shows(text: str) -> bool:
+        printed.append(capsys.readouterr().out)
+        return text in "".join(printed)
+
+    wait_until(lambda: shows(f"Task started: {second.task_id[:13]}"), "the start of the second task")
+    assert "execution completed" not in "".join(printed)
+    gate.touch()
+    thread.join(20)
+    assert shows("Workflow execution completed!")
+
+
+def test_a_story_from_the_cache_reads_the_same(workflow: MaWorkflow, capsys: pytest.CaptureFixture[str]) -> None:
+    workflow.add_task(one)
+    run_id = workflow.run()
+    live_result = workflow.show_results(run_id)
+    live = capsys.readouterr().out
+    assert workflow.show_results(run_id) == live_result
+    assert capsys.readouterr().out == live
 
 
 def test_outputs_are_printed_one_per_line(workflow: MaWorkflow, capsys: pytest.CaptureFixture[str]) -> None:

@@ -142,6 +142,38 @@ def test_references_may_be_nested_at_any_depth(workflow: MaWorkflow) -> None:
     assert value_of(workflow, made) == {"y": {"list": [0, {"deep": 1}], "again": [1, "two"]}}
 
 
+def test_arguments_may_be_given_by_position(workflow: MaWorkflow) -> None:
+    made = workflow.add_task(same, {"x": 1}, "code", "by position")
+    assert made.task_name == "by position"
+    assert value_of(workflow, made) == {"y": 1}
+
+
+@pytest.mark.parametrize("wrong", [lambda made: made, lambda made: made.outputs, lambda made: [made]])
+def test_a_task_is_no_input_but_its_output_is(workflow: MaWorkflow, wrong: Any) -> None:
+    made = workflow.add_task(one)
+    with pytest.raises(ValueError, match="outputs"):
+        workflow.add_task(same, inputs={"x": wrong(made)})
+
+
+def test_output_names_may_hold_dots_and_letters_of_any_script(workflow: MaWorkflow) -> None:
+    @task(inputs=[], outputs=["a.b", "größe"])
+    def odd(params: dict[str, Any]) -> dict[str, Any]:
+        return {"a.b": 1, "größe": 2}
+
+    made = workflow.add_task(odd)
+    assert made.outputs["a.b"].to_reference_string() == f"{made.task_id}.output.a.b"
+    after = workflow.add_task(same, inputs={"x": [made.outputs["a.b"], made.outputs["größe"]]})
+    assert value_of(workflow, after) == {"y": [1, 2]}
+
+
+def test_a_task_may_call_another_tasks_function(workflow: MaWorkflow) -> None:
+    @task(inputs=["x"], outputs=["y"])
+    def calls(params: dict[str, Any]) -> dict[str, Any]:
+        return {"y": [same(params)["y"]]}
+
+    assert value_of(workflow, workflow.add_task(calls, inputs={"x": 5})) == {"y": [5]}
+
+
 def test_a_decorated_function_stays_callable() -> None:
     assert same({"x": 3}) == {"y": 3}
 
