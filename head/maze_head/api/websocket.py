@@ -84,6 +84,8 @@ async def _send(call: Call, socket: web.WebSocketResponse, frames: Frames, kind:
             async for frame in frames:
                 await socket.send_frame(frame, kind)
                 call.traffic.frames_sent_total += 1
+                # A socket that takes everything suspends nobody: a long replay must not hold up the rest of the head.
+                await asyncio.sleep(0)
     except (ConnectionError, ClientError):
         return None  # the reader is gone, which costs nobody anything
     except Exception:
