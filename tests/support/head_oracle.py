@@ -58,6 +58,8 @@ class Oracle:
     all_leases: list[int] = field(default_factory=list)
     accepted: set[int] = field(default_factory=set)
     now: float = 0.0
+    crash_budget: int = 3
+    loss_budget: int = 5
 
     # -- what happens ----------------------------------------------------------------------------------------------
 
@@ -103,7 +105,7 @@ class Oracle:
             self._wake(run)
         elif how == "crash":
             task.crashes += 1
-            self._again(run, number, spent=task.crashes >= 3)
+            self._again(run, number, spent=task.crashes >= self.crash_budget)
         else:
             self._fail(run, number)
         return True
@@ -137,7 +139,7 @@ class Oracle:
             task = self.runs[no].tasks[number]
             ran = task.state == "running"
             task.losses += ran and not self.runs[no].halting
-            self._again(self.runs[no], number, spent=ran and task.losses >= 5)
+            self._again(self.runs[no], number, spent=ran and task.losses >= self.loss_budget)
         del self.nodes[name]
 
     def leave(self, name: str) -> None:

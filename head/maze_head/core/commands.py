@@ -14,6 +14,7 @@ from maze_head.core.describe import run_body, summarise_workflow
 from maze_head.core.edits import apply_ops, check_base
 from maze_head.core.effects import AppendCluster, SaveCode
 from maze_head.core.ends import cancel_run as halt
+from maze_head.core.ends import seal_if_over
 from maze_head.core.errors import Conflict, Invalid, Rejected, Unavailable
 from maze_head.core.graph import Graph
 from maze_head.core.lookups import find_run, find_workflow, show
@@ -172,6 +173,7 @@ def cancel_run(state: State, command: asked.CancelRun) -> RunBody:
     run = state.runs.get(number)
     if run is not None:
         halt(state, run, command.reason[:REASON_LENGTH])
+        seal_if_over(state, run)
     return show(state, number)
 
 

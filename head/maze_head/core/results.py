@@ -118,7 +118,7 @@ def _keep_log(state: State, lease: Lease, outcome: Outcome) -> None:
         return
     stdout, stderr = outcome.stdout_tail[-LOG_TAIL:], outcome.stderr_tail[-LOG_TAIL:]
     run, task = lease.run, lease.task
-    sizes = max(outcome.stdout_size, len(stdout)), max(outcome.stderr_size, len(stderr))
+    sizes = max(outcome.stdout_size, len(outcome.stdout_tail)), max(outcome.stderr_size, len(outcome.stderr_tail))
     state.emit(SaveLog(run.no, task, run.attempt[task], stdout, stderr, *sizes))
 
 

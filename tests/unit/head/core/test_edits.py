@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from support.head_core import CODE, W, Head, add, edge, raw, task, tid
 
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_head.core.errors import Conflict, Invalid, NotFound, Rejected
 from maze_protocol.http import AddTask, CodeBody, DelEdge, DelTask, EditRequest, EncodedValue, InputBody, SaveTask
+from support.head_core import CODE, Head, W, add, edge, raw, task, tid
 
 
 def head_with(*ops) -> Head:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import get_args
 
 import pytest
-from support.head_core import CODE, CODE_BODY, R, W, Head, add, edge, ended, hello, ok, raw, task, tid
 
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
@@ -15,12 +14,19 @@ from maze_head.core.graph import load_graph
 from maze_head.core.scheduler import _COMMANDS
 from maze_head.core.state import Settings
 from maze_protocol.events import (
-    OutputMeta, RunFinished, RunSubmitted, TaskFailed, TaskFinished, TaskLeased, TaskStarted,
+    OutputMeta,
+    RunFinished,
+    RunSubmitted,
+    TaskFailed,
+    TaskFinished,
+    TaskLeased,
+    TaskStarted,
 )  # fmt: skip
 from maze_protocol.http import EditRequest, RunRequest, WorkflowRequest
 from maze_protocol.messages import ACCEPTED, FAILED, AckItem, Assignment, Heartbeat, NodeLoad, OutputDecl, ResultAck
 from maze_protocol.resources import Claim
 from maze_protocol.values import Value
+from support.head_core import CODE, CODE_BODY, Head, R, W, add, edge, ended, hello, ok, raw, task, tid
 
 
 def test_every_command_has_a_handler() -> None:
