@@ -72,7 +72,8 @@ class DaemonCommand(click.Command):
                 formatter.write(f"{line}\n")
 
     def _configured(self, section: str) -> dict[str, Any]:
-        known = [str(param.name) for param in self.params]
+        # What must be typed each time (--insecure) comes neither from a variable nor from a file.
+        known = [str(param.name) for param in self.params if getattr(param, "allow_from_autoenv", True)]
         try:
             return load_config(section, known)
         except ConfigError as error:
@@ -114,7 +115,7 @@ common_options = _all(
 
 head_options = _all(
     option("--host", default="127.0.0.1", show_default=True, help="Address to bind."),
-    option("--port", type=PORT, default=8000, show_default=True, help="HTTP; 0 takes any free port, also below."),
+    option("--port", type=PORT, default=8000, show_default=True, help="HTTP; 0, here as below: any free port."),
     option("--node-port", type=PORT, default=8001, show_default=True, help="Nodes connect here."),
     option("--blob-port", type=PORT, default=8002, show_default=True, help="Large values travel here."),
     option("--event-port", type=PORT, default=8003, show_default=True, help="Run events are published here."),

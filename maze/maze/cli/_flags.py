@@ -1,7 +1,8 @@
 """Flags that a command hands on to the daemons it starts.
 
-Rules. Only what was set on the command line, or in the command's own table of a configuration file, is handed on: the
-daemons read `MAZE_*` and their own tables themselves, and keep their own defaults.
+Rules. What was set on the command line, or in the command's own table of a configuration file, is handed on. Daemons
+read `MAZE_*` and their own tables themselves, and keep their own defaults; only embedded ones must be told, because
+they are started without either.
 """
 
 from __future__ import annotations
@@ -12,16 +13,17 @@ from typing import Final
 import click
 from click.core import ParameterSource
 
-__all__ = ["CAPACITY_FLAGS", "given"]
+__all__ = ["CAPACITY_FLAGS", "FLAG_OR_FILE", "given"]
 
+FLAG_OR_FILE: Final = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
 CAPACITY_FLAGS: Final = ("cpus", "memory", "gpus", "gpu_mem", "label", "workers")
 
 
-def given(context: click.Context, names: Sequence[str]) -> list[str]:
-    """Return those of the named options that were set, as a command line."""
+def given(context: click.Context, names: Sequence[str], *sources: ParameterSource) -> list[str]:
+    """Return those of the named options that came from one of the sources (FLAG_OR_FILE), as a command line."""
     flags = []
     for name in names:
-        if context.get_parameter_source(name) in (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP):
+        if context.get_parameter_source(name) in (sources or FLAG_OR_FILE):
             flags += _flag(f"--{name.replace('_', '-')}", context.params[name])
     return flags
 

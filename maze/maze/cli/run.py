@@ -14,11 +14,12 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from maze._daemon.connection import find_own_url
 from maze._daemon.embedded import EmbeddedCluster
 from maze._daemon.options import EXIT_FAILED, DaemonCommand, capacity_options, option
-from maze.cli._flags import CAPACITY_FLAGS, given
+from maze.cli._flags import CAPACITY_FLAGS, FLAG_OR_FILE, given
 from maze.cli._script import forward, start_script
 from maze.cli._supervise import Ended, Signalled, Supervisor, describe_exit, shell_status
 
@@ -54,12 +55,13 @@ def run(
     Uses the head of MAZE_URL or of the connection file if one answers and has a ready node. Otherwise, or when
     --embedded or capacity flags are given, it starts a head and nodes that live as long as the script.
     """
-    flags = given(context, CAPACITY_FLAGS)
-    url = None if embedded or flags or nodes > 1 else _ready_head()
+    typed = given(context, (*CAPACITY_FLAGS, "nodes"), ParameterSource.COMMANDLINE)
+    url = None if embedded or typed else _ready_head()
     with ExitStack() as stack:
         cluster = None
         if url is None:
             stack.enter_context(_leave_on_signal())
+            flags = given(context, CAPACITY_FLAGS, *FLAG_OR_FILE, ParameterSource.ENVIRONMENT)
             cluster = stack.enter_context(EmbeddedCluster(nodes, flags))
             url = cluster.url
         status = _run_script(script, arguments, url, cluster)

@@ -52,8 +52,9 @@ Ctrl-C drains and ends everything.
     epilog="""Examples:
   maze up                                   one node that offers the whole machine
   maze up --nodes 2 --cpus 2                two nodes of two CPUs each
-  maze up --port 0 --state-dir /tmp/trial   beside another cluster
   maze up --gpus 2 --gpu-mem 24000          declare GPUs that are not there
+  maze up --port 0 --node-port 0 --blob-port 0 --event-port 0 --state-dir trial
+                                            beside another cluster
 
 Without capacity flags each node offers the whole machine. The first Ctrl-C (or
 SIGTERM) drains: running tasks are finished; the second ends everything now.

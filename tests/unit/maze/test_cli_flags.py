@@ -7,6 +7,7 @@ import sys
 
 import click
 import pytest
+from click.core import ParameterSource
 
 from maze._daemon.options import DaemonCommand, capacity_options, head_options, option
 from maze.cli._flags import CAPACITY_FLAGS, given
@@ -18,14 +19,14 @@ def plain(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def handed_on(arguments: list[str]) -> list[str]:
+def handed_on(arguments: list[str], *sources: ParameterSource) -> list[str]:
     @click.command(cls=DaemonCommand, section="up")
     @option("--nodes", type=int)
     @head_options
     @capacity_options
     @click.pass_context
     def command(context, /, **settings):
-        return given(context, ("port", "insecure", *CAPACITY_FLAGS))
+        return given(context, ("port", "insecure", *CAPACITY_FLAGS), *sources)
 
     return command.main(arguments, standalone_mode=False)
 
@@ -42,6 +43,12 @@ def test_what_was_typed_is():
 def test_the_environment_is_left_to_the_daemons(monkeypatch):
     monkeypatch.setenv("MAZE_PORT", "9")
     assert handed_on([]) == []
+
+
+def test_embedded_daemons_are_told_of_the_environment(monkeypatch):
+    monkeypatch.setenv("MAZE_CPUS", "1.5")
+    assert handed_on([], ParameterSource.ENVIRONMENT) == ["--cpus=1.5"]
+    assert handed_on(["--cpus", "2"], ParameterSource.ENVIRONMENT) == []
 
 
 def test_the_commands_table_of_a_file_is_handed_on(tmp_path):

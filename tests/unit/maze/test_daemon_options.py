@@ -63,9 +63,12 @@ def test_lists_from_a_file(tmp_path):
     assert settings["cpus"] == 1.5
 
 
-def test_insecure_must_be_typed(monkeypatch):
+def test_insecure_must_be_typed(tmp_path, monkeypatch):
     monkeypatch.setenv("MAZE_INSECURE", "1")
     assert parse([])["insecure"] is False
+    (tmp_path / "maze.toml").write_text("[head]\ninsecure = true\n")
+    with pytest.raises(click.UsageError, match="unknown key 'insecure'"):
+        parse([])
 
 
 def test_a_typo_in_the_file_is_a_usage_error(tmp_path):
