@@ -320,7 +320,7 @@ def _at_exit() -> None:
     from maze._remote import flush, pickle_functions
     from maze._shared import unsent
 
-    global _leaving
+    global _leaving, _thread
     _leaving = True
     deadline = time.monotonic() + EXIT_SECONDS
     for state in unsent():
@@ -332,10 +332,12 @@ def _at_exit() -> None:
             logger.warning("edits of workflow %s were not sent: %s", state.workflow_id, why)
     with _lock:
         thread, opened = _thread, list(_connections.values())
+        _thread = None
+        _connections.clear()
     if thread is not None:
         for known in opened:
             with contextlib.suppress(TimeoutError):
-                call(known.close(), EXIT_SECONDS)
+                asyncio.run_coroutine_threadsafe(known.close(), thread.loop).result(EXIT_SECONDS)
         thread.stop()
 
 

@@ -11,6 +11,9 @@ import os
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+# At exit the cluster closes before the connections do: what was registered last is called first.
+from maze._http import close_connection
+from maze._shared import discard_edits
 from maze.errors import LocalClusterError
 
 if TYPE_CHECKING:
@@ -43,9 +46,6 @@ class LocalCluster:
 
     def close(self) -> None:
         """End the processes; harmless when repeated."""
-        from maze._http import close_connection
-        from maze._shared import discard_edits
-
         cluster, self._cluster = self._cluster, None
         if cluster is None:
             return

@@ -152,7 +152,8 @@ class TwoAuthors(RuleBasedStateMachine):
             draft.confirm(batch, self.head.edit(batch.ops, batch.revision))
         except Refused as refusal:
             draft.give_back()
-            assert refusal.index is None, f"sent an operation that cannot be: {refusal}"
+            if refusal.index is not None:
+                raise AssertionError("sent an operation that cannot be") from refusal
             self.refused += draft.rebase(self.head.tasks.values(), self.head.manual, self.head.revision)
 
     def try_to_record(self, author: int, op: Op) -> bool:

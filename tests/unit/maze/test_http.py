@@ -1,0 +1,198 @@
+"""The loop thread, and what a client makes of whatever answers at an address. Raw sockets stand in for others."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import msgspec
+import pytest
+
+from maze import _http
+from maze._http import bridge, call, close_connection, connection, path
+from maze.errors import HeadUnavailableError, MazeError, NotAMazeHeadError, ProtocolMismatchError, RequestError
+from maze_protocol.http import ErrorBody, ErrorDetail, InfoBody, RunList
+
+INFO = InfoBody(
+    "maze", "0.1.0", "v1", "1.0", "c", 1, "process", False, "3.11", 1, 0.0, {}, 1, {}
+)  # fmt: skip
+
+
+@contextmanager
+def server(*answers: bytes) -> Iterator[str]:
+    """Answer one request after the other with these bytes, each on a connection of its own; then hang up on all."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    left = list(answers)
+
+    def serve() -> None:
+        while True:
+            peer, _ = listener.accept()
+            with peer:
+                request = peer.recv(65_536)
+                if request == b"stop":
+                    return
+                peer.sendall(left.pop(0) if left else b"")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        yield url
+    finally:
+        with socket.create_connection(listener.getsockname()) as last:
+            last.sendall(b"stop")
+        thread.join(10)
+        listener.close()
+        close_connection(url)
+
+
+def response(body: bytes, status: str = "200 OK", kind: str = "application/msgpack", extra: str = "") -> bytes:
+    head = (
+        f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n{extra}\r\n"
+    )
+    return head.encode() + body
+
+
+def packed(body: msgspec.Struct, status: str = "200 OK", extra: str = "") -> bytes:
+    return response(msgspec.msgpack.encode(body), status, extra=extra)
+
+
+def ask(url: str) -> RunList:
+    return call(connection(url).request("GET", path("runs"), RunList))
+
+
+def test_an_answer_of_a_head_is_returned() -> None:
+    with server(packed(INFO), packed(RunList([], "7"))) as url:
+        assert ask(url).next == "7"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        response(b"<html>hello</html>", kind="text/html"),
+        response(b"", "404 Not Found", "text/plain"),
+        response(b"{}", kind="application/json"),
+        packed(msgspec.structs.replace(INFO, name="other")),
+        b"\xff\x00\x00\x00\x00\x00\x00\x00\x01\x7f\x03\x00NULL" + b"\0" * 32,
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"",
+    ],
+    ids=["page", "404", "json", "other name", "zmtp", "ssh", "nothing"],
+)
+def test_what_is_not_a_head_is_told(answer: bytes) -> None:
+    with server(answer) as url, pytest.raises(NotAMazeHeadError, match=f"answers at {url}, but it is not a Maze head"):
+        ask(url)
+
+
+def test_another_api_is_told_with_both_versions() -> None:
+    other = packed(msgspec.structs.replace(INFO, api="v2", version="9.0"))
+    with server(other) as url, pytest.raises(ProtocolMismatchError, match=r"Maze 9.0\) speaks API v2"):
+        ask(url)
+
+
+def test_a_refused_connection_names_the_ways_to_start() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with pytest.raises(HeadUnavailableError, match="connection refused") as caught:
+        ask(url)
+    for way in ("maze up", "maze run SCRIPT", "MaClient.local()"):
+        assert way in str(caught.value)
+
+
+def test_an_unknown_host_is_told() -> None:
+    with pytest.raises(HeadUnavailableError, match=r"no Maze head answers at http://head.invalid:1"):
+        ask("http://head.invalid:1")
+
+
+def test_a_refusal_carries_what_the_head_said() -> None:
+    detail = ErrorDetail("cycle", "a -> b -> a", "try less", "$.ops[3]", 3)
+    answers = (packed(INFO), packed(ErrorBody(detail), "409 Conflict"))
+    with server(*answers) as url, pytest.raises(RequestError, match="a -> b -> a") as caught:
+        ask(url)
+    refusal = caught.value
+    assert (refusal.status, refusal.code, refusal.hint, refusal.field, refusal.op) == (
+        409, "cycle", "try less", "$.ops[3]", 3,
+    )  # fmt: skip
+
+
+def test_a_busy_head_is_asked_again() -> None:
+    busy = packed(ErrorBody(ErrorDetail("too_many_pending_tasks", "wait")), "429 Too Many", "Retry-After: 0\r\n")
+    with server(packed(INFO), busy, busy, packed(RunList([]))) as url:
+        assert ask(url).runs == []
+
+
+def test_a_lost_answer_is_asked_for_again() -> None:
+    with server(packed(INFO), b"", packed(RunList([]))) as url:
+        assert ask(url).runs == []
+
+
+def test_a_head_that_stays_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_http, "RETRY_SECONDS", 0.0)
+    with server(packed(INFO), b"") as url, pytest.raises(HeadUnavailableError, match="it answered before"):
+        ask(url)
+
+
+def test_paths_are_quoted() -> None:
+    assert path("runs", "../x y", "events") == "/api/v1/runs/..%2Fx%20y/events"
+
+
+async def slow(started: threading.Event, stopped: threading.Event) -> None:
+    started.set()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        stopped.set()
+
+
+def test_an_interrupted_wait_cancels_its_work() -> None:
+    started, stopped = threading.Event(), threading.Event()
+    with pytest.raises(TimeoutError):
+        call(slow(started, stopped), 0.05)
+    assert stopped.wait(5)
+
+
+def test_a_cancelled_await_cancels_its_work() -> None:
+    started, stopped = threading.Event(), threading.Event()
+
+    async def user() -> None:
+        waiting = asyncio.ensure_future(bridge(slow(started, stopped)))
+        await asyncio.to_thread(started.wait)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+    asyncio.run(user())
+    assert stopped.wait(5)
+
+
+def test_blocking_calls_work_inside_a_running_loop() -> None:
+    async def cell() -> str:
+        return call(answer())
+
+    async def answer() -> str:
+        return "yes"
+
+    assert asyncio.run(cell()) == "yes"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_starts_a_loop_of_its_own() -> None:
+    async def one() -> int:
+        return os.getpid()
+
+    assert call(one()) == os.getpid()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if call(one(), 10) == os.getpid() else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert call(one()) == os.getpid()
+
+
+def test_every_failure_is_a_maze_error() -> None:
+    failing: Callable[[], object] = lambda: ask("http://127.0.0.1:1")  # noqa: E731 -- a name for what is tried
+    with pytest.raises(MazeError):
+        failing()
