@@ -147,7 +147,8 @@ class Head:
 
     def _start_state(self) -> None:
         config = self.config
-        if config.insecure and not is_loopback(config.bind_address()):
+        self.address = config.bind_address()
+        if not is_loopback(self.address):
             log.warning(
                 "other machines can reach this head and run code here (--insecure)", extra={"host": config.host}
             )
@@ -163,7 +164,7 @@ class Head:
     def _start_shells(self) -> None:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._undo.callback(context.term)
-        self.endpoints = listen(self.config, context)
+        self.endpoints = listen(self.config, self.address, context)
         self._undo.callback(self.endpoints.http.close)
         self.driver = Driver(self.core, self.journal.epoch, self._fail)
         self.transport = Transport(self.endpoints.node, self.driver.feed)

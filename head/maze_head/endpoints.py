@@ -49,13 +49,12 @@ class Endpoints:
         return {"url": url} | {name: tcp_address(self.host, self.ports[name]) for name in zmq_names}
 
 
-def listen(config: HeadConfig, context: zmq.Context[zmq.Socket[bytes]]) -> Endpoints:
-    """Bind all four sockets, or none.
+def listen(config: HeadConfig, address: str, context: zmq.Context[zmq.Socket[bytes]]) -> Endpoints:
+    """Bind all four sockets to a numeric address, or none.
 
     Raises:
         PortBusy, Misconfigured: one of them cannot be bound.
     """
-    address = config.bind_address()
     wanted = {"url": config.port, "node": config.node_port, "blob": config.blob_port, "events": config.event_port}
     path = config.state_dir / PORTS_FILE
     chosen = {name for name, port in wanted.items() if not port}

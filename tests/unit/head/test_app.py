@@ -1,0 +1,153 @@
+"""The composition root, in this process: start, serve, recover, stop, and the exit codes of what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from maze._daemon.connection import read_connection
+from maze._daemon.signals import Stop
+from maze_head.app import Head
+from maze_head.config import HeadConfig
+from maze_head.core.errors import Unavailable
+from maze_head.core.events import CountersAsked, CreateWorkflow, ListWorkflows, Ticked
+from maze_head.errors import AlreadyRunning, JournalFailed, PortBusy
+from maze_protocol.http import WorkflowRequest
+
+
+def config(state: Path, **given: Any) -> HeadConfig:
+    ports = {"port": 0, "node_port": 0, "blob_port": 0, "event_port": 0} | given
+    return HeadConfig(state_dir=state, connection_file=state / "connection.json", **ports)
+
+
+def with_head(state: Path, check: Callable[[Head], Awaitable[None]], **given: Any) -> None:
+    """Run a test against a head in this process."""
+
+    async def run() -> None:
+        async with Head(config(state, **given)) as head:
+            await check(head)
+
+    asyncio.run(run())
+
+
+async def create(head: Head, number: int) -> None:
+    await head.driver.ask(
+        lambda ticket: CreateWorkflow(ticket, bytes([number]) * 16, WorkflowRequest(name=f"w{number}"))
+    )
+
+
+def test_it_answers_over_http_and_counts(tmp_path: Path) -> None:
+    async def check(head: Head) -> None:
+        async with aiohttp.ClientSession(head.info.url) as client:
+            async with client.get("/api/v1/readyz") as response:
+                assert response.status == 200
+            async with client.get("/api/v1/metrics") as response:
+                counters = (await response.json())["counters"]
+        assert counters["driver_turns_total"] > 0
+        assert counters["transport_links"] == counters["journal_failing"] == 0
+
+    with_head(tmp_path / "s", check)
+
+
+def test_facts_come_back_with_a_higher_epoch(tmp_path: Path) -> None:
+    epochs = []
+
+    async def write(head: Head) -> None:
+        epochs.append(head.journal.epoch)
+        await create(head, 1)
+
+    async def read(head: Head) -> None:
+        epochs.append(head.journal.epoch)
+        listed = await head.driver.ask(ListWorkflows)
+        assert [one.name for one in listed.workflows] == ["w1"]
+
+    with_head(tmp_path / "s", write)
+    with_head(tmp_path / "s", read)
+    assert epochs[1] > epochs[0]
+
+
+def test_the_address_is_published_and_withdrawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    async def check(head: Head) -> None:
+        head.publish_address()
+        assert read_connection(head.config.connection_file) == head.info
+
+    with_head(tmp_path / "s", check)
+    assert capsys.readouterr().out.startswith("MAZE-READY {")
+    assert not (tmp_path / "s" / "connection.json").exists()
+
+
+def test_a_start_that_fails_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
+    async def check(head: Head) -> None:
+        with pytest.raises(AlreadyRunning):
+            async with Head(config(tmp_path / "s")):
+                pass
+        with pytest.raises(PortBusy):
+            async with Head(config(tmp_path / "t", port=head.endpoints.ports["url"])):
+                pass
+
+    with_head(tmp_path / "s", check)
+
+    async def nothing(head: Head) -> None:
+        pass
+
+    with_head(tmp_path / "t", nothing)
+
+
+def test_told_to_stop_it_ends_with_zero(tmp_path: Path) -> None:
+    async def check(head: Head) -> None:
+        stop = Stop()
+        serving = asyncio.create_task(head.until(stop))
+        await asyncio.sleep(0)
+        stop.request("test")
+        assert await serving == 0
+
+    with_head(tmp_path / "s", check)
+
+
+def test_a_bug_in_the_core_ends_with_seventy(tmp_path: Path) -> None:
+    async def check(head: Head) -> None:
+        def broken(*args: object) -> list[Any]:
+            raise AssertionError("impossible")
+
+        head.core.handle = broken  # type: ignore[method-assign]
+        head.driver.feed(Ticked())
+        assert await head.until(Stop()) == 70
+        with pytest.raises(Unavailable):
+            await head.driver.ask(CountersAsked)
+
+    with_head(tmp_path / "s", check)
+
+
+def test_a_dead_disk_ends_with_seventy_five_and_acknowledges_nothing(tmp_path: Path) -> None:
+    async def check(head: Head) -> None:
+        await create(head, 1)
+        head.journal._writer._patience = 0.0
+        head.journal._connection.execute("PRAGMA query_only=1")
+        with pytest.raises(Unavailable):
+            await create(head, 2)
+        assert isinstance(head._failure.result(), JournalFailed)
+        assert await head.until(Stop()) == 75
+
+    with_head(tmp_path / "s", check)
+    with sqlite3.connect(tmp_path / "s" / "journal.db") as connection:
+        assert connection.execute("SELECT count(*) FROM cluster_event").fetchone() == (1,)
+    connection.close()
+
+
+def test_open_streams_are_closed_and_requests_finished_at_the_end(tmp_path: Path) -> None:
+    async def check(head: Head) -> None:
+        client = aiohttp.ClientSession(head.info.url)
+        response = await client.get("/api/v1/livez")
+        await response.read()
+        await head._undo.aclose()
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await client.get("/api/v1/livez")
+        await client.close()
+
+    with_head(tmp_path / "s", check)
