@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 
 import pytest
 
 from maze._daemon.processes import DEFAULT_PORTS
 from support.cluster import start_cluster, wait_until
-from support.commands import Mark
+from support.commands import MAZE, Mark
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what is left is looked up in /proc")
 
@@ -169,6 +170,28 @@ def endless(mark):
 def test_ctrl_c_ends_everything_with_130(mark, endless):
     os.killpg(endless.pid, signal.SIGINT)
     assert endless.wait(15) == 130
+    mark.wait_empty()
+
+
+def test_ctrl_c_in_a_terminal_reaches_the_script_once(mark):
+    ioctl = "fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
+    own_terminal = f"import fcntl, os, sys, termios; os.setsid(); {ioctl}; os.execv(sys.argv[1], sys.argv[1:])"
+    notice = (
+        "import signal\nsignal.signal(signal.SIGINT, lambda *_: print('got it', flush=True))\nprint('up', flush=True)"
+    )
+    stay = "signal.pause()\nsignal.sigtimedwait([signal.SIGUSR1], 0.3)\nraise SystemExit(5)"
+    script = mark.script(f"{notice}\n{stay}")
+    keyboard, terminal = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", own_terminal, *MAZE, "run", script], cwd=mark.home, env=mark.environment(),
+        stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.close(terminal)
+    assert process.stdout.readline() == "up\n"
+    os.write(keyboard, b"\x03")
+    out, error = process.communicate(timeout=20)
+    os.close(keyboard)
+    assert (process.returncode, out) == (5, "got it\n"), error
     mark.wait_empty()
 
 
