@@ -26,7 +26,6 @@ __all__ = ["check_display_name", "digest_of", "function_vertex", "legacy_vertex"
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "str": (str,), "int": (int,), "float": (int, float), "bool": (bool,), "list": (list,), "dict": (dict,),
 }  # fmt: skip
-_MISSING: Final = object()
 
 
 def function_vertex(
@@ -207,7 +206,7 @@ def _params(description: object, what: str, key: str) -> list[dict[str, Any]]:
     """Return the entries of a seed-era description; the numbers that name them mean nothing."""
     if description is None:
         return []
-    params = description.get(key, _MISSING) if isinstance(description, Mapping) else _MISSING
+    params = description.get(key) if isinstance(description, Mapping) else None
     if not isinstance(params, Mapping) or not all(
         isinstance(item, Mapping) and "key" in item for item in params.values()
     ):

@@ -104,9 +104,7 @@ def _draw_graphviz(graph: Graph, target: Path, kind: str, figsize: Sequence[floa
         import graphviz
     except ImportError as error:
         raise MissingDependencyError("graphviz is not installed", hint="pip install graphviz") from error
-    dot = graphviz.Digraph(
-        graph_attr={"rankdir": "TB", "dpi": str(dpi)}, node_attr={"shape": "box", "style": "rounded"}
-    )
+    dot = graphviz.Digraph(graph_attr={"dpi": str(dpi)}, node_attr={"shape": "box", "style": "rounded"})
     for task in graph.tasks.values():
         # graphviz.escape: a backslash or <...> in a name is text, not markup.
         dot.node(task.task_id, graphviz.escape(f"{task.name}\n{short_id(task.task_id)}"))

@@ -185,14 +185,14 @@ class EventStream:
         self._lost_at: float | None = None
         self._pause = 0.0
 
-    async def next(self, timeout: float | None = None) -> list[ClientEvent] | None:
-        """Return the next events, at least one; an empty list after `timeout` seconds; None once all were returned.
+    async def next(self, seconds: float | None = None) -> list[ClientEvent] | None:
+        """Return the next events, at least one; an empty list after `seconds`; None once all were returned.
 
         Raises:
             HeadUnavailableError: the head went away and did not come back for a minute.
             UnknownRunError: the run has been removed.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if seconds is None else time.monotonic() + seconds
         while not self.sealed:
             message = await self._receive(deadline)
             if message is None:
@@ -246,8 +246,8 @@ class EventStream:
     def _ended(self, message: aiohttp.WSMessage) -> None:
         """Note the end of the socket: 1000 after the last event of the log, anything else is to be resumed."""
         assert self._socket is not None
-        self._socket, code = None, self._socket.close_code
-        self.sealed = code == 1000
+        self.sealed = self._socket.close_code == 1000
+        self._socket = None
 
     async def _connect(self, deadline: float | None) -> bool:
         """Open the socket; False if `deadline` passed before the head was back."""
