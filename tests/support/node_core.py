@@ -1,0 +1,106 @@
+"""Drives the pure agent by hand: a clock that only moves when told, effects collected, builders of what the head says."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from maze_node.core.agent import Agent
+from maze_node.core.effects import Effect, Fork, Send, Start
+from maze_node.core.events import (
+    NO_OUTPUT,
+    Event,
+    Instant,
+    LogTails,
+    Said,
+    Ticked,
+    Welcomed,
+    WorkerForked,
+    WorkerReported,
+)
+from maze_node.frames import ReportFrame
+from maze_protocol.messages import OK, Assign, Assignment, Code, ErrorInfo, Message, NodeLoad, OutputDecl, Welcome
+from maze_protocol.resources import Capacity, Claim, Device
+from maze_protocol.values import Input, OutputValue, Value
+
+E = TypeVar("E")
+CAPACITY = Capacity(4000, 8000, (Device(0, 1000), Device(1, 1000)), 8)
+CODE = Code(b"h" * 16, "pickle", (3, 11), Value(1, 4, b"body"), "task")
+
+
+def make_assignment(lease: int, **fields: Any) -> Assignment:
+    fields = {
+        "grant": lease, "run": b"r" * 16, "task": b"t" * 16, "attempt": 1, "name": "task", "code": CODE.hash,
+        "inputs": (Input("x", None, (Value(0, 1, b"\x01"),)),), "outputs": (OutputDecl("out"),), "claim": Claim(1000, 0),
+    } | fields  # fmt: skip
+    return Assignment(lease=lease, **fields)
+
+
+class Rig:
+    """An agent, its clock, and everything it ordered. `auto_fork` makes workers appear at once."""
+
+    def __init__(self, capacity: Capacity = CAPACITY, *, auto_fork: bool = True, welcome: bool = True) -> None:
+        self.agent = Agent(capacity)
+        self.mono = 1000.0
+        self.auto_fork = auto_fork
+        self.effects: list[Effect] = []
+        if welcome:
+            self.welcome()
+            self.said(CODE)
+            self.effects.clear()
+
+    @property
+    def now(self) -> Instant:
+        return Instant(self.mono, 1e9 + self.mono)
+
+    def welcome(self, **fields: Any) -> None:
+        values = {
+            "major": 1, "minor": 0, "session": 1, "epoch": 1, "cluster_id": b"c", "heartbeat": 1.0, "suspect_after": 3.0,
+            "lease_ttl": 10.0, "orphan_timeout": 600.0,
+        } | fields  # fmt: skip
+        self.do(Welcomed(Welcome(**values)))
+
+    def do(self, *events: Event) -> list[Effect]:
+        """One turn with these events; return what it ordered."""
+        before = len(self.effects)
+        for event in events:
+            self._collect(self.agent.handle(event, self.now))
+        self._collect(self.agent.start(self.now))
+        self._collect(self.agent.flush(self.now))
+        return self.effects[before:]
+
+    def _collect(self, effects: list[Effect]) -> None:
+        self.effects += effects
+        forks = [effect.worker for effect in effects if isinstance(effect, Fork)] if self.auto_fork else []
+        for worker in forks:
+            self._collect(self.agent.handle(WorkerForked(worker, 5000 + worker), self.now))
+        if forks:
+            self._collect(self.agent.start(self.now))
+
+    def said(self, message: Message, payloads: tuple[bytes, ...] = ()) -> list[Effect]:
+        return self.do(Said(message, payloads))
+
+    def assign(self, *items: Assignment) -> list[Effect]:
+        return self.said(Assign(items))
+
+    def tick(self, seconds: float = 0.0) -> list[Effect]:
+        self.mono += seconds
+        return self.do(Ticked(NodeLoad()))
+
+    def report(
+        self, worker: int, lease: int, status: int = OK, tails: LogTails = NO_OUTPUT, unclean: str = ""
+    ) -> list[Effect]:
+        outputs = (OutputValue("out", Value(0, 1, b"\x01")),) if status == OK else ()
+        error = None if status == OK else ErrorInfo("user", "ValueError", "bad")
+        return self.do(WorkerReported(worker, ReportFrame(lease, status, 1.0, outputs, error, unclean=unclean), tails))
+
+    def all(self, kind: type[E]) -> list[E]:
+        """Return every effect of a kind, or every message of that type that was sent."""
+        return of(self.effects, kind)
+
+    def worker_of(self, lease: int) -> int:
+        return next(effect.worker for effect in reversed(self.all(Start)) if effect.frame.lease == lease)
+
+
+def of(effects: list[Effect], kind: type[E]) -> list[E]:
+    sent = [effect.message for effect in effects if isinstance(effect, Send)]
+    return [each for each in (*effects, *sent) if isinstance(each, kind)]

@@ -1,0 +1,491 @@
+"""The agent, event by event."""
+
+from __future__ import annotations
+
+import pytest
+
+from maze_node.core.effects import AnswerLog, Dismiss, DropLogs, Fork, Leave, Reconnect, RenameLog, Signal, Start
+from maze_node.core.events import DrainAsked, LinkLost, LogTails, StopAsked, WorkerExited, WorkerForked
+from maze_protocol.limits import MAX_TASK_VALUES
+from maze_protocol.messages import (
+    CANCELLED,
+    CRASHED,
+    FAILED,
+    HELD_DONE,
+    HELD_LEASED,
+    HELD_RUNNING,
+    OK,
+    TIMED_OUT,
+    AckItem,
+    Cancel,
+    Code,
+    Drain,
+    Forget,
+    Goodbye,
+    Heartbeat,
+    LogPull,
+    Nak,
+    Outcome,
+    Recall,
+    Release,
+    Result,
+    ResultAck,
+    Shutdown,
+    Started,
+)
+from maze_protocol.resources import Claim, DeviceClaim
+from maze_protocol.values import Input, Value
+from support.node_core import CODE, Rig, make_assignment, of
+
+
+def outcomes(effects) -> list[Outcome]:
+    return [item for result in of(effects, Result) for item in result.items]
+
+
+def test_a_lease_starts_is_told_and_finishes() -> None:
+    rig = Rig()
+    effects = rig.assign(make_assignment(7))
+    (start,) = of(effects, Start)
+    assert (start.frame.lease, start.frame.fresh.body, start.frame.environ["CUDA_VISIBLE_DEVICES"]) == (7, b"body", "")
+    assert of(effects, Started)[0].items[0].lease == 7
+    (outcome,) = outcomes(rig.report(start.worker, 7))
+    assert (outcome.lease, outcome.status, outcome.started_at, outcome.pid) == (
+        7,
+        OK,
+        1e9 + 1000.0,
+        5000 + start.worker,
+    )
+    assert rig.agent.inventory()[0].state == HELD_DONE
+    rig.said(ResultAck((AckItem(7, 0),)))
+    assert rig.agent.inventory() == ()
+
+
+def test_started_is_not_said_of_what_is_already_over() -> None:
+    rig = Rig()
+    rig.auto_fork = False
+    rig.assign(make_assignment(1))
+    worker = rig.all(Fork)[0].worker
+    from maze_node.core.events import WorkerReported
+    from maze_node.frames import ReportFrame
+
+    rig.agent.handle(WorkerForked(worker, 1), rig.now)
+    rig.effects += rig.agent.start(rig.now)
+    rig.agent.handle(WorkerReported(worker, ReportFrame(1, OK, 1.0)), rig.now)
+    effects = rig.agent.flush(rig.now)
+    assert not of(effects, Started)
+    assert outcomes(effects)[0].started_at > 0
+
+
+def test_a_function_is_sent_to_a_worker_once() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1, grant=5), make_assignment(2, grant=5))
+    worker = rig.worker_of(1)
+    rig.report(worker, 1)
+    assert [start.frame.fresh is None for start in rig.all(Start)] == [False, True]
+    assert rig.worker_of(2) == worker
+
+
+def test_leases_of_one_grant_run_one_after_the_other() -> None:
+    rig = Rig()
+    rig.assign(*(make_assignment(lease, grant=1) for lease in (1, 2, 3)))
+    assert [start.frame.lease for start in rig.all(Start)] == [1]
+    rig.report(rig.worker_of(1), 1)
+    assert [start.frame.lease for start in rig.all(Start)] == [1, 2]
+
+
+def test_no_more_is_given_out_than_there_is() -> None:
+    rig = Rig()
+    rig.assign(*(make_assignment(lease, claim=Claim(1500, 0)) for lease in (1, 2, 3)))
+    assert [start.frame.lease for start in rig.all(Start)] == [1, 2]
+    rig.report(rig.worker_of(1), 1)
+    assert [start.frame.lease for start in rig.all(Start)] == [1, 2, 3]
+
+
+def test_a_claim_beyond_the_node_runs_alone() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1, claim=Claim(99_000, 0)), make_assignment(2))
+    assert [start.frame.lease for start in rig.all(Start)] == [1]
+
+
+def test_a_worker_that_saw_a_device_is_gone_before_the_device_goes_elsewhere() -> None:
+    rig = Rig()
+    gpu = Claim(1000, 0, (DeviceClaim(0, 1000, 0),))
+    rig.assign(make_assignment(1, claim=gpu), make_assignment(2, claim=gpu))
+    worker = rig.worker_of(1)
+    effects = rig.report(worker, 1)
+    assert of(effects, Dismiss) == [Dismiss(worker)]
+    assert not of(effects, Start)
+    effects = rig.do(WorkerExited(worker, exit_code=0))
+    assert [start.frame.lease for start in of(effects, Start)] == [2]
+    assert of(effects, Start)[0].frame.environ["CUDA_VISIBLE_DEVICES"] == "0"
+
+
+def test_an_unclean_worker_is_killed_and_its_grant_waits_for_its_exit() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1, grant=1), make_assignment(2, grant=1))
+    worker = rig.worker_of(1)
+    effects = rig.report(worker, 1, unclean="1 threads still run")
+    assert of(effects, Signal) == [Signal(worker, "SIGKILL")]
+    assert outcomes(effects)[0].status == OK
+    assert not of(effects, Start)
+    assert of(rig.do(WorkerExited(worker, "SIGKILL")), Start)[0].frame.lease == 2
+
+
+def test_a_crash_names_the_signal_and_what_was_printed() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1, claim=Claim(1000, 512)))
+    tails = LogTails(b"out", b"e" * 10_000, 3, 10_000)
+    (outcome,) = outcomes(rig.do(WorkerExited(rig.worker_of(1), "SIGKILL", peak_rss_kib=2048, tails=tails, oom=True)))
+    assert (outcome.status, outcome.error.kind, outcome.error.signal) == (CRASHED, "crash", "SIGKILL")
+    assert "out of memory" in outcome.error.message
+    assert "512 MiB" in outcome.error.message
+    assert len(outcome.error.stderr_tail) == 4096
+    assert (outcome.stdout_tail, len(outcome.stderr_tail), outcome.stderr_size) == (b"out", 10_000, 10_000)
+
+
+def test_a_death_with_the_spawner_blames_no_task() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1))
+    (outcome,) = outcomes(rig.do(WorkerExited(rig.worker_of(1), "SIGKILL", blameless=True)))
+    assert (outcome.status, outcome.error.kind) == (CRASHED, "node_lost")
+
+
+def test_tails_share_64_kib() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1))
+    tails = LogTails(b"o" * 65_536, b"e" * 40_000, 10**6, 40_000)
+    (outcome,) = outcomes(rig.report(rig.worker_of(1), 1, tails=tails))
+    assert (len(outcome.stdout_tail), len(outcome.stderr_tail)) == (32_768, 32_768)
+
+
+def test_cancel_of_what_waits_is_a_release_and_of_what_runs_a_signal() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1, grant=1), make_assignment(2, grant=1))
+    worker = rig.worker_of(1)
+    effects = rig.said(Cancel((1, 2, 99), "why", 5.0))
+    assert of(effects, Signal) == [Signal(worker, "SIGTERM")]
+    assert of(effects, Release) == [Release((2,), "cancelled")]
+    assert not of(rig.tick(4.9), Signal)
+    assert of(rig.tick(0.2), Signal) == [Signal(worker, "SIGKILL")]
+    (outcome,) = outcomes(rig.do(WorkerExited(worker, "SIGKILL")))
+    assert (outcome.status, outcome.error.text) == (CANCELLED, "Cancelled: why")
+
+
+def test_a_result_that_beats_the_cancel_stands_but_the_worker_goes() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1))
+    worker = rig.worker_of(1)
+    rig.said(Cancel((1,), "", 5.0))
+    effects = rig.report(worker, 1)
+    assert outcomes(effects)[0].status == OK
+    assert of(effects, Signal) == [Signal(worker, "SIGKILL")]
+
+
+def test_a_failure_after_the_cancel_is_the_cancel() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1))
+    rig.said(Cancel((1,), "stop", 5.0))
+    assert outcomes(rig.report(rig.worker_of(1), 1, FAILED))[0].status == CANCELLED
+
+
+def test_cancel_without_grace_kills_at_once() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1))
+    assert of(rig.said(Cancel((1,), "", 0.0)), Signal) == [Signal(rig.worker_of(1), "SIGKILL")]
+
+
+def test_a_time_limit() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1, timeout=2.0))
+    rig.said(Nak("x"))
+    assert not of(rig.tick(1.9), Signal)
+    assert of(rig.tick(0.2), Signal) == [Signal(rig.worker_of(1), "SIGTERM")]
+    assert outcomes(rig.do(WorkerExited(rig.worker_of(1), "SIGTERM")))[0].status == TIMED_OUT
+
+
+def test_recall_gives_back_only_what_has_not_started() -> None:
+    rig = Rig()
+    rig.assign(*(make_assignment(lease, grant=1) for lease in (1, 2, 3)))
+    assert of(rig.said(Recall((1, 3, 99))), Release) == [Release((3,), "recalled")]
+
+
+def test_repeated_assignments_change_nothing() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1))
+    assert not of(rig.assign(make_assignment(1)), Start)
+    rig.report(rig.worker_of(1), 1)
+    again = rig.assign(make_assignment(1))
+    assert not of(again, Start)
+    assert outcomes(again)[0].lease == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind"),
+    [
+        ({"code": b"?" * 16}, "bad_code"),
+        ({"inputs": (Input("x", None, (Value(0, 5, b"", 3),)),)}, "bad_input"),
+        ({"inputs": (Input("x", Value(0, MAX_TASK_VALUES, b""), (Value(0, 1, b"\0"),)),)}, "too_large"),
+    ],
+)
+def test_an_assignment_that_cannot_begin_fails_with_a_reason(fields, kind: str) -> None:
+    rig = Rig()
+    effects = rig.assign(make_assignment(1, **fields))
+    assert not of(effects, Start)
+    (outcome,) = outcomes(effects)
+    assert (outcome.status, outcome.error.kind) == (FAILED, kind)
+    assert outcome.error.message
+
+
+def test_payload_frames_become_bodies() -> None:
+    rig = Rig()
+    rig.said(Code(b"2" * 16, "source", (3, 11), Value(1, 3, b"", 1)), (b"abc",))
+    item = make_assignment(1, code=b"2" * 16, inputs=(Input("x", Value(0, 2, b"", 2), (Value(1, 1, b"", 1),)),))
+    from maze_protocol.messages import Assign
+
+    (start,) = of(rig.said(Assign((item,)), (b"p", b"tt")), Start)
+    assert start.frame.fresh.body == b"abc"
+    assert (start.frame.inputs[0].template.body, start.frame.inputs[0].parts[0].body) == (b"tt", b"p")
+
+
+def test_code_that_did_not_come_whole_is_missed_when_needed() -> None:
+    rig = Rig()
+    rig.said(Code(b"3" * 16, "pickle", (3, 11), Value(1, 9, b"", 4)))
+    assert outcomes(rig.assign(make_assignment(1, code=b"3" * 16)))[0].error.kind == "bad_code"
+
+
+# -- silence and sessions
+
+
+def test_after_the_lease_time_nothing_starts_and_what_runs_goes_on() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1, grant=1), make_assignment(2, grant=1))
+    rig.do(LinkLost("silence"))
+    rig.mono += 10.1
+    effects = rig.report(rig.worker_of(1), 1)
+    assert not of(effects, Start)
+    assert not outcomes(effects)
+    assert [(held.lease, held.state) for held in rig.agent.inventory()] == [(2, HELD_LEASED), (1, HELD_DONE)]
+    rig.welcome(session=2)
+    assert rig.all(Start)[-1].frame.lease == 2
+    assert outcomes(rig.effects)[-1].lease == 1
+
+
+def test_within_the_lease_time_a_lost_link_does_not_stop_the_queue() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1, grant=1), make_assignment(2, grant=1))
+    rig.do(LinkLost("disconnected"))
+    rig.mono += 9.0
+    effects = rig.report(rig.worker_of(1), 1)
+    assert of(effects, Start)[0].frame.lease == 2
+    assert not of(effects, Started)
+
+
+def test_after_the_orphan_time_everything_ends_and_results_stay() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1), make_assignment(2), make_assignment(3, grant=2))
+    rig.report(rig.worker_of(1), 1)
+    rig.do(LinkLost("silence"))
+    assert not of(rig.tick(599.0), Signal)
+    assert of(rig.tick(2.0), Signal) == [Signal(rig.worker_of(2), "SIGTERM")]
+    assert of(rig.tick(6.0), Signal) == [Signal(rig.worker_of(2), "SIGKILL")]
+    rig.do(WorkerExited(rig.worker_of(2), "SIGKILL"))
+    assert [(held.lease, held.state) for held in rig.agent.inventory()] == [(1, HELD_DONE)]
+
+
+def test_adoption_renames_what_runs_and_what_is_done() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1), make_assignment(2))
+    rig.report(rig.worker_of(1), 1)
+    rig.do(LinkLost("disconnected"))
+    rig.effects.clear()
+    rig.welcome(session=2, keep=((1, 11), (2, 12), (3, 13)))
+    assert rig.all(RenameLog) == [RenameLog(1, 11), RenameLog(2, 12)]
+    assert outcomes(rig.effects)[0].lease == 11
+    assert (rig.agent.last_session, rig.agent.cluster) == (2, (b"c", 1))
+
+
+def test_a_renamed_attempt_reports_under_its_new_lease() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(2))
+    worker = rig.worker_of(2)
+    rig.welcome(session=2, keep=((2, 12),))
+    assert outcomes(rig.report(worker, 2))[0].lease == 12
+
+
+def test_what_the_head_drops_ends_without_an_outcome() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1), make_assignment(2, grant=1), make_assignment(3))
+    rig.report(rig.worker_of(3), 3)
+    rig.effects.clear()
+    rig.welcome(session=2, drop=(1, 2, 3, 4))
+    assert rig.all(Signal) == [Signal(1, "SIGKILL")]
+    rig.do(WorkerExited(1, "SIGKILL"))
+    assert not outcomes(rig.effects)
+    assert rig.agent.inventory() == ()
+
+
+def test_another_cluster_means_a_fresh_start() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1), make_assignment(2, grant=1))
+    rig.welcome(session=1, cluster_id=b"other")
+    assert [held.lease for held in rig.agent.inventory()] == [1]
+    rig.do(WorkerExited(rig.worker_of(1), "SIGKILL"))
+    assert rig.agent.inventory() == ()
+    assert outcomes(rig.assign(make_assignment(1)))[0].error.kind == "bad_code"
+
+
+def test_an_older_epoch_of_the_same_cluster_is_not_obeyed() -> None:
+    rig = Rig()
+    rig.welcome(session=5, epoch=3)
+    rig.effects.clear()
+    rig.welcome(session=6, epoch=2, drop=(1,))
+    assert len(rig.all(Reconnect)) == 1
+    assert rig.agent.cluster == (b"c", 3)
+
+
+def test_outcomes_go_out_again_in_a_new_session_only() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1))
+    rig.report(rig.worker_of(1), 1)
+    assert not outcomes(rig.tick(1.0))
+    rig.effects.clear()
+    rig.welcome(session=2)
+    assert [outcome.lease for outcome in outcomes(rig.effects)] == [1]
+
+
+def test_heartbeats_follow_the_heads_interval() -> None:
+    rig = Rig()
+    beats = [len(of(rig.tick(0.5), Heartbeat)) for _ in range(6)]
+    assert beats == [0, 1, 0, 1, 0, 1]
+    rig.do(LinkLost("x"))
+    assert not of(rig.tick(5.0), Heartbeat)
+
+
+def test_the_inventory_tells_what_runs_since_when() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1))
+    (held,) = rig.agent.inventory()
+    assert (held.state, held.started_at) == (HELD_RUNNING, 1e9 + 1000.0)
+
+
+def test_pulls_and_forgotten_logs_are_passed_on() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1))
+    pull = LogPull(1, 1, 1, 0)
+    assert of(rig.said(pull), AnswerLog) == [AnswerLog(pull, over=False)]
+    rig.report(rig.worker_of(1), 1)
+    assert of(rig.said(pull), AnswerLog) == [AnswerLog(pull, over=True)]
+    assert of(rig.said(Forget((1,))), DropLogs) == [DropLogs((1,))]
+
+
+# -- leaving
+
+
+def test_drain_gives_back_waits_for_acknowledgements_and_leaves() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1), make_assignment(2, grant=1))
+    effects = rig.do(DrainAsked("SIGTERM", 30.0))
+    assert of(effects, Drain) == [Drain("SIGTERM", 30.0)]
+    assert of(effects, Release) == [Release((2,), "draining")]
+    assert of(rig.assign(make_assignment(3)), Release) == [Release((3,), "draining")]
+    assert not of(rig.report(rig.worker_of(1), 1), Leave)
+    effects = rig.said(ResultAck((AckItem(1, 0),)))
+    assert of(effects, Goodbye) == [Goodbye("SIGTERM")]
+    assert of(effects, Leave) == [Leave("SIGTERM", 0)]
+    assert not of(rig.said(Shutdown("again")), Leave)
+
+
+def test_a_long_drain_ends_what_runs_and_then_does_not_wait_for_ever() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1))
+    rig.said(Shutdown("maintenance", 5.0))
+    assert of(rig.tick(5.1), Signal) == [Signal(rig.worker_of(1), "SIGTERM")]
+    (outcome,) = outcomes(rig.do(WorkerExited(rig.worker_of(1), "SIGTERM")))
+    assert (outcome.status, outcome.error.kind) == (CRASHED, "node_lost")
+    assert of(rig.tick(10.0), Leave) == [Leave("drain timeout", 1)]
+
+
+def test_a_draining_node_says_so_again_in_a_new_session() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1))
+    rig.do(DrainAsked("x", 30.0))
+    rig.effects.clear()
+    rig.mono += 10
+    rig.welcome(session=2)
+    assert rig.all(Drain) == [Drain("x", 20.0)]
+
+
+def test_an_idle_node_without_a_head_drains_at_once() -> None:
+    rig = Rig(welcome=False)
+    effects = rig.do(DrainAsked("x", 30.0))
+    assert of(effects, Leave) == [Leave("x", 0)]
+    assert not of(effects, Goodbye)
+
+
+@pytest.mark.parametrize(("busy", "code"), [(True, 1), (False, 0)])
+def test_stop_leaves_now(busy: bool, code: int) -> None:
+    rig = Rig()
+    if busy:
+        rig.assign(make_assignment(1))
+    effects = rig.do(StopAsked("SIGINT"))
+    assert of(effects, Leave) == [Leave("SIGINT", code)]
+    assert len(of(effects, Signal)) == busy
+
+
+# -- workers
+
+
+def test_workers_are_forked_ahead_up_to_one_per_cpu_and_surplus_leaves() -> None:
+    rig = Rig()
+    assert len(of(rig.tick(), Fork)) == 4
+    rig.assign(*(make_assignment(lease, claim=Claim(100, 0)) for lease in range(1, 9)))
+    assert len(rig.all(Fork)) == 8
+    for lease in range(1, 9):
+        rig.report(rig.worker_of(lease), lease)
+    assert not of(rig.tick(29.0), Dismiss)
+    assert len(of(rig.tick(2.0), Dismiss)) == 4
+
+
+def test_the_limit_of_workers_holds_and_an_idle_one_makes_room() -> None:
+    rig = Rig()
+    rig.assign(*(make_assignment(lease, claim=Claim(100, 0)) for lease in range(1, 21)))
+    assert len(rig.all(Fork)) == 8
+    for lease in range(1, 9):
+        rig.report(rig.worker_of(lease), lease)
+    for lease in range(9, 17):
+        rig.report(rig.worker_of(lease), lease)
+    for lease in range(17, 21):
+        rig.report(rig.worker_of(lease), lease)
+    effects = rig.assign(make_assignment(30, claim=Claim(3000, 0)))
+    (dismissed,) = of(effects, Dismiss)
+    assert of(rig.do(WorkerExited(dismissed.worker, exit_code=0)), Start)[0].frame.lease == 30
+
+
+def test_workers_that_die_idle_slow_forking_down() -> None:
+    rig = Rig()
+    rig.tick()
+    forks = 4
+    for _ in range(5):
+        for worker in list(range(1, 100)):
+            rig.do(WorkerExited(worker, exit_code=1))
+        forks += len(of(rig.tick(0.1), Fork))
+    assert forks < 12
+    assert of(rig.tick(6.0), Fork)
+
+
+def test_a_worker_that_does_not_leave_is_killed() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1, claim=Claim(1000, 0, (DeviceClaim(0, 500, 0),))))
+    worker = rig.worker_of(1)
+    rig.report(worker, 1)
+    assert of(rig.tick(5.1), Signal) == [Signal(worker, "SIGKILL")]
+
+
+def test_unknown_workers_are_ignored() -> None:
+    rig = Rig()
+    assert not rig.do(WorkerExited(77), WorkerForked(78, 1))
+    assert not rig.report(79, 1)
+
+
+def test_codes_are_known_by_their_hash() -> None:
+    assert CODE.hash == make_assignment(1).code
