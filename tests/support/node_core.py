@@ -1,4 +1,4 @@
-"""Drives the pure agent by hand: a clock that only moves when told, effects collected, builders of what the head says."""
+"""Drives the pure agent by hand: a clock that moves when told, effects collected, builders of what the head says."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ CODE = Code(b"h" * 16, "pickle", (3, 11), Value(1, 4, b"body"), "task")
 
 def make_assignment(lease: int, **fields: Any) -> Assignment:
     fields = {
-        "grant": lease, "run": b"r" * 16, "task": b"t" * 16, "attempt": 1, "name": "task", "code": CODE.hash,
-        "inputs": (Input("x", None, (Value(0, 1, b"\x01"),)),), "outputs": (OutputDecl("out"),), "claim": Claim(1000, 0),
+        "grant": lease, "run": b"r" * 16, "task": b"t" * 16, "attempt": 1, "name": "task",
+        "code": CODE.hash, "inputs": (Input("x", None, (Value(0, 1, b"\x01"),)),), "outputs": (OutputDecl("out"),), "claim": Claim(1000, 0),
     } | fields  # fmt: skip
     return Assignment(lease=lease, **fields)
 
@@ -54,8 +54,8 @@ class Rig:
 
     def welcome(self, **fields: Any) -> None:
         values = {
-            "major": 1, "minor": 0, "session": 1, "epoch": 1, "cluster_id": b"c", "heartbeat": 1.0, "suspect_after": 3.0,
-            "lease_ttl": 10.0, "orphan_timeout": 600.0,
+            "major": 1, "minor": 0, "session": 1, "epoch": 1, "cluster_id": b"c", "heartbeat": 1.0,
+            "suspect_after": 3.0, "lease_ttl": 10.0, "orphan_timeout": 600.0,
         } | fields  # fmt: skip
         self.do(Welcomed(Welcome(**values)))
 

@@ -1,0 +1,254 @@
+"""The agent against a model: any order of messages, deaths, lost links and restarts of the head.
+
+The oracle keeps its own books of what was assigned, what each worker was given, and what the node has said. After
+each step: no worker has two tasks, no grant runs twice, nothing is over-committed, nothing is started behind the
+fence, and no lease is unaccounted for. At the end, once everything has ended and been acknowledged: every lease got
+exactly one fate, and nothing is left in the agent.
+"""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from maze_node.core.effects import Dismiss, Effect, Fork, Signal, Start
+from maze_node.core.events import LinkLost, WorkerExited, WorkerForked
+from maze_protocol.messages import (
+    FAILED,
+    HELD_DONE,
+    HELD_LEASED,
+    HELD_RUNNING,
+    OK,
+    AckItem,
+    Cancel,
+    Recall,
+    Release,
+    Result,
+    ResultAck,
+    Started,
+)
+from maze_protocol.resources import Claim, DeviceClaim
+from support.node_core import CAPACITY, Rig, make_assignment, of
+
+CLAIMS = (Claim(1000, 0), Claim(2500, 0), Claim(500, 4000), Claim(1000, 0, (DeviceClaim(0, 600, 400),)))
+GPU = CLAIMS[3]
+
+
+class AgentMachine(RuleBasedStateMachine):
+    @initialize()
+    def begin(self) -> None:
+        self.rig = Rig(auto_fork=False)
+        self.live = True
+        self.session = 1
+        self.heard = self.rig.mono
+        self.next = 1
+        self.claims: dict[int, Claim] = {}
+        self.grants: dict[int, int] = {}
+        self.fate: dict[int, str] = {}
+        self.forking: list[int] = []
+        self.alive: list[int] = []
+        self.tasks: dict[int, int] = {}
+        self.signalled: set[int] = set()
+        self.held_back: dict[int, int] = {}
+        self.unacked: dict[int, int] = {}
+        self.delivered: set[int] = set()
+
+    # -- the world obeys and keeps its books
+
+    def obey(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Fork):
+                self.forking.append(effect.worker)
+            elif isinstance(effect, Start):
+                self.check_start(effect)
+                self.tasks[effect.worker] = effect.frame.lease
+            elif isinstance(effect, (Signal, Dismiss)):
+                assert effect.worker in self.alive, "signals go to the living"
+                self.signalled.add(effect.worker)
+        for release in of(effects, Release):
+            for lease in release.leases:
+                assert self.fate[lease] == "held", "released once, and only what never started"
+                self.fate[lease] = "released"
+        for result in of(effects, Result):
+            for outcome in result.items:
+                assert self.fate[outcome.lease] in ("over", "told")
+                self.fate[outcome.lease] = "told"
+                self.unacked[outcome.lease] = outcome.status
+        for started in of(effects, Started):
+            assert all(item.lease in self.tasks.values() for item in started.items), "only what still runs"
+
+    def check_start(self, effect: Start) -> None:
+        lease = effect.frame.lease
+        assert effect.worker in self.alive
+        assert effect.worker not in self.tasks, "one task per worker"
+        assert effect.worker not in self.signalled, "a signalled worker is not used again"
+        assert self.fate[lease] == "held", "a lease starts once"
+        assert self.rig.mono - self.heard <= 10.0, "nothing starts behind the fence"
+        grant = self.grants[lease]
+        busy = [self.grants[other] for other in self.tasks.values()] + list(self.held_back.values())
+        assert grant not in busy, "one at a time per grant"
+        self.fate[lease] = "running"
+        running = [self.claims[other] for other in (*self.tasks.values(), lease)]
+        if len(running) > 1:
+            assert sum(claim.cpu_milli for claim in running) <= CAPACITY.cpu_milli
+            assert sum(claim.mem_mib for claim in running) <= CAPACITY.mem_mib
+            assert sum(claim is GPU for claim in running) <= 1
+
+    def hear(self, message: object) -> None:
+        self.heard = self.rig.mono
+        self.obey(self.rig.said(message))
+
+    # -- what may happen
+
+    @precondition(lambda self: self.live)
+    @rule(claim=st.sampled_from(CLAIMS), count=st.integers(1, 3))
+    def assign(self, claim: Claim, count: int) -> None:
+        grant = self.next
+        leases = list(range(self.next, self.next + count))
+        self.next += count
+        for lease in leases:
+            self.claims[lease], self.grants[lease], self.fate[lease] = claim, grant, "held"
+        self.heard = self.rig.mono
+        self.obey(self.rig.assign(*(make_assignment(lease, grant=grant, claim=claim) for lease in leases)))
+
+    @precondition(lambda self: self.live and self.fate)
+    @rule(data=st.data())
+    def assign_again(self, data: st.DataObject) -> None:
+        lease = data.draw(
+            st.sampled_from([lease for lease in self.fate if self.fate[lease] in ("held", "running", "told")] or [0])
+        )
+        if lease:
+            self.heard = self.rig.mono
+            self.obey(self.rig.assign(make_assignment(lease, grant=self.grants[lease], claim=self.claims[lease])))
+
+    @precondition(lambda self: self.forking)
+    @rule(dies=st.booleans(), data=st.data())
+    def fork(self, dies: bool, data: st.DataObject) -> None:
+        worker = data.draw(st.sampled_from(self.forking))
+        self.forking.remove(worker)
+        if dies and data.draw(st.booleans()):
+            self.obey(self.rig.do(WorkerExited(worker, "SIGKILL", blameless=True)))
+            return
+        self.alive.append(worker)
+        self.obey(self.rig.do(WorkerForked(worker, worker)))
+
+    @precondition(lambda self: self.tasks)
+    @rule(data=st.data(), status=st.sampled_from([OK, FAILED]), unclean=st.sampled_from(["", "", "threads"]))
+    def report(self, data: st.DataObject, status: int, unclean: str) -> None:
+        worker = data.draw(st.sampled_from(sorted(self.tasks)))
+        lease = self.tasks.pop(worker)
+        if worker in self.signalled or unclean:
+            self.held_back[worker] = self.grants[lease]
+        self.end(lease)
+        self.obey(self.rig.report(worker, lease, status, unclean=unclean))
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data())
+    def die(self, data: st.DataObject) -> None:
+        worker = data.draw(st.sampled_from(self.alive))
+        self.bury(worker)
+
+    def bury(self, worker: int) -> None:
+        self.alive.remove(worker)
+        self.signalled.discard(worker)
+        self.held_back.pop(worker, None)
+        if worker in self.tasks:
+            self.end(self.tasks.pop(worker))
+        self.obey(self.rig.do(WorkerExited(worker, "SIGKILL")))
+
+    def end(self, lease: int) -> None:
+        self.fate[lease] = "gone" if self.fate[lease] == "dropped" else "over"
+
+    @precondition(lambda self: self.live and self.fate)
+    @rule(data=st.data(), kind=st.sampled_from([Cancel, Recall]))
+    def take_back(self, data: st.DataObject, kind: type) -> None:
+        leases = data.draw(st.lists(st.sampled_from(sorted(self.fate)), min_size=1, max_size=3, unique=True))
+        self.hear(kind(tuple(leases)))
+
+    @precondition(lambda self: self.live and self.unacked)
+    @rule(data=st.data())
+    def acknowledge(self, data: st.DataObject) -> None:
+        lease = data.draw(st.sampled_from(sorted(self.unacked)))
+        del self.unacked[lease]
+        assert lease not in self.delivered, "one outcome per lease"
+        self.delivered.add(lease)
+        self.fate[lease] = "acknowledged"
+        self.hear(ResultAck((AckItem(lease, 0),)))
+
+    @precondition(lambda self: self.live)
+    @rule()
+    def lose_link(self) -> None:
+        self.live = False
+        self.obey(self.rig.do(LinkLost("disconnected")))
+
+    @precondition(lambda self: not self.live)
+    @rule(data=st.data())
+    def reconnect(self, data: st.DataObject) -> None:
+        held = {each.lease: each.state for each in self.rig.agent.inventory()}
+        drop = data.draw(st.lists(st.sampled_from(sorted(held)), max_size=2, unique=True)) if held else []
+        for lease in drop:
+            self.unacked.pop(lease, None)
+            self.fate[lease] = "dropped" if held[lease] == HELD_RUNNING else "gone"
+        self.live, self.heard = True, self.rig.mono
+        self.session += 1
+        before = len(self.rig.effects)
+        self.rig.welcome(session=self.session, drop=tuple(drop))
+        self.obey(self.rig.effects[before:])
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 6.0, 11.0]))
+    def pass_time(self, seconds: float) -> None:
+        if self.live:
+            seconds = min(seconds, 1.0)
+            self.heard = self.rig.mono + seconds
+            self.rig.agent._heard_at = self.heard  # heartbeat answers, without their traffic
+        self.obey(self.rig.tick(seconds))
+
+    # -- what always holds
+
+    @invariant()
+    def every_lease_is_accounted_for(self) -> None:
+        if not hasattr(self, "rig"):
+            return
+        inventory = {each.lease: each.state for each in self.rig.agent.inventory()}
+        states = {"held": HELD_LEASED, "running": HELD_RUNNING, "over": HELD_DONE, "told": HELD_DONE}
+        expected = {lease: states[fate] for lease, fate in self.fate.items() if fate in states}
+        dropped = {lease: HELD_RUNNING for lease, fate in self.fate.items() if fate == "dropped"}
+        assert inventory == expected | dropped
+
+    def teardown(self) -> None:
+        if not hasattr(self, "rig"):
+            return
+        if not self.live:
+            self.live, self.heard = True, self.rig.mono
+            before = len(self.rig.effects)
+            self.rig.welcome(session=self.session + 1)
+            self.obey(self.rig.effects[before:])
+        for _ in range(300):
+            if not any(fate in ("held", "running", "dropped", "over") for fate in self.fate.values()):
+                break
+            while self.forking:
+                worker = self.forking.pop(0)
+                self.alive.append(worker)
+                self.obey(self.rig.do(WorkerForked(worker, worker)))
+            for worker, lease in list(self.tasks.items()):
+                del self.tasks[worker]
+                if worker in self.signalled:
+                    self.held_back[worker] = self.grants[lease]
+                self.end(lease)
+                self.obey(self.rig.report(worker, lease))
+            for worker in sorted(self.signalled):
+                self.bury(worker)
+            self.heard = self.rig.mono + 1.0
+            self.rig.agent._heard_at = self.heard
+            self.obey(self.rig.tick(1.0))
+        for lease in sorted(self.unacked):
+            self.fate[lease] = "acknowledged"
+            self.hear(ResultAck((AckItem(lease, 0),)))
+        assert set(self.fate.values()) <= {"acknowledged", "released", "gone"}, self.fate
+        assert self.rig.agent.inventory() == ()
+        assert len(self.rig.agent._runner.slots) == len(set(self.held_back.values()))
+
+
+TestAgent = AgentMachine.TestCase
+TestAgent.settings = settings(settings.default, max_examples=150, stateful_step_count=60)
