@@ -70,8 +70,6 @@ def task(
     """
     names_in = check_names(inputs, "inputs")
     names_out = check_names(outputs, "outputs")
-    if not names_out:
-        raise DeclarationError("outputs must name at least one key of the dictionary that the task returns")
     explicit = check_data_types(data_types, (*names_in, *names_out))
     declared, shown = check_resources(resources)
 

@@ -166,6 +166,18 @@ def test_output_names_may_hold_dots_and_letters_of_any_script(workflow: MaWorkfl
     assert value_of(workflow, after) == {"y": [1, 2]}
 
 
+def test_a_task_may_run_for_its_side_effects(workflow: MaWorkflow) -> None:
+    @task(inputs=[], outputs=[])
+    def nothing(params: dict[str, Any]) -> dict[str, Any]:
+        return {}
+
+    made = workflow.add_task(nothing)
+    assert made.outputs.keys() == []
+    after = workflow.add_task(one)
+    workflow.add_edge(made, after)
+    assert value_of(workflow, made) == {}
+
+
 def test_a_task_may_call_another_tasks_function(workflow: MaWorkflow) -> None:
     @task(inputs=["x"], outputs=["y"])
     def calls(params: dict[str, Any]) -> dict[str, Any]:

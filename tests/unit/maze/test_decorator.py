@@ -57,7 +57,6 @@ def test_no_inputs_are_fine() -> None:
         ({"inputs": ["x", "x"]}, DeclarationError, "'x' twice"),
         ({"inputs": [""]}, DeclarationError, "1 to 256"),
         ({"inputs": ["a\nb"]}, DeclarationError, "control"),
-        ({"outputs": []}, DeclarationError, "at least one"),
         ({"resources": [1]}, DeclarationTypeError, "dict"),
         ({"resources": {"cpus": 1}}, DeclarationError, "'cpus'.*cpu, cpu_mem"),
         ({"resources": {"cpu": "1"}}, DeclarationTypeError, "number"),
