@@ -30,7 +30,8 @@ CODE = Code(b"h" * 16, "pickle", (3, 11), Value(1, 4, b"body"), "task")
 def make_assignment(lease: int, **fields: Any) -> Assignment:
     fields = {
         "grant": lease, "run": b"r" * 16, "task": b"t" * 16, "attempt": 1, "name": "task",
-        "code": CODE.hash, "inputs": (Input("x", None, (Value(0, 1, b"\x01"),)),), "outputs": (OutputDecl("out"),), "claim": Claim(1000, 0),
+        "code": CODE.hash, "inputs": (Input("x", None, (Value(0, 1, b"\x01"),)),), "outputs": (OutputDecl("out"),),
+        "claim": Claim(1000, 0),
     } | fields  # fmt: skip
     return Assignment(lease=lease, **fields)
 

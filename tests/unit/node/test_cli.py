@@ -1,0 +1,84 @@
+"""The command: flags to settings, without starting anything."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from maze_node import cli
+from maze_node.config import Settings
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    monkeypatch.setenv("MAZE_CONFIG_FILE", "/dev/null")
+    calls: list[Settings] = []
+    monkeypatch.setattr(cli, "_serve", lambda settings, **_: calls.append(settings) or 0)
+    return calls
+
+
+def invoke(*words: str) -> click.testing.Result:
+    return CliRunner().invoke(cli.node, words, standalone_mode=False)
+
+
+def test_every_flag_arrives(served: list[Settings]) -> None:
+    words = (
+        "--head h:1 --cpus 1.5 --memory 100 --gpus 2 --gpu-mem 50 --name n --label a=1 --label b=2 --workers 3"
+        " --advertise x --no-peer-port --drain-timeout 1 --orphan-timeout 2"
+    )
+    assert invoke(*words.split()).exception is None
+    assert served == [
+        Settings("tcp://h:1", None, "n", 1.5, 100, 2, 50, 3, {"a": "1", "b": "2"}, "x", None, 1.0, 2.0),
+    ]  # fmt: skip
+
+
+def test_defaults(served: list[Settings]) -> None:
+    invoke()
+    assert served == [Settings()]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--head", "nonsense"], "expected tcp://HOST:PORT"),
+        (["--label", "x"], "KEY=VALUE"),
+        (["--head", "h:1", "--connection-file", "f"], "exclude each other"),
+        (["--cpus", "0"], "x>0"),
+        (["--nonsense"], "No such option"),
+    ],
+)
+def test_mistakes_are_usage_errors(served: list[Settings], words: list[str], text: str) -> None:
+    error = invoke(*words).exception
+    assert isinstance(error, click.UsageError)
+    assert text in error.format_message()
+    assert served == []
+
+
+def test_detect_prints_origins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAZE_CONFIG_FILE", "/dev/null")
+    text = invoke("detect", "--cpus", "3", "--gpus", "1", "--gpu-mem", "10").output
+    assert "CPUs:    3               (--cpus)" in text
+    assert "GPU 0: " in text
+    found = json.loads(invoke("detect", "--json", "--memory", "7").output)
+    assert (found["cpu_mem"], found["origins"]["memory"]) == (7, "--memory")
+
+
+def test_help_shows_examples() -> None:
+    text = invoke("--help").output
+    assert "maze-node --head tcp://10.0.0.1:8001" in text
+    assert "--drain-timeout" in text
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom maze_node.cli import node\n"
+        "try: node(['--help'])\nexcept SystemExit: pass\n"
+        "print([m for m in ('zmq', 'msgspec', 'psutil', 'asyncio', 'pynvml') if m in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
