@@ -141,7 +141,7 @@ class RunHub:
             return []
         ring = tail.ring
         if ring and ring[0].first_seq <= after_seq + 1:
-            return [segment for segment in ring if segment.first_seq + len(segment.events) > after_seq + 1]
+            return _newer(ring, after_seq)
         return await self._off_loop(partial(self._records.segments, run_no, after_seq, READ_SEGMENTS))
 
     async def wait(self, run_no: int, after_seq: int, timeout: float) -> bool:  # noqa: ASYNC109 -- callers poll with it
@@ -231,6 +231,17 @@ class RunHub:
 
     async def _off_loop(self, read: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, read)
+
+
+def _newer(ring: deque[Segment], after_seq: int) -> list[Segment]:
+    """Return the end of a ring; most readers are at most one commit behind, so the search starts there."""
+    found: list[Segment] = []
+    for segment in reversed(ring):
+        found.append(segment)
+        if segment.first_seq <= after_seq + 1:
+            break
+    found.reverse()
+    return found
 
 
 def _found(row: T | None) -> T:

@@ -113,6 +113,8 @@ class Pump:
         self._loop = asyncio.get_running_loop()
         self._scheduled = False
         self._closed = False
+        self._drains = 0
+        self._drains_checked = -1
         self.missed = 0
         """How often the tick found messages that no wake-up had told of."""
         self._fd = int(opened.getsockopt(zmq.FD))
@@ -127,9 +129,13 @@ class Pump:
 
     def check(self) -> None:
         """Notice messages that were not told of; called by a timer."""
-        if not self._closed and not self._scheduled and int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            self.missed += 1
+        if self._closed or self._scheduled:
+            return
+        if int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            # On a busy socket this is a message that came just now, and its wake-up is on its way.
+            self.missed += self._drains == self._drains_checked
             self.nudge()
+        self._drains_checked = self._drains
 
     def close(self) -> None:
         """Stop receiving; the socket stays open."""
@@ -144,6 +150,7 @@ class Pump:
     def _drain(self) -> None:
         if self._closed:
             return
+        self._drains += 1
         until = time.monotonic() + DRAIN_SECONDS
         for _ in range(DRAIN_MESSAGES):
             if not self._take():
