@@ -59,6 +59,13 @@ def mark(tmp_path):
     place.end()
 
 
+@pytest.fixture(scope="module")
+def url():
+    """A head with a node, for what does not depend on whose they are."""
+    with start_cluster() as cluster:
+        yield cluster.url
+
+
 def test_with_no_head_it_brings_its_own(mark):
     done = mark.run("run", mark.script(DOUBLE), "21", "--flag", "-x")
     assert (done.returncode, done.stderr) == (0, "")
@@ -128,16 +135,20 @@ print("seen", result["task_results"][look.task_id]["seen"])
     ("code", "status"),
     [("raise SystemExit(7)", 7), ("1 / 0", 1), ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", 137)],
 )
-def test_the_exit_code_is_the_scripts(mark, code, status):
-    assert mark.run("run", mark.script(code)).returncode == status
+def test_the_exit_code_is_the_scripts(mark, url, code, status):
+    assert mark.run("run", mark.script(code), MAZE_URL=url).returncode == status
+
+
+def test_an_own_cluster_ends_with_a_failing_script(mark):
+    assert mark.run("run", mark.script("raise SystemExit(7)")).returncode == 7
     mark.wait_empty()
 
 
-def test_the_script_is_run_as_python_would(mark):
+def test_the_script_is_run_as_python_would(mark, url):
     mark.script("VALUE = 5", "beside.py")
     code = "import sys, beside; print(__name__, __file__, sys.argv, sys.path[0], beside.VALUE, sys.stdin.read())"
     path = mark.script(code)
-    done = mark.run("run", path, "a b", "--help")
+    done = mark.run("run", path, "a b", "--help", MAZE_URL=url)
     assert done.stdout == f"__main__ {path} {[path, 'a b', '--help']} {mark.home} 5 \n"
 
 
@@ -173,7 +184,7 @@ def test_ctrl_c_ends_everything_with_130(mark, endless):
     mark.wait_empty()
 
 
-def test_ctrl_c_in_a_terminal_reaches_the_script_once(mark):
+def test_ctrl_c_in_a_terminal_reaches_the_script_once(mark, url):
     ioctl = "fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
     own_terminal = f"import fcntl, os, sys, termios; os.setsid(); {ioctl}; os.execv(sys.argv[1], sys.argv[1:])"
     notice = (
@@ -183,7 +194,7 @@ def test_ctrl_c_in_a_terminal_reaches_the_script_once(mark):
     script = mark.script(f"{notice}\n{stay}")
     keyboard, terminal = os.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-c", own_terminal, *MAZE, "run", script], cwd=mark.home, env=mark.environment(),
+        [sys.executable, "-c", own_terminal, *MAZE, "run", script], cwd=mark.home, env=mark.environment(MAZE_URL=url),
         stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     os.close(terminal)
@@ -221,10 +232,10 @@ def test_the_death_of_its_node_is_told_and_ends_the_script(mark, endless):
     mark.wait_empty()
 
 
-def test_a_script_that_ignores_signals_loses_at_the_third(mark):
+def test_a_script_that_ignores_signals_loses_at_the_third(mark, url):
     refuse = "import signal\nsignal.signal(signal.SIGTERM, lambda *_: print('no', flush=True))"
     code = f"{refuse}\nprint('up', flush=True)\nwhile True: signal.pause()"
-    process = mark.start("run", mark.script(code))
+    process = mark.start("run", mark.script(code), MAZE_URL=url)
     for answer in ("up\n", "no\n", "no\n"):
         assert process.stdout.readline() == answer
         process.send_signal(signal.SIGTERM)
