@@ -7,6 +7,7 @@ beyond that memory the answer is STALE, which the node treats alike (it may forg
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from maze_protocol.leases import make_lease
@@ -43,7 +44,9 @@ class Leases:
         self._epoch = epoch
         self._counter = 0
         self.current: dict[int, Lease] = {}
-        self._accepted: dict[int, None] = {}
+        self._accepted: set[int] = set()
+        # Beside the set, since taking a dict's first key again and again is quadratic.
+        self._oldest: deque[int] = deque()
 
     def grant(self, run: Run, task: int, node: Node, claim: Claim) -> Lease:
         """Make a lease under a new token; the claim is already taken from the node."""
@@ -61,9 +64,12 @@ class Leases:
 
     def remember(self, token: int) -> None:
         """Note that the result under this token was accepted."""
-        self._accepted[token] = None
-        if len(self._accepted) > REMEMBERED:
-            del self._accepted[next(iter(self._accepted))]
+        if token in self._accepted:
+            return
+        self._accepted.add(token)
+        self._oldest.append(token)
+        if len(self._oldest) > REMEMBERED:
+            self._accepted.discard(self._oldest.popleft())
 
     def was_accepted(self, token: int) -> bool:
         """Tell whether the result under this token was accepted, as far as remembered."""

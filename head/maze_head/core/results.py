@@ -126,12 +126,12 @@ def _problem(outcome: Outcome, payloads: Sequence[bytes]) -> str:
     """Return why an outcome cannot be true, or an empty text."""
     if outcome.status not in _END:
         return f"the node reported the unknown status {outcome.status}"
-    if not all(math.isfinite(figure) and figure >= 0 for figure in (outcome.wall_ms, outcome.cpu_ms)):
+    if not (0 <= outcome.wall_ms < math.inf and 0 <= outcome.cpu_ms < math.inf):
         return "the node reported an impossible duration"
     if outcome.status != OK or not outcome.outputs:
         return ""
     try:
-        total = sum(len(body_of(output.value, payloads)) for output in outcome.outputs)
+        total = sum([len(body_of(output.value, payloads)) for output in outcome.outputs])
     except BadMessage as error:
         return f"the node sent an output it did not announce rightly: {error}"
     if total > MAX_TASK_VALUES or len(outcome.outputs) > MAX_OUTPUTS:
@@ -144,7 +144,7 @@ def _problem(outcome: Outcome, payloads: Sequence[bytes]) -> str:
 def _finish(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...]) -> None:
     run, task = lease.run, lease.task
     give_back(state, lease)
-    metas = tuple(OutputMeta(output.key, output.value.codec, output.value.size) for output in outcome.outputs)
+    metas = tuple([OutputMeta(output.key, output.value.codec, output.value.size) for output in outcome.outputs])
     state.counters.tasks_finished += 1
     state.emit(Accept(run.no, task, lease.token, outcome.outputs, payloads))
     state.record(

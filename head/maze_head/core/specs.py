@@ -7,6 +7,7 @@ What needs the rest of the graph (does the referenced task exist? a cycle?) is i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -19,7 +20,7 @@ from maze_protocol.declare import DATA_TYPES, Declared, check_name, normalise_re
 from maze_protocol.graph import format_reference, parse_reference
 from maze_protocol.http import EncodedValue, InputBody, TaskBody
 from maze_protocol.ids import TASK, format_id, parse_id
-from maze_protocol.limits import MAX_TASK_VALUES
+from maze_protocol.limits import MAX_TASK_VALUES, NAME_LENGTH
 from maze_protocol.messages import OutputDecl
 from maze_protocol.resources import Request
 from maze_protocol.values import MSGPACK, PICKLE
@@ -45,8 +46,9 @@ def spec_of(body: TaskBody, codes: Mapping[bytes, CodeFacts]) -> TaskSpec:
     """
     if body.task_type not in TASK_TYPES:
         raise Invalid("unknown_task_type", f"unknown task_type {body.task_type!r}", field="task_type")
-    _checked("name", check_name, body.name, "the task's name")
-    declared = _declared(body.resources)
+    _check_name("name", body.name, "the task's name")
+    _check_name("func_name", body.func_name or "-", "the function's name")
+    declared = _declared(tuple((name, amount, type(amount)) for name, amount in body.resources.items()))
     code, python = _code(body.code, codes)
     return TaskSpec(
         task_id_of(body.task_id),
@@ -58,18 +60,24 @@ def spec_of(body: TaskBody, codes: Mapping[bytes, CodeFacts]) -> TaskSpec:
         _outputs(body),
         body.strict_outputs,
         body.keep,
-        body.func_name and _checked("func_name", check_name, body.func_name, "the function's name"),
+        body.func_name,
         body.task_type,
         body.data_types,
         {name: float(amount) for name, amount in body.resources.items()},
     )
 
 
-def _declared(resources: Mapping[str, float]) -> Declared:
-    declared: Declared = _checked("resources", normalise_resources, resources)
-    if declared.gpu_mem_mib and not declared.gpu_share and declared.gpu_milli < 1000:
-        raise Invalid("invalid_task", "gpu_mem needs a device", field="resources.gpu")
+@lru_cache(maxsize=1024)
+def _declared(resources: tuple[tuple[str, float, type], ...]) -> Declared:
+    """Normalise resources; the tasks of a workflow mostly ask for the same."""
+    given = {name: amount for name, amount, _ in resources}
+    declared: Declared = _checked("resources", normalise_resources, given)
     return declared
+
+
+def _check_name(field: str, name: str, what: str) -> None:
+    if not (0 < len(name) <= NAME_LENGTH and name.isprintable()):
+        _checked(field, check_name, name, what)
 
 
 def _checked(field: str, check: Callable[..., Any], *arguments: object) -> Any:
@@ -98,7 +106,7 @@ def _outputs(body: TaskBody) -> tuple[OutputDecl, ...]:
     if len(set(body.outputs)) != len(body.outputs):
         raise Invalid("invalid_task", "an output is declared twice", field="outputs")
     for key in body.outputs:
-        _checked("outputs", check_name, key, "the name of an output")
+        _check_name("outputs", key, "the name of an output")
     return tuple(OutputDecl(key, body.data_types.get(key, "") if body.strict_outputs else "") for key in body.outputs)
 
 
@@ -113,7 +121,7 @@ def _inputs(bodies: Mapping[str, InputBody]) -> tuple[InputSpec, ...]:
 
 def _input(name: str, body: InputBody) -> InputSpec:
     field = f"inputs.{name[:80]}"
-    _checked(field, check_name, name, "the name of an input")
+    _check_name(field, name, "the name of an input")
     forms = [form for form in (body.value, body.source, body.encoded) if form is not UNSET]
     if len(forms) != 1 or (body.refs and body.encoded is UNSET):
         raise Invalid("invalid_task", "give exactly one of value, source, encoded (with refs)", field=field)

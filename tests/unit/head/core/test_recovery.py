@@ -1,0 +1,149 @@
+"""From the journal back to the state."""
+
+from __future__ import annotations
+
+import pytest
+
+from maze_head.core import effects as fx
+from maze_head.core import events as ev
+from maze_protocol.events import AttemptInterrupted, RunCancelled, RunFinished, Segment
+from maze_protocol.http import DelTask
+from maze_protocol.leases import epoch_of
+from maze_protocol.messages import ACCEPTED, FAILED, HELD_RUNNING, STALE
+from support.head_core import Head, R, W, add, dump, edge, ended, held, ok, raw, tid
+
+
+def test_an_acknowledged_edit_survives_though_nothing_ran() -> None:
+    head = Head()
+    head.workflow(add(1), add(2, 1), add(3))
+    head.edit(edge(1, 3), DelTask(tid(2)), edit_id="e2")
+    other = head.recover()
+    assert dump(other.core) == dump(head.core)
+    assert other.ask(ev.DescribeWorkflow, W) == head.ask(ev.DescribeWorkflow, W)
+    assert other.edit(add(9), edit_id="e2").revision == 2
+    assert other.edit(add(9)).revision == 3
+
+
+def test_unfinished_attempts_are_interrupted_and_tried_again_first_without_blame() -> None:
+    head = Head()
+    head.workflow(*(add(number, resources={"cpu": 2}) for number in range(3)))
+    head.greet()
+    head.run()
+    one, two = head.leases()
+    head.started(one)
+
+    other = head.recover()
+
+    assert other.log() == [AttemptInterrupted(1, 1, two), AttemptInterrupted(0, 1, one)]
+    other.greet(inventory=(held(one, HELD_RUNNING),))
+    (admit,) = other.take(fx.Admit)
+    assert admit.welcome.drop == (one,)
+    again = [effect.assignment for effect in other.take(fx.AssignTask)]
+    assert [(entry.task, entry.attempt, epoch_of(entry.lease)) for entry in again] == [(raw(0), 2, 2), (raw(1), 2, 2)]
+    other.forget()
+    other.result(ok(one))
+    assert [item.verdict for send in other.take(fx.Send) for item in send.message.items] == [STALE]
+    other.result(*(ok(entry.lease) for entry in again))
+    other.result(ok(other.leases()[0]))
+    assert other.log()[-1] == RunFinished(3, 0, 0)
+
+
+def test_a_result_accepted_before_the_crash_is_answered_so_after_it() -> None:
+    head = Head()
+    head.workflow(add(1), add(2, 1))
+    head.greet()
+    head.run()
+    (lease,) = head.leases()
+    head.result(ok(lease))
+    other = head.recover()
+    other.greet()
+    (assign,) = other.take(fx.AssignTask)
+    assert assign.assignment.task == raw(2)
+    assert assign.inputs == (("x1", None, (fx.Source(1, 0, "y"),)),)
+    other.forget()
+    other.result(ok(lease))
+    assert [item.verdict for send in other.take(fx.Send) for item in send.message.items] == [ACCEPTED]
+
+
+def test_a_cancellation_is_finished() -> None:
+    head = Head()
+    head.workflow(add(1), add(2, 1))
+    head.greet()
+    head.run()
+    head.ask(ev.CancelRun, R)
+    other = head.recover()
+    assert other.log()[-1] == RunCancelled(0, 0, 2)
+    assert other.ask(ev.DescribeRun, R).status == "cancelled"
+    other.done()
+
+
+def test_a_fail_fast_stop_is_finished() -> None:
+    head = Head()
+    head.workflow(add(1), add(2), add(3, 1))
+    head.greet()
+    head.run(fail_fast=True)
+    head.result(ended(head.leases()[0], FAILED, "user"))
+    other = head.recover()
+    assert other.kinds() == ["TaskCancelled", "RunFinished"]
+
+
+def test_sealed_runs_come_back_as_summaries() -> None:
+    head = Head()
+    head.workflow(add(1))
+    head.greet()
+    head.run()
+    head.result(ok(head.leases()[0]))
+    other = head.recover()
+    other.done()
+    assert other.core.state.runs == {}
+    mine, theirs = (one.ask(ev.DescribeRun, R) for one in (head, other))
+    theirs.ready_nodes = mine.ready_nodes
+    assert mine == theirs
+    assert other.run(R).status == "finished"
+
+
+def test_a_version_saved_before_is_not_saved_again() -> None:
+    head = Head()
+    head.workflow(add(1))
+    head.run()
+    other = head.recover()
+    other.run(b"q" * 16)
+    assert other.take(fx.SaveGraph) == []
+
+
+def test_recovering_twice_is_recovering_once() -> None:
+    head = Head()
+    head.workflow(*(add(number) for number in range(5)))
+    head.greet()
+    head.run()
+    once = head.recover()
+    again = once.recover()
+    assert again.log() == []
+    assert [run["phase"] if isinstance(run, dict) else run[4] for run in dump(once.core)["runs"]] == [
+        run[4] for run in dump(again.core)["runs"]
+    ]
+
+
+def test_older_runs_are_served_first() -> None:
+    head = Head()
+    head.workflow(add(1, resources={"cpu": 4}))
+    for letter in (b"a", b"b"):
+        head.run(letter * 16)
+    other = head.recover()
+    other.greet()
+    assert [effect.assignment.run[:1] for effect in other.take(fx.AssignTask)] == [b"a"]
+
+
+def test_a_gap_in_a_log_is_refused() -> None:
+    head = Head()
+    head.workflow(add(1))
+    head.run()
+    other = head.replay()
+    with pytest.raises(ValueError, match="continues at 5, 2 was expected"):
+        other.core.restore_segment(1, Segment(1, 0.0, 5, (AttemptInterrupted(0, 1, 1),)))
+
+
+def test_unknown_kinds_of_cluster_events_are_skipped() -> None:
+    head = Head()
+    head.core.restore_cluster("from_a_later_version", {}, 0.0)
+    assert head.core.restored(head.now) == []

@@ -1,0 +1,92 @@
+"""The state that events imply: legal moves, and the story of an illegal one."""
+
+from __future__ import annotations
+
+import pytest
+
+from maze_head.core.errors import IllegalMove
+from maze_head.core.graph import Graph, TaskSpec, compile_graph, load_graph, pack
+from maze_head.core.runs import _APPLY, Run
+from maze_head.core.transitions import IS_LEGAL, IS_OVER, PHASE_NAMES
+from maze_protocol.events import (
+    RunEvent,
+    RunFinished,
+    RunSubmitted,
+    TaskFinished,
+    TaskLeased,
+    TaskReleased,
+    TaskStarted,
+)  # fmt: skip
+from maze_protocol.resources import Claim, Request
+
+SUBMITTED = RunSubmitted(b"r" * 16, b"w" * 16, 1, 2)
+
+
+def graph() -> Graph:
+    specs = [TaskSpec(bytes([n]) * 16, f"t{n}", Request(), (3, 11)) for n in range(2)]
+    return compile_graph(Graph(b"w" * 16, 1, "g", [pack(spec) for spec in specs]), [(0, 1)])
+
+
+def begun() -> Run:
+    run = Run(1, SUBMITTED, graph(), 0.0)
+    run.apply(SUBMITTED)
+    return run
+
+
+def test_every_event_of_the_log_is_applied() -> None:
+    assert set(_APPLY) == set(RunEvent.__args__)
+
+
+def test_phases_that_are_over_are_left_by_no_move() -> None:
+    assert [name for name, over in zip(PHASE_NAMES, IS_OVER, strict=True) if over] == [
+        "finished", "failed", "skipped", "cancelled",
+    ]  # fmt: skip
+    assert not any(any(IS_LEGAL[phase]) for phase in range(8) if IS_OVER[phase])
+
+
+def test_a_source_that_finishes_makes_the_next_ready() -> None:
+    run = begun()
+    assert run.fresh == [0]
+    for event in (TaskLeased(0, 1, 7, "n", Claim(1, 0)), TaskStarted(0, 1, 7, "n", "", 0.0)):
+        run.apply(event)
+    run.apply(TaskFinished(0, 1, 7, (), 1.0))
+    assert run.fresh == [0, 1]
+    assert (run.next_seq, run.counts[:5]) == (5, [0, 1, 0, 0, 1])
+
+
+@pytest.mark.parametrize(
+    "event",
+    [TaskLeased(1, 1, 7, "n", Claim(1, 0)), TaskStarted(0, 1, 7, "n", "", 0.0), TaskFinished(0, 1, 7, (), 1.0)],
+)
+def test_an_illegal_move_tells_the_story(event: RunEvent) -> None:
+    run = begun()
+    with pytest.raises(IllegalMove, match=r"does not fit; run 1 task \d 't\d': (waiting|ready); attempt 0, lease 0x0"):
+        run.apply(event)
+
+
+def test_a_run_with_open_tasks_cannot_be_sealed() -> None:
+    with pytest.raises(IllegalMove, match="2 tasks are not over"):
+        begun().apply(RunFinished(0, 0, 0))
+
+
+def test_a_returned_lease_is_tried_again() -> None:
+    run = begun()
+    run.fresh.clear()
+    run.apply(TaskLeased(0, 1, 7, "n", Claim(1, 0)))
+    run.apply(TaskReleased(0, 1, 7))
+    assert (run.again, run.held) == ([0], 0)
+
+
+def test_a_graph_survives_its_encoding() -> None:
+    first = graph()
+    again = load_graph(first.workflow_id, first.version, first.encode())
+    for name in ("ids", "index", "manual", "shapes", "shape_of", "missing", "first", "successors", "roots", "packed"):
+        assert getattr(again, name) == getattr(first, name)
+    assert again.task_name(1) == "t1"
+
+
+def test_a_graph_of_another_format_is_refused() -> None:
+    import msgspec
+
+    with pytest.raises(ValueError, match="format 9"):
+        load_graph(b"w" * 16, 1, msgspec.msgpack.encode((9, "g", [], [])))
