@@ -52,6 +52,7 @@ __all__ = ["Node"]
 log = logging.getLogger(__name__)
 TICK: Final = 0.5
 FLUSH_AFTER: Final = 0.001
+EXIT_BUG: Final = 70
 MIB: Final = 2**20
 
 
@@ -89,6 +90,7 @@ class Node:
 
     async def run(self, stop: Stop) -> int:
         """Serve until drained, stopped or refused; return the exit code."""
+        self._loop.set_exception_handler(self._on_bug)
         watchers = [asyncio.ensure_future(self._watch(stop)), asyncio.ensure_future(self._watch_now(stop))]
         self._pool.start(self._spawned)
         self._transport.start()
@@ -190,6 +192,11 @@ class Node:
     def _end(self, code: int, reason: str) -> None:
         if not self._result.done():
             self._result.set_result((code, reason))
+
+    def _on_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Leave rather than limp on: after an exception in a turn the agent's orders may be half obeyed."""
+        log.critical("internal error: %s", context.get("message"), exc_info=context.get("exception"))
+        self._end(EXIT_BUG, "internal error")
 
     async def _watch(self, stop: Stop) -> None:
         await stop.wait()

@@ -28,6 +28,8 @@ class Gpus(NamedTuple):
 class Nvml(Protocol):
     """The few functions of pynvml that are used here."""
 
+    NVMLError: type[Exception]
+
     def nvmlInit(self) -> None: ...  # noqa: N802 -- NVIDIA's name
     def nvmlDeviceGetCount(self) -> int: ...  # noqa: N802 -- NVIDIA's name
     def nvmlDeviceGetHandleByIndex(self, index: int) -> Any: ...  # noqa: N802 -- NVIDIA's name
@@ -40,13 +42,13 @@ def find_gpus(nvml: Nvml | None = None, visible: str | None = None) -> Gpus:
     """Return the devices; `visible` stands for CUDA_VISIBLE_DEVICES."""
     if visible is None:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    library = nvml if nvml is not None else _load()
+    if library is None:
+        return Gpus((), "no NVIDIA driver")
     try:
-        library = nvml if nvml is not None else _load()
-        if library is None:
-            return Gpus((), "no NVIDIA driver")
         library.nvmlInit()
         devices = [_device(library, index) for index in range(library.nvmlDeviceGetCount())]
-    except Exception as error:  # noqa: BLE001 -- NVML's errors are many, and none may stop a node
+    except library.NVMLError as error:
         return Gpus((), f"NVML failed: {error}")
     if visible is None:
         return Gpus(tuple(devices), "NVML")
@@ -57,13 +59,13 @@ def free_memory(devices: tuple[Device, ...]) -> tuple[int, ...]:
     """Return the free MiB of each device now; empty if that cannot be told."""
     if not any(device.uuid for device in devices):
         return ()
+    library = _load()
+    if library is None:
+        return ()
     try:
-        library = _load()
-        if library is None:
-            return ()
         handles = [library.nvmlDeviceGetHandleByIndex(device.index) for device in devices]
         return tuple(int(library.nvmlDeviceGetMemoryInfo(handle).free) // MIB for handle in handles)
-    except Exception:  # noqa: BLE001 -- as above
+    except library.NVMLError:
         return ()
 
 

@@ -79,6 +79,7 @@ class Transport:
         self._delay = FIRST_DELAY
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._said = ""
         self.endpoint = ""
 
     def start(self) -> None:
@@ -109,6 +110,7 @@ class Transport:
         self._timer = None
         endpoint = self._find_head()
         if endpoint is None:
+            self._say_once("waiting for a head: there is no connection file yet")
             self._connect_later()
             return
         self.endpoint = endpoint
@@ -147,8 +149,14 @@ class Transport:
             log.warning("connection to the head lost: %s", reason or code, extra={"code": code})
             self._post(LinkLost(code, reason))
         else:
-            log.debug("no connection to the head yet: %s", reason or code)
+            self._say_once(f"waiting for the head at {self.endpoint}: {reason or code}")
         self._connect_later(retry_after)
+
+    def _say_once(self, text: str) -> None:
+        """Tell people why nothing happens, once for each cause."""
+        if text != self._said:
+            self._said = text
+            log.info(text)
 
     def _close_socket(self, linger: int) -> None:
         if self._socket is None or self._monitor is None:
@@ -215,6 +223,7 @@ class Transport:
                 self._post(Said(output.message, output.payloads))
             elif isinstance(output, Established):
                 self._delay = FIRST_DELAY
+                self._said = ""
                 self._post(Welcomed(output.welcome))
             elif isinstance(output, Ended):
                 self._on_ended(output)

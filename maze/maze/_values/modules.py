@@ -94,7 +94,13 @@ def make_shell(name: str) -> types.ModuleType:
 
 def fill_module(module: types.ModuleType, state: Mapping[str, Any]) -> None:
     """Fill a shell (called by the unpickler once the shell is memoised)."""
-    vars(module).update(state)
+
+    def missing(name: str) -> Any:
+        raise AttributeError(
+            f"module {module.__name__!r} came here without {name!r}: it has none, or it cannot be pickled"
+        )
+
+    vars(module).update({"__getattr__": missing, **state})
     vars(module)[_SHELL_MARK] = True
 
 

@@ -32,6 +32,7 @@ from maze_node.core.events import (
     WorkerForked,
     WorkerReported,
 )
+from maze_node.core.inputs import total_size, with_bodies
 from maze_node.core.leases import Ending, Lease
 from maze_node.core.outbox import Outbox
 from maze_node.core.runner import Runner
@@ -58,7 +59,7 @@ from maze_protocol.messages import (
     Welcome,
 )
 from maze_protocol.resources import Capacity
-from maze_protocol.values import Input, Value, body_of
+from maze_protocol.values import body_of
 
 __all__ = ["Agent"]
 
@@ -225,11 +226,11 @@ class Agent:
             self._release(token, "draining")
             return
         try:
-            inputs = _with_bodies(assignment.inputs, payloads)
+            inputs = with_bodies(assignment.inputs, payloads)
         except BadMessage as error:
             self._outbox.keep(outcomes.of_refusal(token, "bad_input", "InputError", str(error), now))
             return
-        total = sum(map(_size, inputs))
+        total = total_size(inputs)
         if total > MAX_TASK_VALUES:
             reason = f"the inputs are {total:,} bytes together, at most {MAX_TASK_VALUES:,} are allowed"
             self._outbox.keep(outcomes.of_refusal(token, "too_large", "InputTooLarge", reason, now))
@@ -367,28 +368,3 @@ class Agent:
         if self._runner.started:
             self._effects.append(Send(Started(tuple(self._runner.started.values()))))
             self._runner.started.clear()
-
-
-def _with_bodies(inputs: tuple[Input, ...], payloads: tuple[bytes, ...]) -> tuple[Input, ...]:
-    """Return the inputs with every body in its value.
-
-    Raises:
-        BadMessage: a payload frame is missing, or has another size than announced.
-    """
-    return tuple(
-        Input(
-            each.name,
-            None if each.template is None else _with_body(each.template, payloads),
-            tuple(_with_body(part, payloads) for part in each.parts),
-        )
-        for each in inputs
-    )
-
-
-def _size(each: Input) -> int:
-    template = each.template.size if each.template is not None else 0
-    return template + sum(part.size for part in each.parts)
-
-
-def _with_body(value: Value, payloads: tuple[bytes, ...]) -> Value:
-    return value if value.frame == 0 else Value(value.codec, value.size, body_of(value, payloads))

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from maze import task
@@ -124,7 +125,7 @@ def test_registering_modules_leaves_cloudpickle_as_it_was(tmp_path: Path, monkey
     [
         ("__main__", True),
         ("json", False),
-        ("numpy", False),
+        (np.__name__, False),
         ("maze.client", False),
         ("maze_protocol.ids", False),
         (__name__, True),

@@ -10,14 +10,20 @@ from maze_node.gpus import find_gpus, free_memory
 from maze_protocol.resources import Device
 
 
+class DriverError(Exception):
+    pass
+
+
 class FakeNvml:
+    NVMLError = DriverError
+
     def __init__(self, count: int = 3, broken: bool = False) -> None:
         self._count = count
         self._broken = broken
 
     def nvmlInit(self) -> None:
         if self._broken:
-            raise RuntimeError("Driver Not Loaded")
+            raise DriverError("Driver Not Loaded")
 
     def nvmlDeviceGetCount(self) -> int:
         return self._count

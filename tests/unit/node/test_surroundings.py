@@ -1,0 +1,53 @@
+"""What an attempt changed is put back; run in a child, since it is about a whole process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+def run(body: str) -> str:
+    code = "import os, signal, sys, threading, subprocess\nfrom maze_node.surroundings import Surroundings\n" + body
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("change", "look"),
+    [
+        ("os.chdir('/')", "os.getcwd()"),
+        ("d = __import__('tempfile').mkdtemp(); os.chdir(d); os.rmdir(d)", "os.getcwd()"),
+        ("os.environ['NEW'] = '1'; os.environ.pop('PATH', None)", "sorted(os.environ.items())"),
+        ("os.umask(0o777)", "(os.umask(0), os.umask(0))[0]"),
+        ("signal.signal(signal.SIGUSR1, lambda *a: None)", "signal.getsignal(signal.SIGUSR1)"),
+        ("signal.alarm(100)", "signal.getitimer(signal.ITIMER_REAL)"),
+        ("sys.stderr = None", "sys.stderr is None"),
+        ("os.close(2)", "bool(os.fstat(2))"),
+        ("os.dup2(os.open('/dev/null', 1), 2)", "os.fstat(2).st_ino"),
+    ],
+)
+def test_everything_is_as_before(change: str, look: str) -> None:
+    body = f"before = {look}\nos.umask(0o022)\ns = Surroundings()\n{change}\nleft = s.restore()\n"
+    if "umask" in look:
+        body = f"os.umask(0o027); s = Surroundings()\n{change}\nleft = s.restore()\nprint(oct({look}), left)"
+        assert run(body).split() == ["0o27"]
+        return
+    assert run(body + f"print(before == ({look}), left == '')").split() == ["True", "True"]
+
+
+def test_threads_and_children_are_told() -> None:
+    assert "1 threads still run" in run(
+        "s = Surroundings()\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\nprint(s.restore())"
+    )
+    text = run(
+        "s = Surroundings()\np = subprocess.Popen(['sleep', '60'])\nprint(s.restore())\np.kill()\np.wait()\n"
+        "print(s.restore() or 'clean')"
+    )
+    assert text.split("\n")[:2] == ["child processes still run", "clean"]
+
+
+def test_output_of_a_closed_stream_does_no_harm() -> None:
+    assert run("s = Surroundings()\nsys.stdout.close()\nsys.stdout = 5\ns.restore()\nos.write(1, b'fine')") == "fine"
