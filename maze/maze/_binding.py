@@ -56,10 +56,12 @@ def function_vertex(
     """
     metadata = get_task_metadata(function)
     given = _check_inputs(metadata, inputs)
-    amounts = check_resources({**metadata.declared_resources, **(resources or {})})[0]
+    amounts = metadata.declared_resources
+    if resources is not None:
+        amounts = check_resources({**amounts, **resources})[0]
     return Vertex(
         task_id=task_id,
-        name=check_display_name(name if name is not None else metadata.func_name),
+        name=metadata.func_name if name is None else check_display_name(name),
         func_name=metadata.func_name,
         code=code_of(function),
         inputs={key: _spec(key, given[key], metadata.declared_types.get(key), workflow_id) for key in metadata.inputs},

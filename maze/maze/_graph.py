@@ -63,6 +63,8 @@ class Vertex:
         """Return the tasks that this one references, each with the inputs that do."""
         found: dict[str, list[str]] = {}
         for name, spec in self.inputs.items():
+            if not spec.refs:
+                continue
             for task_id in dict.fromkeys(task_id for task_id, _ in spec.refs):
                 found.setdefault(task_id, []).append(name)
         return found

@@ -124,13 +124,23 @@ class TaskHandle:
         task_name: str | None = None,
         output_keys: Sequence[str] | None = None,
     ) -> None:
+        self._bind(state_of(resolve(server_url), workflow_id), task_id, task_name, output_keys)
+
+    @classmethod
+    def _of(cls, state: WorkflowState, vertex: Vertex) -> Self:
+        """Return the handle of a task of a known workflow; half of what `add_task` would cost goes into URLs."""
+        made = cls.__new__(cls)
+        made._bind(state, vertex.task_id, vertex.name, vertex.outputs)
+        return made
+
+    def _bind(self, state: WorkflowState, task_id: str, name: str | None, output_keys: Sequence[str] | None) -> None:
         self.task_id = task_id
-        self.workflow_id = workflow_id
-        self.server_url = resolve(server_url)
-        self._name = task_name
-        self._outputs = TaskOutputs(task_id, output_keys or (), _workflow_id=workflow_id)
+        self.workflow_id = state.workflow_id
+        self.server_url = state.url
+        self._name = name
+        self._outputs = TaskOutputs(task_id, output_keys or (), _workflow_id=state.workflow_id)
         self._declared = output_keys is not None
-        self._state: WorkflowState = state_of(self.server_url, workflow_id)
+        self._state = state
 
     @property
     def task_name(self) -> str:

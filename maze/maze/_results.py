@@ -8,6 +8,7 @@ placement, warnings) is for readers of `/api/v1/runs/{id}/events`. Nothing is pr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import time
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["Collector", "Entry", "EventStream", "OpaqueValue", "RunRecord", "fresh"]
 
 RECONNECT_SECONDS: Final = 60.0
+READ_AHEAD: Final = 10_000
+GATHER_SECONDS: Final = 0.01
 MIN_PREFIX: Final = 8
 _SEALING: Final = ("finish_workflow", "cancel_workflow")
 _NAMES: Final = ("msgpack", "pickle")
@@ -173,15 +176,23 @@ class Collector:
 
 
 class EventStream:
-    """The events of one run from the beginning, each once, in order. Runs on the loop thread."""
+    """The events of one run from the beginning, each once, in order. Runs on the loop thread.
+
+    A task reads ahead, and a busy stream is handed over at most a hundred times a second: waking another thread costs
+    more than decoding an event. The last events are never held back.
+    """
 
     def __init__(self, url: str, run_id: str) -> None:
         self.url = url
         self.run_id = run_id
         self.sealed = False
         self._after = 0
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
-        self._receiving: asyncio.Task[aiohttp.WSMessage] | None = None
+        self._events: list[ClientEvent] = []
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._over = asyncio.Event()
+        self._returned_at = 0.0
+        self._reader: asyncio.Task[None] | None = None
         self._lost_at: float | None = None
         self._pause = 0.0
 
@@ -192,84 +203,84 @@ class EventStream:
             HeadUnavailableError: the head went away and did not come back for a minute.
             UnknownRunError: the run has been removed.
         """
-        deadline = None if seconds is None else time.monotonic() + seconds
-        while not self.sealed:
-            message = await self._receive(deadline)
-            if message is None:
-                return []
-            events = self._take(message)
-            if events:
-                return events
+        if self._reader is None:
+            self._reader = asyncio.ensure_future(self._read())
+        await _wait(self._news, seconds)
+        if self._events:
+            await _wait(self._over, self._returned_at + GATHER_SECONDS - time.monotonic())
+            self._returned_at = time.monotonic()
+            events, self._events = self._events, []
+            self._room.set()
+            if not self._reader.done():
+                self._news.clear()
+            return events
+        if not self._reader.done():
+            return []
+        self._reader.result()
         return None
 
     async def close(self) -> None:
         """Leave the stream; the run does not care."""
-        if self._receiving is not None:
-            self._receiving.cancel()
-            await asyncio.gather(self._receiving, return_exceptions=True)
-        socket, self._socket, self._receiving = self._socket, None, None
-        if socket is not None:
-            await socket.close()
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
 
-    async def _receive(self, deadline: float | None) -> aiohttp.WSMessage | None:
-        if self._socket is None and not await self._connect(deadline):
-            return None
-        assert self._socket is not None
-        # A task of its own: a receive that is cancelled by a timeout would break the socket.
-        if self._receiving is None:
-            self._receiving = asyncio.ensure_future(self._socket.receive())
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        done, _ = await asyncio.wait({self._receiving}, timeout=left)
-        if not done:
-            return None
-        message = self._receiving.result()
-        self._receiving = None
-        return message
+    async def _read(self) -> None:
+        """Read to the end of the log, over as many connections as it takes."""
+        try:
+            while not self.sealed:
+                socket = await self._connect()
+                try:
+                    await self._receive(socket)
+                finally:
+                    await socket.close()
+        finally:
+            self._news.set()
 
-    def _take(self, message: aiohttp.WSMessage) -> list[ClientEvent]:
+    async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         import aiohttp
+
+        while not self.sealed:
+            message = await socket.receive()
+            if message.type is not aiohttp.WSMsgType.BINARY:
+                # 1000 comes after the last event of the log; anything else is to be resumed.
+                self.sealed = socket.close_code == 1000
+                return
+            self._take(message.data)
+            if len(self._events) >= READ_AHEAD:
+                self._room.clear()
+                await self._room.wait()
+
+    def _take(self, frame: bytes) -> None:
         import msgspec
 
         from maze_protocol.http import ClientEvent
 
-        if message.type is not aiohttp.WSMsgType.BINARY:
-            self._ended(message)
-            return []
         self._lost_at, self._pause = None, 0.0
-        events = msgspec.msgpack.decode(message.data, type=list[ClientEvent])
-        new = [event for event in events if event.seq > self._after]
+        new = [event for event in msgspec.msgpack.decode(frame, type=list[ClientEvent]) if event.seq > self._after]
         if new:
             self._after = new[-1].seq
             self.sealed = new[-1].type in _SEALING
-        return new
+            self._events += new
+            self._news.set()
+            if self.sealed:
+                self._over.set()
 
-    def _ended(self, message: aiohttp.WSMessage) -> None:
-        """Note the end of the socket: 1000 after the last event of the log, anything else is to be resumed."""
-        assert self._socket is not None
-        self.sealed = self._socket.close_code == 1000
-        self._socket = None
-
-    async def _connect(self, deadline: float | None) -> bool:
-        """Open the socket; False if `deadline` passed before the head was back."""
+    async def _connect(self) -> aiohttp.ClientWebSocketResponse:
         import aiohttp
 
         from maze._http import connection, path
 
-        known = connection(self.url)
-        while self._socket is None:
-            if deadline is not None and time.monotonic() + self._pause > deadline:
-                await asyncio.sleep(max(0.0, deadline - time.monotonic()))
-                return False
+        known, where = connection(self.url), path("runs", self.run_id, "events")
+        while True:
             await asyncio.sleep(self._pause)
             self._pause = min(1.0, self._pause * 2 or 0.05)
-            where = path("runs", self.run_id, "events")
             try:
-                self._socket = await known.websocket(where, after=str(self._after), format="msgpack")
+                return await known.websocket(where, after=str(self._after), format="msgpack")
             except aiohttp.WSServerHandshakeError as error:
                 self._refused(error)
             except (aiohttp.ClientError, TimeoutError) as error:
                 self._lost(known.unreachable(error), error)
-        return True
 
     def _refused(self, error: aiohttp.WSServerHandshakeError) -> None:
         if error.status in {404, 410}:
@@ -285,6 +296,13 @@ class EventStream:
         self._lost_at = self._lost_at or now
         if now - self._lost_at > RECONNECT_SECONDS:
             raise final from error
+
+
+async def _wait(event: asyncio.Event, seconds: float | None) -> None:
+    """Wait for an event, at most so long."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 def fresh(value: Any) -> Any:

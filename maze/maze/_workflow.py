@@ -98,7 +98,7 @@ class WorkflowBase(Generic[Task]):
             name = check_display_name(task_name if task_name is not None else short_id(task_id))
             vertex = self._legacy(task_id, name, kwargs)
         self._state.record(AddTask(vertex))
-        return self._task_class(task_id, self.workflow_id, self.server_url, vertex.name, list(vertex.outputs))
+        return self._task_class._of(self._state, vertex)
 
     def add_edge(self, source_task: Task, target_task: Task) -> None:
         """Make a task wait for another one whose outputs it does not use. Twice is fine.

@@ -249,6 +249,7 @@ def test_a_local_cluster_ends_with_its_client_or_its_process(end: str) -> None:
         "print(json.dumps([cluster.head.pid, cluster.nodes[0].pid, str(cluster.directory)]), flush=True)\n"
     )
     done = run_script(code + end)
+    assert done.stdout, done.stderr
     *pids, directory = json.loads(done.stdout)
     assert done.returncode == {"os.kill(os.getpid(), 9)": -9, "raise SystemExit(3)": 3}.get(end, 0)
     assert done.stderr == ""
