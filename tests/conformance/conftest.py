@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from conformance.daemons import Cluster, Finished, clean_environment, running_cluster
+from support.cluster import Cluster, clean_environment, start_cluster
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster() -> Iterator[Cluster]:
     """The cluster that all tests share; `MAZE_URL` names it, so that `MaClient()` finds it."""
-    with running_cluster(tmp_path_factory.mktemp("cluster")) as started:
-        started.add_node("plain", "--cpus", "4", "--memory", "8192", "--gpus", "0")
-        started.add_node("gpu", "--cpus", "4", "--memory", "8192", "--gpus", "1", "--gpu-mem", "24000")
+    with start_cluster(nodes=0) as started:
+        started.add_node("--name=plain", "--cpus=4", "--memory=8192", "--gpus=0")
+        started.add_node("--name=gpu", "--cpus=4", "--memory=8192", "--gpus=1", "--gpu-mem=24000")
         yield started
 
 
@@ -46,11 +46,14 @@ def workflow(client: Any) -> Any:
 
 
 @pytest.fixture
-def python(url: str, tmp_path: Path) -> Callable[..., Finished]:
+def python(url: str, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run an interpreter as a user would: `python("-c", code)`, in a folder and with an environment of its own."""
 
-    def run(*arguments: str, stdin: str = "", cwd: Path = tmp_path, timeout: float = 60, **env: str) -> Finished:
-        done = subprocess.run(
+    def run(
+        *arguments: str, stdin: str = "", cwd: Path = tmp_path, timeout: float = 60, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        settings = {"PYTHONUNBUFFERED": "1", "MAZE_URL": url, "MAZE_STATE_DIR": str(tmp_path / "no-state"), **env}
+        return subprocess.run(
             [sys.executable, *arguments],
             input=stdin,
             capture_output=True,
@@ -58,9 +61,8 @@ def python(url: str, tmp_path: Path) -> Callable[..., Finished]:
             timeout=timeout,
             check=False,
             cwd=cwd,
-            env=clean_environment(**{"MAZE_URL": url, "MAZE_STATE_DIR": str(tmp_path / "no-state"), **env}),
+            env=clean_environment(**settings),
         )
-        return Finished(done.returncode, done.stdout, done.stderr)
 
     return run
 

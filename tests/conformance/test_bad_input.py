@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import maze
-from conformance.daemons import Cluster
 from conformance.workflows import both, error_of, finish, one, same, value_of
 from maze import MaClient, MaTask, MaWorkflow, task
+from support.cluster import Cluster
 
 NOBODY = "task_" + "0" * 32
 

@@ -11,6 +11,7 @@ import configparser
 import os
 import re
 import shlex
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -19,8 +20,7 @@ from typing import Any
 
 import pytest
 
-from conformance.daemons import Finished
-
+Python = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMANDS = {"maze": "maze", "maze-head": "maze_head", "maze-node": "maze_node"}
@@ -108,9 +108,7 @@ def help_pages() -> dict[tuple[str, ...], str]:
 
 
 @pytest.mark.parametrize(("page", "line"), console_commands())
-def test_a_shown_command_exists(
-    page: Path, line: str, python: Callable[..., Finished], help_pages: dict[tuple[str, ...], str]
-) -> None:
+def test_a_shown_command_exists(page: Path, line: str, python: Python, help_pages: dict[tuple[str, ...], str]) -> None:
     for command in line.split(" && "):
         words = shlex.split(command)
         name = Path(words[0]).name
@@ -124,15 +122,13 @@ def test_a_shown_command_exists(
             assert name in {"curl", "pip", "pytest", "export"}, f"{page.name} shows {name!r}, which nobody checks"
 
 
-def _check_ours(
-    name: str, words: list[str], python: Callable[..., Finished], help_pages: dict[tuple[str, ...], str]
-) -> None:
+def _check_ours(name: str, words: list[str], python: Python, help_pages: dict[tuple[str, ...], str]) -> None:
     subcommand = tuple(words[:1]) if words and not words[0].startswith("-") else ()
     key = (name, *subcommand)
     if key not in help_pages:
         done = python("-m", COMMANDS[name], *subcommand, "--help")
-        assert done.code == 0, done.err
-        help_pages[key] = done.out
+        assert done.returncode == 0, done.stderr
+        help_pages[key] = done.stdout
     rest = words[len(subcommand) :]
     if subcommand == ("run",):
         script = next((number for number, word in enumerate(rest) if word.endswith(".py")), len(rest))

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from conformance.daemons import Cluster, wait_until
 from conformance.workflows import finish
 from maze import MaWorkflow, task
+from support.cluster import Cluster, wait_until
 
 
 @task(inputs=["after"], outputs=["cwd", "env", "umask", "path", "pid"], resources={"cpu": 4})
@@ -107,10 +107,10 @@ def test_what_a_task_prints_is_kept_per_task(
         assert sorted(str(out).splitlines()) == sorted(expected)
         assert cluster.request("GET", path + "?stream=stderr")[1] == f"an error of {each.task_name}\n"
     shown = python("-m", "maze", "logs", run_id, "anna")
-    assert shown.code == 0, shown.err
-    assert "printed by anna" in shown.out
-    assert "an error of anna" in shown.err
-    assert "bert" not in shown.out + shown.err
+    assert shown.returncode == 0, shown.stderr
+    assert "printed by anna" in shown.stdout
+    assert "an error of anna" in shown.stderr
+    assert "bert" not in shown.stdout + shown.stderr
     assert "printed by" not in "".join(capfd.readouterr())
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from conformance.daemons import Cluster
 from conformance.seed_client import CLOSE, SeedClient, SeedError, frames, pickled, source
+from support.cluster import Cluster
 
 UPPER = "def upper(params):\n    return {'result': params['text'].upper()}\n"
 

@@ -1,4 +1,4 @@
-"""What the README promises about a head that dies: submissions, results and the stream survive; nothing runs on."""
+"""What the README promises about a head that dies or stops: submissions, results and the stream survive."""
 
 from __future__ import annotations
 
@@ -9,24 +9,17 @@ from typing import Any
 
 import pytest
 
-from conformance.daemons import EPHEMERAL, Cluster, running_cluster, start_daemon, wait_until
-from conformance.workflows import finish, same, wait_for
+from conformance.seed_client import CLOSE, frames
+from conformance.workflows import finish, one, same, wait_for
 from maze import MaClient
+from support.cluster import Cluster, start_cluster, wait_until
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Cluster]:
+def own() -> Iterator[Cluster]:
     """A cluster of the test's own, to be broken."""
-    with running_cluster(tmp_path) as cluster:
-        cluster.add_node("only", "--cpus", "2")
+    with start_cluster(nodes=1) as cluster:
         yield cluster
-
-
-def restart(cluster: Cluster) -> None:
-    """Start the head again on its state directory; it takes its old ports."""
-    options = ("--state-dir", str(cluster.folder / "state"), "--connection-file", str(cluster.connection_file))
-    cluster.head = start_daemon("maze_head", *EPHEMERAL, *options, folder=cluster.folder, name="head")
-    wait_until(lambda: cluster.get("/api/v1/info")["nodes_ready"] == 1, "the node to come back", 30)
 
 
 def test_a_killed_head_loses_nothing_that_it_acknowledged(own: Cluster, tmp_path: Path) -> None:
@@ -46,9 +39,9 @@ def test_a_killed_head_loses_nothing_that_it_acknowledged(own: Cluster, tmp_path
         wait_until(started.exists, "the task to run")
 
         address, epoch = own.url, own.get("/api/v1/info")["epoch"]
-        own.head.kill()
-        restart(own)
-        assert own.url == address, "a head on the same state directory serves where it served"
+        own.restart_head()
+        wait_until(lambda: own.ready_nodes() == 1, "the node to come back", 30)
+        assert own.url == address
         assert own.get("/api/v1/info")["epoch"] > epoch
 
         gate.touch()
@@ -65,3 +58,20 @@ def test_a_killed_head_loses_nothing_that_it_acknowledged(own: Cluster, tmp_path
         assert [each["id"] for each in ended.get_tasks()] == [first.task_id]
         numbers = [event["seq"] for event in own.events(run_id)]
         assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_head_that_stops_tells_its_readers() -> None:
+    """1001 is what makes our SDK reconnect, and the original's client say that something went wrong."""
+    with start_cluster(nodes=0) as lonely, MaClient(lonely.url) as client:
+        workflow = client.create_workflow()
+        workflow.add_task(one)
+        run_id = workflow.run()
+        last: list[tuple[int, bytes]] = []
+        path = f"/get_workflow_res/{workflow.workflow_id}/{run_id}"
+        reader = threading.Thread(target=lambda: last.extend(frames(lonely.url, path)))
+        reader.start()
+        wait_until(lambda: lonely.get("/api/v1/metrics")["counters"]["http_streams_open"], "the reader")
+        assert lonely.head.stop() == 0
+        reader.join(10)
+        opcode, payload = last[-1]
+        assert (opcode, payload[:2]) == (CLOSE, (1001).to_bytes(2, "big"))

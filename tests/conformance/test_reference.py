@@ -20,8 +20,8 @@ from typing import Any
 
 import pytest
 
-from conformance.daemons import Cluster
 from conformance.reference_blocks import BLOCKS, BY_NAME, INDEX, Block
+from support.cluster import Cluster
 
 EXECUTED: set[tuple[str, str]] = set()
 Names = dict[str, Any]

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import maze
-from conformance.daemons import Cluster, running_cluster, wait_until
 from conformance.workflows import divide, error_of, finish, one, same, wait_for
 from maze import MaWorkflow, task
+from support.cluster import Cluster, start_cluster, wait_until
 
 # Ids
 
@@ -133,8 +133,8 @@ gate.touch()
 print([message["type"] for message in workflow.get_results(run_id, verbose=False)])
 """
     done = python("-c", script)
-    assert done.code == 0, done.err
-    assert done.out.splitlines() == ["interrupted []", "['start_task', 'finish_task', 'finish_workflow']"]
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["interrupted []", "['start_task', 'finish_task', 'finish_workflow']"]
 
 
 # Ends
@@ -187,10 +187,8 @@ def test_an_empty_workflow_does_not_run(workflow: MaWorkflow) -> None:
         workflow.run()
 
 
-def test_a_run_without_a_node_waits_and_says_what_to_type(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with running_cluster(tmp_path) as lonely, maze.MaClient(lonely.url) as client:
+def test_a_run_without_a_node_waits_and_says_what_to_type(capfd: pytest.CaptureFixture[str]) -> None:
+    with start_cluster(nodes=0) as lonely, maze.MaClient(lonely.url) as client:
         workflow = client.create_workflow()
         made = workflow.add_task(one)
         run_id = workflow.run()
@@ -204,7 +202,7 @@ def test_a_run_without_a_node_waits_and_says_what_to_type(
             return "maze-node" in "".join(printed)
 
         wait_until(hint, "the hint", 10)
-        lonely.add_node("late", "--cpus", "1")
+        lonely.add_node("--cpus=1")
         thread.join(20)
         assert not thread.is_alive()
         assert workflow.get_task_result(run_id, made.task_id)["result"] == {"y": 1}
@@ -351,8 +349,8 @@ with MaClient() as client:
 """
     (tmp_path / "script.py").write_text(script, encoding="utf-8")
     done = python("script.py", PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
-    assert done.code == 0, done.err
-    assert "Task completed" in done.out
+    assert done.returncode == 0, done.stderr
+    assert "Task completed" in done.stdout
 
 
 def test_output_dir_is_only_made_when_something_lands_in_it(workflow: MaWorkflow, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,11 +13,11 @@ from typing import Any
 import pytest
 
 import maze
-from conformance.daemons import Cluster, Finished
 from conformance.workflows import finish, one, same, value_of
 from maze import MaClient, MaWorkflow, task
+from support.cluster import Cluster
 
-Python = Callable[..., Finished]
+Python = Callable[..., subprocess.CompletedProcess[str]]
 
 QUICK = """
 from maze import MaClient, task
@@ -95,7 +96,7 @@ with MaClient() as client:
     print(found["depth"], type(found["tree"]) is Tree, found["tree"] == Tree(sent))
 """
     done = python("-c", script)
-    assert (done.code, done.out) == (0, "58 True True\n"), done.err
+    assert (done.returncode, done.stdout) == (0, "58 True True\n"), done.stderr
 
 
 @pytest.mark.parametrize("way", ["-c", "stdin", "interactive", "script"])
@@ -110,9 +111,9 @@ def test_every_way_to_type_a_script(python: Python, tmp_path: Path, way: str) ->
     else:
         (tmp_path / "script.py").write_text(QUICK)
         done = python("script.py")
-    assert done.code == 0, done.err
-    assert "{'y': 42}" in done.out
-    assert "Traceback" not in done.err
+    assert done.returncode == 0, done.stderr
+    assert "{'y': 42}" in done.stdout
+    assert "Traceback" not in done.stderr
 
 
 def test_modules_beside_the_script_travel_from_another_folder(python: Python, tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_modules_beside_the_script_travel_from_another_folder(python: Python, tm
         "    print(found['result']['y'] == Level(6))\n"
     )
     done = python(str(project / "main.py"), cwd=tmp_path / "elsewhere")
-    assert done.out == "{'y': Level(height=6)}\nTrue\n", done.err
+    assert done.stdout == "{'y': Level(height=6)}\nTrue\n", done.stderr
 
 
 # Lightness
@@ -157,13 +158,13 @@ def test_modules_beside_the_script_travel_from_another_folder(python: Python, tm
 def test_importing_and_decorating_is_light(python: Python, code: str) -> None:
     heavy = ["aiohttp", "zmq", "networkx", "rich", "numpy", "matplotlib", "msgspec", "cloudpickle", "asyncio"]
     done = python("-c", f"{code}\nimport sys\nprint([name for name in {heavy} if name in sys.modules])")
-    assert done.out == "[]\n", done.err
+    assert done.stdout == "[]\n", done.stderr
 
 
 def test_the_help_of_the_command_is_light(python: Python) -> None:
     done = python("-X", "importtime", "-m", "maze", "--help")
-    assert done.code == 0
-    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.err.splitlines()}
+    assert done.returncode == 0
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert not loaded & {"aiohttp", "zmq", "networkx", "rich", "numpy", "matplotlib", "msgspec"}
 
 
@@ -172,7 +173,7 @@ def test_the_help_of_the_command_is_light(python: Python) -> None:
 
 def test_an_unclosed_client_neither_delays_the_exit_nor_warns(python: Python) -> None:
     done = python("-X", "dev", "-W", "error", "-c", QUICK, timeout=20)
-    assert (done.code, done.out, done.err) == (0, "{'y': 42}\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "{'y': 42}\n", "")
 
 
 def test_a_client_is_a_context_manager_and_closed_afterwards(url: str) -> None:
@@ -194,8 +195,8 @@ def test_edits_of_a_closed_client_have_been_sent(url: str) -> None:
 def test_edits_are_sent_at_exit(python: Python, url: str) -> None:
     script = QUICK[: QUICK.index("run_id")] + "print(workflow.workflow_id)\n"
     done = python("-c", script)
-    assert done.code == 0, done.err
-    assert [each["name"] for each in MaWorkflow(done.out.strip(), url).get_tasks()] == ["twice"]
+    assert done.returncode == 0, done.stderr
+    assert [each["name"] for each in MaWorkflow(done.stdout.strip(), url).get_tasks()] == ["twice"]
 
 
 def test_a_client_works_inside_a_running_event_loop(client: MaClient) -> None:
@@ -238,8 +239,8 @@ os.waitpid(pid, 0)
 """
     )
     done = python("-c", script)
-    assert done.code == 0, done.err
-    assert done.out.splitlines() == ["{'y': 42}", "finish_workflow", "finish_workflow"]
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["{'y': 42}", "finish_workflow", "finish_workflow"]
 
 
 def test_the_async_client_does_the_same(url: str) -> None:
@@ -267,20 +268,20 @@ with MaClient() as client:
 print(MaClient("http://localhost:8000/").server_url)
 """
     done = python("-c", script)
-    assert done.out.splitlines() == ["True True", url, "http://localhost:8000"], done.err
+    assert done.stdout.splitlines() == ["True True", url, "http://localhost:8000"], done.stderr
 
 
 def test_the_connection_file_is_found(python: Python, cluster: Cluster) -> None:
     script = "from maze import MaClient\nprint(MaClient().create_workflow().server_url)"
     done = python("-c", script, MAZE_URL="", MAZE_CONNECTION_FILE=str(cluster.connection_file))
-    assert done.out.strip() == cluster.url, done.err
+    assert done.stdout.strip() == cluster.url, done.stderr
 
 
 def test_nobody_at_home_is_told_with_what_to_type(python: Python) -> None:
     done = python("-c", "from maze import MaClient\nMaClient('http://127.0.0.1:1').create_workflow()")
-    assert done.code == 1
+    assert done.returncode == 1
     for word in ("127.0.0.1:1", "maze up", "maze run", "MaClient.local()"):
-        assert word in done.err
+        assert word in done.stderr
 
 
 class _Stranger(BaseHTTPRequestHandler):
@@ -326,8 +327,8 @@ client.close()
 """
     )
     done = python("-W", "error::RuntimeWarning", "-c", script, MAZE_URL="")
-    assert done.code == 0, done.err
-    result, info = done.out.splitlines()
+    assert done.returncode == 0, done.stderr
+    result, info = done.stdout.splitlines()
     assert result == "{'y': 42}"
     embedded, pid = info.split()
     assert embedded == "True"

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 import maze
-from conformance.daemons import Cluster
 from conformance.workflows import error_of, finish, same, value_of
 from maze import MaWorkflow, task
+from support.cluster import Cluster
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +167,7 @@ print(workflow.get_task_result({run_id!r}, {plain.task_id!r})["result"])
 print(type(workflow.get_task_result({run_id!r}, {made.task_id!r})["result"]["y"]).__name__)
 """
     done = python("-c", script, MAZE_NO_PICKLE="1")
-    assert done.out.splitlines() == ["{'y': [1, 2]}", "OpaqueValue"], done.err
+    assert done.stdout.splitlines() == ["{'y': [1, 2]}", "OpaqueValue"], done.stderr
 
 
 def test_json_readers_get_a_documented_rendering(workflow: MaWorkflow, cluster: Cluster) -> None:

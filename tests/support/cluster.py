@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -93,6 +94,28 @@ class Cluster:
         with urllib.request.urlopen(self.url + path, timeout=10) as response:
             return json.load(response)
 
+    def request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """Return the status and the body of any request: JSON, or text where it is none."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(self.url + path, data=data, method=method, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=20) as response:
+                return response.status, _decoded(response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, _decoded(error.read())
+
+    def events(self, run_id: str) -> list[dict[str, Any]]:
+        """Return the whole log of a run, once it has ended."""
+        path = f"/api/v1/runs/{run_id}/events"
+        page = wait_until(lambda: (found := self.get(path))["sealed"] and found, f"the end of {run_id}")
+        return list(page["events"])
+
+    def tasks(self, run_id: str) -> dict[str, dict[str, Any]]:
+        """Return the tasks of a run by id."""
+        return {task["task_id"]: task for task in self.get(f"/api/v1/runs/{run_id}/tasks")["tasks"]}
+
     def add_node(self, *args: str) -> Daemon:
         """Start one more node and wait until the head counts on it."""
         node = _start(self.folder, f"node-{len(self.nodes) + len(self.past) + 1}", "maze_node", self._node_flags(args))
@@ -117,6 +140,13 @@ class Cluster:
 
     def _node_flags(self, args: Sequence[str]) -> list[str]:
         return [f"--connection-file={self.connection_file}", *args]
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body.decode("utf-8", "replace")
 
 
 def wait_until(condition: Callable[[], Any], what: str, timeout: float = 20.0) -> Any:
