@@ -6,15 +6,15 @@ client and nothing is bound to a loop of the user's.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from maze._address import DEFAULT_URL, resolve
 from maze._handles import TaskHandle
-from maze._report import RunReport, print_message
-from maze._results import Collector, Entry, EventStream
-from maze._workflow import WAIT_NOTICE, WorkflowBase
+from maze._report import RunReport
+from maze._results import Collector, EventStream, RunRecord
+from maze._workflow import WAIT_NOTICE, Show, WorkflowBase, print_raw, replay, say_nothing
 from maze.errors import ClosedError, GraphError
 
 __all__ = ["AsyncMaClient", "AsyncMaTask", "AsyncMaWorkflow"]
@@ -75,21 +75,16 @@ class AsyncMaWorkflow(WorkflowBase[AsyncMaTask]):
 
     async def get_results(self, run_id: str, verbose: bool = True) -> list[dict[str, Any]]:
         """Wait until a run is over and return all its messages; see `MaWorkflow.get_results`."""
-        async for entry in self._entries(run_id):
-            if verbose:
-                print_message(entry.message)
-        return self._state.results[run_id].messages()
+        return (await self._follow(run_id, print_raw if verbose else say_nothing)).messages()
 
     async def show_results(self, run_id: str, output_dir: str = "workflow_results") -> dict[str, Any]:
         """Print what happens in a run until it is over; see `MaWorkflow.show_results`."""
         with RunReport(run_id) as report:
-            async for entry in self._entries(run_id, report):
-                report.entry(entry)
-            record = self._state.results[run_id]
+            record = await self._follow(run_id, report.entry, report)
             report.finished(record)
         return record.summary()
 
-    async def _entries(self, run_id: str, report: RunReport | None = None) -> AsyncIterator[Entry]:
+    async def _follow(self, run_id: str, show: Show, report: RunReport | None = None) -> RunRecord:
         from maze import _remote
         from maze._http import bridge
 
@@ -98,24 +93,19 @@ class AsyncMaWorkflow(WorkflowBase[AsyncMaTask]):
             await bridge(_remote.own_run(self._state, run_id))
         if report is not None:
             report.connected()
-        for entry in record.entries if record is not None else ():
-            yield entry
         if record is not None:
-            return
+            return replay(record, show)
         collector, stream = Collector(run_id), EventStream(self.server_url, run_id)
         patience = WAIT_NOTICE
         try:
             while (events := await bridge(stream.next(patience if report else None))) is not None:
-                for event in events:
-                    entry_or_none = collector.add(event)
-                    if entry_or_none is not None:
-                        yield entry_or_none
+                collector.show(events, show)
                 if report is not None:
                     patience = WAIT_NOTICE if events else min(30.0, patience * 2)
                     await self._on_pause(report, collector, quiet=not events)
         finally:
             await bridge(stream.close())
-        self._keep(collector.record)
+        return self._keep(collector.record)
 
     async def _on_pause(self, report: RunReport, collector: Collector, *, quiet: bool) -> None:
         from maze import _remote

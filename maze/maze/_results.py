@@ -12,7 +12,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -146,6 +146,13 @@ class Collector:
             case other:
                 self._note(other, data)
                 return None
+
+    def show(self, events: Iterable[ClientEvent], show: Callable[[Entry], None]) -> None:
+        """Take events and show what they say."""
+        for event in events:
+            entry = self.add(event)
+            if entry is not None:
+                show(entry)
 
     def _note(self, kind: str, data: Mapping[str, Any]) -> None:
         if kind == "run_submitted":

@@ -6,7 +6,7 @@ the client's `close`, and the end of the process.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from maze import _render
@@ -22,11 +22,13 @@ from maze_protocol.ids import short_id
 if TYPE_CHECKING:
     from maze._results import Collector, Entry, RunRecord
 
-__all__ = ["WAIT_NOTICE", "MaWorkflow", "WorkflowBase"]
+__all__ = ["WAIT_NOTICE", "MaWorkflow", "Show", "WorkflowBase", "print_raw", "replay", "say_nothing"]
 
 Task = TypeVar("Task", bound=TaskHandle)
 WAIT_NOTICE: Final = 2.0
 """After so many seconds without news `show_results` looks whether there is any node."""
+Show = Callable[["Entry"], None]
+"""What is done with each message of a run: printing it raw, for people, or not at all."""
 _LEGACY: Final = ("code_str", "task_input", "task_output", "resources")
 
 
@@ -294,10 +296,7 @@ class MaWorkflow(WorkflowBase[MaTask]):
             UnknownRunError: a `ValueError`: no such run of this workflow.
             HeadUnavailableError: the head went away and did not come back.
         """
-        for entry in self._entries(run_id):
-            if verbose:
-                print_message(entry.message)
-        return self._state.results[run_id].messages()
+        return self._follow(run_id, print_raw if verbose else say_nothing).messages()
 
     def show_results(self, run_id: str, output_dir: str = "workflow_results") -> dict[str, Any]:
         """Print what happens in a run until it is over, for people.
@@ -314,14 +313,12 @@ class MaWorkflow(WorkflowBase[MaTask]):
             HeadUnavailableError: the head went away and did not come back.
         """
         with RunReport(run_id) as report:
-            for entry in self._entries(run_id, report):
-                report.entry(entry)
-            record = self._state.results[run_id]
+            record = self._follow(run_id, report.entry, report)
             report.finished(record)
         return record.summary()
 
-    def _entries(self, run_id: str, report: RunReport | None = None) -> Iterator[Entry]:
-        """Yield the messages of a run, from the cache or as they come; when all have come, cache them."""
+    def _follow(self, run_id: str, show: Show, report: RunReport | None = None) -> RunRecord:
+        """Show the messages of a run, from the cache or as they come; when all have come, cache them."""
         from maze import _remote
         from maze._http import call
         from maze._results import Collector, EventStream
@@ -332,22 +329,18 @@ class MaWorkflow(WorkflowBase[MaTask]):
         if report is not None:
             report.connected()
         if record is not None:
-            yield from record.entries
-            return
+            return replay(record, show)
         collector, stream = Collector(run_id), EventStream(self.server_url, run_id)
         patience = WAIT_NOTICE
         try:
             while (events := call(stream.next(patience if report else None))) is not None:
-                for event in events:
-                    entry = collector.add(event)
-                    if entry is not None:
-                        yield entry
+                collector.show(events, show)
                 if report is not None:
                     patience = WAIT_NOTICE if events else min(30.0, patience * 2)
                     self._on_pause(report, collector, quiet=not events)
         finally:
             call(stream.close())
-        self._keep(collector.record)
+        return self._keep(collector.record)
 
     def _on_pause(self, report: RunReport, collector: Collector, *, quiet: bool) -> None:
         """Between two batches of events: draw progress, and look for nodes if nothing happens."""
@@ -374,6 +367,22 @@ class MaWorkflow(WorkflowBase[MaTask]):
             from maze._http import call
 
             call(_remote.load(self._state))
+
+
+def replay(record: RunRecord, show: Show) -> RunRecord:
+    """Show the messages of a run that was read before."""
+    for entry in record.entries:
+        show(entry)
+    return record
+
+
+def print_raw(entry: Entry) -> None:
+    """Print a message as it is."""
+    print_message(entry.message)
+
+
+def say_nothing(entry: Entry) -> None:
+    """Let a message pass."""
 
 
 def _check_arguments(task_func: object, inputs: object, task_type: str, kwargs: Mapping[str, Any]) -> None:

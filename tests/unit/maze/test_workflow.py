@@ -182,7 +182,7 @@ def test_workflows_are_equal_by_what_they_name(workflow: MaWorkflow) -> None:
     assert twin == workflow
     assert len({twin, workflow}) == 1
     assert twin != MaWorkflow("workflow_b", URL)
-    assert repr(loaded("workflow_" + "b" * 32)) == "MaWorkflow(id='workflow_bbbbbbbb'..., tasks=0)"
+    assert repr(loaded("workflow_" + "b" * 32)) == "MaWorkflow(id='workflow_bbbbbbbb...', tasks=0)"
 
 
 def test_unsaved_tasks_are_named_before_a_run(workflow: MaWorkflow) -> None:
