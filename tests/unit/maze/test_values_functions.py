@@ -159,3 +159,11 @@ def test_a_captured_variable_is_named() -> None:
 def test_bytes_that_hold_no_function_are_refused(body: bytes) -> None:
     with pytest.raises(ValueDecodeError):
         load_function(body)
+
+
+def test_the_originals_bare_pickle_of_a_function_is_read() -> None:
+    import cloudpickle
+
+    assert load_function(cloudpickle.dumps(lambda params: {"y": params["x"] + 1}))({"x": 1}) == {"y": 2}
+    with pytest.raises(ValueDecodeError, match="no function"):
+        load_function(cloudpickle.dumps(7))
