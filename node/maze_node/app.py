@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import platform
 import socket
 import sys
 import time
@@ -169,7 +168,7 @@ class Node:
             inventory=self._agent.inventory(),
             labels=self._settings.labels,
             pid=os.getpid(),
-            platform=platform.platform(),
+            platform=" ".join((os.uname().sysname, os.uname().release, os.uname().machine)),
         )
 
     def _announce(self) -> None:

@@ -10,12 +10,12 @@ from itertools import count
 from typing import Any
 
 import pytest
-from support.node_head import FakeHead, fake_head
-from support.node_process import node
-from support.node_work import assign, assignment, code_of, outputs_of, raw_code, source_code
 
 from maze_protocol.messages import CRASHED, FAILED, OK, Outcome, OutputDecl
 from maze_protocol.resources import Claim, DeviceClaim
+from support.node_head import FakeHead, fake_head
+from support.node_process import node
+from support.node_work import assign, assignment, code_of, outputs_of, raw_code, source_code
 
 
 class Bench:

@@ -8,9 +8,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.node_head import FakeHead, fake_head
-from support.node_process import NodeProcess, node, wait_for
-from support.node_work import assign, assignment, code_of, outputs_of
 
 from maze._daemon.connection import ConnectionInfo, write_connection
 from maze_protocol.messages import (
@@ -32,6 +29,9 @@ from maze_protocol.messages import (
     Shutdown,
     Started,
 )
+from support.node_head import FakeHead, fake_head
+from support.node_process import NodeProcess, node, wait_for
+from support.node_work import assign, assignment, code_of, outputs_of
 
 
 def linger(params):

@@ -180,6 +180,10 @@ class AgentMachine(RuleBasedStateMachine):
     @rule()
     def lose_link(self) -> None:
         self.live = False
+        # What was on the wire is lost; the node must say it again.
+        for lease in self.unacked:
+            self.fate[lease] = "over"
+        self.unacked.clear()
         self.obey(self.rig.do(LinkLost("disconnected")))
 
     @precondition(lambda self: not self.live)
@@ -251,4 +255,4 @@ class AgentMachine(RuleBasedStateMachine):
 
 
 TestAgent = AgentMachine.TestCase
-TestAgent.settings = settings(settings.default, max_examples=150, stateful_step_count=60)
+TestAgent.settings = settings(settings.default, max_examples=80, stateful_step_count=50)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from maze_node.frames import TaskFrame
 from maze_protocol.messages import LogPull, Message
@@ -12,38 +12,33 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """Say something to the head; only emitted while a session lives."""
 
     message: Message
     payloads: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reconnect:
+class Reconnect(msgspec.Struct, frozen=True):
     """End the connection and make another one."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fork:
+class Fork(msgspec.Struct, frozen=True):
     """Make a worker."""
 
     worker: int
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(msgspec.Struct, frozen=True):
     """Give a worker its task and capture its output under that lease."""
 
     worker: int
     frame: TaskFrame
 
 
-@dataclass(frozen=True, slots=True)
-class Signal:
+class Signal(msgspec.Struct, frozen=True):
     """Send a signal to a worker and all of its process group."""
 
     worker: int
@@ -51,38 +46,33 @@ class Signal:
     """SIGTERM or SIGKILL."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dismiss:
+class Dismiss(msgspec.Struct, frozen=True):
     """Let an idle worker exit by itself: close its task socket."""
 
     worker: int
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerLog:
+class AnswerLog(msgspec.Struct, frozen=True):
     """Answer a pull from the captured output; `over` tells that nothing will follow."""
 
     pull: LogPull
     over: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RenameLog:
+class RenameLog(msgspec.Struct, frozen=True):
     """The attempt goes on under another lease."""
 
     old: int
     new: int
 
 
-@dataclass(frozen=True, slots=True)
-class DropLogs:
+class DropLogs(msgspec.Struct, frozen=True):
     """Nobody will ask for the output of these any more."""
 
     leases: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Leave:
+class Leave(msgspec.Struct, frozen=True):
     """The node's work is over: stop the workers that are left, and exit."""
 
     reason: str

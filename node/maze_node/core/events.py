@@ -1,9 +1,13 @@
-"""What the agent is told, in past tense. `Instant` is its only source of time."""
+"""What the agent is told, in past tense. `Instant` is its only source of time.
+
+Structs rather than dataclasses, as for effects: made in a fifth of the time, and 20 of them load 15 ms sooner.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+import msgspec
 
 from maze_node.frames import ReportFrame
 from maze_protocol.messages import Message, NodeLoad, Welcome
@@ -33,39 +37,34 @@ class LogTails(NamedTuple):
 NO_OUTPUT: Final = LogTails()
 
 
-@dataclass(frozen=True, slots=True)
-class Welcomed:
+class Welcomed(msgspec.Struct, frozen=True):
     """A session began."""
 
     welcome: Welcome
 
 
-@dataclass(frozen=True, slots=True)
-class LinkLost:
+class LinkLost(msgspec.Struct, frozen=True):
     """The session is over; the shell connects anew by itself."""
 
     code: str
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(msgspec.Struct, frozen=True):
     """The head said something, once and in order."""
 
     message: Message
     payloads: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerForked:
+class WorkerForked(msgspec.Struct, frozen=True):
     """A worker lives and waits for a task."""
 
     worker: int
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerReported:
+class WorkerReported(msgspec.Struct, frozen=True):
     """A worker finished its attempt."""
 
     worker: int
@@ -73,8 +72,7 @@ class WorkerReported:
     tails: LogTails = NO_OUTPUT
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerExited:
+class WorkerExited(msgspec.Struct, frozen=True):
     """A worker is dead and reaped, or could not be forked (pid 0)."""
 
     worker: int
@@ -90,23 +88,20 @@ class WorkerExited:
     """It died with the spawner, not by its task's doing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ticked:
+class Ticked(msgspec.Struct, frozen=True):
     """Time passed; sent about twice per second. `load` is what the shell measured."""
 
     load: NodeLoad
 
 
-@dataclass(frozen=True, slots=True)
-class DrainAsked:
+class DrainAsked(msgspec.Struct, frozen=True):
     """Finish what runs, take nothing new, leave."""
 
     reason: str
     timeout: float
 
 
-@dataclass(frozen=True, slots=True)
-class StopAsked:
+class StopAsked(msgspec.Struct, frozen=True):
     """Leave now."""
 
     reason: str
