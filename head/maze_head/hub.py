@@ -59,17 +59,39 @@ class _Tail:
         self.run_id = run_id
         self.last_seq = 0
         self.sealed = False
-        self.ring: deque[Segment] = deque()
-        self.waiters: dict[asyncio.Future[None], None] = {}
+        # Most runs are long over: what is in use by few is made when it is needed.
+        self.ring: deque[Segment] | None = None
+        self.waiters: dict[asyncio.Future[None], None] | None = None
 
     def advance(self, segment: Segment) -> None:
         assert segment.first_seq == self.last_seq + 1, f"segment {segment.first_seq} after {self.last_seq}"
         self.last_seq += len(segment.events)
         self.sealed = isinstance(segment.events[-1], SEALING)
 
+    def keep(self, segment: Segment) -> None:
+        if self.ring is None:
+            self.ring = deque()
+        self.ring.append(segment)
+
+    def drop_oldest(self) -> Segment:
+        assert self.ring, "dropped as often as kept"
+        oldest = self.ring.popleft()
+        if not self.ring:
+            self.ring = None
+        return oldest
+
+    def join(self, waiter: asyncio.Future[None]) -> None:
+        if self.waiters is None:
+            self.waiters = {}
+        self.waiters[waiter] = None
+
+    def leave(self, waiter: asyncio.Future[None]) -> None:
+        if self.waiters is not None:
+            self.waiters.pop(waiter, None)
+
     def wake(self) -> None:
-        waiters, self.waiters = self.waiters, {}
-        for waiter in waiters:
+        waiters, self.waiters = self.waiters, None
+        for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
 
@@ -115,11 +137,11 @@ class RunHub:
         """Hand a committed segment to everybody who waits for it."""
         tail = self._tail(run_no, segment)
         tail.advance(segment)
-        tail.ring.append(segment)
+        tail.keep(segment)
         self._held.append(run_no)
         self._held_events += len(segment.events)
         while self._held_events > RING_EVENTS and len(self._held) > 1:
-            oldest = self._tails[self._held.popleft()].ring.popleft()
+            oldest = self._tails[self._held.popleft()].drop_oldest()
             self._held_events -= len(oldest.events)
         tail.wake()
         if self.listener is not None:
@@ -150,12 +172,12 @@ class RunHub:
         if tail is None or timeout <= 0 or tail.last_seq > after_seq:
             return tail is not None and tail.last_seq > after_seq
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        tail.waiters[waiter] = None
+        tail.join(waiter)
         try:
             # Not asyncio.timeout: a thousand streams may wait here, and this makes no task and no exception.
             await asyncio.wait((waiter,), timeout=timeout)
         finally:
-            tail.waiters.pop(waiter, None)
+            tail.leave(waiter)
         return tail.last_seq > after_seq
 
     def peek_outputs(self, run_no: int, task_no: int) -> Outputs | None:
