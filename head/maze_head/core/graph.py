@@ -13,7 +13,7 @@ The saved body is [FORMAT, name, packed tasks, manual edges as pairs of task num
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import accumulate
 from typing import Final, NamedTuple
 
@@ -156,31 +156,32 @@ def load_graph(workflow_id: bytes, version: int, body: bytes) -> Graph:
     return compile_graph(Graph(workflow_id, version, name, packed), manual)
 
 
-def compile_graph(graph: Graph, manual: Iterable[tuple[int, int]]) -> Graph:
-    """Fill in everything that follows from the packed tasks and the manual edges (pairs of task numbers)."""
-    specs = [_decode(packed) for packed in graph.packed]
-    graph.ids = [spec.task_id for spec in specs]
+def compile_graph(graph: Graph, manual: Iterable[tuple[int, int]], ids: Iterable[bytes] | None = None) -> Graph:
+    """Fill in everything that follows from the packed tasks and the manual edges (pairs of task numbers).
+
+    Args:
+        graph: a graph with its tasks and nothing else.
+        manual: the edges that no input carries.
+        ids: the ids of the tasks, if the caller has them: sharing the objects halves what a task costs.
+    """
+    # One task at a time: unpacked all at once they would be the largest thing in the head.
+    shapes: dict[Shape, int] = {}
+    references: list[tuple[bytes, int]] = []
+    own_ids: list[bytes] = []
+    for target, packed in enumerate(graph.packed):
+        spec = _decode(packed)
+        own_ids.append(spec.task_id)
+        graph.shape_of.append(shapes.setdefault(Shape(spec.request, spec.python), len(shapes)))
+        references += [(source, target) for source in spec.sources()]
+    graph.ids = own_ids if ids is None else list(ids)
     graph.index = {task_id: number for number, task_id in enumerate(graph.ids)}
+    graph.shapes = list(shapes)
     graph.manual = list(manual)
-    _index_shapes(graph, specs)
-    _link(graph, _edges(graph, specs))
+    edges = dict.fromkeys((graph.index[source], target) for source, target in references)
+    edges.update(dict.fromkeys(graph.manual))
+    _link(graph, edges)
     graph.saved = True
     return graph
-
-
-def _index_shapes(graph: Graph, specs: Sequence[TaskSpec]) -> None:
-    numbers: dict[Shape, int] = {}
-    graph.shape_of = array("I", (numbers.setdefault(Shape(spec.request, spec.python), len(numbers)) for spec in specs))
-    graph.shapes = list(numbers)
-
-
-def _edges(graph: Graph, specs: Sequence[TaskSpec]) -> dict[tuple[int, int], None]:
-    index = graph.index
-    edges = {
-        (index[source], target): None for target, spec in enumerate(specs) if spec.inputs for source in spec.sources()
-    }
-    edges.update(dict.fromkeys(graph.manual))
-    return edges
 
 
 def _link(graph: Graph, edges: dict[tuple[int, int], None]) -> None:

@@ -62,7 +62,8 @@ class Workflow:
         packed = [body for body in self.tasks.values() if body is not None]
         graph = Graph(self.id, self.revision, self.name, packed)
         number = {task_id: index for index, task_id in enumerate(self.tasks)}
-        compile_graph(graph, sorted((number[s], number[t]) for s, t in self.edges() if self.edge(s, t) & MANUAL))
+        manual = sorted((number[s], number[t]) for s, t in self.edges() if self.edge(s, t) & MANUAL)
+        compile_graph(graph, manual, self.tasks)
         graph.saved = False
         return graph
 
