@@ -13,8 +13,10 @@ from typing import Any, Self, TypeVar
 from maze._address import DEFAULT_URL, resolve
 from maze._handles import TaskHandle
 from maze._report import RunReport
-from maze._results import Collector, EventStream, RunRecord
-from maze._workflow import WAIT_NOTICE, Show, WorkflowBase, print_raw, replay, say_nothing
+from maze._results import Collector, RunRecord
+from maze._stream import EventStream
+from maze._workflow import WAIT_NOTICE
+from maze._workflow_base import Show, WorkflowBase, print_raw, replay, say_nothing
 from maze.errors import ClosedError, GraphError
 
 __all__ = ["AsyncMaClient", "AsyncMaTask", "AsyncMaWorkflow"]
@@ -51,7 +53,7 @@ class AsyncMaWorkflow(WorkflowBase[AsyncMaTask]):
     async def get_tasks(self) -> list[dict[str, str]]:
         """Return all tasks of the workflow; see `MaWorkflow.get_tasks`."""
         from maze import _remote
-        from maze._http import bridge
+        from maze._loop import bridge
 
         await self._flush()
         return await bridge(_remote.tasks(self._state))
@@ -59,7 +61,7 @@ class AsyncMaWorkflow(WorkflowBase[AsyncMaTask]):
     async def run(self, *, fail_fast: bool = False, priority: int = 0) -> str:
         """Submit the workflow for execution; see `MaWorkflow.run`."""
         from maze import _remote
-        from maze._http import bridge
+        from maze._loop import bridge
 
         await self._flush()
         self._check_saved()
@@ -68,7 +70,7 @@ class AsyncMaWorkflow(WorkflowBase[AsyncMaTask]):
     async def cancel(self, run_id: str) -> dict[str, Any]:
         """Ask the head to stop a run; see `MaWorkflow.cancel`."""
         from maze import _remote
-        from maze._http import bridge
+        from maze._loop import bridge
 
         await bridge(_remote.own_run(self._state, run_id))
         return await bridge(_remote.cancel_run(self.server_url, run_id))
@@ -86,7 +88,7 @@ class AsyncMaWorkflow(WorkflowBase[AsyncMaTask]):
 
     async def _follow(self, run_id: str, show: Show, report: RunReport | None = None) -> RunRecord:
         from maze import _remote
-        from maze._http import bridge
+        from maze._loop import bridge
 
         record = self._state.results.get(run_id)
         if record is None:
@@ -109,7 +111,7 @@ class AsyncMaWorkflow(WorkflowBase[AsyncMaTask]):
 
     async def _on_pause(self, report: RunReport, collector: Collector, *, quiet: bool) -> None:
         from maze import _remote
-        from maze._http import bridge
+        from maze._loop import bridge
 
         if quiet:
             command = await bridge(_remote.missing_node(self.server_url, collector.record.run_id))
@@ -119,7 +121,7 @@ class AsyncMaWorkflow(WorkflowBase[AsyncMaTask]):
 
     async def _flush(self) -> None:
         from maze import _remote
-        from maze._http import bridge
+        from maze._loop import bridge
 
         self._ready()
         _remote.pickle_functions(self._state)
@@ -189,7 +191,7 @@ class AsyncMaClient:
     async def close(self) -> None:
         """Send edits that the server lacks; see `MaClient.close`."""
         from maze import _remote
-        from maze._http import bridge
+        from maze._loop import bridge
         from maze._shared import unsent
 
         if self._closed:
@@ -214,7 +216,7 @@ class AsyncMaClient:
         if self._closed:
             work.close()
             raise ClosedError("this client is closed", code="closed")
-        from maze._http import bridge
+        from maze._loop import bridge
 
         return await bridge(work)
 

@@ -245,7 +245,7 @@ class MaTask(TaskHandle):
 
     def _ready(self) -> None:
         if not self._state.draft.loaded:
-            from maze._http import call
+            from maze._loop import call
             from maze._remote import load
 
             call(load(self._state))

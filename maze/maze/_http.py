@@ -1,14 +1,8 @@
-"""HTTP to the head: one event loop on a daemon thread per process, one connection pool per head.
+"""HTTP to the head: one connection pool per head and process, used on the loop thread only.
 
-Both clients use that loop: `call` waits for a coroutine from ordinary code, `bridge` from anybody's event loop
-(Jupyter's included), so nothing here depends on which loop the caller runs, and Ctrl-C interrupts any wait.
-
-What is odd
-* A fork inherits no threads. The child forgets loop and connections without closing them (they are the parent's)
-  and starts its own when needed. The loop polls with `poll`, whose state is private: with `epoll` the child's
-  garbage collector could unregister the parent's sockets.
-* At exit unsent edits are sent, briefly, and sockets are closed; a daemon thread never holds the process up.
-* Every request of the SDK is idempotent (ids are the client's), so a request whose answer was lost is sent again.
+Every request of the SDK is idempotent (ids are the client's), so a request whose answer was lost is sent again. What
+answers is probed once, so that anything but a Maze head is told as such. At exit unsent edits are sent, briefly, and
+sockets are closed. A forked child forgets the connections without closing them: they are its parent's.
 """
 
 from __future__ import annotations
@@ -19,12 +13,9 @@ import contextlib
 import io
 import logging
 import os
-import selectors
 import socket
 import threading
 import time
-from collections.abc import Coroutine
-from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -33,13 +24,13 @@ import msgspec
 from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
+from maze._loop import call, stop_loop
 from maze._version import __version__
 from maze.errors import HeadUnavailableError, NotAMazeHeadError, ProtocolMismatchError, RequestError
 from maze_protocol.http import MSGPACK_TYPE, ErrorBody, InfoBody
 
-__all__ = ["Connection", "bridge", "call", "close_connection", "connection", "path"]
+__all__ = ["Connection", "close_connection", "connection", "path"]
 
-Result = TypeVar("Result")
 Body = TypeVar("Body")
 logger = logging.getLogger("maze")
 
@@ -240,63 +231,20 @@ def _seconds(text: str | None) -> float:
     return float(text) if text is not None and text.isdigit() else 0.0
 
 
-# -- the loop thread ---------------------------------------------------------------------------------------------
-
-
-class _LoopThread:
-    """An event loop that runs on a thread of its own."""
-
-    def __init__(self) -> None:
-        # Windows has no poll, and no fork either.
-        poll = getattr(selectors, "PollSelector", selectors.SelectSelector)
-        self.loop = asyncio.SelectorEventLoop(poll())
-        self.thread = threading.Thread(target=self._run, name="maze-sdk", daemon=True)
-        self.thread.start()
-
-    def stop(self) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self.thread.join(EXIT_SECONDS)
-        if not self.thread.is_alive():
-            self.loop.close()
-
-    def _run(self) -> None:
-        asyncio.set_event_loop(self.loop)
-        self.loop.run_forever()
-
+# -- one per head and process ------------------------------------------------------------------------------------
 
 _lock = threading.Lock()
-_thread: _LoopThread | None = None
 _connections: dict[str, Connection] = {}
 _leaving = False
 """The process is at its end: nothing is tried twice any more."""
-_inherited: list[Any] = []
-"""Loop and connections of parent processes: kept, so that no destructor touches the parent's sockets."""
+_inherited: list[Connection] = []
+"""Connections of parent processes: kept, so that no destructor touches the parent's sockets."""
 
 
 def connection(url: str) -> Connection:
     """Return the process's connection to a head; for use on the loop thread."""
     with _lock:
         return _connections.setdefault(url, Connection(url))
-
-
-def submit(work: Coroutine[Any, Any, Result]) -> Future[Result]:
-    """Run a coroutine on the loop thread."""
-    return asyncio.run_coroutine_threadsafe(work, _loop())
-
-
-def call(work: Coroutine[Any, Any, Result], timeout: float | None = None) -> Result:
-    """Run a coroutine on the loop thread and wait for it; an interrupted wait cancels it."""
-    future = submit(work)
-    try:
-        return future.result(timeout)
-    except BaseException:
-        future.cancel()
-        raise
-
-
-async def bridge(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine on the loop thread and await it from another loop; cancelling one cancels the other."""
-    return await asyncio.wrap_future(submit(work))
 
 
 def close_connection(url: str) -> None:
@@ -307,20 +255,12 @@ def close_connection(url: str) -> None:
         call(known.close())
 
 
-def _loop() -> asyncio.AbstractEventLoop:
-    global _thread
-    with _lock:
-        if _thread is None:
-            _thread = _LoopThread()
-        return _thread.loop
-
-
 def _at_exit() -> None:
     """Send what is unsent and close what is open; nobody is left to tell an error to but the log."""
     from maze._remote import flush, pickle_functions
     from maze._shared import unsent
 
-    global _leaving, _thread
+    global _leaving
     _leaving = True
     deadline = time.monotonic() + EXIT_SECONDS
     for state in unsent():
@@ -331,21 +271,18 @@ def _at_exit() -> None:
             why = str(error) or type(error).__name__
             logger.warning("edits of workflow %s were not sent: %s", state.workflow_id, why)
     with _lock:
-        thread, opened = _thread, list(_connections.values())
-        _thread = None
+        opened = list(_connections.values())
         _connections.clear()
-    if thread is not None:
-        for known in opened:
-            with contextlib.suppress(TimeoutError):
-                asyncio.run_coroutine_threadsafe(known.close(), thread.loop).result(EXIT_SECONDS)
-        thread.stop()
+    for known in opened:
+        with contextlib.suppress(TimeoutError):
+            call(known.close(), EXIT_SECONDS)
+    stop_loop(EXIT_SECONDS)
 
 
 def _after_fork() -> None:
-    global _thread, _lock
-    _inherited.append((_thread, dict(_connections)))
+    global _lock
     _lock = threading.Lock()
-    _thread = None
+    _inherited.extend(_connections.values())
     _connections.clear()
 
 

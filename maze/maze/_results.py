@@ -1,36 +1,26 @@
-"""The results of a run: its event stream, what of it the API reference documents, and the values in it.
+"""The results of a run: what of its events the API reference documents, and the values in it. No I/O.
 
-A stream survives a lost connection and a restarted head: it asks for what comes after the last event it has seen,
-and drops what it has seen already. Messages have the documented types and keys, no others; the richer log (retries,
+Messages have the documented types and keys, no others; the richer log (retries,
 placement, warnings) is for readers of `/api/v1/runs/{id}/events`. Nothing is printed here.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import re
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from maze.errors import HeadUnavailableError, NotAMazeHeadError, UnknownRunError, UnknownTaskError
+from maze.errors import UnknownTaskError
 from maze_protocol.ids import is_id
 
 if TYPE_CHECKING:
-    import aiohttp
-
     from maze_protocol.http import ClientEvent
 
-__all__ = ["Collector", "Entry", "EventStream", "OpaqueValue", "RunRecord", "fresh"]
+__all__ = ["Collector", "Entry", "OpaqueValue", "RunRecord", "fresh"]
 
-RECONNECT_SECONDS: Final = 60.0
-READ_AHEAD: Final = 10_000
-GATHER_SECONDS: Final = 0.01
 MIN_PREFIX: Final = 8
-_SEALING: Final = ("finish_workflow", "cancel_workflow")
 _NAMES: Final = ("msgpack", "pickle")
 _HEADLINE = re.compile(r"[A-Za-z_][\w.]*(: |$)")
 
@@ -180,136 +170,6 @@ class Collector:
         except ValueDecodeError as error:
             name = _NAMES[codec] if 0 <= codec < len(_NAMES) else f"codec {codec}"
             return OpaqueValue(name, len(body), error.reason)
-
-
-class EventStream:
-    """The events of one run from the beginning, each once, in order. Runs on the loop thread.
-
-    A task reads ahead, and a busy stream is handed over at most a hundred times a second: waking another thread costs
-    more than decoding an event. The last events are never held back.
-    """
-
-    def __init__(self, url: str, run_id: str) -> None:
-        self.url = url
-        self.run_id = run_id
-        self.sealed = False
-        self._after = 0
-        self._events: list[ClientEvent] = []
-        self._news = asyncio.Event()
-        self._room = asyncio.Event()
-        self._over = asyncio.Event()
-        self._returned_at = 0.0
-        self._reader: asyncio.Task[None] | None = None
-        self._lost_at: float | None = None
-        self._pause = 0.0
-
-    async def next(self, seconds: float | None = None) -> list[ClientEvent] | None:
-        """Return the next events, at least one; an empty list after `seconds`; None once all were returned.
-
-        Raises:
-            HeadUnavailableError: the head went away and did not come back for a minute.
-            UnknownRunError: the run has been removed.
-        """
-        if self._reader is None:
-            self._reader = asyncio.ensure_future(self._read())
-        await _wait(self._news, seconds)
-        if self._events:
-            await _wait(self._over, self._returned_at + GATHER_SECONDS - time.monotonic())
-            self._returned_at = time.monotonic()
-            events, self._events = self._events, []
-            self._room.set()
-            if not self._reader.done():
-                self._news.clear()
-            return events
-        if not self._reader.done():
-            return []
-        self._reader.result()
-        return None
-
-    async def close(self) -> None:
-        """Leave the stream; the run does not care."""
-        if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
-
-    async def _read(self) -> None:
-        """Read to the end of the log, over as many connections as it takes."""
-        try:
-            while not self.sealed:
-                socket = await self._connect()
-                try:
-                    await self._receive(socket)
-                finally:
-                    await socket.close()
-        finally:
-            self._news.set()
-
-    async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        import aiohttp
-
-        while not self.sealed:
-            message = await socket.receive()
-            if message.type is not aiohttp.WSMsgType.BINARY:
-                # 1000 comes after the last event of the log; anything else is to be resumed.
-                self.sealed = socket.close_code == 1000
-                return
-            self._take(message.data)
-            if len(self._events) >= READ_AHEAD:
-                self._room.clear()
-                await self._room.wait()
-
-    def _take(self, frame: bytes) -> None:
-        import msgspec
-
-        from maze_protocol.http import ClientEvent
-
-        self._lost_at, self._pause = None, 0.0
-        new = [event for event in msgspec.msgpack.decode(frame, type=list[ClientEvent]) if event.seq > self._after]
-        if new:
-            self._after = new[-1].seq
-            self.sealed = new[-1].type in _SEALING
-            self._events += new
-            self._news.set()
-            if self.sealed:
-                self._over.set()
-
-    async def _connect(self) -> aiohttp.ClientWebSocketResponse:
-        import aiohttp
-
-        from maze._http import connection, path
-
-        known, where = connection(self.url), path("runs", self.run_id, "events")
-        while True:
-            await asyncio.sleep(self._pause)
-            self._pause = min(1.0, self._pause * 2 or 0.05)
-            try:
-                return await known.websocket(where, after=str(self._after), format="msgpack")
-            except aiohttp.WSServerHandshakeError as error:
-                self._refused(error)
-            except (aiohttp.ClientError, TimeoutError) as error:
-                self._lost(known.unreachable(error), error)
-
-    def _refused(self, error: aiohttp.WSServerHandshakeError) -> None:
-        if error.status in {404, 410}:
-            raise UnknownRunError(
-                f"no run {self.run_id!r} any more", code="run_not_found", run_id=self.run_id
-            ) from error
-        if error.status not in {429, 503}:
-            raise NotAMazeHeadError(f"{self.url} refuses the event stream: HTTP {error.status}") from error
-        self._lost(HeadUnavailableError(f"the head at {self.url} takes no readers: HTTP {error.status}"), error)
-
-    def _lost(self, final: HeadUnavailableError, error: Exception) -> None:
-        now = time.monotonic()
-        self._lost_at = self._lost_at or now
-        if now - self._lost_at > RECONNECT_SECONDS:
-            raise final from error
-
-
-async def _wait(event: asyncio.Event, seconds: float | None) -> None:
-    """Wait for an event, at most so long."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
 
 
 def fresh(value: Any) -> Any:

@@ -145,7 +145,7 @@ class MaClient:
         if not waiting:
             return
         from maze import _remote
-        from maze._http import call
+        from maze._loop import call
 
         for state in waiting:
             _remote.pickle_functions(state)
@@ -166,6 +166,6 @@ class MaClient:
         if self._closed:
             work.close()
             raise ClosedError("this client is closed", code="closed")
-        from maze._http import call
+        from maze._loop import call
 
         return call(work)

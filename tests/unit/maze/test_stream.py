@@ -11,8 +11,8 @@ import aiohttp
 import msgspec
 import pytest
 
-from maze import _http, _results
-from maze._results import EventStream
+from maze import _http, _stream
+from maze._stream import EventStream
 from maze.errors import HeadUnavailableError, NotAMazeHeadError, UnknownRunError
 from maze_protocol.http import ClientEvent
 
@@ -116,7 +116,7 @@ def test_a_busy_head_is_asked_again(head: Callable[..., list[str]]) -> None:
 
 
 def test_a_head_that_stays_away_is_told(head: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_results, "RECONNECT_SECONDS", 0.0)
+    monkeypatch.setattr(_stream, "RECONNECT_SECONDS", 0.0)
     head(aiohttp.ClientConnectionError("refused"))
     with pytest.raises(HeadUnavailableError, match="refused"):
         read()
@@ -156,7 +156,7 @@ def test_a_reader_may_leave_at_any_time(head: Callable[..., list[str]]) -> None:
 
 
 def test_a_slow_reader_does_not_pile_up_events(head: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_results, "READ_AHEAD", 2)
+    monkeypatch.setattr(_stream, "READ_AHEAD", 2)
     socket = Socket([frame(number) for number in (1, 2, 3, 4, 9)], 1000)
 
     async def main() -> list[int]:

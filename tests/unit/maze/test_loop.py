@@ -1,0 +1,63 @@
+"""The loop thread: waits that end early, other loops, forks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+
+import pytest
+
+from maze._loop import bridge, call
+
+
+async def slow(started: threading.Event, stopped: threading.Event) -> None:
+    started.set()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        stopped.set()
+
+
+def test_an_interrupted_wait_cancels_its_work() -> None:
+    started, stopped = threading.Event(), threading.Event()
+    with pytest.raises(TimeoutError):
+        call(slow(started, stopped), 0.05)
+    assert stopped.wait(5)
+
+
+def test_a_cancelled_await_cancels_its_work() -> None:
+    started, stopped = threading.Event(), threading.Event()
+
+    async def user() -> None:
+        waiting = asyncio.ensure_future(bridge(slow(started, stopped)))
+        await asyncio.to_thread(started.wait)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+    asyncio.run(user())
+    assert stopped.wait(5)
+
+
+def test_blocking_calls_work_inside_a_running_loop() -> None:
+    async def cell() -> str:
+        return call(answer())
+
+    async def answer() -> str:
+        return "yes"
+
+    assert asyncio.run(cell()) == "yes"
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_starts_a_loop_of_its_own() -> None:
+    async def one() -> int:
+        return os.getpid()
+
+    assert call(one()) == os.getpid()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if call(one(), 10) == os.getpid() else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert call(one()) == os.getpid()
