@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,17 @@ from maze._daemon.signals import Stop
 from maze_head.app import Head
 from maze_head.config import HeadConfig
 from maze_head.core.errors import Unavailable
-from maze_head.core.events import CountersAsked, CreateWorkflow, ListWorkflows, Ticked
-from maze_head.errors import AlreadyRunning, JournalFailed, PortBusy
-from maze_protocol.http import WorkflowRequest
+from maze_head.core.events import (
+    CountersAsked,
+    CreateWorkflow,
+    DescribeRun,
+    EditWorkflow,
+    ListWorkflows,
+    SubmitRun,
+    Ticked,
+)
+from maze_head.errors import AlreadyRunning, JournalFailed, PortBusy, StateDirUnusable
+from maze_protocol.http import AddTask, CodeBody, EditRequest, RunRequest, TaskBody, WorkflowRequest
 
 
 def config(state: Path, **given: Any) -> HeadConfig:
@@ -151,3 +160,66 @@ def test_open_streams_are_closed_and_requests_finished_at_the_end(tmp_path: Path
         await client.close()
 
     with_head(tmp_path / "s", check)
+
+
+def test_a_second_signal_does_not_wait_for_requests(tmp_path: Path) -> None:
+    class Stuck:
+        async def cleanup(self) -> None:
+            await asyncio.Event().wait()
+
+    async def check(head: Head) -> None:
+        stop = Stop()
+        stop.request("first")
+        assert await head.until(stop) == 0
+        stop.request("second")
+        await head._finish_http(Stuck())  # type: ignore[arg-type]
+        assert head.services.shutting_down.is_set()
+
+    with_head(tmp_path / "s", check)
+
+
+def test_an_address_that_others_reach_is_warned_of_at_every_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def check(head: Head) -> None:
+        assert head.info.url.startswith("http://head.example:")
+
+    for _ in range(2):
+        caplog.clear()
+        with_head(tmp_path / "s", check, host="0.0.0.0", insecure=True, advertise="head.example")
+        assert "--insecure" in caplog.text
+
+
+def test_a_connection_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    async def check(head: Head) -> None:
+        (tmp_path / "file").touch()
+        object.__setattr__(head.config, "connection_file", tmp_path / "file" / "c.json")
+        with pytest.raises(StateDirUnusable, match=r"connection file .*--connection-file"):
+            head.publish_address()
+
+    with_head(tmp_path / "s", check)
+
+
+def test_runs_and_graphs_come_back(tmp_path: Path) -> None:
+    body = b"not a pickle"
+    code = CodeBody(blake2b(body, digest_size=16).hexdigest(), "pickle", (3, 11), body)
+    task = TaskBody("task_" + "1" * 32, "t", code=code.hash, outputs=["y"])
+
+    async def write(head: Head) -> None:
+        await create(head, 1)
+        edit = EditRequest([AddTask(task)], [code])
+        await head.driver.ask(lambda ticket: EditWorkflow(ticket, b"\x01" * 16, edit))
+        request = RunRequest("workflow_" + "01" * 16)
+        await head.driver.ask(lambda ticket: SubmitRun(ticket, b"r" * 16, request))
+
+    async def read(head: Head) -> None:
+        place = await head.hub.find(b"r" * 16)
+        assert place is not None
+        assert await head.hub.graph(place.workflow_id, place.version)
+        (submitted, *_) = await head.hub.read(place.run_no, 0)
+        assert submitted.first_seq == 1
+        run = await head.driver.ask(lambda ticket: DescribeRun(ticket, b"r" * 16))
+        assert (run.tasks, run.sealed) == (1, False)
+
+    with_head(tmp_path / "s", write)
+    with_head(tmp_path / "s", read)
