@@ -130,7 +130,7 @@ class HeadCoreMachine(RuleBasedStateMachine):
     def link_breaks(self, data: st.DataObject, quick: bool) -> None:
         link = self._link(data)
         self.oracle.cut(link, quick=quick)
-        self.head.do(ev.LinkLost(link, "disconnected" if quick else "unroutable"))
+        self.head.do(ev.LinkLost(link, "disconnected" if quick else "its queue is full"))
         self.look()
 
     @rule(seconds=st.sampled_from((0.25, 1.0, 2.5, 8.0, 30.0)))

@@ -4,7 +4,7 @@
   leases of the old one are lost at once; the same incarnation keeps the leases that it still holds and that are still
   in force, gives back what it never got, and drops the rest.
 * A broken link makes a node suspect (no new work). It is lost when its silence passes `lost_after`, or already after
-  `disconnect_grace` if the connection was seen to break while the node was well heard (reason DISCONNECTED).
+  `disconnect_grace` if the connection was seen to break while the node was well heard (a reason in DISCONNECTED).
 * A lost node's leases are fenced by leaving the table: attempts that ran are blamed on the loss (with a budget),
   the others are not blamed; all are tried again at the front.
 """
@@ -30,8 +30,8 @@ from maze_protocol.versions import choose_version
 
 __all__ = ["DISCONNECTED", "greet", "hear", "leave", "lose_attempt", "lose_link", "tick"]
 
-DISCONNECTED: Final = "disconnected"
-"""The reason of a LinkLost whose TCP connection is known to be gone."""
+DISCONNECTED: Final = ("disconnected", "unroutable")
+"""Reasons of a LinkLost whose TCP connection is known to be gone: the monitor's, and a send that found no peer."""
 
 
 def greet(state: State, event: NodeGreeted) -> None:
@@ -57,7 +57,9 @@ def _member(state: State, link: bytes, hello: Hello) -> Node:
         old, node.link = node.link, None
         del state.links[old]
         if old != link:
-            state.emit(Drop(old, Disconnect("duplicate", "a newer connection of this node id took its place")))
+            # Only another process must go for good; our own may still read what is sent to its older connection.
+            code = "superseded" if node.hello.incarnation == hello.incarnation else "duplicate"
+            state.emit(Drop(old, Disconnect(code, "a newer connection of this node id took its place")))
     if node is not None and node.hello.incarnation == hello.incarnation and not node.gone:
         return node
     if node is not None and not node.gone:
@@ -165,7 +167,7 @@ def lose_link(state: State, event: LinkLost) -> None:
     node.link = None
     node.suspected = True
     well_heard = state.now.mono - node.heard_at < 2 * state.settings.heartbeat
-    quick = event.reason == DISCONNECTED and well_heard
+    quick = event.reason in DISCONNECTED and well_heard
     node.liveness.doubt(state.now.mono + state.settings.disconnect_grace if quick else None)
 
 

@@ -131,9 +131,10 @@ def test_a_lease_that_never_started_is_not_blamed_on_a_loss() -> None:
     assert [(event.lease, event.task) for event in released] == [(lease, 0)]
 
 
-def test_a_broken_connection_of_a_well_heard_node_is_a_loss_after_a_second() -> None:
+@pytest.mark.parametrize("reason", DISCONNECTED)
+def test_a_broken_connection_of_a_well_heard_node_is_a_loss_after_a_second(reason: str) -> None:
     head, _ = busy()
-    head.do(ev.LinkLost(b"L1", DISCONNECTED))
+    head.do(ev.LinkLost(b"L1", reason))
     assert node(head).state == "suspect"
     head.wait(0.9)
     assert node(head).state == "suspect"
@@ -141,7 +142,7 @@ def test_a_broken_connection_of_a_well_heard_node_is_a_loss_after_a_second() -> 
     assert node(head).state == "lost"
 
 
-@pytest.mark.parametrize(("reason", "heard"), [("unroutable", 0.0), (DISCONNECTED, 2.5)])
+@pytest.mark.parametrize(("reason", "heard"), [("its queue is full", 0.0), ("disconnected", 2.5)])
 def test_any_other_broken_link_waits_for_the_lease_time(reason: str, heard: float) -> None:
     head, _ = busy()
     head.mono += heard
@@ -180,7 +181,7 @@ def test_a_new_process_of_a_node_loses_the_leases_of_the_old_one_at_once() -> No
 def test_the_same_process_on_a_new_link_keeps_what_it_holds() -> None:
     head, (one, two, three) = busy(3)
     head.greet(b"L2", inventory=(held(one, HELD_RUNNING), held(two, HELD_DONE), held(99, HELD_RUNNING)))
-    assert [drop.link for drop in head.take(fx.Drop)] == [b"L1"]
+    assert [(drop.link, drop.message.code) for drop in head.take(fx.Drop)] == [(b"L1", "superseded")]
     (admit,) = head.take(fx.Admit)
     assert admit.welcome.keep == ((one, one), (two, two))
     assert admit.welcome.send == (two,)
