@@ -187,9 +187,9 @@ def test_ctrl_c_ends_everything_with_130(mark, endless):
 def test_ctrl_c_in_a_terminal_reaches_the_script_once(mark, url):
     ioctl = "fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
     own_terminal = f"import fcntl, os, sys, termios; os.setsid(); {ioctl}; os.execv(sys.argv[1], sys.argv[1:])"
-    count = "import signal, time\nseen = []\nsignal.signal(signal.SIGINT, lambda *_: seen.append(1))\nprint('up', flush=True)"
+    count = "import signal, time\nseen = []\nsignal.signal(signal.SIGINT, lambda *_: seen.append(1))"
     # The pause gives a second signal, if there were one, time to come.
-    wait = "while not seen: time.sleep(0.01)\ntime.sleep(0.3)\nraise SystemExit(4 + len(seen))"
+    wait = "print('up', flush=True)\nwhile not seen: time.sleep(0.01)\ntime.sleep(0.3)\nraise SystemExit(4 + len(seen))"
     script = mark.script(f"{count}\n{wait}")
     keyboard, terminal = os.openpty()
     process = subprocess.Popen(

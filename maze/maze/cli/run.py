@@ -88,9 +88,10 @@ def _ready_head() -> str | None:
 
 def _run_script(script: str, arguments: Sequence[str], url: str, cluster: EmbeddedCluster | None) -> int:
     """Return the script's exit status, negative for the signal that ended it."""
-    process = start_script(script, arguments, url)
     told = 0
+    # Signals first: a script may be quicker to get ready for Ctrl-C than we are.
     with Supervisor() as supervisor:
+        process = start_script(script, arguments, url)
         supervisor.watch("", process)
         for name, daemon in ({} if cluster is None else cluster.processes).items():
             supervisor.watch(name, daemon)
