@@ -2,7 +2,7 @@
 
 A turn: events that came are handled in order, then what may start is started. What is to be said to the head is
 flushed when no further event is waiting, and FLUSH_AFTER after the first unsaid thing at the latest: an idle node
-answers at once, a busy one in batches. Shells only post events; nothing decides here.
+answers at once, one with leases in its queue in batches. Shells only post events; nothing decides here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from maze._daemon.signals import Stop
 from maze._version import __version__
 from maze_node.capacity import measure
 from maze_node.config import Settings
-from maze_node.core.agent import Agent
+from maze_node.core.agent import STARTED_AFTER, Agent
 from maze_node.core.effects import (
     AnswerLog,
     Dismiss,
@@ -71,6 +71,7 @@ class Node:
         self._transport = Transport(self._loop, self.post, settings.find_head, self._hello, self._give_up)
         self._inbox: list[Event] = []
         self._flush_by = 0.0
+        self._late_flush = False
         self._announced = False
         self._result: asyncio.Future[tuple[int, str]] = self._loop.create_future()
         self._process = psutil.Process()
@@ -125,11 +126,24 @@ class Node:
 
     def _flush(self) -> None:
         now = Instant(monotonic(), time.time())
-        if self._inbox and now.mono < self._flush_by:
+        left = self._flush_by - now.mono
+        if left > 0 and self._agent.busy:
+            self._loop.call_later(left, self._flush)
+            return
+        if left > 0 and self._inbox:
             self._loop.call_soon(self._loop.call_soon, self._flush)
             return
         self._flush_by = 0.0
         self._perform(self._agent.flush(now))
+        if self._agent.unsaid and not self._late_flush:
+            self._late_flush = True
+            self._loop.call_later(STARTED_AFTER, self._flush_late)
+
+    def _flush_late(self) -> None:
+        """Say what was held back for a moment, unless a flush is due anyway."""
+        self._late_flush = False
+        if not self._flush_by:
+            self._flush()
 
     def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from maze_node.core.agent import Agent
+from maze_node.core.agent import STARTED_AFTER, Agent
 from maze_node.core.effects import Effect, Fork, Send, Start
 from maze_node.core.events import (
     NO_OUTPUT,
@@ -67,6 +67,9 @@ class Rig:
             self._collect(self.agent.handle(event, self.now))
         self._collect(self.agent.start(self.now))
         self._collect(self.agent.flush(self.now))
+        if self.agent.unsaid:
+            later = Instant(self.mono, self.now.wall + STARTED_AFTER)
+            self._collect(self.agent.flush(later))
         return self.effects[before:]
 
     def _collect(self, effects: list[Effect]) -> None:

@@ -3,7 +3,7 @@
 Rules
 * `handle` is total: any event in any state. A late, repeated or unknown message is normal input.
 * The shell calls `start` at the end of each turn and `flush` when it is quiet: what is to be said goes in batches.
-  STARTED is said only of attempts that still run then; the others' outcomes carry their start.
+  STARTED is said only of attempts that have run for a moment and still do; the others' outcomes carry their start.
 * What a lost connection forgets: STARTED and RELEASE (the inventory of the next HELLO tells the same). What it never
   forgets: leases and outcomes.
 * Silence: after the lease time the node starts nothing more (the head may have given its leases to others), and goes
@@ -61,9 +61,11 @@ from maze_protocol.messages import (
 from maze_protocol.resources import Capacity
 from maze_protocol.values import body_of
 
-__all__ = ["Agent"]
+__all__ = ["STARTED_AFTER", "Agent"]
 
 HEARTBEAT_SLACK: Final = 0.1
+STARTED_AFTER: Final = 0.003
+"""Attempts shorter than this are told by their outcomes alone."""
 LAST_WORDS: Final = 10.0
 """How long a draining node waits for acknowledgements after its deadline."""
 
@@ -116,6 +118,16 @@ class Agent:
         """Return (cluster id, epoch) of the newest session."""
         return (self._welcome.cluster_id, self._welcome.epoch) if self._welcome is not None else (b"", 0)
 
+    @property
+    def busy(self) -> bool:
+        """Tell whether leases wait, so that more results will follow soon: worth a moment to say them together."""
+        return len(self._runner.leases) > self._runner.leases.running_count
+
+    @property
+    def unsaid(self) -> bool:
+        """Tell whether a later flush will have more to say."""
+        return self._live and bool(self._runner.started)
+
     def inventory(self) -> tuple[Held, ...]:
         """Return what HELLO tells: every lease that this node still answers for."""
         return (*self._runner.leases.inventory(), *self._outbox.inventory())
@@ -134,7 +146,7 @@ class Agent:
     def flush(self, now: Instant) -> list[Effect]:
         """Say what there is to say; after one turn or after several, as the shell likes."""
         if not self._left:
-            self._speak()
+            self._speak(now)
             self._leave_if_done()
         return self._take_effects()
 
@@ -357,7 +369,7 @@ class Agent:
         if self._live:
             self._released.setdefault(reason, []).append(token)
 
-    def _speak(self) -> None:
+    def _speak(self, now: Instant) -> None:
         if not self._live:
             return
         for reason, tokens in self._released.items():
@@ -365,6 +377,6 @@ class Agent:
         self._released.clear()
         for result, payloads in self._outbox.messages():
             self._effects.append(Send(result, payloads))
-        if self._runner.started:
-            self._effects.append(Send(Started(tuple(self._runner.started.values()))))
-            self._runner.started.clear()
+        started = self._runner.take_started(now.wall - STARTED_AFTER)
+        if started:
+            self._effects.append(Send(Started(started)))

@@ -165,6 +165,13 @@ class Runner:
             lease.ending = ending
         lease.kill_at = min(lease.kill_at, now.mono + grace)
 
+    def take_started(self, before: float) -> tuple[StartedItem, ...]:
+        """Return the attempts that began before that wall-clock time and have not been told; they are told now."""
+        ripe = tuple(item for item in self.started.values() if item.started_at <= before)
+        for item in ripe:
+            del self.started[item.lease]
+        return ripe
+
     def tick(self, now: Instant) -> None:
         """Enforce time limits, and let go of workers that have been idle for long."""
         for lease in self.leases.running():

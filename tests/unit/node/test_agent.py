@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from maze_node.core.effects import AnswerLog, Dismiss, DropLogs, Fork, Leave, Reconnect, RenameLog, Signal, Start
-from maze_node.core.events import DrainAsked, LinkLost, LogTails, StopAsked, WorkerExited, WorkerForked
+from maze_node.core.events import DrainAsked, LinkLost, LogTails, Said, StopAsked, WorkerExited, WorkerForked
 from maze_protocol.limits import MAX_TASK_VALUES
 from maze_protocol.messages import (
     CANCELLED,
@@ -17,6 +17,7 @@ from maze_protocol.messages import (
     OK,
     TIMED_OUT,
     AckItem,
+    Assign,
     Cancel,
     Code,
     Drain,
@@ -74,6 +75,25 @@ def test_started_is_not_said_of_what_is_already_over() -> None:
     effects = rig.agent.flush(rig.now)
     assert not of(effects, Started)
     assert outcomes(effects)[0].started_at > 0
+
+
+def test_started_is_said_after_a_moment() -> None:
+    rig = Rig()
+    rig.agent.handle(Said(Assign((make_assignment(1),))), rig.now)
+    rig._collect(rig.agent.start(rig.now))
+    assert not of(rig.agent.flush(rig.now), Started)
+    assert rig.agent.unsaid
+    rig.mono += 0.01
+    assert of(rig.agent.flush(rig.now), Started)[0].items[0].lease == 1
+    assert not rig.agent.unsaid
+
+
+def test_a_node_with_leases_in_its_queue_is_busy() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1, grant=1))
+    assert not rig.agent.busy
+    rig.assign(make_assignment(2, grant=1))
+    assert rig.agent.busy
 
 
 def test_a_function_is_sent_to_a_worker_once() -> None:
@@ -240,8 +260,6 @@ def test_payload_frames_become_bodies() -> None:
     rig = Rig()
     rig.said(Code(b"2" * 16, "source", (3, 11), Value(1, 3, b"", 1)), (b"abc",))
     item = make_assignment(1, code=b"2" * 16, inputs=(Input("x", Value(0, 2, b"", 2), (Value(1, 1, b"", 1),)),))
-    from maze_protocol.messages import Assign
-
     (start,) = of(rig.said(Assign((item,)), (b"p", b"tt")), Start)
     assert start.frame.fresh.body == b"abc"
     assert (start.frame.inputs[0].template.body, start.frame.inputs[0].parts[0].body) == (b"tt", b"p")
