@@ -20,6 +20,7 @@ from maze._handles import TaskHandle, TaskOutput, TaskOutputs
 from maze.errors import ForeignTaskError, InputError, InputTypeError, InvalidTaskError
 from maze_protocol.declare import check_name
 from maze_protocol.graph import parse_reference
+from maze_protocol.limits import MAX_TASK_VALUES
 
 __all__ = ["check_display_name", "digest_of", "function_vertex", "legacy_vertex"]
 
@@ -56,6 +57,8 @@ def function_vertex(
     """
     metadata = get_task_metadata(function)
     given = _check_inputs(metadata, inputs)
+    specs = {key: _spec(key, given[key], metadata.declared_types.get(key), workflow_id) for key in metadata.inputs}
+    _check_size(metadata.func_name, specs)
     amounts = metadata.declared_resources
     if resources is not None:
         amounts = check_resources({**amounts, **resources})[0]
@@ -64,7 +67,7 @@ def function_vertex(
         name=metadata.func_name if name is None else check_display_name(name),
         func_name=metadata.func_name,
         code=code_of(function),
-        inputs={key: _spec(key, given[key], metadata.declared_types.get(key), workflow_id) for key in metadata.inputs},
+        inputs=specs,
         outputs=metadata.outputs,
         data_types=metadata.declared_types,
         resources=amounts,
@@ -90,6 +93,7 @@ def legacy_vertex(task_id: str, name: str, workflow_id: str, definition: tuple[A
     inputs = {}
     for item in _params(task_input, "task_input", "input_params"):
         inputs[item["key"]] = _legacy_input(item, workflow_id)
+    _check_size(name, inputs)
     outputs = check_names([item["key"] for item in _params(task_output, "task_output", "output_params")], "outputs")
     return Vertex(
         task_id=task_id,
@@ -139,6 +143,19 @@ def _check_inputs(metadata: TaskMetadata, inputs: Mapping[str, Any] | None) -> M
         names = ", ".join(repr(name) for name in missing)
         raise InputError(f"task {metadata.func_name!r} lacks a value for input {names}", code="missing_input")
     return given
+
+
+def _check_size(name: str, specs: Mapping[str, InputSpec]) -> None:
+    """Refuse here what the head would refuse, on the line that passed it."""
+    sizes = {key: len(spec.data or b"") for key, spec in specs.items()}
+    if sum(sizes.values()) > MAX_TASK_VALUES:
+        largest = max(sizes, key=lambda key: sizes[key])
+        raise InputError(
+            f"the inputs of task {name!r} hold {sum(sizes.values()):,} bytes; a task takes at most {MAX_TASK_VALUES:,} "
+            f"(the largest is {largest!r} with {sizes[largest]:,})",
+            code="too_large",
+            hint="pass a path, or make the value in a task",
+        )
 
 
 def _spec(name: str, value: object, declared: str | None, workflow_id: str) -> InputSpec:

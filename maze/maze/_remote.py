@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 import msgspec
 
 from maze._draft import Batch, describe_op
+from maze._graph import Vertex
 from maze._http import connection, path
 from maze._shared import WorkflowState, state_of
 from maze._wire import edit_request, vertices
@@ -31,7 +32,7 @@ from maze.errors import (
 )
 from maze_protocol import http
 from maze_protocol.ids import RUN, TASK, WORKFLOW
-from maze_protocol.limits import MAX_OPS_PER_REQUEST, MIB
+from maze_protocol.limits import MAX_OPS_PER_REQUEST, MAX_TASK_VALUES, MIB
 
 __all__ = [
     "cancel_run", "create", "describe_run", "flush", "info", "list_nodes", "list_runs", "list_workflows", "load",
@@ -84,7 +85,7 @@ def pickle_functions(state: WorkflowState) -> None:
     """Pickle the functions that are about to be sent; in the caller's thread, since it runs the user's code.
 
     Raises:
-        InvalidTaskError: a function cannot be sent; the error names task and culprit.
+        InvalidTaskError: a function cannot be sent; the error names task and culprit. Both have left the workflow.
     """
     from maze._binding import digest_of
     from maze._values import ValueEncodeError, dump_function
@@ -94,16 +95,22 @@ def pickle_functions(state: WorkflowState) -> None:
         try:
             body = dump_function(code.function)
         except ValueEncodeError as error:
-            users = state.draft.give_up(task.task_id)
-            also = f" (given up with it: {', '.join(users)})" if users else ""
-            raise InvalidTaskError(
-                f"task '{task.name}' cannot be sent{also}: its function {code.name} refers to something that cannot "
-                f"be pickled: {error}",
-                code="unpicklable_function",
-                hint="create it inside the function, or pass it as an input",
-                task_id=task.task_id,
-            ) from error
+            why = f"its function {code.name} refers to something that cannot be pickled: {error}"
+            raise _given_up(state, task, why, "create it inside the function, or pass it as an input") from error
+        if len(body) > MAX_TASK_VALUES:
+            why = (
+                f"its function {code.name} has {len(body):,} bytes with what it refers to, at most {MAX_TASK_VALUES:,}"
+            )
+            raise _given_up(state, task, why, "pass large values as inputs or by a path")
         code.body, code.digest = body, digest_of(body)
+
+
+def _given_up(state: WorkflowState, task: Vertex, why: str, hint: str) -> InvalidTaskError:
+    users = state.draft.give_up(task.task_id)
+    state.settle()
+    also = f" (given up with it: {', '.join(users)})" if users else ""
+    message = f"task '{task.name}' cannot be sent{also}: {why}"
+    return InvalidTaskError(message, code="unsendable_function", hint=hint, task_id=task.task_id)
 
 
 async def flush(state: WorkflowState) -> None:
@@ -165,7 +172,7 @@ async def describe_run(url: str, run_id: str) -> http.RunBody:
     try:
         return await connection(url).request("GET", path("runs", run_id), http.RunBody)
     except RequestError as error:
-        raise _no_run(error, run_id) from error
+        raise _no_run(error, run_id) from None
 
 
 async def missing_node(url: str, run_id: str) -> str:
@@ -201,7 +208,7 @@ async def cancel_run(url: str, run_id: str) -> dict[str, Any]:
     try:
         body = await connection(url).request("DELETE", path("runs", run_id), http.RunBody)
     except RequestError as error:
-        raise _no_run(error, run_id) from error
+        raise _no_run(error, run_id) from None
     return _plain(body)
 
 
@@ -246,7 +253,7 @@ async def _fetch(state: WorkflowState) -> http.WorkflowBody:
     try:
         return await connection(state.url).request("GET", path("workflows", state.workflow_id), http.WorkflowBody)
     except RequestError as error:
-        raise _no_workflow(error, state) from error
+        raise _no_workflow(error, state) from None
 
 
 async def _send(state: WorkflowState, batch: Batch) -> bool:
@@ -277,7 +284,7 @@ async def _mend(state: WorkflowState, batch: Batch, error: RequestError) -> None
             ) from error
         return
     if error.op is None or error.op >= len(batch.ops):
-        raise _no_workflow(error, state) from error
+        raise _no_workflow(error, state) from None
     op = batch.ops[error.op]
     named = describe_op(op, state.draft.graph)
     state.draft.drop(op)
@@ -310,7 +317,7 @@ def _refused_run(state: WorkflowState, error: RequestError) -> NoReturn:
         raise EmptyWorkflowError(f"workflow {state.workflow_id} has no tasks to run", code=error.code) from error
     if error.code in {"unsaved_task", "task_not_saved"}:
         raise GraphError(error.message, code=error.code, hint=error.hint) from error
-    raise _no_workflow(error, state) from error
+    raise _no_workflow(error, state) from None
 
 
 def _no_workflow(error: RequestError, state: WorkflowState) -> MazeError:

@@ -152,6 +152,11 @@ def test_what_cannot_travel_is_told_with_its_input() -> None:
         bind_value({"model": threading.Lock()})
 
 
+def test_more_than_a_task_takes_is_told_with_the_largest_input() -> None:
+    with pytest.raises(InputError, match=r"hold 9,437,1\d\d bytes; .* at most 8,388,608 .*largest is 'value'"):
+        bind_value(b"x" * (9 * 1024 * 1024))
+
+
 @pytest.mark.parametrize("wrap", [lambda value: value, lambda value: [value], lambda value: {"a": {"b": value}}])
 def test_a_task_where_an_output_was_meant_is_told(wrap: Callable[[Any], Any]) -> None:
     with pytest.raises(InputError, match="pass one of its outputs"):

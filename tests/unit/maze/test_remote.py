@@ -200,6 +200,19 @@ def test_a_function_is_pickled_once_and_named_if_it_cannot_be(state: WorkflowSta
     assert code.body is body
 
 
+def test_a_function_that_is_too_large_is_told(state: WorkflowState) -> None:
+    large = b"x" * (9 * 1024 * 1024)
+
+    @task(inputs=[], outputs=["y"])
+    def heavy(params: dict[str, Any]) -> dict[str, Any]:
+        return {"y": len(large)}
+
+    state.record(AddTask(Vertex("a", "heavy one", code=state.draft.code_of(heavy))))
+    with pytest.raises(InvalidTaskError, match=r"'heavy one' cannot be sent: .*at most 8,388,608"):
+        _remote.pickle_functions(state)
+    assert not state.draft.dirty
+
+
 def test_a_run_is_remembered_as_ones_own(state: WorkflowState, head: Callable[..., FakeConnection]) -> None:
     def run(body: http.RunRequest) -> http.RunBody:
         assert (body.workflow_id, body.fail_fast, body.priority) == ("w", True, 3)
