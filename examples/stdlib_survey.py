@@ -115,11 +115,14 @@ def main():
         },
     )
 
+    print(f"Parsing {len(paths)} modules in {BATCHES} tasks …")
     run_id = workflow.run()
-    summary = workflow.show_results(run_id)
-    if summary["has_exception"]:
-        return "the survey failed"
-    text = report(**summary["task_results"][merged.task_id])
+    # show_results() would print every batch in full; here only the merged result is of interest.
+    messages = workflow.get_results(run_id, verbose=False)
+    failures = [message["data"]["result"] for message in messages if message["type"] == "task_exception"]
+    if failures:
+        return f"the survey failed:\n{failures[0]}"
+    text = report(**workflow.get_task_result(run_id, merged.task_id)["result"])
     output.write_text(text, encoding="utf-8")
     print(f"\n{text}\nWritten to {output}")
     return None
