@@ -197,14 +197,18 @@ class Head:
                     self.core.restore_cluster(kind, body, wall)
         effects = self.core.restored(read_clocks())
         # What was loaded stays for long: the collector need not look at it again and again.
-        gc.collect()
         gc.freeze()
         log.info("recovered", extra={"rows": rows, "seconds": round(time.monotonic() - began, 3)})
         return effects
 
     async def _start_http(self) -> None:
         self.services = Services(
-            self.driver, self.hub, self.transport, self._describe, self._counters, hosts=(self.endpoints.host,)
+            self.driver,
+            self.hub,
+            self.transport,
+            self._describe,
+            self._counters,
+            hosts=(self.endpoints.host, self.address),
         )
         runner = web.AppRunner(
             make_app(self.services), handle_signals=False, access_log=None, auto_decompress=False,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,14 +42,30 @@ class _Refusal(click.ClickException):
 def command(**settings: Any) -> int:
     """Run the head of a cluster: it keeps workflows and runs, and gives tasks to nodes."""
     from maze._daemon.logging import setup_logging
-    from maze_head.app import run
     from maze_head.errors import HeadError
+
+    with _no_certificates():
+        from maze_head.app import run
 
     setup_logging(settings.pop("log_level"), settings.pop("log_format"), file=settings.pop("log_file"))
     try:
         return run(_config(settings))
     except HeadError as error:
         raise _Refusal(str(error), error.exit_code) from error
+
+
+@contextmanager
+def _no_certificates() -> Iterator[None]:
+    """Keep aiohttp from reading the machine's certificates at import: a sixth of our start, for no TLS client."""
+    before = os.environ.get("SSL_CERT_FILE")
+    os.environ["SSL_CERT_FILE"] = os.devnull
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["SSL_CERT_FILE"]
+        else:
+            os.environ["SSL_CERT_FILE"] = before
 
 
 def _config(settings: dict[str, Any]) -> Any:
