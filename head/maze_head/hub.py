@@ -17,10 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
-from maze_head.api.services import KeptLog, RunPlace
 from maze_head.batch import Batch
 from maze_head.cache import ByteCache
 from maze_head.core.effects import Accept
+from maze_head.facts import KeptLog, RunPlace
 from maze_head.journal_writer import inline_outputs
 from maze_protocol.events import SEALING, RunSubmitted, Segment
 from maze_protocol.limits import MIB

@@ -11,10 +11,11 @@ from typing import Any
 from aiohttp import ClientSession, web
 
 from maze_head.api.app import make_app
-from maze_head.api.services import KeptLog, RunPlace, Services
+from maze_head.api.services import Services
 from maze_head.core.errors import NotFound
 from maze_head.core.events import Command, DescribeNodes, DescribeRun
 from maze_head.core.graph import Graph, TaskSpec, compile_graph, pack
+from maze_head.facts import KeptLog, RunPlace
 from maze_protocol.events import SEALING, RunEvent, Segment
 from maze_protocol.http import InfoBody, NodeList, RunBody
 from maze_protocol.ids import RUN, WORKFLOW, format_id

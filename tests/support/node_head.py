@@ -92,13 +92,21 @@ class FakeHead:
     def _perform(self, link: bytes, outputs: list[Output]) -> None:
         for output in outputs:
             if isinstance(output, Transmit):
-                self._socket.send_multipart([link, *encode_frames(output.envelope, output.payloads)])
+                self._send_frames([link, *encode_frames(output.envelope, output.payloads)])
             elif isinstance(output, Greeted):
                 self._greet(link, output.hello)
             elif isinstance(output, Deliver):
                 self._note(output)
             elif isinstance(output, Ended):
                 self.ended.append(output)
+
+    def _send_frames(self, frames: list[bytes]) -> None:
+        try:
+            self._socket.send_multipart(frames)
+        except zmq.ZMQError as error:
+            # A node may be gone before its last heartbeat is answered; a real head takes that as a lost link.
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
 
     def _greet(self, link: bytes, hello: Hello) -> None:
         self.hellos.append(hello)

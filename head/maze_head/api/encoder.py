@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Final, ParamSpec, TypeVar
 
 from maze_head.api.render import Names, Outputs, encode, render
-from maze_head.api.services import RunPlace, RunReading
+from maze_head.api.services import RunReading
 from maze_head.core.graph import Graph, load_graph
+from maze_head.facts import RunPlace
 from maze_protocol.events import SEALING, Segment, TaskFinished
 from maze_protocol.http import ClientEvent
 from maze_protocol.ids import RUN, WORKFLOW, format_id

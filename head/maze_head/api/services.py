@@ -9,30 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from maze_head.core.events import Command
+from maze_head.facts import KeptLog, RunPlace
 from maze_protocol.events import Segment
 from maze_protocol.http import InfoBody
 from maze_protocol.messages import LogChunk
 from maze_protocol.values import OutputValue
 
-__all__ = ["Asking", "KeptLog", "LogPulling", "RunPlace", "RunReading", "Services"]
-
-
-class RunPlace(NamedTuple):
-    """Where a run is kept: its number, and the graph version it is a snapshot of."""
-
-    run_no: int
-    workflow_id: bytes
-    version: int
-
-
-class KeptLog(NamedTuple):
-    """The tail of one captured stream of an ended attempt; `size` counts all that was ever written."""
-
-    tail: bytes
-    size: int
+__all__ = ["Asking", "LogPulling", "RunReading", "Services"]
 
 
 class Asking(Protocol):

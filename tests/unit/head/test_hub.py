@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from maze_head import hub as hub_module
-from maze_head.api.services import KeptLog, RunPlace
 from maze_head.core.effects import Append, SaveCode
+from maze_head.facts import KeptLog, RunPlace
 from maze_head.hub import RunHub
 from maze_protocol.events import Segment
 from maze_protocol.values import OutputValue

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from maze_head.api import logs as logs_module
-from maze_head.api.services import KeptLog
 from maze_head.core.effects import LogPlace
 from maze_head.core.errors import NotFound
 from maze_head.core.events import LocateLog
+from maze_head.facts import KeptLog
 from maze_protocol.events import RunSubmitted, TaskLeased
 from maze_protocol.messages import LogChunk
 from maze_protocol.resources import Claim

@@ -8,8 +8,8 @@ import pytest
 
 from maze_head.api import views as views_module
 from maze_head.api.encoder import EventEncoder, OpenRun
-from maze_head.api.services import RunPlace
 from maze_head.api.views import RunViews
+from maze_head.facts import RunPlace
 from maze_protocol.events import RunSubmitted, TaskLeased, TaskStarted
 from maze_protocol.resources import Claim
 from support.api_double import RUN_ID, WORKFLOW_ID, MemoryHub, asynchronous, graph_of
