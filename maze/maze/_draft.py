@@ -4,8 +4,8 @@ Pure and lock-protected: no I/O, no clock, no randomness. One draft per process 
 the async client, from any thread.
 
 Life of an operation: `record` applies it and queues it; `take` hands out the next batch, in order; then either
-`confirm` (the head has it), `give_back` (nobody knows; it is sent again, which is harmless), or `rebase` (the head
-has another revision or refused one: the queue is applied again on top of what the head has, and what no longer
+`confirm` (the head has it), or nothing (the answer was lost: it is sent again, which is harmless), or `rebase` (the
+head has another revision or refused one: the queue is applied again on top of what the head has, and what no longer
 applies leaves the draft by name). Only one batch is out at a time; the caller sees to that.
 """
 
@@ -40,8 +40,8 @@ class Draft:
     loaded: bool = False
     pending: list[Op] = field(default_factory=list)
     lock: Any = field(default_factory=threading.RLock, repr=False)
-    _out: int = 0
-    """How many operations at the front of `pending` are on their way."""
+    _maybe_sent: int = 0
+    """How many operations at the front of `pending` the head may have: on their way, or their answer was lost."""
     _functions: dict[int, Code] = field(default_factory=dict)
     _known_codes: dict[str, None] = field(default_factory=dict)
 
@@ -96,21 +96,16 @@ class Draft:
                 if code is not None and new:
                     codes[code.digest] = code
                 ops.append(op)
-            self._out = len(ops)
+            self._maybe_sent = max(self._maybe_sent, len(ops))
             return Batch(tuple(ops), tuple(codes.values()), self.revision)
 
     def confirm(self, batch: Batch, revision: int) -> None:
         """Note that the head has a batch and is now at `revision`."""
         with self.lock:
             del self.pending[: len(batch.ops)]
-            self._out = 0
+            self._maybe_sent = max(0, self._maybe_sent - len(batch.ops))
             self.revision = revision
             self._known_codes |= dict.fromkeys(code.digest for code in batch.codes)
-
-    def give_back(self) -> None:
-        """Note that nobody knows whether the head has the batch."""
-        with self.lock:
-            self._out = 0
 
     def load(self, tasks: Iterable[Vertex], manual: Iterable[Edge], revision: int) -> None:
         """Take over what the head has, once, before the first edit."""
@@ -129,7 +124,7 @@ class Draft:
         with self.lock:
             before, self.graph = self.graph, Graph(tasks, manual)
             self.graph.deleted = dict(before.deleted)
-            queue, self.pending, self._out = self.pending, [], 0
+            queue, self.pending, self._maybe_sent = self.pending, [], 0
             refused = []
             for op in queue:
                 reason = self._replay(op)
@@ -174,10 +169,10 @@ class Draft:
 
     def _withdraw(self, task_id: str) -> bool:
         """Take back everything about a task that was never sent; False if the head may know it."""
-        waiting = self.pending[self._out :]
+        waiting = self.pending[self._maybe_sent :]
         if not any(isinstance(op, AddTask) and op.task.task_id == task_id for op in waiting):
             return False
-        self.pending[self._out :] = [op for op in waiting if not _concerns(op, task_id)]
+        self.pending[self._maybe_sent :] = [op for op in waiting if not _concerns(op, task_id)]
         return True
 
 

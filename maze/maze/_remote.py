@@ -263,12 +263,8 @@ async def _send(state: WorkflowState, batch: Batch) -> bool:
     try:
         reply = await connection(state.url).request("POST", where, http.EditResponse, request)
     except RequestError as error:
-        state.draft.give_back()
         await _mend(state, batch, error)
         return False
-    except BaseException:
-        state.draft.give_back()
-        raise
     state.draft.confirm(batch, reply.revision)
     return True
 

@@ -84,7 +84,6 @@ def _after_fork() -> None:
     _unsent.clear()
     for state in list(_states.values()):
         state.draft.lock = threading.RLock()
-        state.draft.give_back()
         state.flush_lock = None
 
 

@@ -144,14 +144,12 @@ class TwoAuthors(RuleBasedStateMachine):
         batch = draft.take(100, 10**6)
         if batch.ops and batch.revision == self.head.revision:
             self.head.edit(batch.ops, batch.revision)
-        draft.give_back()
 
     def send(self, draft: Draft, most: int) -> None:
         batch = draft.take(most, 10**6)
         try:
             draft.confirm(batch, self.head.edit(batch.ops, batch.revision))
         except Refused as refusal:
-            draft.give_back()
             if refusal.index is not None:
                 raise AssertionError("sent an operation that cannot be") from refusal
             self.refused += draft.rebase(self.head.tasks.values(), self.head.manual, self.head.revision)
@@ -178,6 +176,8 @@ class TwoAuthors(RuleBasedStateMachine):
                 ids = {f"task_0{number:04}", f"task_1{number:04}"}
                 told = any(each[:13] in text for text in self.refused for each in ids)
                 assert ids & self.head.tasks.keys() or ids & self.deleted or told
+            for task_id in self.deleted & self.head.tasks.keys():
+                assert any(f"delete '{task_id}'" in text for text in self.refused), "a deletion was lost"
 
 
 TestTwoAuthors = TwoAuthors.TestCase

@@ -71,6 +71,17 @@ def test_a_task_that_is_on_its_way_is_deleted_by_an_operation() -> None:
     assert draft.pending == [DelTask("a")]
 
 
+def test_a_task_whose_answer_was_lost_is_deleted_by_an_operation() -> None:
+    """The head may have it."""
+    draft = draft_of(vertex("a"), vertex("b"))
+    draft.take(1, LARGE)
+    draft.record(DelTask("b"))
+    draft.record(DelTask("a"))
+    assert [describe_op(op, draft.graph) for op in draft.pending] == ["add_task 'a' (a)", "delete 'a' (a)"]
+    assert draft.rebase([vertex("a")], [], 1) == []
+    assert draft.pending == [DelTask("a")]
+
+
 def test_a_function_is_one_code_and_travels_once() -> None:
     def function(params: object) -> None: ...
 
