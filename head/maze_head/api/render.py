@@ -56,6 +56,8 @@ __all__ = [
 JSON: Final = "json"
 PACKED: Final = "msgpack"
 FRAME_BYTES: Final = 1024 * 1024
+MAX_DEPTH: Final = 100
+"""Lists and dictionaries in each other: what every JSON reader takes, and far from any interpreter's own limit."""
 Outputs = Mapping[int, Sequence[OutputValue]]
 """Accepted outputs by task number, for the finished tasks of a segment."""
 
@@ -108,12 +110,15 @@ def _rendered(value: Value, convert: Callable[[object], Any]) -> Any:
         return {"__undecodable__": {"size": value.size}}
 
 
-def plain(value: object, *, strict: bool = True) -> Any:
+def plain(value: object, *, strict: bool = True, room: int = MAX_DEPTH) -> Any:
     """Replace what JSON lacks: bytes and, if strict, floats that are no numbers.
 
     Raises:
         TypeError: a MessagePack extension, or a key that is no text.
+        ValueError: nested deeper than `room`.
     """
+    if room < 0:
+        raise ValueError("nested too deep for JSON")
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
@@ -121,9 +126,9 @@ def plain(value: object, *, strict: bool = True) -> Any:
     if isinstance(value, bytes):
         return {"__bytes__": base64.b64encode(value).decode("ascii")}
     if isinstance(value, list):
-        return [plain(item, strict=strict) for item in value]
+        return [plain(item, strict=strict, room=room - 1) for item in value]
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {key: plain(item, strict=strict) for key, item in value.items()}
+        return {key: plain(item, strict=strict, room=room - 1) for key, item in value.items()}
     raise TypeError(f"{type(value).__name__} is no plain value")
 
 
