@@ -17,6 +17,26 @@ def _loop_ns() -> float:
     return (time.perf_counter_ns() - started) / 2_000_000
 
 
+def _ping_pong_us(rounds: int = 500) -> float:
+    """Time a byte to another process and back: what every hop between processes costs at least here."""
+    there, back = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        while os.read(there[0], 1) == b"x":
+            os.write(back[1], b"x")
+        os._exit(0)
+    started = time.perf_counter_ns()
+    for _ in range(rounds):
+        os.write(there[1], b"x")
+        os.read(back[0], 1)
+    elapsed = time.perf_counter_ns() - started
+    os.write(there[1], b"q")
+    os.waitpid(child, 0)
+    for end in (*there, *back):
+        os.close(end)
+    return elapsed / rounds / 1000
+
+
 def _steal_percent() -> float | None:
     """Share of time the hypervisor took away since boot: a high one spoils every absolute figure."""
     try:
@@ -35,4 +55,5 @@ def describe() -> dict[str, Any]:
         "load": os.getloadavg()[0],
         "steal_percent": _steal_percent(),
         "yardstick_loop_ns": round(_loop_ns(), 2),
+        "yardstick_ping_pong_us": round(_ping_pong_us(), 1),
     }

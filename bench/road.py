@@ -11,7 +11,7 @@ import argparse
 import json
 import statistics
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 from _machine import describe
@@ -58,6 +58,21 @@ def fan(client: Any, tasks: int) -> dict[str, Any]:
         "submit_s": round(submitted - drafted, 3),
         "run_s": round(ended - submitted, 3),
     }
+
+
+def floor(tasks: int, workers: int) -> dict[str, Any]:
+    """Run as many no-op calls through ProcessPoolExecutor: one machine, nothing durable, no graph."""
+    with ProcessPoolExecutor(workers) as pool:
+        list(pool.map(_nothing, range(100)))
+        started = time.perf_counter()
+        futures = [pool.submit(_nothing, number) for number in range(tasks)]
+        assert [future.result() for future in futures] == list(range(tasks)), "the floor gave a wrong answer"
+        seconds = time.perf_counter() - started
+    return {"tasks": tasks, "tasks_per_second": round(tasks / seconds)}
+
+
+def _nothing(number: int) -> int:
+    return number
 
 
 def diamond(client: Any, seed: int) -> bool:
@@ -112,11 +127,13 @@ def main() -> None:
     for name, default in (("tasks", 10_000), ("runs", 200), ("threads", 8), ("cpus", 2), ("latency", 200)):
         parser.add_argument(f"--{name}", type=int, default=default)
     arguments = parser.parse_args()
+    lowest = floor(arguments.tasks, arguments.cpus)
     with MaClient.local(cpus=arguments.cpus) as client:
         latency(client, 5)
         record = {
             "bench": "road",
             **describe(),
+            "process_pool": lowest,
             "fan": fan(client, arguments.tasks),
             "diamonds": diamonds(client, arguments.runs, arguments.threads),
             "latency": latency(client, arguments.latency),
