@@ -94,7 +94,7 @@ def _checked(returned: Any, frame: TaskFrame, warnings: list[str]) -> dict[str, 
     if not frame.strict:
         # The original's wire takes whatever comes; what is no dictionary of names travels under the empty key.
         named = isinstance(returned, dict) and all(isinstance(key, str) for key in returned)
-        return returned if named else {"": returned}
+        return {key: _listed(value) for key, value in (returned if named else {"": returned}).items()}
     if not isinstance(returned, dict):
         raise _bad_return(f"the task must return a dict with its outputs, not {type(returned).__name__}")
     for key in returned:
@@ -105,6 +105,15 @@ def _checked(returned: Any, frame: TaskFrame, warnings: list[str]) -> dict[str, 
     extra = returned.keys() - {declared.key for declared in frame.outputs}
     warnings.extend(f"undeclared output {key!r} was kept" for key in sorted(extra)[:20])
     return returned
+
+
+def _listed(value: Any) -> Any:
+    """Replace tuples by lists, as the original's JSON did."""
+    if type(value) in (list, tuple):
+        return [_listed(item) for item in value]
+    if type(value) is dict:
+        return {key: _listed(item) for key, item in value.items()}
+    return value
 
 
 def _check_output(returned: dict[str, Any], declared: OutputDecl) -> None:

@@ -62,8 +62,10 @@ class HostProbe:
 def measure(settings: Settings, probe: Probe | None = None) -> Capacity:
     """Return what the node offers."""
     probe = probe or HostProbe()
-    cpus, cpu_origin = (settings.cpus, "--cpus") if settings.cpus is not None else min(probe.cpus())
-    memory, memory_origin = (settings.memory, "--memory") if settings.memory is not None else min(probe.memory())
+    cpus, cpu_origin = (settings.cpus, "--cpus") if settings.cpus is not None else _cpu_share(settings, probe)
+    memory, memory_origin = (
+        (settings.memory, "--memory") if settings.memory is not None else _memory_share(settings, probe)
+    )
     devices, gpu_origin = _devices(settings, probe)
     workers, worker_origin = _workers(settings, cpus)
     return Capacity(
@@ -73,6 +75,22 @@ def measure(settings: Settings, probe: Probe | None = None) -> Capacity:
         workers,
         (("cpu", cpu_origin), ("memory", memory_origin), ("gpu", gpu_origin), ("workers", worker_origin)),
     )
+
+
+def _cpu_share(settings: Settings, probe: Probe) -> tuple[float, str]:
+    """Return this node's part of the CPUs: at least one, so that a task of the default size fits somewhere."""
+    cpus, origin = min(probe.cpus())
+    return max(min(cpus, 1.0), cpus / settings.share[1]), origin + _part(settings)
+
+
+def _memory_share(settings: Settings, probe: Probe) -> tuple[int, str]:
+    memory, origin = min(probe.memory())
+    return memory // settings.share[1], origin + _part(settings)
+
+
+def _part(settings: Settings) -> str:
+    part, count = settings.share
+    return f", part {part} of {count}" if count > 1 else ""
 
 
 def _workers(settings: Settings, cpus: float) -> tuple[int, str]:
@@ -87,7 +105,10 @@ def _devices(settings: Settings, probe: Probe) -> tuple[tuple[Device, ...], str]
     if settings.gpus == 0:
         return (), "--gpus"
     found, origin = probe.gpus()
-    if settings.gpus is not None:
+    if settings.gpus is None:
+        part, count = settings.share
+        found, origin = found[part - 1 :: count], origin + _part(settings)
+    else:
         found = (*found, *_declared(found, settings.gpus - len(found)))[: settings.gpus]
         origin = "--gpus"
     if settings.gpu_mem is not None:

@@ -78,6 +78,7 @@ def detect(as_json: bool, **options: Any) -> None:
     metavar="SECONDS",
     help="How long running tasks go on without a head.",
 )
+@option("--share", metavar="I/N", hidden=True, help="Offer the I-th of N parts of what is measured (`maze up`).")
 @common_options
 @version_option("maze-node")
 def node(**options: Any) -> int:
@@ -94,7 +95,7 @@ def node(**options: Any) -> int:
 
 
 def _settings(options: dict[str, Any]) -> Any:
-    from maze_node.config import Settings, check_endpoint, parse_labels
+    from maze_node.config import Settings, check_endpoint, parse_labels, parse_share
     from maze_node.errors import UsageError
 
     try:
@@ -108,6 +109,7 @@ def _settings(options: dict[str, Any]) -> Any:
             name=options.get("name"),
             labels=parse_labels(options.get("label") or ()),
             advertise=options.get("advertise"),
+            share=parse_share(options.get("share") or "1/1"),
             peer_port=None if options.get("no_peer_port") else options.get("peer_port"),
             drain_timeout=options.get("drain_timeout", 30.0),
             orphan_timeout=options.get("orphan_timeout", 600.0),

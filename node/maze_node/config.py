@@ -10,7 +10,7 @@ from pathlib import Path
 from maze._daemon.connection import default_path, read_connection
 from maze_node.errors import UsageError
 
-__all__ = ["Settings", "check_endpoint", "parse_labels"]
+__all__ = ["Settings", "check_endpoint", "parse_labels", "parse_share"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Settings:
     """Where other nodes will fetch objects; None: nowhere."""
     drain_timeout: float = 30.0
     orphan_timeout: float = 600.0
+    share: tuple[int, int] = (1, 1)
+    """(i, n): this is the i-th of n nodes that divide what is measured of the machine."""
 
     def find_head(self) -> str | None:
         """Return the head's endpoint, read anew from the connection file unless it was given."""
@@ -59,6 +61,18 @@ def check_endpoint(text: str) -> str:
     if "://" in address or not host or not colon or not port.isdigit() or not 0 < int(port) < 65_536:
         raise UsageError(f"--head {text!r}: expected tcp://HOST:PORT, for example tcp://10.0.0.1:8001")
     return f"tcp://{address}"
+
+
+def parse_share(text: str) -> tuple[int, int]:
+    """Return `I/N` as two numbers.
+
+    Raises:
+        UsageError: not two numbers with 1 <= I <= N.
+    """
+    part, slash, count = text.partition("/")
+    if not (slash and part.isdecimal() and count.isdecimal() and 1 <= int(part) <= int(count)):
+        raise UsageError(f"--share {text!r}: expected I/N, for example 1/2")
+    return int(part), int(count)
 
 
 def parse_labels(words: tuple[str, ...]) -> dict[str, str]:

@@ -56,7 +56,7 @@ Ctrl-C drains and ends everything.
   maze up --port 0 --node-port 0 --blob-port 0 --event-port 0 --state-dir trial
                                             beside another cluster
 
-Without capacity flags each node offers the whole machine. The first Ctrl-C (or
+What is measured is divided among the nodes; flags tell what each one offers. The first Ctrl-C (or
 SIGTERM) drains: running tasks are finished; the second ends everything now.
 Exit codes: 0 after SIGTERM, 130 after Ctrl-C, 1 if a process failed.""",
 )
@@ -171,7 +171,10 @@ def _connection_file(flags: Mapping[str, Any]) -> Path:
 
 
 def _names(count: int) -> dict[str, list[str]]:
-    """Return what we call each node, with a flag that makes it call itself so where they are several."""
+    """Return what we call each node; where they are several, with its flags for a name and a part of the machine."""
     if count == 1:
         return {"node": []}
-    return {f"node-{number}": [f"--name={socket.gethostname()}-{number}"] for number in range(1, count + 1)}
+    return {
+        f"node-{number}": [f"--name={socket.gethostname()}-{number}", f"--share={number}/{count}"]
+        for number in range(1, count + 1)
+    }

@@ -72,3 +72,10 @@ def test_a_generator_is_not_a_dict() -> None:
         yield 1
 
     assert "not generator" in run(task).error.message
+
+
+def test_tuples_become_lists_for_the_original_only() -> None:
+    returned = {"out": ({"a": (1, [2, (3,)])},)}
+    strict, lenient = run(lambda params: returned), run(lambda params: returned, strict=False)
+    assert decode(strict.outputs[0].value.codec, strict.outputs[0].value.body) == returned["out"]
+    assert (lenient.outputs[0].value.codec, decode(0, lenient.outputs[0].value.body)) == (0, [{"a": [1, [2, [3]]]}])

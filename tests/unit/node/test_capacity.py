@@ -53,6 +53,20 @@ def test_workers_follow_the_cpus(cpus: float, workers: int) -> None:
     assert measure(Settings(cpus=cpus), Fixed()).workers == workers
 
 
+def test_several_nodes_divide_what_is_measured() -> None:
+    first, second = (measure(Settings(share=(part, 2)), Fixed()) for part in (1, 2))
+    assert first.cpu_milli == second.cpu_milli == 1250
+    assert first.mem_mib == second.mem_mib == 2000
+    assert ([each.index for each in first.devices], [each.index for each in second.devices]) == ([0], [2])
+    assert dict(second.origins)["cpu"] == "quota, part 2 of 2"
+
+
+def test_a_share_is_never_less_than_one_cpu_and_divides_no_flags() -> None:
+    assert measure(Settings(share=(1, 4)), Fixed()).cpu_milli == 1000
+    told = measure(Settings(share=(2, 4), cpus=3, memory=10, gpus=2), Fixed())
+    assert (told.cpu_milli, told.mem_mib, [each.index for each in told.devices]) == (3000, 10, [0, 2])
+
+
 def test_this_machine_can_be_measured() -> None:
     capacity = measure(Settings(), HostProbe())
     assert capacity.cpu_milli >= 100

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maze._daemon.connection import ConnectionInfo, write_connection
-from maze_node.config import Settings, check_endpoint, parse_labels
+from maze_node.config import Settings, check_endpoint, parse_labels, parse_share
 from maze_node.errors import UsageError
 
 
@@ -31,6 +31,13 @@ def test_labels() -> None:
     for bad in ("a", "=1"):
         with pytest.raises(UsageError, match="KEY=VALUE"):
             parse_labels((bad,))
+
+
+def test_shares() -> None:
+    assert parse_share("2/3") == (2, 3)
+    for bad in ("", "2", "0/2", "3/2", "a/b", "1/"):
+        with pytest.raises(UsageError, match="expected I/N"):
+            parse_share(bad)
 
 
 def test_the_head_is_looked_up_anew_each_time(tmp_path: Path) -> None:
