@@ -75,10 +75,10 @@ class RunReport:
             self._line(f"  error: {_shown(entry.error)}")
 
     def progress(self, collector: Collector) -> None:
-        """Draw how far the run is, on a terminal and not too often."""
+        """Draw how far the run is, on a terminal; again when lines took its place, else not too often."""
         total = collector.record.total
         now = time.monotonic()
-        if self._terminal and total and now - self._drawn_at >= PROGRESS_SECONDS:
+        if self._terminal and total and (not self._drawn or now - self._drawn_at >= PROGRESS_SECONDS):
             self._erase()
             _write(f"⏳ {collector.done}/{total} tasks done")
             self._drawn, self._drawn_at = True, now

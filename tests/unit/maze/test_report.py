@@ -136,6 +136,17 @@ def test_a_terminal_gets_a_progress_line_that_vanishes(monkeypatch: pytest.Monke
     assert terminal.getvalue() == "⏳ 1/4 tasks done\r\x1b[2K▶ Task started: task_12345678\n"
 
 
+def test_the_progress_line_comes_back_below_what_was_printed_over_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with RunReport("run_1") as report:
+        report.progress(collector(1, 4))
+        report.entry(started())
+        report.progress(collector(1, 4))
+        assert terminal.getvalue().endswith("Task started: task_12345678\n⏳ 1/4 tasks done")
+
+
 @pytest.mark.parametrize("term", ["dumb", None])
 def test_elsewhere_there_is_no_progress_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], term: str | None
