@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, BinaryIO, Final, Self
 
 from maze._daemon.connection import ConnectionInfo
 from maze._daemon.errors import DaemonError, NotReady
@@ -44,6 +44,8 @@ class EmbeddedCluster:
         self.head: subprocess.Popen[bytes] | None = None
         self.nodes: list[subprocess.Popen[bytes]] = []
         self._home: Path | None = None
+        self._logs: dict[str, BinaryIO] = {}
+        """Kept open: a head that fails removes the directory, and its reason with it."""
 
     def __enter__(self) -> Self:
         self.start()
@@ -103,15 +105,18 @@ class EmbeddedCluster:
         head, self.head = self.head, None
         if head is not None:
             stop([head])
+        logs, self._logs = self._logs, {}
+        for log in logs.values():
+            log.close()
         home, self._home = self._home, None
         if home is not None:
             shutil.rmtree(home, ignore_errors=True)
 
     def tail(self, name: str) -> str:
         """Return the last lines that `head` or `node-N` logged."""
-        with (self.directory / f"{name}.log").open("rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - _TAIL_BYTES))
-            return log.read().decode("utf-8", "replace").strip()
+        log = self._logs[name].fileno()
+        begin = max(0, os.fstat(log).st_size - _TAIL_BYTES)
+        return os.pread(log, _TAIL_BYTES, begin).decode("utf-8", "replace").strip()
 
     def _start(self, ports: Sequence[str]) -> ConnectionInfo:
         self._home = Path(tempfile.mkdtemp(prefix="maze-"))
@@ -137,8 +142,8 @@ class EmbeddedCluster:
 
     def _spawn(self, name: str, command: list[str], **extra: str) -> subprocess.Popen[bytes]:
         environment = _clean_environment() | extra
-        with (self.directory / f"{name}.log").open("ab") as log:
-            return start([*command, f"--log-level={self.log_level}"], log, environment)
+        log = self._logs[name] = (self.directory / f"{name}.log").open("a+b")
+        return start([*command, f"--log-level={self.log_level}"], log, environment)
 
     def _wait(self, process: subprocess.Popen[bytes], name: str, timeout: float) -> dict[str, Any]:
         try:

@@ -1,0 +1,70 @@
+"""What an embedded cluster does when a daemon does not start; tests/integration/test_cli_run.py shows that they do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from maze._daemon import embedded
+from maze._daemon.embedded import EmbeddedCluster
+from maze._daemon.errors import DaemonError
+
+FAIL = """
+import os, shutil, sys
+print('port 8000 is taken', file=sys.stderr)
+shutil.rmtree(os.environ['HOME_DIR'])
+sys.exit(2)
+"""
+SERVE = """
+import sys
+print('MAZE-READY {"url": "http://127.0.0.1:1", "node": "n", "blob": "b", "events": "e", "pid": 1}', flush=True)
+sys.stdin.read()
+"""
+WAIT = "import sys; sys.stdin.read()"
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., EmbeddedCluster]]:
+    """Make clusters whose head runs a script; with ephemeral ports it runs the second one."""
+    made: list[EmbeddedCluster] = []
+
+    def make(first: str, second: str, *, free: bool = True) -> EmbeddedCluster:
+        def head(*flags: str) -> list[str]:
+            return [sys.executable, "-c", second if "--port=0" in flags else first]
+
+        monkeypatch.setattr(embedded, "default_ports_free", lambda: free)
+        monkeypatch.setattr(embedded, "EMBEDDED_HOME", "HOME_DIR")
+        monkeypatch.setattr(embedded, "head_command", head)
+        monkeypatch.setattr(embedded, "node_command", lambda *flags: [sys.executable, "-c", WAIT])
+        made.append(EmbeddedCluster())
+        return made[-1]
+
+    yield make
+    for cluster in made:
+        cluster.close()
+
+
+def test_a_port_that_was_taken_meanwhile_leads_to_ephemeral_ones(scripted: Callable[..., EmbeddedCluster]) -> None:
+    cluster = scripted(FAIL, SERVE)
+    assert cluster.start().url == "http://127.0.0.1:1"
+
+
+def test_the_reason_is_told_though_the_head_took_its_log_along(scripted: Callable[..., EmbeddedCluster]) -> None:
+    cluster = scripted(WAIT, FAIL, free=False)
+    with pytest.raises(DaemonError, match="port 8000 is taken"):
+        cluster.start()
+    assert cluster.head is None
+
+
+def test_nothing_is_left_behind(scripted: Callable[..., EmbeddedCluster]) -> None:
+    cluster = scripted(WAIT, SERVE, free=False)
+    cluster.start()
+    directory: Path = cluster.directory
+    processes = cluster.processes
+    assert directory.exists()
+    cluster.close()
+    assert not directory.exists()
+    assert all(process.poll() is not None for process in processes.values())
