@@ -190,6 +190,7 @@ async def test_row_15_unknown_things(ask: Asker) -> None:
         (f"/runs/run_{NOBODY}/tasks", "unknown_run"),
         (f"/runs/run_{NOBODY}/events", "unknown_run"),
         (f"/runs/run_{NOBODY}/tasks/task_{NOBODY}/logs", "unknown_run"),
+        (f"/runs/run_{NOBODY}/tasks/task_{NOBODY}/explain", "unknown_run"),
         ("/nodes/nobody", "unknown_node"),
     ):
         status, found, error = await ask.refused("GET", path)

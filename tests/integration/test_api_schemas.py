@@ -86,7 +86,14 @@ async def run_and_read(check: Checker) -> None:
     after = 0
     while not (page := await check.ask("GET", f"{run}/events", query=f"?wait=10&after={after}", **at))["sealed"]:
         after = page["last_seq"]
-    for path in ("/api/v1/runs", run, f"{run}/tasks", run + "/tasks/{task_id}", run + "/tasks/{task_id}/logs"):
+    for path in (
+        "/api/v1/runs",
+        run,
+        f"{run}/tasks",
+        run + "/tasks/{task_id}",
+        run + "/tasks/{task_id}/explain",
+        run + "/tasks/{task_id}/logs",
+    ):
         await check.ask("GET", path, **at)
     await check.ask("DELETE", run, **at)
     for path in ("info", "livez", "readyz", "metrics", "nodes", "nodes/{node_id}"):

@@ -235,6 +235,21 @@ async def test_failures_skip_dependants_and_leave_the_rest(tmp_path: Path) -> No
 
 
 @asynchronous
+async def test_a_waiting_task_says_why(tmp_path: Path) -> None:
+    async with stack(tmp_path) as head:
+        run_id = await submit(head, a="", b="a")
+
+        async def codes() -> list[str]:
+            return [(await call(head, "GET", f"/runs/{run_id}/tasks/{task_id(t)}/explain"))["code"] for t in "ab"]
+
+        assert await codes() == ["no_node", "waiting_inputs"]
+        head.puppet.behaviours = {"a": lambda x: {"y": 1}, "b": lambda x: {"y": 2}}
+        head.puppet.join()
+        await drain(await attach(head, run_id))
+        assert await codes() == ["over", "over"]
+
+
+@asynchronous
 async def test_cancel_is_answered_202_and_seals_the_run(tmp_path: Path) -> None:
     async with stack(tmp_path) as head:
         head.puppet.join()

@@ -31,6 +31,7 @@ from maze_head.api.seed_forms import (
     WorkflowMade,
 )
 from maze_head.core.errors import Rejected
+from maze_head.core.explain import Explanation
 from maze_protocol.http import (
     EditRequest,
     EditResponse,
@@ -159,6 +160,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     Route("GET", f"{RUN}/tasks", runs.tasks, None, RunTaskList, "The tasks of a run"),
     Route("GET", f"{RUN}/tasks/{{task_id}}", runs.task, None, RunTaskBody, "One task of a run"),
+    Route("GET", f"{RUN}/tasks/{{task_id}}/explain", runs.explain, None, Explanation, "Why a task has not started"),
     Route("GET", f"{RUN}/tasks/{{task_id}}/logs", logs.logs, None, str, "What a task printed", query=_LOGS),
     Route("GET", f"{RUN}/events", events.events, None, EventPage, "The log of a run, or its stream", query=_EVENTS),
     Route("GET", f"{API}/nodes", nodes.list_all, None, NodeList, "List nodes"),

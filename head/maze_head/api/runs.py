@@ -9,12 +9,13 @@ from maze_head.api.errors import Malformed
 from maze_head.api.events import open_run
 from maze_head.api.views import THREAD_FROM
 from maze_head.core.errors import NotFound
-from maze_head.core.events import CancelRun, DescribeRun, ListRuns, SubmitRun
+from maze_head.core.events import CancelRun, DescribeRun, ExplainTask, ListRuns, SubmitRun
+from maze_head.core.explain import Explanation
 from maze_head.core.fold import RunView
 from maze_protocol.http import RunBody, RunList, RunRequest, RunTaskBody, RunTaskList
 from maze_protocol.ids import RUN, TASK, WORKFLOW
 
-__all__ = ["cancel", "describe", "list_all", "number_of", "submit", "task", "tasks"]
+__all__ = ["cancel", "describe", "explain", "list_all", "number_of", "submit", "task", "tasks"]
 
 
 async def submit(call: Call) -> RunBody:
@@ -65,6 +66,13 @@ async def task(call: Call) -> RunTaskBody:
     """Return one task of a run."""
     view = await call.views.current(await open_run(call, call.id("run_id", RUN)))
     return view.task(number_of(call, view))
+
+
+async def explain(call: Call) -> Explanation:
+    """Say why a task has not started, from what the core knows now."""
+    run, wanted = call.id("run_id", RUN), call.id("task_id", TASK)
+    explanation: Explanation = await call.ask(lambda ticket: ExplainTask(ticket, run, wanted))
+    return explanation
 
 
 def number_of(call: Call, view: RunView) -> int:
