@@ -133,7 +133,9 @@ class Stack:
         self.failures: list[BaseException] = []
         self.journal = Journal.open(directory, PROCESS, 1_000_000.0)
         # The puppet has no heartbeat: on a busy machine it would be suspected after three seconds of a slow test.
-        self.core = HeadCore(Settings(suspect_after=3_600.0, lost_after=7_200.0), self.journal.epoch, self.journal.cluster_id)
+        self.core = HeadCore(
+            Settings(suspect_after=3_600.0, lost_after=7_200.0), self.journal.epoch, self.journal.cluster_id
+        )
         self.hub = RunHub(self.journal)
         self.puppet = Puppet()
         self.dispatcher = Dispatcher(self.puppet, self.hub, self.failures.append)
