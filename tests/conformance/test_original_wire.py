@@ -130,12 +130,13 @@ def test_leaving_the_stream_does_not_stop_the_run(seed: SeedClient) -> None:
 def test_values_that_are_no_json_are_rendered(seed: SeedClient) -> None:
     workflow = seed.create_workflow()
     made = seed.add_task(workflow, "odd")
-    code = "def odd(params):\n    return {'b': b'\\x00', 't': (1, 2), 'n': float('nan')}\n"
+    code = "def odd(params):\n    return {'b': b'\\x00', 't': (1, 2), 's': {3}, 'n': float('nan')}\n"
     seed.save((workflow, made), source(code), {}, ["b"])
     found = results(seed.results(workflow, seed.run(workflow)))[made]
     assert found["b"] == {"__bytes__": "AA=="}
     assert math.isnan(found["n"]), "as the original's json.dumps wrote it"
-    assert "__pickle__" in found["t"]
+    assert found["t"] == [1, 2], "likewise"
+    assert "__pickle__" in found["s"]
 
 
 def test_bodies_are_json_whatever_the_content_type_says(seed: SeedClient) -> None:
