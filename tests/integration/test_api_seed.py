@@ -12,6 +12,7 @@ import base64
 import json
 import os
 import struct
+import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ def original(test: Callable[[OriginalClient], Coroutine[Any, Any, None]]) -> Cal
     async def run(tmp_path: Path) -> None:
         async with stack(tmp_path) as head:
             head.puppet.behaviours = {"one": lambda x: {"y": x["x"]}, "two": lambda x: {"y": [x["x"]]}}
-            head.puppet.join(gpus=1)
+            head.puppet.join(gpus=1, python=sys.version_info[:3])
             await test(OriginalClient(head))
 
     return run

@@ -60,10 +60,10 @@ class Puppet:
         self.changed = asyncio.Event()
         self.feed: Callable[[Any], None] = lambda event: None
 
-    def join(self, *, gpus: int = 0) -> None:
+    def join(self, *, gpus: int = 0, python: tuple[int, int, int] = (3, 11, 7)) -> None:
         devices = tuple(Device(number, 8_000) for number in range(gpus))
         hello = Hello(
-            1, 1, 0, "puppet", 1, Capacity(64_000, 64_000, devices), (3, 11, 7), "0.1.0", address="10.0.0.7"
+            1, 1, 0, "puppet", 1, Capacity(64_000, 64_000, devices), python, "0.1.0", address="10.0.0.7"
         )  # fmt: skip
         self.feed(NodeGreeted(LINK, hello))
 
