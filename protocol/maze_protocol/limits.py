@@ -16,6 +16,7 @@ MAX_CONTROL_FRAME: Final = 16 * MIB
 MAX_CONTROL_MESSAGE: Final = 16 * MIB
 MAX_ARRAY: Final = 65_536
 MAX_DEPTH: Final = 32
+"""Bounds the schema of the messages (a test measures it); nothing counts levels while decoding."""
 
 INLINE_VALUE: Final = 64 * KIB
 """Up to here a value travels inside a message; above it gets a payload frame of its own."""
