@@ -34,7 +34,7 @@ class _LoopThread:
         self.thread.start()
 
     def stop(self, seconds: float) -> None:
-        self.loop.call_soon_threadsafe(self.loop.stop)
+        asyncio.run_coroutine_threadsafe(self._end(), self.loop)
         self.thread.join(seconds)
         if not self.thread.is_alive():
             self.loop.close()
@@ -42,6 +42,15 @@ class _LoopThread:
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
+
+    async def _end(self) -> None:
+        """Cancel what an interrupted caller left behind: a pending task would complain when the loop is freed."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        # In a callback of its own: this task shall be over, too, when the loop stops.
+        self.loop.call_soon(self.loop.stop)
 
 
 _lock = threading.Lock()

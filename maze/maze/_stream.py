@@ -75,6 +75,8 @@ class EventStream:
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.gather(self._reader, return_exceptions=True)
+            # A reader that was cancelled before its first step could not tell a `next` that an interrupt left waiting.
+            self._news.set()
 
     async def _read(self) -> None:
         """Read to the end of the log, over as many connections as it takes."""

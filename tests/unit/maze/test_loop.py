@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from maze._loop import bridge, call
+from maze._loop import bridge, call, stop_loop, submit
 
 
 async def slow(started: threading.Event, stopped: threading.Event) -> None:
@@ -47,6 +47,15 @@ def test_blocking_calls_work_inside_a_running_loop() -> None:
         return "yes"
 
     assert asyncio.run(cell()) == "yes"
+
+
+def test_the_end_of_the_loop_cancels_what_nobody_waits_for_any_more() -> None:
+    started, stopped = threading.Event(), threading.Event()
+    abandoned = submit(slow(started, stopped))
+    assert started.wait(5)
+    stop_loop(5)
+    assert stopped.is_set()
+    assert abandoned.cancelled()
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")

@@ -155,6 +155,19 @@ def test_a_reader_may_leave_at_any_time(head: Callable[..., list[str]]) -> None:
     asyncio.run(main())
 
 
+def test_leaving_ends_a_wait_whose_reader_never_began(head: Callable[..., list[str]]) -> None:
+    async def main() -> None:
+        stream = EventStream("http://head", "run_1")
+        waiting = asyncio.ensure_future(stream.next())
+        leaving = asyncio.ensure_future(stream.close())  # in the same turn, as after Ctrl-C between two steps of `call`
+        await leaving
+        await asyncio.wait_for(asyncio.gather(waiting, return_exceptions=True), 5)
+        assert waiting.cancelled()
+
+    head(Socket([frame(1)], 1000))
+    asyncio.run(main())
+
+
 def test_a_slow_reader_does_not_pile_up_events(head: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_stream, "READ_AHEAD", 2)
     socket = Socket([frame(number) for number in (1, 2, 3, 4, 9)], 1000)
