@@ -16,8 +16,8 @@ from maze_protocol.resources import Claim
 
 __all__ = [
     "SEALING", "AttemptInterrupted", "AttemptLost", "CancelRequested", "OutputMeta", "RunCancelled", "RunEvent",
-    "RunFinished", "RunSubmitted", "Segment", "TaskCancelled", "TaskFailed", "TaskFinished", "TaskLeased",
-    "TaskReleased", "TaskSkipped", "TaskStarted", "TaskWarned", "TYPE_NAMES",
+    "RunFinished", "RunSubmitted", "Segment", "TaskAdopted", "TaskCancelled", "TaskFailed", "TaskFinished",
+    "TaskLeased", "TaskReleased", "TaskReused", "TaskSkipped", "TaskStarted", "TaskWarned", "TYPE_NAMES",
 ]  # fmt: skip
 
 
@@ -39,6 +39,8 @@ class RunSubmitted(msgspec.Struct, array_like=True, frozen=True, tag=1):
     fail_fast: bool = False
     priority: int = 0
     project: str = ""
+    retry_of: bytes = b""
+    """The run whose accepted results this one reuses, or empty."""
 
 
 class TaskLeased(msgspec.Struct, array_like=True, frozen=True, tag=2):
@@ -95,6 +97,7 @@ class AttemptLost(msgspec.Struct, array_like=True, frozen=True, tag=6):
     lease: int
     error: ErrorInfo
     not_before: float = 0.0
+    """Wall-clock time before which the next attempt does not start; 0: at once."""
 
 
 class TaskSkipped(msgspec.Struct, array_like=True, frozen=True, tag=7):
@@ -159,9 +162,29 @@ class TaskReleased(msgspec.Struct, array_like=True, frozen=True, tag=14):
     reason: str = ""
 
 
+class TaskAdopted(msgspec.Struct, array_like=True, frozen=True, tag=15):
+    """An attempt that was given up as lost goes on after all: its node came back with it under a new lease."""
+
+    task: int
+    attempt: int
+    lease: int
+    node: str
+    claim: Claim
+    old_lease: int
+    grant: int = 0
+
+
+class TaskReused(msgspec.Struct, array_like=True, frozen=True, tag=16):
+    """The accepted result of the same task in an earlier run is this run's result, too."""
+
+    task: int
+    outputs: tuple[OutputMeta, ...]
+
+
 RunEvent = (
     RunSubmitted | TaskLeased | TaskStarted | TaskFinished | TaskFailed | AttemptLost | TaskSkipped | TaskCancelled
     | CancelRequested | RunCancelled | RunFinished | AttemptInterrupted | TaskWarned | TaskReleased
+    | TaskAdopted | TaskReused
 )  # fmt: skip
 
 SEALING: Final = (RunFinished, RunCancelled)
@@ -181,6 +204,8 @@ TYPE_NAMES: Final[dict[type[msgspec.Struct], str]] = {
     AttemptInterrupted: "attempt_interrupted",
     TaskWarned: "task_warning",
     TaskReleased: "task_released",
+    TaskAdopted: "task_adopted",
+    TaskReused: "task_reused",
 }
 """Names in the API; the first four of the reference keep the reference's names."""
 

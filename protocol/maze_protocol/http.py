@@ -14,9 +14,9 @@ from msgspec import UNSET, UnsetType
 
 __all__ = [
     "MSGPACK_TYPE", "AddEdge", "AddTask", "ClientEvent", "CodeBody", "DelEdge", "DelTask", "EditRequest",
-    "EditResponse", "ErrorBody", "ErrorDetail", "InfoBody", "InputBody", "NodeBody", "NodeList", "Op", "RunBody",
-    "RunList", "RunRequest", "RunTaskBody", "RunTaskList", "SaveTask", "TaskBody", "WorkflowBody", "WorkflowList",
-    "WorkflowRequest", "WorkflowSummary", "EncodedValue",
+    "EditResponse", "ErrorBody", "ErrorDetail", "InfoBody", "InputBody", "NodeBody", "NodeList", "Op", "RetryRequest",
+    "RunBody", "RunList", "RunRequest", "RunTaskBody", "RunTaskList", "SaveTask", "TaskBody", "WorkflowBody",
+    "WorkflowList", "WorkflowRequest", "WorkflowSummary", "EncodedValue",
 ]  # fmt: skip
 
 MSGPACK_TYPE: Final = "application/msgpack"
@@ -73,6 +73,18 @@ class TaskBody(_Request):
     strict_outputs: bool = True
     keep: bool = False
     task_type: str = "code"
+    retries: int = 0
+    """How often the task is tried again after an error of its own."""
+    retry_backoff: float = 0.5
+    """Seconds: the pause before retry n is drawn from 0 to min(30, retry_backoff * 2**(n - 1)); 0 means none."""
+    retry_on: list[str] = []
+    """Names of exceptions (`ValueError`, `requests.ConnectionError`), subclasses included; empty: any error."""
+    timeout: float = 0.0
+    """Seconds that an attempt may run; 0 means no limit."""
+    idle_timeout: float = 0.0
+    """Seconds that an attempt may run without printing anything; 0 means no limit."""
+    at_most_once: bool = False
+    """Never started a second time, whatever happens; it then fails instead."""
 
 
 class AddTask(_Request, tag_field="op", tag="add_task"):
@@ -176,6 +188,14 @@ class RunRequest(_Request):
     project: str = ""
 
 
+class RetryRequest(_Request):
+    """Run the graph of an earlier run again. `run_id` is the client's to make; the same id again is the same run."""
+
+    run_id: str | None = None
+    from_failed: bool = False
+    """Reuse the accepted results of the earlier run: only what has none is run."""
+
+
 class RunBody(msgspec.Struct):
     """One run, summarised. `status`: waiting, running, cancelling, finished, failed, cancelled."""
 
@@ -194,6 +214,8 @@ class RunBody(msgspec.Struct):
     sealed: bool
     ready_nodes: int = 0
     """Nodes that can take work right now: 0 means the run waits for one."""
+    retry_of: str = ""
+    """The earlier run whose graph this one repeats, or empty."""
 
 
 class RunList(msgspec.Struct):
@@ -228,7 +250,7 @@ class RunTaskList(msgspec.Struct):
 
 
 class NodeBody(msgspec.Struct):
-    """A node. `state`: ready, suspect, draining, lost, left."""
+    """A node. `state`: ready, quarantined, suspect, draining, lost, left."""
 
     node_id: str
     state: str

@@ -59,6 +59,10 @@ class ErrorInfo(msgspec.Struct, array_like=True, frozen=True):
     signal: str = ""
     exit_code: int | None = None
     stderr_tail: str = ""
+    bases: Many[str] = ()
+    """Of an exception: the qualified names of its class and of what that inherits from, for `retry_on`."""
+    oom: bool = False
+    """The kernel killed the worker for lack of memory."""
 
     @property
     def text(self) -> str:
@@ -165,6 +169,8 @@ class NodeLoad(msgspec.Struct, array_like=True, frozen=True):
     mem_free_mib: Count = 0
     rss_mib: Count = 0
     gpu_free_mib: Many[Count] = ()
+    fork_failures: Count = 0
+    """Workers in a row that died before they had a task: many of them mean that this node cannot work."""
 
 
 class Heartbeat(msgspec.Struct, array_like=True, frozen=True, tag=8):

@@ -231,12 +231,12 @@ def test_a_run_of_another_workflow_is_unknown(client: MaClient, workflow: MaWork
 
 
 def test_a_cancelled_run_ends_without_finish_workflow(
-    client: MaClient, workflow: MaWorkflow, tmp_path: Any, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster, client: MaClient, workflow: MaWorkflow, tmp_path: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     running = workflow.add_task(wait_for_file, {"path": str(tmp_path / "never")})
     workflow.add_task(double, {"x": running.outputs["y"]})
     run_id = workflow.run()
-    wait_until(lambda: client.get_run(run_id)["running"] == 1, "the task to run")
+    wait_until(lambda: cluster.tasks(run_id)[running.task_id]["status"] == "running", "the task to run")
     assert workflow.cancel(run_id)["status"] in {"cancelling", "cancelled"}
     found = workflow.show_results(run_id)
     assert (found["workflow_completed"], found["exception_tasks"]) == (False, [running.task_id])

@@ -16,7 +16,7 @@ from maze_head.api.render import Names, Outputs, encode, render
 from maze_head.api.services import RunReading
 from maze_head.core.graph import Graph, load_graph
 from maze_head.facts import RunPlace
-from maze_protocol.events import SEALING, Segment, TaskFinished
+from maze_protocol.events import SEALING, Segment, TaskFinished, TaskReused
 from maze_protocol.http import ClientEvent
 from maze_protocol.ids import RUN, WORKFLOW, format_id
 from maze_protocol.limits import KIB, MIB
@@ -114,7 +114,7 @@ class EventEncoder:
             outputs = {
                 event.task: await self._hub.outputs(run.place.run_no, event.task)
                 for event in segment.events
-                if isinstance(event, TaskFinished)
+                if isinstance(event, (TaskFinished, TaskReused))
             }
             size = sum(output.value.size for values in outputs.values() for output in values)
             encoded = await _maybe_threaded(size, encode_segment, segment, run.names, outputs, key[2])

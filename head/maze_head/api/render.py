@@ -25,17 +25,19 @@ from maze_protocol.events import (
     RunEvent,
     RunFinished,
     RunSubmitted,
+    TaskAdopted,
     TaskCancelled,
     TaskFailed,
     TaskFinished,
     TaskLeased,
     TaskReleased,
+    TaskReused,
     TaskSkipped,
     TaskStarted,
     TaskWarned,
 )
 from maze_protocol.http import ClientEvent
-from maze_protocol.ids import TASK, format_id
+from maze_protocol.ids import RUN, TASK, format_id
 from maze_protocol.messages import ErrorInfo
 from maze_protocol.resources import Claim
 from maze_protocol.values import MSGPACK, OutputValue, Value
@@ -167,6 +169,7 @@ def _submitted(event: RunSubmitted, names: Names) -> dict[str, Any]:
     return {
         **names.run(), "revision": event.version, "tasks": event.tasks, "fail_fast": event.fail_fast,
         "priority": event.priority, "project": event.project,
+        "retry_of": format_id(event.retry_of, RUN) if event.retry_of else "",
     }  # fmt: skip
 
 
@@ -223,6 +226,14 @@ def _warned(event: TaskWarned, names: Names) -> dict[str, Any]:
     return {**names.task(event.task), "text": event.text}
 
 
+def _adopted(event: TaskAdopted, names: Names) -> dict[str, Any]:
+    return {**names.attempt(event), "node_id": event.node, "claim": claim_body(event.claim)}
+
+
+def _reused(event: TaskReused, names: Names) -> dict[str, Any]:
+    return names.task(event.task)
+
+
 def _released(event: TaskReleased, names: Names) -> dict[str, Any]:
     return {**names.attempt(event), "reason": event.reason}
 
@@ -242,13 +253,15 @@ _DATA: Final[dict[type, Callable[[Any, Names], dict[str, Any]]]] = {
     AttemptInterrupted: _interrupted,
     TaskWarned: _warned,
     TaskReleased: _released,
+    TaskAdopted: _adopted,
+    TaskReused: _reused,
 }
 
 
 def render(event: RunEvent, names: Names, outputs: Outputs, fmt: str) -> tuple[str, dict[str, Any]]:
     """Return the type and the data of one event as readers get them."""
     data = _DATA[type(event)](event, names)
-    if isinstance(event, TaskFinished):
+    if isinstance(event, (TaskFinished, TaskReused)):
         data["result"] = _results(outputs[event.task], fmt)
     return TYPE_NAMES[type(event)], data
 

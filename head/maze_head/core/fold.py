@@ -15,6 +15,7 @@ from maze_head.core.transitions import PHASE_NAMES
 from maze_protocol.events import (
     RunSubmitted,
     Segment,
+    TaskAdopted,
     TaskCancelled,
     TaskFailed,
     TaskFinished,
@@ -53,7 +54,7 @@ class RunView:
         if not isinstance(submitted, RunSubmitted):
             raise ValueError(f"the log begins with {type(submitted).__name__}")  # noqa: TRY004 -- a damaged log
         self.run = Run(0, submitted, graph, first.time)
-        self._leased: dict[int, TaskLeased] = {}
+        self._leased: dict[int, TaskLeased | TaskAdopted] = {}
         self._started: dict[int, TaskStarted] = {}
         self._ended: dict[int, TaskFinished | TaskFailed | TaskCancelled] = {}
         self._warnings: dict[int, list[str]] = {}
@@ -64,7 +65,7 @@ class RunView:
             raise ValueError(f"the log continues at {segment.first_seq}, {self.run.next_seq} was expected")
         for event in segment.events:
             self.run.apply(event)
-            if isinstance(event, TaskLeased):
+            if isinstance(event, (TaskLeased, TaskAdopted)):
                 self._leased[event.task] = event
                 self._started.pop(event.task, None)
             elif isinstance(event, TaskStarted):

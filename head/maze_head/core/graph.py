@@ -58,6 +58,12 @@ class TaskSpec(msgspec.Struct, array_like=True, frozen=True):
     task_type: str = "code"
     data_types: dict[str, str] = {}
     resources: dict[str, float] = {}
+    retries: int = 0
+    retry_backoff: float = 0.5
+    retry_on: tuple[str, ...] = ()
+    timeout: float = 0.0
+    idle_timeout: float = 0.0
+    at_most_once: bool = False
 
     def sources(self) -> tuple[bytes, ...]:
         """Return the ids of the tasks that this one references, each once, in order."""

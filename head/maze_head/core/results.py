@@ -83,12 +83,12 @@ def _judge(state: State, node: Node, outcome: Outcome, payloads: tuple[bytes, ..
             return ACCEPTED
         state.counters.results_stale += 1
         return STALE
+    if lease.run.phase[lease.task] == LEASED:
+        _start(state, lease, outcome.started_at)
     if lease.run.halting:
         _keep_log(state, lease, outcome)
         end_cancelled(state, lease)
         return STALE
-    if lease.run.phase[lease.task] == LEASED:
-        _start(state, lease, outcome.started_at)
     _warn(state, lease, outcome)
     _keep_log(state, lease, outcome)
     problem = _problem(outcome, payloads)

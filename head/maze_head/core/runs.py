@@ -39,11 +39,13 @@ from maze_protocol.events import (
     RunEvent,
     RunFinished,
     RunSubmitted,
+    TaskAdopted,
     TaskCancelled,
     TaskFailed,
     TaskFinished,
     TaskLeased,
     TaskReleased,
+    TaskReused,
     TaskSkipped,
     TaskStarted,
     TaskWarned,
@@ -142,10 +144,25 @@ class Run:
         self.lease[event.task] = event.lease
         self.begun = True
 
+    def _adopted(self, event: TaskAdopted) -> None:
+        task = event.task
+        self._move(task, LEASED, event)
+        self.attempt[task], self.lease[task] = event.attempt, event.lease
+        faults = self.faults.get(task)
+        if faults:
+            # The loss that made it ready turned out to be none.
+            faults.pop()
+
     def _started(self, event: TaskStarted) -> None:
         self._move(event.task, RUNNING, event)
 
-    def _finished(self, event: TaskFinished) -> None:
+    def _reused(self, event: TaskReused) -> None:
+        # What its attempt went through was told in the log of the earlier run.
+        for phase in (LEASED, RUNNING):
+            self._move(event.task, phase, event)
+        self._finished(event)
+
+    def _finished(self, event: TaskFinished | TaskReused) -> None:
         task = event.task
         self._move(task, FINISHED, event)
         self.faults.pop(task, None)
@@ -198,6 +215,8 @@ class Run:
 _APPLY: Final[dict[type, Callable[[Run, Any], None]]] = {
     RunSubmitted: Run._submitted,
     TaskLeased: Run._leased,
+    TaskAdopted: Run._adopted,
+    TaskReused: Run._reused,
     TaskStarted: Run._started,
     TaskFinished: Run._finished,
     TaskFailed: Run._failed,

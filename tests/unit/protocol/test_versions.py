@@ -6,6 +6,7 @@ import pytest
 
 from maze_protocol import versions
 from maze_protocol.errors import VersionMismatch
+from maze_protocol.limits import PROTOCOL_MINOR
 from maze_protocol.versions import check_welcome, choose_version, version_reject
 from support.messages import make_hello, make_welcome
 
@@ -34,11 +35,11 @@ def test_no_common_major_is_refused_with_both_versions(low: int, high: int, told
     reject = version_reject(caught.value)
     assert (reject.code, reject.min_major, reject.max_major) == ("version", 1, 1)
     assert "0.1.0" in reject.reason
-    assert "the head 1.0" in reject.reason
+    assert f"the head 1.{PROTOCOL_MINOR}" in reject.reason
 
 
 def test_a_node_takes_only_what_it_speaks() -> None:
     check_welcome(make_welcome())
-    for wrong in ({"major": 2}, {"major": 0}, {"minor": 1}):
+    for wrong in ({"major": 2}, {"major": 0}, {"minor": PROTOCOL_MINOR + 1}):
         with pytest.raises(VersionMismatch, match="this node speaks"):
             check_welcome(make_welcome(**wrong))
