@@ -157,7 +157,10 @@ class Head:
         self._undo.callback(lock.release)
         self.journal = Journal.open(config.state_dir, config.durability, time.time())
         self._undo.callback(self.journal.close)
-        self.core = HeadCore(Settings(), self.journal.epoch, self.journal.cluster_id)
+        settings = Settings(
+            heartbeat=config.heartbeat, suspect_after=config.suspect_after, lost_after=config.lost_after
+        )
+        self.core = HeadCore(settings, self.journal.epoch, self.journal.cluster_id)
         self.hub = RunHub(self.journal)
         self._undo.callback(self.hub.close)
 
@@ -254,7 +257,7 @@ class Head:
             started_at=self.started_at,
             endpoints=self.endpoints.addresses,
             nodes_ready=0,
-            limits=LIMITS,
+            limits=LIMITS | {name: getattr(self.config, name) for name in ("heartbeat", "suspect_after", "lost_after")},
         )
 
     def _counters(self) -> dict[str, int | float]:
@@ -273,7 +276,4 @@ LIMITS: Final[dict[str, float]] = {
     "name_length": limits.NAME_LENGTH,
     "log_keep": limits.LOG_KEEP,
     "log_tail": limits.LOG_TAIL,
-    "heartbeat": limits.HEARTBEAT,
-    "suspect_after": limits.SUSPECT_AFTER,
-    "lost_after": limits.LOST_AFTER,
 }

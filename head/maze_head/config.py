@@ -8,6 +8,7 @@ from pathlib import Path
 from maze_head.errors import Misconfigured
 from maze_head.journal import POWER, PROCESS
 from maze_head.sockets import is_loopback, resolve
+from maze_protocol import limits
 
 __all__ = ["HeadConfig"]
 
@@ -28,18 +29,27 @@ class HeadConfig:
     insecure: bool = False
     embedded: bool = False
     exit_with_stdin: bool = False
+    heartbeat: float = limits.HEARTBEAT
+    suspect_after: float = limits.SUSPECT_AFTER
+    lost_after: float = limits.LOST_AFTER
 
     def __post_init__(self) -> None:
         """Refuse what can never work.
 
         Raises:
-            Misconfigured: unknown durability, or one port given twice.
+            Misconfigured: unknown durability, one port given twice, or times that make a healthy node suspect.
         """
         if self.durability not in (PROCESS, POWER):
             raise Misconfigured(f"durability must be {PROCESS} or {POWER}, not {self.durability!r}")
         ports = [port for port in (self.port, self.node_port, self.blob_port, self.event_port) if port]
         if len(set(ports)) != len(ports):
             raise Misconfigured(f"the four ports must differ, got {', '.join(map(str, ports))}")
+        if not 0 < 2 * self.heartbeat <= self.suspect_after <= self.lost_after:
+            raise Misconfigured(
+                f"--heartbeat {self.heartbeat:g} --suspect-after {self.suspect_after:g} --lost-after "
+                f"{self.lost_after:g}: a node could not be told from a dead one",
+                remedy="make suspect-after at least two heartbeats, and lost-after no less than suspect-after",
+            )
 
     def bind_address(self) -> str:
         """Return the numeric address to bind.

@@ -46,6 +46,7 @@ Decorator = Callable[[Function], Function]
 
 option = partial(click.option, show_envvar=True)
 PORT: Final = click.IntRange(0, 65_535)
+SECONDS: Final = click.FloatRange(min=0, min_open=True)
 DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
 FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
@@ -124,6 +125,12 @@ head_options = _all(
     option("--connection-file", type=FILE, help="Written when it serves.  [default: STATE_DIR/connection.json]"),
     option("--durability", type=click.Choice(("process", "power")), default="process", show_default=True,
            help="What a commit survives: kill -9, or a power cut."),
+    option("--heartbeat", type=SECONDS, default=1.0, show_default=True, metavar="SECONDS",
+           help="How often head and nodes tell each other that they live."),
+    option("--suspect-after", type=SECONDS, default=3.0, show_default=True, metavar="SECONDS",
+           help="A node silent for so long gets no new task."),
+    option("--lost-after", type=SECONDS, default=10.0, show_default=True, metavar="SECONDS",
+           help="The tasks of a node silent for so long go elsewhere."),
     option("--insecure", is_flag=True, allow_from_autoenv=False,
            help="Allow a non-loopback --host: anybody who reaches it can run code here."),
     option("--embedded", is_flag=True, hidden=True, allow_from_autoenv=False,

@@ -52,6 +52,13 @@ def test_flags_win_over_variables(started: list[HeadConfig], tmp_path: Path) -> 
     assert config.connection_file == tmp_path / "x" / "connection.json"
 
 
+def test_how_long_a_node_may_be_silent_can_be_told(started: list[HeadConfig]) -> None:
+    assert invoke("--heartbeat", "0.2", "--suspect-after=0.6", MAZE_LOST_AFTER="2").exit_code == 0
+    (config,) = started
+    assert (config.heartbeat, config.suspect_after, config.lost_after) == (0.2, 0.6, 2.0)
+    assert invoke("--heartbeat=0").exit_code == 2
+
+
 @pytest.mark.parametrize("flags", [("--port", "x"), ("--port", "70000"), ("--durability", "hope"), ("--prot", "1")])
 def test_impossible_flags_are_usage_errors(started: list[HeadConfig], flags: tuple[str, ...]) -> None:
     assert invoke(*flags).exit_code == 2

@@ -33,6 +33,15 @@ def test_one_port_may_not_be_given_twice_but_zero_may() -> None:
     config(port=0, node_port=0, blob_port=0, event_port=0)
 
 
+@pytest.mark.parametrize(
+    "times", [{"heartbeat": 0.0}, {"heartbeat": 2.0}, {"suspect_after": 11.0}, {"lost_after": 2.0}]
+)
+def test_times_that_would_take_a_healthy_node_for_dead_are_refused(times: dict[str, float]) -> None:
+    with pytest.raises(Misconfigured, match="told from a dead one"):
+        config(**times)
+    config(heartbeat=0.2, suspect_after=0.6, lost_after=2.0)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::"])
 def test_an_address_that_others_reach_needs_insecure(host: str) -> None:
     with pytest.raises(Misconfigured, match=r"no authentication.*--insecure"):
