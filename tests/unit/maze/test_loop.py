@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from maze._loop import bridge, call, stop_loop, submit
+from maze._loop import _LoopThread, bridge, call
 
 
 async def slow(started: threading.Event, stopped: threading.Event) -> None:
@@ -51,9 +51,11 @@ def test_blocking_calls_work_inside_a_running_loop() -> None:
 
 def test_the_end_of_the_loop_cancels_what_nobody_waits_for_any_more() -> None:
     started, stopped = threading.Event(), threading.Event()
-    abandoned = submit(slow(started, stopped))
+    # A loop of the test's own: connections of other tests live on the process's.
+    mine = _LoopThread()
+    abandoned = asyncio.run_coroutine_threadsafe(slow(started, stopped), mine.loop)
     assert started.wait(5)
-    stop_loop(5)
+    mine.stop(5)
     assert stopped.is_set()
     assert abandoned.cancelled()
 
