@@ -152,7 +152,7 @@ class Node:
     def _tick(self) -> None:
         if self._result.done():
             return
-        self.post(Ticked(self._load()))
+        self.post(Ticked(self._load(), self._logs.take_spoke()))
         self._loop.call_later(TICK, self._tick)
 
     def _load(self) -> NodeLoad:

@@ -73,6 +73,7 @@ class Logs:
         self._rings: dict[int, dict[int, Ring]] = {}
         self._ended: OrderedDict[int, int] = OrderedDict()
         self._ended_bytes = 0
+        self._spoke: dict[int, None] = {}
 
     def append(self, lease: int, stream: int, data: bytes) -> None:
         """Add what an attempt wrote."""
@@ -81,6 +82,12 @@ class Logs:
         if ring is None:
             ring = rings[stream] = Ring(self._keep)
         ring.append(data)
+        self._spoke[lease] = None
+
+    def take_spoke(self) -> tuple[int, ...]:
+        """Return the attempts that have written something since the last call."""
+        spoke, self._spoke = self._spoke, {}
+        return tuple(spoke)
 
     def end(self, lease: int) -> LogTails:
         """An attempt is over: return its tails, keep its rings within the common bound."""
@@ -111,6 +118,8 @@ class Logs:
             self._rings[new] = self._rings.pop(old)
         if old in self._ended:
             self._ended[new] = self._ended.pop(old)
+        if old in self._spoke:
+            self._spoke[new] = self._spoke.pop(old)
 
     def drop(self, lease: int) -> None:
         """Forget an attempt's output."""

@@ -1,7 +1,8 @@
 """The agent's side of the spawner and of all workers: obeys Fork, Start, Signal, Dismiss; reports what happened.
 
 A spawner that dies (killed, out of memory) is replaced at once. Its workers die with it by PDEATHSIG and become our
-children (we are a subreaper): each is buried here before its exit is reported, so that no slot is reused too early.
+children (we are a subreaper): each is buried here with all that it leaves before its exit is reported, so that no slot
+is reused too early.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class Pool:
         self._logs = logs
         self._channels: dict[int, Channel] = {}
         self._dying: dict[int, Channel] = {}
+        self._buried: list[tuple[Channel, int]] = []
         self._queue: deque[tuple[bytes, int]] = deque()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -96,11 +98,14 @@ class Pool:
         process, self._process = self._process, None
         if process is not None:
             await self._end(process)
-        for channel in (*self._channels.values(), *self._dying.values()):
+        for channel in (*self._channels.values(), *self._dying.values(), *(channel for channel, _ in self._buried)):
             channel.close()
         self._channels.clear()
         self._dying.clear()
-        self._kill_orphans()
+        for _ in range(int(STOP_SECONDS / BURY_INTERVAL)):
+            if not self._kill_orphans():
+                return
+            await asyncio.sleep(BURY_INTERVAL)
 
     async def _end(self, process: subprocess.Popen[bytes]) -> None:
         deadline = self._loop.time() + STOP_SECONDS
@@ -204,15 +209,20 @@ class Pool:
             self.start()
 
     def _bury(self) -> None:
-        """Reap the dead spawner's workers; report each one's exit when it is confirmed."""
+        """Reap the dead spawner's workers; report their exits when nothing of them is left."""
+        if self._stopping:
+            return
         for number, channel in list(self._dying.items()):
             status = _reaped(channel.pid)
             if status is not None:
                 del self._dying[number]
-                self._report_exit(channel, status, 0, 0.0, blameless=True)
-        left = self._kill_orphans()
-        if (self._dying or left) and not self._stopping:
+                self._buried.append((channel, status))
+        if self._kill_orphans() or self._dying:
             self._loop.call_later(BURY_INTERVAL, self._bury)
+            return
+        buried, self._buried = self._buried, []
+        for channel, status in buried:
+            self._report_exit(channel, status, 0, 0.0, blameless=True)
 
     def _kill_orphans(self) -> bool:
         """Kill and reap what tasks of a dead spawner have left to us; tell whether something was there."""

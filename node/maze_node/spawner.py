@@ -4,9 +4,12 @@ A process of its own because forking is only safe from a single thread, and fast
 has ZeroMQ's threads. It is exec'd, never forked from the agent, so it inherits nothing but the control socket.
 
 Rules
-* One thread, one loop: packets of the agent, and SIGCHLD through a wakeup descriptor.
+* One thread, one loop: packets of the agent, and signals through a wakeup descriptor. No handler raises: SIGTERM (the
+  kernel sends it when the agent dies) and the end of the socket come together, and one must not cut the other's sweep.
 * Only this process signals workers: it is their reaper, so a pid that it knows cannot have been reused.
 * A child that is not a known worker is the orphan of a dead one (workers are subreapers): killed at once.
+* A worker's exit is told when nothing of it is left: its process group is empty, and no orphan that appeared with its
+  death lives. The agent gives its slot away on that word.
 * When the agent is gone (end of the control socket), everything below is killed before the spawner exits.
 """
 
@@ -21,9 +24,8 @@ import select
 import signal
 import socket
 import sys
-import time
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from maze_node import worker
 from maze_node.frames import Exited, Fork, Forked, Kill, decode_packet, encode_packet
@@ -31,8 +33,19 @@ from maze_node.limits import become_subreaper, children, die_with
 
 __all__ = ["Spawner", "main"]
 
-SWEEP_SECONDS: Final = 5.0
+SWEEP_SECONDS: Final = 5
 _DESCRIPTORS: Final = 3
+_LOOK_AGAIN_MS: Final = 10
+"""While a dead worker's family is still dying: not all of it are our children, so no signal tells the end of it."""
+
+
+class Dead(NamedTuple):
+    """A worker that is reaped, and whose family may still be dying."""
+
+    pid: int
+    exited: Exited
+    older: frozenset[int]
+    """Orphans that were there before: they are not of this family."""
 
 
 class Spawner:
@@ -42,26 +55,33 @@ class Spawner:
         self._control = control
         self._pids: dict[int, int] = {}
         self._workers: dict[int, int] = {}
+        self._dead: list[Dead] = []
+        self._orphans: frozenset[int] = frozenset()
+        self._leaving = False
         self._wakeup_read, self._wakeup_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def serve(self) -> None:
         """Work until the agent goes away."""
         signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, _leave)
+        signal.signal(signal.SIGTERM, self._on_term)
         poller = select.poll()
         poller.register(self._control, select.POLLIN)
         poller.register(self._wakeup_read, select.POLLIN)
         try:
-            while True:
-                ready = {descriptor for descriptor, _ in poller.poll()}
+            while not self._leaving:
+                ready = {descriptor for descriptor, _ in poller.poll(_LOOK_AGAIN_MS if self._dead else None)}
                 if self._wakeup_read in ready:
                     self._drain_wakeup()
+                if self._wakeup_read in ready or self._dead:
                     self._reap()
                 if self._control.fileno() in ready and not self._take_packet():
                     return
         finally:
             self._sweep()
+
+    def _on_term(self, _number: int, _frame: FrameType | None) -> None:
+        self._leaving = True
 
     def _drain_wakeup(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -81,9 +101,12 @@ class Spawner:
 
     def _fork(self, number: int, descriptors: list[int]) -> None:
         me = os.getpid()
+        # A child that is told to end before it has its own handler must not take ours.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         pid = os.fork()
         if pid == 0:
             self._become_worker(me, descriptors)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         for descriptor in descriptors:
             os.close(descriptor)
         self._pids[number] = pid
@@ -96,6 +119,8 @@ class Spawner:
             if not die_with(parent, signal.SIGKILL):
                 os._exit(1)
             signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             self._control.close()
             os.close(self._wakeup_read)
             os.close(self._wakeup_write)
@@ -116,17 +141,27 @@ class Spawner:
             if number is None:
                 continue
             del self._pids[number]
-            # Its group may have members left. As long as it has, the kernel does not reuse its number.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGKILL)
-            self._say(Exited(number, status, usage.ru_maxrss, (usage.ru_utime + usage.ru_stime) * 1000))
+            exited = Exited(number, status, usage.ru_maxrss, (usage.ru_utime + usage.ru_stime) * 1000)
+            self._dead.append(Dead(pid, exited, self._orphans))
         self._kill_orphans()
+        self._dead = [dead for dead in self._dead if not self._is_gone(dead)]
+
+    def _is_gone(self, dead: Dead) -> bool:
+        """Tell whether nothing is left of a dead worker, and if so say it; else kill what is left once more."""
+        # As long as its group has members, the kernel does not reuse its number.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(dead.pid, signal.SIGKILL)
+            return False
+        if self._orphans - dead.older:
+            return False
+        self._say(dead.exited)
+        return True
 
     def _kill_orphans(self) -> None:
-        for pid in children():
-            if pid not in self._workers:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        self._orphans = frozenset(pid for pid in children() if pid not in self._workers)
+        for pid in self._orphans:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def _say(self, packet: Forked | Exited) -> None:
         # If the agent is gone, the loop learns it from the socket's end.
@@ -135,20 +170,18 @@ class Spawner:
 
     def _sweep(self) -> None:
         """Kill all that is left below, and wait until it is gone."""
-        deadline = time.monotonic() + SWEEP_SECONDS
+        # What cannot die now (it hangs in the kernel) must not keep us: the alarm ends us, and that ends the workers.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(SWEEP_SECONDS)
         for pid in self._workers:
             _signal_group(pid, signal.SIGKILL)
-        while time.monotonic() < deadline:
-            self._workers.clear()
+        self._workers.clear()
+        while True:
             self._kill_orphans()
             try:
                 os.waitpid(-1, 0)
             except ChildProcessError:
                 return
-
-
-def _leave(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(0)
 
 
 def _signal_group(pid: int, number: int) -> None:

@@ -138,9 +138,68 @@ def test_finally_blocks_run_before_the_grace_is_over() -> None:
         head.send(*assign(assignment(1, code, {"path": str(path)}, timeout=0.5)))
         outcome = head.wait_outcome(1)
         assert (outcome.status, outcome.error.kind) == (TIMED_OUT, "timeout")
-        assert outcome.error.message == "ran longer than 0.5 s"
+        assert outcome.error.message == "ran longer than its timeout of 0.5 s"
         assert path.read_text() == "cleaned up"
         path.unlink()
+
+
+def test_a_silent_task_exceeds_its_idle_timeout_and_one_that_prints_does_not() -> None:
+    def mutter(params):
+        import time
+
+        for _ in range(40):
+            print("still here", flush=True)
+            time.sleep(0.1)
+        if params["silent"]:
+            time.sleep(1000)
+        return {"out": 1}
+
+    with fake_head() as head, node("--head", head.endpoint) as process:
+        head.wait_node()
+        code = code_of(mutter)
+        head.send(code)
+        head.send(*assign(*(assignment(n, code, {"silent": n == 1}, idle_timeout=3.0) for n in (1, 2))))
+        assert head.wait_outcome(2).status == OK
+        outcome = head.wait_outcome(1)
+        assert (outcome.status, outcome.error.type_name) == (TIMED_OUT, "TaskTimeout")
+        assert outcome.error.message == "wrote no output for its idle_timeout of 3 s"
+        assert outcome.wall_ms >= 7000
+        assert outcome.pid not in process.marked()
+
+
+@pytest.mark.parametrize("how", ["cancel", "timeout", "crash"])
+def test_an_outcome_means_that_nothing_of_the_attempt_is_left(how: str) -> None:
+    def family(params):
+        import os
+        import subprocess
+        import sys
+        import time
+
+        # Of its group and deaf to SIGTERM, and in sessions of their own, orphaned and with children.
+        for _ in range(3):
+            subprocess.Popen(["sh", "-c", "trap '' TERM; sleep 1000; sleep 1000"])
+            subprocess.Popen(["sh", "-c", "setsid sh -c 'sleep 1000 & setsid sleep 1000 & sleep 1000; true' & exit"])
+        print("ready", flush=True)
+        sys.stdout.flush()
+        time.sleep(params["seconds"])
+        os._exit(3)
+
+    status = {"cancel": CANCELLED, "timeout": TIMED_OUT, "crash": CRASHED}[how]
+    with fake_head() as head, node("--head", head.endpoint) as process:
+        head.wait_node()
+        code = code_of(family)
+        head.send(code)
+        params = {"seconds": 0.5 if how == "crash" else 1000}
+        head.send(*assign(assignment(1, code, params, timeout=1.0 if how == "timeout" else 0.0)))
+        head.wait_said(Started)
+        if how == "cancel":
+            wait_for(lambda: sum(b"sleep" in _cmdline(pid) for pid in process.marked()) > 9)
+            head.send(Cancel((1,), "stop", 5.0))
+        outcome = head.wait_outcome(1)
+        assert not [pid for pid in process.marked() if b"sleep" in _cmdline(pid)]
+        assert outcome.pid not in process.marked()
+        assert outcome.status == status
+        alive_after(head)
 
 
 def test_leases_of_one_grant_run_in_turn_and_can_be_recalled() -> None:

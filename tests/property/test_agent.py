@@ -2,8 +2,8 @@
 
 The oracle keeps its own books of what was assigned, what each worker was given, and what the node has said. After
 each step: no worker has two tasks, no grant runs twice, nothing is over-committed, nothing is started behind the
-fence, and no lease is unaccounted for. At the end, once everything has ended and been acknowledged: every lease got
-exactly one fate, and nothing is left in the agent.
+fence, nothing that was ended is over before its worker is dead, and no lease is unaccounted for. At the end, once
+everything has ended and been acknowledged: every lease got exactly one fate, and nothing is left in the agent.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class AgentMachine(RuleBasedStateMachine):
         self.alive: list[int] = []
         self.tasks: dict[int, int] = {}
         self.signalled: set[int] = set()
+        self.reported: set[int] = set()
         self.held_back: dict[int, int] = {}
         self.unacked: dict[int, int] = {}
         self.delivered: set[int] = set()
@@ -133,14 +134,18 @@ class AgentMachine(RuleBasedStateMachine):
         self.alive.append(worker)
         self.obey(self.rig.do(WorkerForked(worker, worker)))
 
-    @precondition(lambda self: self.tasks)
+    @precondition(lambda self: self.tasks.keys() - self.reported)
     @rule(data=st.data(), status=st.sampled_from([OK, FAILED]), unclean=st.sampled_from(["", "", "threads"]))
     def report(self, data: st.DataObject, status: int, unclean: str) -> None:
-        worker = data.draw(st.sampled_from(sorted(self.tasks)))
-        lease = self.tasks.pop(worker)
-        if worker in self.signalled or unclean:
-            self.held_back[worker] = self.grants[lease]
-        self.end(lease)
+        worker = data.draw(st.sampled_from(sorted(self.tasks.keys() - self.reported)))
+        lease = self.tasks[worker]
+        if worker in self.signalled:
+            self.reported.add(worker)  # it is over when the worker is dead
+        else:
+            del self.tasks[worker]
+            if unclean:
+                self.held_back[worker] = self.grants[lease]
+            self.end(lease)
         self.obey(self.rig.report(worker, lease, status, unclean=unclean))
 
     @precondition(lambda self: self.alive)
@@ -152,6 +157,7 @@ class AgentMachine(RuleBasedStateMachine):
     def bury(self, worker: int) -> None:
         self.alive.remove(worker)
         self.signalled.discard(worker)
+        self.reported.discard(worker)
         self.held_back.pop(worker, None)
         if worker in self.tasks:
             self.end(self.tasks.pop(worker))
@@ -236,11 +242,10 @@ class AgentMachine(RuleBasedStateMachine):
                 self.alive.append(worker)
                 self.obey(self.rig.do(WorkerForked(worker, worker)))
             for worker, lease in list(self.tasks.items()):
-                del self.tasks[worker]
-                if worker in self.signalled:
-                    self.held_back[worker] = self.grants[lease]
-                self.end(lease)
-                self.obey(self.rig.report(worker, lease))
+                if worker not in self.signalled:
+                    del self.tasks[worker]
+                    self.end(lease)
+                    self.obey(self.rig.report(worker, lease))
             for worker in sorted(self.signalled):
                 self.bury(worker)
             self.heard = self.rig.mono + 1.0

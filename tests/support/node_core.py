@@ -86,9 +86,9 @@ class Rig:
     def assign(self, *items: Assignment) -> list[Effect]:
         return self.said(Assign(items))
 
-    def tick(self, seconds: float = 0.0) -> list[Effect]:
+    def tick(self, seconds: float = 0.0, spoke: tuple[int, ...] = ()) -> list[Effect]:
         self.mono += seconds
-        return self.do(Ticked(NodeLoad()))
+        return self.do(Ticked(NodeLoad(), spoke))
 
     def report(
         self, worker: int, lease: int, status: int = OK, tails: LogTails = NO_OUTPUT, unclean: str = ""

@@ -283,6 +283,7 @@ class Agent:
 
     def _on_tick(self, event: Ticked, now: Instant) -> None:
         self._load = event.load
+        self._runner.spoke(event.spoke, now)
         self._runner.tick(now)
         if not self._left and self._drain_until is None:
             self._runner.keep_warm(now)

@@ -73,7 +73,7 @@ class WorkerReported(msgspec.Struct, frozen=True):
 
 
 class WorkerExited(msgspec.Struct, frozen=True):
-    """A worker is dead and reaped, or could not be forked (pid 0)."""
+    """A worker is dead and reaped with all that its tasks left behind, or could not be forked (pid 0)."""
 
     worker: int
     signal: str = ""
@@ -92,6 +92,8 @@ class Ticked(msgspec.Struct, frozen=True):
     """Time passed; sent about twice per second. `load` is what the shell measured."""
 
     load: NodeLoad
+    spoke: tuple[int, ...] = ()
+    """Leases whose attempts have written something since the last tick."""
 
 
 class DrainAsked(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from maze_node.core.events import WorkerReported
 from maze_protocol.messages import HELD_LEASED, HELD_RUNNING, Assignment, Held
 from maze_protocol.values import Input
 
@@ -38,14 +39,27 @@ class Lease:
     """The worker that runs it, 0 while it waits."""
     started_wall: float = 0.0
     started_mono: float = 0.0
+    spoke_mono: float = 0.0
+    """When it last wrote something, or began."""
     ending: Ending | None = None
     reason: str = ""
     kill_at: float = 0.0
+    report: WorkerReported | None = None
+    """What its worker reported while it was being ended: told once the worker is dead."""
 
     @property
     def grant(self) -> int:
         """Return the grant whose resources it uses; a lease without one is a grant of its own."""
         return self.assignment.grant or self.assignment.lease
+
+    def exceeded(self, mono: float) -> str:
+        """Return which of its time limits a running attempt has exceeded, in words, or nothing."""
+        limit, idle = self.assignment.timeout, self.assignment.idle_timeout
+        if 0 < limit <= mono - self.started_mono:
+            return f"ran longer than its timeout of {limit:g} s"
+        if 0 < idle <= mono - self.spoke_mono:
+            return f"wrote no output for its idle_timeout of {idle:g} s"
+        return ""
 
 
 class Leases:
@@ -121,9 +135,7 @@ class Leases:
             del self._waiting[lease.grant]
 
     def rename(self, lease: Lease, token: int) -> None:
-        """Go on under another token (the head adopted the attempt)."""
-        grant = lease.grant
+        """Go on under another token (the head adopted the attempt); its grant outlives the token."""
         del self._all[lease.token]
         lease.token = token
         self._all[token] = lease
-        assert lease.grant == grant, "the grant outlives the token"

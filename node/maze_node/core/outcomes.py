@@ -6,15 +6,16 @@ from typing import Final
 
 import msgspec
 
-from maze_node.core.events import NO_OUTPUT, Instant, LogTails, WorkerExited
+from maze_node.core.events import NO_OUTPUT, Instant, LogTails, WorkerExited, WorkerReported
 from maze_node.core.leases import Ending, Lease
-from maze_node.frames import ReportFrame
 from maze_protocol.limits import LOG_TAIL
 from maze_protocol.messages import CANCELLED, CRASHED, FAILED, OK, TIMED_OUT, ErrorInfo, Outcome
 
 __all__ = ["of_exit", "of_refusal", "of_report"]
 
 STDERR_IN_ERROR: Final = 4096
+TIMEOUT_BASES: Final = ("maze.TaskTimeout", "builtins.TimeoutError")
+"""What `retry_on` knows the end of a time limit by."""
 _KINDS: Final[dict[Ending, tuple[int, str, str]]] = {
     Ending.CANCELLED: (CANCELLED, "cancelled", "Cancelled"),
     Ending.TIMED_OUT: (TIMED_OUT, "timeout", "TaskTimeout"),
@@ -23,8 +24,9 @@ _KINDS: Final[dict[Ending, tuple[int, str, str]]] = {
 }
 
 
-def of_report(lease: Lease, pid: int, report: ReportFrame, tails: LogTails) -> Outcome:
-    """Return the outcome of an attempt that its worker reported."""
+def of_report(lease: Lease, pid: int, event: WorkerReported) -> Outcome:
+    """Return the outcome of an attempt that its worker reported; a result stands, also if it came during its end."""
+    report, tails = event.report, event.tails
     status, error = report.status, report.error
     if lease.ending is not None and status != OK:
         status, error = _ended(lease, lease.ending)
@@ -70,7 +72,8 @@ def of_refusal(lease: int, kind: str, type_name: str, message: str, now: Instant
 
 def _ended(lease: Lease, ending: Ending) -> tuple[int, ErrorInfo]:
     status, kind, type_name = _KINDS[ending]
-    return status, ErrorInfo(kind, type_name, lease.reason or ending.value)
+    bases = TIMEOUT_BASES if ending is Ending.TIMED_OUT else ()
+    return status, ErrorInfo(kind, type_name, lease.reason or ending.value, bases=bases)
 
 
 def _crash(lease: Lease, event: WorkerExited) -> ErrorInfo:
@@ -81,6 +84,7 @@ def _crash(lease: Lease, event: WorkerExited) -> ErrorInfo:
         _crash_message(lease, event),
         signal=event.signal,
         exit_code=event.exit_code,
+        oom=event.oom,
         stderr_tail=event.tails.stderr[-STDERR_IN_ERROR:].decode("utf-8", "replace"),
     )
 

@@ -3,7 +3,9 @@
 Rules
 * One task per worker at a time; one running lease per grant at a time.
 * Resources of a grant are free again only when nothing of it can run any more: after a clean report, else after
-  the worker's confirmed exit.
+  the confirmed exit of the worker and all of its process group.
+* An attempt that is being ended has its outcome at that exit too, whatever its worker reports before: who is told
+  "cancelled" may rely on nothing of it being left.
 * A worker that has seen a device, was signalled, or left threads or children behind is not used again.
 """
 
@@ -75,7 +77,7 @@ class Runner:
         self.slots.take(lease.grant, lease.assignment.claim)
         self.leases.start(lease, worker.number)
         worker.stage, worker.binding, worker.lease = Stage.BUSY, binding, lease
-        lease.started_wall, lease.started_mono = now.wall, now.mono
+        lease.started_wall, lease.started_mono, lease.spoke_mono = now.wall, now.mono, now.mono
         assignment = lease.assignment
         new, forget = worker.learn(assignment.code)
         frame = TaskFrame(
@@ -122,11 +124,15 @@ class Runner:
         if worker is None or worker.lease is None:
             return
         lease = worker.lease
-        worker.lease = None
         self._fork_failures = 0
-        self._finish(lease, outcomes.of_report(lease, worker.pid, event.report, event.tails))
+        if lease.ending is not None:
+            lease.report, lease.kill_at = event, now.mono
+            self._emit(Signal(worker.number, "SIGKILL"))
+            return
+        worker.lease = None
+        self._finish(lease, outcomes.of_report(lease, worker.pid, event))
         more = self.leases.has_waiting(lease.grant)
-        if event.report.unclean or lease.ending is not None:
+        if event.report.unclean:
             self._block(worker, lease.grant)
             self._signal(worker, "SIGKILL", now)
         elif lease.assignment.claim.devices and not more:
@@ -144,7 +150,10 @@ class Runner:
             return
         if worker.lease is not None:
             lease = worker.lease
-            self._finish(lease, outcomes.of_exit(lease, worker.pid, event, now))
+            if lease.report is not None:
+                self._finish(lease, outcomes.of_report(lease, worker.pid, lease.report))
+            else:
+                self._finish(lease, outcomes.of_exit(lease, worker.pid, event, now))
             self._release(lease.grant)
         elif worker.stage is not Stage.LEAVING:
             self._count_fork_failure(now)
@@ -172,13 +181,21 @@ class Runner:
             del self.started[item.lease]
         return ripe
 
+    def spoke(self, tokens: tuple[int, ...], now: Instant) -> None:
+        """Note which attempts have written something."""
+        for token in tokens:
+            lease = self.leases.get(token)
+            if lease is not None:
+                lease.spoke_mono = now.mono
+
     def tick(self, now: Instant) -> None:
         """Enforce time limits, and let go of workers that have been idle for long."""
         for lease in self.leases.running():
-            limit = lease.assignment.timeout
-            if lease.ending is None and limit > 0 and now.mono - lease.started_mono >= limit:
-                self.end(lease, Ending.TIMED_OUT, f"ran longer than {limit:g} s", KILL_GRACE, now)
-            elif lease.ending is not None and now.mono >= lease.kill_at:
+            if lease.ending is None:
+                exceeded = lease.exceeded(now.mono)
+                if exceeded:
+                    self.end(lease, Ending.TIMED_OUT, exceeded, KILL_GRACE, now)
+            elif now.mono >= lease.kill_at:
                 self._emit(Signal(lease.worker, "SIGKILL"))
         for worker in self.roster.in_stage(Stage.LEAVING):
             if now.mono >= worker.kill_at:

@@ -158,6 +158,7 @@ def test_a_crash_names_the_signal_and_what_was_printed() -> None:
     (outcome,) = outcomes(rig.do(WorkerExited(rig.worker_of(1), "SIGKILL", peak_rss_kib=2048, tails=tails, oom=True)))
     assert (outcome.status, outcome.error.kind, outcome.error.signal) == (CRASHED, "crash", "SIGKILL")
     assert "out of memory" in outcome.error.message
+    assert outcome.error.oom
     assert "512 MiB" in outcome.error.message
     assert len(outcome.error.stderr_tail) == 4096
     assert (outcome.stdout_tail, len(outcome.stderr_tail), outcome.stderr_size) == (b"out", 10_000, 10_000)
@@ -196,16 +197,44 @@ def test_a_result_that_beats_the_cancel_stands_but_the_worker_goes() -> None:
     rig.assign(make_assignment(1))
     worker = rig.worker_of(1)
     rig.said(Cancel((1,), "", 5.0))
-    effects = rig.report(worker, 1)
-    assert outcomes(effects)[0].status == OK
-    assert of(effects, Signal) == [Signal(worker, "SIGKILL")]
+    tails = LogTails(b"out", b"", 3, 0)
+    assert of(rig.report(worker, 1, tails=tails), Signal) == [Signal(worker, "SIGKILL")]
+    (outcome,) = outcomes(rig.do(WorkerExited(worker, "SIGKILL")))
+    assert (outcome.status, outcome.stdout_tail) == (OK, b"out")
 
 
 def test_a_failure_after_the_cancel_is_the_cancel() -> None:
     rig = Rig()
     rig.assign(make_assignment(1))
     rig.said(Cancel((1,), "stop", 5.0))
-    assert outcomes(rig.report(rig.worker_of(1), 1, FAILED))[0].status == CANCELLED
+    rig.report(rig.worker_of(1), 1, FAILED)
+    assert outcomes(rig.do(WorkerExited(rig.worker_of(1), "SIGKILL")))[0].status == CANCELLED
+
+
+@pytest.mark.parametrize("status", [OK, FAILED])
+def test_what_is_being_ended_is_over_when_its_worker_is_dead_and_not_before(status: int) -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1, grant=1, claim=Claim(4000, 0)), make_assignment(2, grant=2, claim=Claim(4000, 0)))
+    worker = rig.worker_of(1)
+    rig.said(Cancel((1,), "", 5.0))
+    effects = rig.report(worker, 1, status) + rig.tick(0.6)
+    assert not outcomes(effects)
+    assert not of(effects, Start)
+    assert (1, HELD_RUNNING) in [(held.lease, held.state) for held in rig.agent.inventory()]
+    assert of(effects, Signal) == [Signal(worker, "SIGKILL")] * 2, "again, should the first have met nobody"
+    effects = rig.do(WorkerExited(worker, "SIGKILL"))
+    assert [outcome.lease for outcome in outcomes(effects)] == [1]
+    assert of(effects, Start)[0].frame.lease == 2
+
+
+def test_what_is_dropped_while_it_ends_has_no_outcome() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1))
+    rig.said(Cancel((1,), "", 5.0))
+    rig.report(rig.worker_of(1), 1)
+    rig.welcome(session=2, drop=(1,))
+    assert not outcomes(rig.do(WorkerExited(rig.worker_of(1), "SIGKILL")))
+    assert rig.agent.inventory() == ()
 
 
 def test_cancel_without_grace_kills_at_once() -> None:
@@ -220,7 +249,37 @@ def test_a_time_limit() -> None:
     rig.said(Nak("x"))
     assert not of(rig.tick(1.9), Signal)
     assert of(rig.tick(0.2), Signal) == [Signal(rig.worker_of(1), "SIGTERM")]
-    assert outcomes(rig.do(WorkerExited(rig.worker_of(1), "SIGTERM")))[0].status == TIMED_OUT
+    (outcome,) = outcomes(rig.do(WorkerExited(rig.worker_of(1), "SIGTERM")))
+    assert (outcome.status, outcome.error.text) == (TIMED_OUT, "TaskTimeout: ran longer than its timeout of 2 s")
+    assert outcome.error.bases == ("maze.TaskTimeout", "builtins.TimeoutError")
+
+
+def test_a_task_that_ignores_the_signal_is_killed_after_the_grace() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1, timeout=2.0))
+    assert of(rig.tick(2.0), Signal) == [Signal(rig.worker_of(1), "SIGTERM")]
+    assert not of(rig.tick(4.9), Signal)
+    assert of(rig.tick(0.1), Signal) == [Signal(rig.worker_of(1), "SIGKILL")]
+
+
+def test_a_limit_on_silence_counts_from_the_last_output() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1, idle_timeout=2.0), make_assignment(2, idle_timeout=2.0))
+    assert not of(rig.tick(1.5, spoke=(1, 99)), Signal)
+    assert of(rig.tick(1.0), Signal) == [Signal(rig.worker_of(2), "SIGTERM")]
+    assert of(rig.tick(1.0), Signal) == [Signal(rig.worker_of(1), "SIGTERM")]
+    (outcome,) = outcomes(rig.do(WorkerExited(rig.worker_of(1), "SIGTERM")))
+    assert outcome.error.text == "TaskTimeout: wrote no output for its idle_timeout of 2 s"
+    assert (outcome.status, outcome.error.kind) == (TIMED_OUT, "timeout")
+
+
+def test_the_time_limits_of_a_lease_count_from_its_own_start() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1, grant=1), make_assignment(2, grant=1, timeout=2.0, idle_timeout=1.0))
+    assert not of(rig.tick(5.0), Signal)
+    rig.report(rig.worker_of(1), 1)
+    assert not of(rig.tick(0.9), Signal)
+    assert of(rig.tick(0.1), Signal)
 
 
 def test_recall_gives_back_only_what_has_not_started() -> None:

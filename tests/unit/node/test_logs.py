@@ -78,3 +78,12 @@ def test_renaming_and_dropping() -> None:
     logs.drop(3)
     logs.drop(3)
     assert pull(logs, 3, over=True)[3] is False
+
+
+def test_who_has_written_is_told_once_and_under_the_new_name() -> None:
+    logs = Logs()
+    for lease in (1, 2, 1):
+        logs.append(lease, STDOUT, b"a")
+    logs.rename(1, 11)
+    assert logs.take_spoke() == (2, 11)
+    assert logs.take_spoke() == ()
