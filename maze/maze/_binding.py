@@ -11,18 +11,20 @@ import ast
 import hashlib
 import textwrap
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Final
 
 from maze._decorator import TaskMetadata, check_names, check_resources, get_task_metadata
 from maze._graph import Code, InputSpec, Vertex
 from maze._handles import TaskHandle, TaskOutput, TaskOutputs
+from maze._policy import OPTIONS, declare_policy
 from maze.errors import ForeignTaskError, InputError, InputTypeError, InvalidTaskError
 from maze_protocol.declare import check_name
 from maze_protocol.graph import parse_reference
 from maze_protocol.limits import MAX_TASK_VALUES
 
-__all__ = ["check_display_name", "digest_of", "function_vertex", "legacy_vertex"]
+__all__ = ["check_display_name", "digest_of", "function_vertex", "legacy_vertex", "with_options"]
 
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "str": (str,), "int": (int,), "float": (int, float), "bool": (bool,), "list": (list,), "dict": (dict,),
@@ -71,7 +73,20 @@ def function_vertex(
         outputs=metadata.outputs,
         data_types=metadata.declared_types,
         resources=amounts,
+        policy=metadata.policy,
     )
+
+
+def with_options(vertex: Vertex, given: Mapping[str, Any]) -> Vertex:
+    """Return a vertex whose policy has what was given to `add_task` in place of what the decorator said.
+
+    Raises:
+        DeclarationTypeError: an option has the wrong type.
+        DeclarationError: an option is out of range, or two exclude each other.
+    """
+    if not any(name in given for name in OPTIONS):
+        return vertex
+    return replace(vertex, policy=declare_policy(given, vertex.policy))
 
 
 def legacy_vertex(task_id: str, name: str, workflow_id: str, definition: tuple[Any, Any, Any, Any]) -> Vertex:

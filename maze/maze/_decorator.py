@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType
 from typing import Any, Final, TypeVar
 
+from maze._policy import declare_policy
 from maze.errors import DeclarationError, DeclarationTypeError, InvalidTaskError
 from maze_protocol.declare import DATA_TYPES, check_name, normalise_resources
+from maze_protocol.policy import NO_POLICY, Policy
 
 __all__ = ["TaskMetadata", "check_data_types", "check_names", "check_resources", "get_task_metadata", "task"]
 
 TaskFunction = TypeVar("TaskFunction", bound=Callable[..., Any])
+ExceptionName = type[BaseException] | str
+RetryOn = ExceptionName | Sequence[ExceptionName]
 
 _ATTRIBUTE: Final = "__maze_task__"
 # The values of inspect.CO_*: importing `inspect` would double the time of `import maze`.
@@ -36,6 +40,7 @@ class TaskMetadata:
         data_types: a type for every input and output; `"str"` where none was declared.
         declared_resources: the amounts as written; what the head gets.
         declared_types: the types as written; only these are checked.
+        policy: how often and for how long the task is tried.
     """
 
     func_name: str
@@ -45,13 +50,21 @@ class TaskMetadata:
     data_types: dict[str, str]
     declared_resources: dict[str, int | float]
     declared_types: dict[str, str]
+    policy: Policy = NO_POLICY
 
 
-def task(
+def task(  # noqa: PLR0913 -- four of the reference, and six that say how the task is tried
     inputs: Sequence[str],
     outputs: Sequence[str],
     resources: Mapping[str, int | float] | None = None,
     data_types: Mapping[str, str] | None = None,
+    *,
+    retries: int = 0,
+    retry_backoff: float = 0.5,
+    retry_on: RetryOn | None = None,
+    timeout: float | None = None,
+    idle_timeout: float | None = None,
+    at_most_once: bool = False,
 ) -> Callable[[TaskFunction], TaskFunction]:
     """Declare a function as a task.
 
@@ -60,14 +73,24 @@ def task(
         outputs: names of the outputs, keys that the returned dictionary must have.
         resources: any of `cpu` (cores), `cpu_mem` (MiB), `gpu` (devices), `gpu_mem` (MiB); the rest gets its default.
         data_types: types of inputs and outputs: str, int, float, bool, list, dict, any, file or file:image.
+        retries: how often the task is tried again after an error of its own.
+        retry_backoff: seconds; the pause before retry n is drawn from 0 to min(30, retry_backoff * 2**(n - 1)).
+        retry_on: exception classes, or names of such, after which to try again, subclasses included; None for any.
+        timeout: seconds that one attempt may take; None for no limit.
+        idle_timeout: seconds that one attempt may go without printing anything; None for no limit.
+        at_most_once: never start the task a second time, whatever happens to its worker or node; it fails instead.
 
     Returns:
         A decorator that returns the function itself: it stays callable with a dictionary.
 
     Raises:
         DeclarationTypeError: a `TypeError`: wrong type of a declaration, or not a plain function of one argument.
-        DeclarationError: a `ValueError`: duplicate, empty or undeclared names, impossible amounts, unknown types.
+        DeclarationError: a `ValueError`: duplicate, empty or undeclared names, impossible amounts, unknown types,
+            retries of a task that is to run at most once.
     """
+    options = {"retries": retries, "retry_backoff": retry_backoff, "retry_on": retry_on}
+    limits = {"timeout": timeout, "idle_timeout": idle_timeout, "at_most_once": at_most_once}
+    policy = declare_policy({**options, **limits})
     names_in = check_names(inputs, "inputs")
     names_out = check_names(outputs, "outputs")
     explicit = check_data_types(data_types, (*names_in, *names_out))
@@ -76,7 +99,7 @@ def task(
     def decorate(func: TaskFunction) -> TaskFunction:
         _check_function(func)
         all_types = {name: explicit.get(name, "str") for name in (*names_in, *names_out)}
-        metadata = TaskMetadata(func.__name__, names_in, names_out, shown, all_types, declared, explicit)
+        metadata = TaskMetadata(func.__name__, names_in, names_out, shown, all_types, declared, explicit, policy)
         setattr(func, _ATTRIBUTE, metadata)
         return func
 

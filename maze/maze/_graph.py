@@ -15,6 +15,7 @@ from typing import Any
 from maze.errors import CycleError, GraphError, UnknownOutputError, UnknownTaskError
 from maze_protocol.graph import depth, find_path, topological_order
 from maze_protocol.ids import short_id
+from maze_protocol.policy import NO_POLICY, Policy
 
 __all__ = [
     "AddEdge", "AddTask", "Code", "DelEdge", "DelTask", "Edge", "Graph", "InputSpec", "Op", "SaveTask", "Vertex",
@@ -58,6 +59,7 @@ class Vertex:
     outputs: tuple[str, ...] = ()
     data_types: dict[str, str] = field(default_factory=dict)
     resources: dict[str, int | float] = field(default_factory=dict)
+    policy: Policy = NO_POLICY
 
     def sources(self) -> dict[str, list[str]]:
         """Return the tasks that this one references, each with the inputs that do."""

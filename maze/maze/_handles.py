@@ -8,6 +8,7 @@ blocking client fetch its workflow on first use.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Self
 
@@ -198,6 +199,8 @@ class TaskHandle:
         known = self._known()
         name = known.name if known is not None else (self._name or short_id(self.task_id))
         vertex = legacy_vertex(self.task_id, name, self.workflow_id, (code_str, task_input, task_output, resources))
+        if known is not None:
+            vertex = replace(vertex, policy=known.policy)
         self._state.record(SaveTask(vertex))
         self._outputs._become(vertex.outputs)
 

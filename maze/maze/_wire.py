@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Final
+from typing import Any, Final
 
 from maze import _graph
 from maze._draft import Batch
 from maze_protocol import http
 from maze_protocol.graph import format_reference, parse_reference
+from maze_protocol.policy import NO_POLICY, Policy
 
 __all__ = ["edit_request", "vertices"]
 
@@ -57,7 +58,14 @@ def _task(task: _graph.Vertex) -> http.TaskBody:
         resources=dict(task.resources),
         # Source text of the original's flow never had its outputs checked.
         strict_outputs=not (isinstance(task.code, _graph.Code) and task.code.kind == "source"),
+        **_policy_fields(task.policy),
     )
+
+
+def _policy_fields(policy: Policy) -> dict[str, Any]:
+    if policy == NO_POLICY:  # as most are, in graphs of many thousands
+        return {}
+    return {**policy._asdict(), "retry_on": list(policy.retry_on)}
 
 
 def _input(spec: _graph.InputSpec) -> http.InputBody:
@@ -77,6 +85,9 @@ def _vertex(task: http.TaskBody) -> _graph.Vertex:
         outputs=tuple(task.outputs),
         data_types=task.data_types,
         resources=task.resources,
+        policy=Policy(
+            task.retries, task.retry_backoff, tuple(task.retry_on), task.timeout, task.idle_timeout, task.at_most_once
+        ),
     )
 
 

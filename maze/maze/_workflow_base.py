@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from maze import _render
 from maze._address import resolve
-from maze._binding import check_display_name, function_vertex, legacy_vertex
+from maze._binding import check_display_name, function_vertex, legacy_vertex, with_options
 from maze._graph import AddEdge, AddTask, DelEdge, Vertex
 from maze._handles import TaskHandle
+from maze._policy import OPTIONS
 from maze._report import print_line, print_message
 from maze._shared import state_of
 from maze.errors import ForeignTaskError, GraphError, InputTypeError, InvalidTaskError, UnknownRunError
@@ -67,7 +68,9 @@ class WorkflowBase(Generic[Task]):
                 depth inside lists and dictionaries, and make an edge each.
             task_type: `"code"`, the only type there is.
             task_name: shown name; the function's name by default.
-            kwargs: `resources` replaces amounts of the decorator; the others of the original's flow need `code_str`.
+            kwargs: `resources` replaces amounts of the decorator, and `retries`, `retry_backoff`, `retry_on`,
+                `timeout`, `idle_timeout`, `at_most_once` replace what it says; the others of the original's flow need
+                `code_str`.
 
         Returns:
             The new task.
@@ -76,6 +79,7 @@ class WorkflowBase(Generic[Task]):
             InputError: inputs are unknown, missing, or cannot be sent.
             InputTypeError: a literal contradicts its declared type.
             InvalidTaskError: the function is not decorated, or task_type is unknown.
+            DeclarationError: resources or options are out of range.
             GraphError: a reference into another workflow, or to a deleted task.
         """
         from maze._remote import new_task_id
@@ -96,6 +100,7 @@ class WorkflowBase(Generic[Task]):
         else:
             name = check_display_name(task_name if task_name is not None else short_id(task_id))
             vertex = self._legacy(task_id, name, kwargs)
+        vertex = with_options(vertex, kwargs)
         self._state.record(AddTask(vertex))
         return self._task_class._of(self._state, vertex)
 
@@ -242,10 +247,9 @@ def _check_arguments(task_func: object, inputs: object, task_type: str, kwargs: 
     if task_type != "code":
         raise InvalidTaskError(f"Invalid task_type {task_type!r}: the only type is 'code'", code="unknown_task_type")
     for name in kwargs:
-        if name not in _LEGACY:
-            raise InputTypeError(
-                f"add_task() got an unexpected keyword argument {name!r}; it also takes {', '.join(_LEGACY)}"
-            )
+        if name not in _LEGACY and name not in OPTIONS:
+            known = ", ".join((*_LEGACY, *OPTIONS))
+            raise InputTypeError(f"add_task() got an unexpected keyword argument {name!r}; it also takes {known}")
     if task_func is not None and any(kwargs.get(name) is not None for name in _LEGACY[:3]):
         raise InvalidTaskError("add_task() takes a decorated function or code_str with its description, not both")
     if task_func is None and inputs is not None:

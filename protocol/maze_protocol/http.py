@@ -78,7 +78,7 @@ class TaskBody(_Request):
     retry_backoff: float = 0.5
     """Seconds: the pause before retry n is drawn from 0 to min(30, retry_backoff * 2**(n - 1)); 0 means none."""
     retry_on: list[str] = []
-    """Names of exceptions (`ValueError`, `requests.ConnectionError`), subclasses included; empty: any error."""
+    """Names of exceptions, subclasses included; empty: any error. `a.b.Error`, or the end of it: `b.Error`, `Error`."""
     timeout: float = 0.0
     """Seconds that an attempt may run; 0 means no limit."""
     idle_timeout: float = 0.0

@@ -22,6 +22,7 @@ from maze_protocol.http import EncodedValue, InputBody, TaskBody
 from maze_protocol.ids import TASK, format_id, parse_id
 from maze_protocol.limits import MAX_TASK_VALUES, NAME_LENGTH
 from maze_protocol.messages import OutputDecl
+from maze_protocol.policy import NO_POLICY, Policy, PolicyError, check_policy
 from maze_protocol.resources import Request
 from maze_protocol.values import MSGPACK, PICKLE
 
@@ -64,7 +65,20 @@ def spec_of(body: TaskBody, codes: Mapping[bytes, CodeFacts]) -> TaskSpec:
         body.task_type,
         body.data_types,
         {name: float(amount) for name, amount in body.resources.items()},
+        *_policy(body),
     )
+
+
+def _policy(body: TaskBody) -> Policy:
+    given = Policy(
+        body.retries, body.retry_backoff, tuple(body.retry_on), body.timeout, body.idle_timeout, body.at_most_once
+    )
+    if given == NO_POLICY:
+        return given
+    try:
+        return check_policy(given)
+    except PolicyError as error:
+        raise Invalid("invalid_task", str(error), field=error.field) from error
 
 
 @lru_cache(maxsize=1024)
@@ -192,6 +206,12 @@ def body_of_spec(spec: TaskSpec) -> TaskBody:
         strict_outputs=spec.strict_outputs,
         keep=spec.keep,
         task_type=spec.task_type,
+        retries=spec.retries,
+        retry_backoff=spec.retry_backoff,
+        retry_on=list(spec.retry_on),
+        timeout=spec.timeout,
+        idle_timeout=spec.idle_timeout,
+        at_most_once=spec.at_most_once,
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from maze._decorator import get_task_metadata, task
 from maze.errors import DeclarationError, DeclarationTypeError, InvalidTaskError
+from maze_protocol.policy import NO_POLICY, Policy
 
 
 def good(params: dict[str, Any]) -> dict[str, Any]:
@@ -34,6 +35,13 @@ def test_metadata_is_filled_in_as_the_reference_shows() -> None:
     assert metadata.declared_resources == {"gpu_mem": 4096}
     assert metadata.data_types == {"x": "int", "y": "str"}
     assert metadata.declared_types == {"x": "int"}
+
+
+def test_a_task_that_says_nothing_of_its_attempts_has_one_without_a_limit() -> None:
+    assert get_task_metadata(declare()).policy == NO_POLICY
+    declared = declare(retries=2, retry_backoff=0.1, retry_on=[OSError, "Timeout"], timeout=9, idle_timeout=3)
+    assert get_task_metadata(declared).policy == Policy(2, 0.1, ("builtins.OSError", "Timeout"), 9.0, 3.0)
+    assert get_task_metadata(declare(at_most_once=True)).policy.at_most_once
 
 
 def test_fractions_of_a_cpu_are_kept_and_none_becomes_one() -> None:
@@ -68,6 +76,9 @@ def test_no_inputs_are_fine() -> None:
         ({"data_types": {"z": "int"}}, DeclarationError, "'z'"),
         ({"data_types": {"x": "integer"}}, DeclarationError, "str, int, float"),
         ({"data_types": {"x": int}}, DeclarationError, "as strings"),
+        ({"retries": "3"}, DeclarationTypeError, "whole number"),
+        ({"timeout": 0}, DeclarationError, "more than 0 seconds"),
+        ({"at_most_once": True, "retries": 1}, DeclarationError, "forbids retries"),
     ],
 )
 def test_wrong_declarations_are_told(changes: dict[str, Any], kind: type[Exception], told: str) -> None:

@@ -10,6 +10,7 @@ from maze import _graph
 from maze._draft import Batch
 from maze._wire import edit_request, vertices
 from maze_protocol import http
+from maze_protocol.policy import Policy
 
 
 def test_every_operation_becomes_its_body() -> None:
@@ -41,6 +42,18 @@ def test_every_operation_becomes_its_body() -> None:
     assert request.codes == [http.CodeBody("digest", "pickle", sys.version_info[:2], b"body", "f")]
     assert (request.base_revision, request.edit_id) == (4, "edit")
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(request), type=http.EditRequest) == request
+
+
+def test_the_policy_goes_and_comes_back_as_it_was() -> None:
+    policy = Policy(3, 0.25, ("builtins.OSError",), 60.0, 5.0)
+    ops = tuple(
+        _graph.AddTask(_graph.Vertex(f"task_{n}", "t", policy=each)) for n, each in enumerate((policy, Policy()))
+    )
+    sent = msgspec.msgpack.decode(msgspec.msgpack.encode(edit_request(Batch(ops, (), 0), "e")), type=http.EditRequest)
+    tasks = [op.task for op in sent.ops if isinstance(op, http.AddTask)]
+    assert (tasks[0].retries, tasks[0].retry_on, tasks[0].idle_timeout) == (3, ["builtins.OSError"], 5.0)
+    back = vertices(http.WorkflowBody("w", "", 1, 0.0, tasks, [], []))
+    assert [vertex.policy for vertex in back] == [policy, Policy()]
 
 
 def test_source_text_has_no_strict_outputs_and_an_unsaved_task_no_code() -> None:

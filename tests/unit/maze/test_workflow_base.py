@@ -14,6 +14,8 @@ from maze._shared import discard_edits
 from maze._workflow import MaWorkflow
 from maze.errors import (
     CycleError,
+    DeclarationError,
+    DeclarationTypeError,
     ForeignTaskError,
     GraphError,
     InputError,
@@ -21,8 +23,10 @@ from maze.errors import (
     InvalidTaskError,
     UnknownRunError,
 )
+from maze_protocol.policy import Policy
 
 URL = "http://127.0.0.1:9"
+SOURCE = "def area(params):\n    return {'a': 1}"
 
 
 @task(inputs=["x"], outputs=["y"], data_types={"x": "int"})
@@ -102,7 +106,9 @@ def test_what_belongs_elsewhere_is_refused(workflow: MaWorkflow) -> None:
         ({"task_func": double, "inputs": {"z": 1}}, InputError, "no input 'z'"),
         ({"task_type": "langgraph"}, InvalidTaskError, "Invalid task_type"),
         ({"task_func": double, "inputs": {"x": 1}, "task_name": ""}, InvalidTaskError, "task_name"),
-        ({"task_func": double, "inputs": {"x": 1}, "retries": 3}, InputTypeError, "'retries'"),
+        ({"task_func": double, "inputs": {"x": 1}, "retry": 3}, InputTypeError, "'retry'; it also takes .*retries"),
+        ({"task_func": double, "inputs": {"x": 1}, "retries": -3}, DeclarationError, "0 to 1000"),
+        ({"code_str": SOURCE, "timeout": "1"}, DeclarationTypeError, "timeout must be a number of seconds"),
         ({"task_func": double, "inputs": {"x": 1}, "code_str": "def f(p): ..."}, InvalidTaskError, "not both"),
         ({"inputs": {"x": 1}}, InvalidTaskError, "decorated function"),
         ({"code_str": "x = 1"}, InvalidTaskError, "no function"),
@@ -119,7 +125,7 @@ def test_wrong_calls_are_told_and_change_nothing(
 def test_source_text_at_once(workflow: MaWorkflow) -> None:
     made = workflow.add_task(
         task_name="area",
-        code_str="def area(params):\n    return {'a': 1}",
+        code_str=SOURCE,
         task_input={"input_params": {}},
         task_output={"output_params": {"1": {"key": "a", "data_type": "str"}}},
         resources={"cpu": 0.5},
@@ -138,6 +144,28 @@ def test_resources_can_be_replaced(workflow: MaWorkflow) -> None:
     assert workflow.get_graph_info()["nodes"][made.task_id]["resources"] == {
         "cpu": 1, "cpu_mem": 64, "gpu": 0, "gpu_mem": 0,
     }  # fmt: skip
+
+
+def test_options_of_the_decorator_can_be_replaced(workflow: MaWorkflow) -> None:
+    sturdy = task(inputs=["x"], outputs=["y"], retries=3, retry_on=OSError, timeout=60)(double)
+    as_declared = workflow.add_task(sturdy, {"x": 1})
+    replaced = workflow.add_task(sturdy, {"x": 1}, retries=0, timeout=None, at_most_once=True)
+    assert policy_of(workflow, as_declared) == Policy(3, 0.5, ("builtins.OSError",), 60.0)
+    assert policy_of(workflow, replaced) == Policy(0, 0.5, ("builtins.OSError",), 0.0, 0.0, at_most_once=True)
+    with pytest.raises(DeclarationError, match="at_most_once forbids retries"):
+        workflow.add_task(sturdy, {"x": 1}, at_most_once=True)
+
+
+def test_source_text_has_options_too_and_keeps_them_when_it_is_saved_later(workflow: MaWorkflow) -> None:
+    at_once = workflow.add_task(code_str=SOURCE, retries=2)
+    later = workflow.add_task(task_name="later", timeout=5)
+    later.save(SOURCE)
+    assert policy_of(workflow, at_once) == Policy(2)
+    assert policy_of(workflow, later) == Policy(timeout=5.0)
+
+
+def policy_of(workflow: MaWorkflow, made: MaTask) -> Policy:
+    return workflow._state.draft.graph.tasks[made.task_id].policy
 
 
 def test_pictures(workflow: MaWorkflow, capsys: pytest.CaptureFixture[str]) -> None:

@@ -250,3 +250,37 @@ def test_many_edits_cost_what_they_change() -> None:
     assert max(sizes) < 300
     assert head.take(fx.SaveGraph) == []
     assert raw(999) in head.core.state.workflows[W].tasks
+
+
+POLICY = {
+    "retries": 3, "retry_backoff": 0.0, "retry_on": ["OSError"], "timeout": 60.0, "idle_timeout": 5.0,
+}  # fmt: skip
+
+
+def test_the_policy_of_a_task_is_kept_and_shown_and_part_of_its_definition() -> None:
+    head = head_with(add(1, **POLICY), add(2, at_most_once=True))
+    first, second = head.ask(ev.DescribeWorkflow, W).tasks
+    assert {field: getattr(first, field) for field in POLICY} == POLICY
+    assert (first.at_most_once, second.at_most_once, second.retries) == (False, True, 0)
+    assert head.edit(add(1, **POLICY)).revision == 1
+    assert head.edit(SaveTask(task(1, timeout=1.0))).revision == 2
+    head.take(fx.AppendCluster)
+    assert refused(head, add(1, **POLICY)).code == "task_exists"
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "told"),
+    [
+        ({"retries": -1}, "retries", "0 to 1000"),
+        ({"retries": 1001}, "retries", "0 to 1000"),
+        ({"retry_backoff": float("inf")}, "retry_backoff", "finite"),
+        ({"retry_on": ["no name"]}, "retry_on", "'no name'"),
+        ({"timeout": float("nan")}, "timeout", "finite"),
+        ({"idle_timeout": -1.0}, "idle_timeout", "not below 0"),
+        ({"at_most_once": True, "retries": 1}, "at_most_once", "forbids retries"),
+    ],
+)
+def test_a_policy_that_breaks_a_rule_is_refused_with_its_field(given, field, told) -> None:
+    error = refused(head_with(), add(1), add(2, **given))
+    assert (type(error), error.code, error.op, error.field) == (Invalid, "invalid_task", 1, f"$.ops[1].task.{field}")
+    assert told in error.message
