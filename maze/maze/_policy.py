@@ -55,9 +55,7 @@ def _limit(name: str, value: object) -> float:
     """Read a limit of time: None is none, and 0 would be a task that never runs."""
     seconds = 0.0 if value is None else _seconds(name, value)
     if value is not None and seconds <= 0:
-        raise DeclarationError(
-            f"{name} = {value} must be more than 0 seconds; leave it out, or write None, for no limit"
-        )
+        raise DeclarationError(f"{name} = {value} must be more than 0 seconds; leave it out, or write None, for none")
     return seconds
 
 

@@ -65,7 +65,5 @@ def _check_names(names: tuple[str, ...]) -> None:
         raise PolicyError("retry_on", f"retry_on names {len(names)} exceptions, at most {MAX_RETRY_ON}")
     for name in names:
         if len(name) > NAME_LENGTH or not all(part.isidentifier() or part == "<locals>" for part in name.split(".")):
-            example = "ValueError or requests.exceptions.ConnectionError"
-            raise PolicyError(
-                "retry_on", f"retry_on names {name[:80]!r}, which cannot be an exception such as {example}"
-            )
+            what = "no name of an exception such as ValueError or requests.exceptions.ConnectionError"
+            raise PolicyError("retry_on", f"retry_on holds {name[:80]!r}: {what}")
