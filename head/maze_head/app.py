@@ -27,6 +27,7 @@ from maze._daemon.signals import Stop, exit_with_stdin, install_stop_signals
 from maze._version import __version__
 from maze_head.api.app import make_app
 from maze_head.api.services import Services
+from maze_head.ballast import Ballast
 from maze_head.blobs import BlobPort
 from maze_head.config import HeadConfig
 from maze_head.core.effects import Effect
@@ -155,7 +156,9 @@ class Head:
         prepare(config.state_dir)
         lock = StateLock(config.state_dir)
         self._undo.callback(lock.release)
-        self.journal = Journal.open(config.state_dir, config.durability, time.time())
+        self.ballast = Ballast(config.state_dir, config.ballast * limits.MIB)
+        self._undo.callback(self.ballast.close)
+        self.journal = Journal.open(config.state_dir, config.durability, time.time(), relieve=self.ballast.relieve)
         self._undo.callback(self.journal.close)
         settings = Settings(
             heartbeat=config.heartbeat, suspect_after=config.suspect_after, lost_after=config.lost_after
@@ -183,7 +186,9 @@ class Head:
         self.driver.start(self._ports(), self._recover())
 
     def _ports(self) -> Ports:
-        return Ports(self.journal.submit, self.hub.commit, self.dispatcher.release, self._tick)
+        return Ports(
+            self.journal.submit, self.hub.commit, self.dispatcher.release, self._tick, lambda: self.ballast.read_only
+        )
 
     def _recover(self) -> list[Effect]:
         """Give the journal to the core and the hub; return what the core orders because of it."""
@@ -241,6 +246,7 @@ class Head:
         self.transport.tick()
         self.publisher.tick()
         self.blobs.tick()
+        self.ballast.tick(failing=self.journal.failing)
 
     def _describe(self) -> InfoBody:
         return InfoBody(
@@ -258,12 +264,13 @@ class Head:
             endpoints=self.endpoints.addresses,
             nodes_ready=0,
             limits=LIMITS | {name: getattr(self.config, name) for name in ("heartbeat", "suspect_after", "lost_after")},
+            read_only=self.ballast.read_only,
         )
 
     def _counters(self) -> dict[str, int | float]:
         parts: tuple[Callable[[], dict[str, int | float]], ...] = (
             self.driver.counters, self.journal.counters, self.hub.counters, self.transport.counters,
-            self.publisher.counters,
+            self.publisher.counters, self.ballast.counters,
         )  # fmt: skip
         return {name: value for part in parts for name, value in part().items()}
 

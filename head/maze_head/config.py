@@ -26,6 +26,8 @@ class HeadConfig:
     event_port: int = 8003
     advertise: str | None = None
     durability: str = PROCESS
+    ballast: int = 64
+    """MiB kept in advance for the day when the disk is full; 0 for none."""
     insecure: bool = False
     embedded: bool = False
     exit_with_stdin: bool = False

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from maze_head.errors import JournalUnusable, StateDirUnusable
+from maze_head.errors import JournalFailed, JournalUnusable, StateDirUnusable
 from maze_head.schema import migrate
 
 __all__ = [
@@ -106,8 +106,10 @@ _LAST: Final = (
 )
 
 
-def refusal(path: Path, error: sqlite3.DatabaseError) -> JournalUnusable | StateDirUnusable:
+def refusal(path: Path, error: sqlite3.DatabaseError) -> JournalUnusable | JournalFailed | StateDirUnusable:
     """Return what to raise for an error of SQLite while opening."""
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return JournalFailed(f"the disk of {path} is full", remedy="free space there; nothing acknowledged is lost")
     if isinstance(error, sqlite3.OperationalError):
-        return StateDirUnusable(f"cannot write {path}: {error}", remedy="free space, or give a writable --state-dir")
+        return StateDirUnusable(f"cannot write {path}: {error}", remedy="give a writable --state-dir")
     return JournalUnusable(f"{path} is damaged: {error}", remedy=RESTORE)

@@ -38,7 +38,7 @@ from maze_head.core.effects import (
     SendCode,
 )
 from maze_head.core.errors import Rejected, Unavailable
-from maze_head.core.events import Command, Event, Instant, Ticked
+from maze_head.core.events import Command, DiskTurned, Event, Instant, Ticked
 from maze_head.dispatch import LinkEffect
 
 __all__ = ["TICK", "Core", "Driver", "Ports", "read_clocks"]
@@ -72,6 +72,8 @@ class Ports:
     """Carry out effects on links."""
     tick: Callable[[], None]
     """Look after the sockets, before the core judges anybody's silence."""
+    read_only: Callable[[], bool] = bool
+    """Tell whether the disk is full; asked once per turn, before its inputs are handled."""
 
 
 def read_clocks() -> Instant:
@@ -102,6 +104,7 @@ class Driver:
         self._in_flight: Batch | None = None
         self._idle: asyncio.Event = asyncio.Event()
         self._stopped = False
+        self._read_only = False
         self._ports: Ports
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ticker: asyncio.TimerHandle | None = None
@@ -179,6 +182,7 @@ class Driver:
         event: Event | None = None
         effects: list[Effect] = []
         try:
+            effects += self._look_at_disk(now)
             for _ in range(min(len(self._inputs), MAX_TURN)):
                 event = self._inputs.popleft()
                 effects += self._core.handle(event, now)
@@ -190,6 +194,12 @@ class Driver:
         except Exception as error:
             log.critical("the core failed and the head stops", exc_info=error, extra={"event": repr(event)[:2000]})
             self.fail(error)
+
+    def _look_at_disk(self, now: Instant) -> list[Effect]:
+        if self._ports.read_only() == self._read_only:
+            return []
+        self._read_only = not self._read_only
+        return self._core.handle(DiskTurned(self._read_only), now)
 
     def _close_turn(self, effects: list[Effect], now: Instant) -> None:
         """Commit what must be durable, and release the rest now or after that."""

@@ -32,7 +32,7 @@ from maze_head.database import (
     refusal,
 )
 from maze_head.errors import JournalUnusable
-from maze_head.journal_writer import BatchWriter, Done
+from maze_head.journal_writer import BatchWriter, Done, Relieve
 from maze_head.schema import task_key
 from maze_protocol.events import Segment
 from maze_protocol.values import OutputValue
@@ -86,21 +86,37 @@ class AttemptLog(NamedTuple):
     stderr_size: int
 
 
+def _nothing() -> None:
+    """Have no space to free."""
+
+
 class Journal:
     """An open journal. Made by `Journal.open`; `close` it to mark a clean stop."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, durability: str, patience: float) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, durability: str, patience: float, relieve: Relieve
+    ) -> None:
         self.path = path
         self.durability = durability
         self.epoch = int(read_meta(connection, "epoch"))
         self.cluster_id = bytes(read_meta(connection, "cluster_id"))
         self._connection = connection
-        self._writer = BatchWriter(connection, last_commit(connection), patience)
+        self._writer = BatchWriter(connection, last_commit(connection), patience, relieve)
         self._readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
 
     @classmethod
-    def open(cls, directory: Path, durability: str, unix_time: float, *, patience: float = PATIENCE) -> Journal:
+    def open(
+        cls,
+        directory: Path,
+        durability: str,
+        unix_time: float,
+        *,
+        patience: float = PATIENCE,
+        relieve: Relieve = _nothing,
+    ) -> Journal:
         """Open or make the journal of a state directory that the caller has locked; start a new epoch.
+
+        `relieve` is called on the writer's thread whenever a commit failed.
 
         Raises:
             JournalUnusable: corrupt, foreign, or written by a newer Maze.
@@ -114,7 +130,7 @@ class Journal:
                 prepare(connection, path)
                 begin_epoch(connection, int(unix_time))
                 connection.execute(f"PRAGMA synchronous={'FULL' if durability == POWER else 'NORMAL'}")
-                journal = cls(path, connection, durability, patience)
+                journal = cls(path, connection, durability, patience, relieve)
             except sqlite3.DatabaseError as error:
                 raise refusal(path, error) from error
             undo.pop_all()
@@ -136,6 +152,11 @@ class Journal:
             pass  # a full disk: the next start checks the database, as after a crash
         finally:
             self._connection.close()
+
+    @property
+    def failing(self) -> bool:
+        """Tell whether a batch is being tried again."""
+        return self._writer.failing
 
     def counters(self) -> dict[str, int | float]:
         """Return how often and for how long the writer wrote."""

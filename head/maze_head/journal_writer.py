@@ -2,8 +2,8 @@
 connection while it lives (with a second writing or checkpointing connection, SQLite before 3.51.3 may corrupt a WAL).
 
 A batch whose commit fails is kept and tried again until `patience` seconds have passed; then the callback gets
-JournalFailed and so does every later batch. What to do about a full disk in between (ballast, read-only mode) is
-for the owner, who sees `failing`. An error that is not the disk's (a second accepted result, a row that cannot be
+JournalFailed and so does every later batch. `relieve` is called at each failure, on this thread: it frees space, and
+makes the head read-only (ballast.py). An error that is not the disk's (a second accepted result, a row that cannot be
 encoded) is a bug: it is handed over at once, as it is.
 """
 
@@ -24,10 +24,12 @@ from maze_head.errors import JournalFailed
 from maze_head.schema import SEGMENT_MSGPACK, task_key, to_signed
 from maze_protocol.values import OutputValue, Value, body_of
 
-__all__ = ["BatchWriter", "Done", "inline_outputs", "write_batch"]
+__all__ = ["BatchWriter", "Done", "Relieve", "inline_outputs", "write_batch"]
 
 Done = Callable[[BaseException | None], None]
 """Called on the writer's thread, once per batch, in order."""
+Relieve = Callable[[], None]
+"""Called on the writer's thread when a commit failed, before it is tried again."""
 FIRST_PAUSE: Final = 0.01
 LONGEST_PAUSE: Final = 1.0
 
@@ -92,8 +94,9 @@ def _log_rows(batch: Batch) -> Iterator[tuple[int, int, bytes, bytes, int, int]]
 class BatchWriter:
     """A thread that commits batches in the order in which they were given."""
 
-    def __init__(self, connection: sqlite3.Connection, last_commit: int, patience: float) -> None:
+    def __init__(self, connection: sqlite3.Connection, last_commit: int, patience: float, relieve: Relieve) -> None:
         self._connection = connection
+        self._relieve = relieve
         self._last_commit = last_commit
         self._patience = patience
         self._queue: SimpleQueue[tuple[Batch, Done] | None] = SimpleQueue()
@@ -140,6 +143,7 @@ class BatchWriter:
             except sqlite3.DatabaseError as error:
                 self.failing = True
                 self.failures += 1
+                self._relieve()
                 if time.monotonic() >= deadline or self._stopping.is_set():
                     raise JournalFailed(f"the journal cannot be written: {error}", remedy=_REMEDY) from error
             self._stopping.wait(pause)

@@ -296,6 +296,8 @@ class InfoBody(msgspec.Struct):
     endpoints: dict[str, str]
     nodes_ready: int
     limits: dict[str, float]
+    read_only: bool = False
+    """The disk of the state directory is full: nothing new is taken until it has room again."""
 
 
 class ClientEvent(msgspec.Struct, omit_defaults=True):

@@ -19,7 +19,7 @@ from maze._daemon.ready import wait_ready
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
-FREE_PORTS = ("--port=0", "--node-port=0", "--blob-port=0", "--event-port=0")
+FREE_PORTS = ("--port=0", "--node-port=0", "--blob-port=0", "--event-port=0", "--ballast=1")
 
 
 def command(state_dir: Path, *flags: str) -> list[str]:

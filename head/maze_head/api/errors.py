@@ -97,7 +97,7 @@ STATUS_OF_CODE: Final[dict[str, int]] = {
     "bad_id": 400,
     "invalid_id": 400,
     "too_many_pending": 429,
-    "read_only": 507,
+    "disk_full": 507,
     "too_large": 413,
     "unknown_output": 422,
 }

@@ -26,11 +26,13 @@ async def livez(call: Call) -> Health:
 
 
 async def readyz(call: Call) -> Health:
-    """Answer 200 while submissions are taken: the driver runs and the head is not stopping."""
+    """Answer 200 while submissions are taken: the driver runs, the disk has room and the head is not stopping."""
     if call.services.shutting_down.is_set():
         raise Unavailable("not_ready", "the head is stopping")
     if not call.services.driver.running:
         raise Unavailable("not_ready", "the head is not taking work yet, or cannot write its journal")
+    if call.services.info().read_only:
+        raise Unavailable("not_ready", "the disk of the head's state directory is full: it takes nothing new")
     return Health()
 
 

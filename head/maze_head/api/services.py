@@ -26,7 +26,7 @@ class Asking(Protocol):
 
     @property
     def running(self) -> bool:
-        """Tell whether turns are being made and committed; false while recovering or read-only."""
+        """Tell whether turns are being made and committed; false while recovering."""
 
     async def ask(self, make: Callable[[int], Command]) -> Any:
         """Hand the core the command made for a fresh ticket; return the reply after its commit.

@@ -15,7 +15,7 @@ from maze_protocol.messages import Hello, Message
 __all__ = [
     "CancelRun", "Command", "CreateWorkflow", "DescribeNodes", "DescribeRun", "DescribeWorkflow", "EditWorkflow",
     "Event", "Instant", "LinkLost", "ListRuns", "ListWorkflows", "LocateLog", "NodeGreeted", "NodeSaid", "SubmitRun",
-    "Ticked", "CountersAsked", "ExplainTask",
+    "Ticked", "CountersAsked", "ExplainTask", "DiskTurned",
 ]  # fmt: skip
 
 
@@ -61,6 +61,13 @@ class Ticked:
     """
 
     stall: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DiskTurned:
+    """The disk became full, so that nothing new may be promised, or has room again."""
+
+    full: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,4 +181,4 @@ Command = (
     CreateWorkflow | EditWorkflow | SubmitRun | CancelRun | DescribeWorkflow | ListWorkflows | DescribeRun | ListRuns
     | DescribeNodes | LocateLog | CountersAsked | ExplainTask
 )  # fmt: skip
-Event = NodeGreeted | NodeSaid | LinkLost | Ticked | Command
+Event = NodeGreeted | NodeSaid | LinkLost | Ticked | DiskTurned | Command

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from maze_head.core import commands, events, membership, queries, recovery, results
+from maze_head.core import commands, events, membership, queries, readonly, recovery, results
 from maze_head.core.effects import Effect, Reply
 from maze_head.core.ends import retire, seal_if_over
 from maze_head.core.errors import Rejected
-from maze_head.core.events import Event, Instant, LinkLost, NodeGreeted, NodeSaid, Ticked
+from maze_head.core.events import DiskTurned, Event, Instant, LinkLost, NodeGreeted, NodeSaid, Ticked
 from maze_head.core.nodes import Node
 from maze_head.core.placement import place
 from maze_head.core.state import Settings, State
@@ -45,16 +45,21 @@ class HeadCore:
             membership.lose_link(state, event)
         elif isinstance(event, Ticked):
             membership.tick(state, event)
+        elif isinstance(event, DiskTurned):
+            _turn_disk(state, event)
         return self._flush()
 
     def schedule(self, now: Instant) -> list[Effect]:
         """Place what is ready where there is room."""
         self.state.now = now
-        place(self.state)
+        if not self.state.read_only:
+            place(self.state)
         return self._flush()
 
     def _answer(self, event: Any, answer: Callable[[State, Any], Any]) -> None:
         try:
+            if self.state.read_only and type(event) not in _QUERIES:
+                raise readonly.refusal()
             value = answer(self.state, event)
         except Rejected as refusal:
             self.state.counters.rejected += 1
@@ -98,11 +103,28 @@ def _hear(state: State, event: NodeSaid) -> None:
         state.counters.messages_ignored += 1
         return
     membership.hear(state, node)
+    if not readonly.waits(state, event):
+        _take(state, node, event)
+
+
+def _take(state: State, node: Node, event: NodeSaid) -> None:
     message = event.message
     if isinstance(message, Result):
         results.on_result(state, node, message, event.payloads)
     else:
         _SAID.get(type(message), _ignore)(state, node, message)
+
+
+def _turn_disk(state: State, event: DiskTurned) -> None:
+    state.read_only = event.full
+    if event.full:
+        return
+    unheard, state.unheard = state.unheard, []
+    for said in unheard:
+        node = state.links.get(said.link)
+        # Who said it on a link that is gone says it again on the next one.
+        if node is not None:
+            _take(state, node, said)
 
 
 def _heartbeat(state: State, node: Node, message: Heartbeat) -> None:
@@ -139,3 +161,6 @@ _COMMANDS: Final[dict[type, Callable[[State, Any], Any]]] = {
     events.CountersAsked: queries.count,
     events.ExplainTask: queries.explain_task,
 }
+
+_QUERIES: Final = frozenset(kind for kind, answer in _COMMANDS.items() if answer.__module__ == queries.__name__)
+"""Commands that need no disk; any other is refused while it is full."""

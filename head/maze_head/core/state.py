@@ -14,7 +14,7 @@ from typing import Final
 from maze_head.core.codes import CodeFacts
 from maze_head.core.counters import Counters
 from maze_head.core.effects import Append, Effect, SaveGraph
-from maze_head.core.events import Instant
+from maze_head.core.events import Instant, NodeSaid
 from maze_head.core.graph import Graph
 from maze_head.core.leases import Leases
 from maze_head.core.nodes import Node
@@ -83,6 +83,10 @@ class State:
     """Per live run: its queues by the graph's number of the shape."""
     touched: dict[int, list[RunEvent]] = field(default_factory=dict)
     """Per run, the events of this call that are not emitted yet."""
+    read_only: bool = False
+    """The disk is full (readonly.py)."""
+    unheard: list[NodeSaid] = field(default_factory=list)
+    """What nodes said meanwhile, in order."""
     gained: dict[str, None] = field(default_factory=dict)
     """Nodes that have more room than at the end of the last pass."""
     graphs_to_save: list[Effect] = field(default_factory=list)

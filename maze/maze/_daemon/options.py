@@ -131,6 +131,8 @@ head_options = _all(
            help="A node silent for so long gets no new task."),
     option("--lost-after", type=SECONDS, default=10.0, show_default=True, metavar="SECONDS",
            help="The tasks of a node silent for so long go elsewhere."),
+    option("--ballast", metavar="MIB", type=click.IntRange(min=0), default=64, show_default=True,
+           help="Disk space kept for the day when it is full; 0: none."),
     option("--insecure", is_flag=True, allow_from_autoenv=False,
            help="Allow a non-loopback --host: anybody who reaches it can run code here."),
     option("--embedded", is_flag=True, hidden=True, allow_from_autoenv=False,

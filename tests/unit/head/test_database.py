@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from maze_head.database import begin_epoch, connect, connect_reader, last_commit, prepare, read_meta, refusal
-from maze_head.errors import JournalUnusable, StateDirUnusable
+from maze_head.errors import JournalFailed, JournalUnusable, StateDirUnusable
 
 
 @pytest.fixture
@@ -77,5 +77,8 @@ def test_a_reader_cannot_write(connection: sqlite3.Connection, path: Path) -> No
 
 
 def test_a_full_disk_and_a_damaged_file_are_told_apart(path: Path) -> None:
-    assert isinstance(refusal(path, sqlite3.OperationalError("database or disk is full")), StateDirUnusable)
+    full = sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+    assert isinstance(refusal(path, full), JournalFailed)
+    assert isinstance(refusal(path, sqlite3.OperationalError("readonly database")), StateDirUnusable)
     assert isinstance(refusal(path, sqlite3.DatabaseError("malformed")), JournalUnusable)

@@ -11,7 +11,7 @@ import pytest
 from maze_head.batch import Batch
 from maze_head.core.effects import Effect, Reply, Send
 from maze_head.core.errors import NotFound, Unavailable
-from maze_head.core.events import Command, DescribeNodes, Event, Instant, LinkLost, Ticked
+from maze_head.core.events import Command, DescribeNodes, DiskTurned, Event, Instant, LinkLost, Ticked
 from maze_head.dispatch import LinkEffect
 from maze_head.driver import MAX_TURN, Driver, Ports
 from maze_protocol.messages import Cancel, Recall
@@ -31,8 +31,11 @@ class World:
         self.in_flight: list[tuple[Batch, Callable[[BaseException | None], None]]] = []
         self.failures: list[BaseException] = []
         self.instant = Instant(10.0, 1000.0)
+        self.read_only = False
         self.driver = Driver(self.core, 5, self.failures.append, lambda: self.instant)
-        self.ports = Ports(self._submit, self._commit, self._release, lambda: self.trace.append("tick"))
+        self.ports = Ports(
+            self._submit, self._commit, self._release, lambda: self.trace.append("tick"), lambda: self.read_only
+        )
 
     def _submit(self, batch: Batch, done: Callable[[BaseException | None], None]) -> None:
         self.trace.append("submit")
@@ -238,6 +241,44 @@ async def test_stopping_waits_for_the_commit_and_for_what_came_before_it(world: 
     assert len(world.core.handled) == 2
     assert not world.driver.running
     assert world.failures == []
+
+
+@scenario
+async def test_a_turn_learns_of_the_disk_before_its_inputs(world: World) -> None:
+    world.read_only = True
+    world.driver.feed(lost(1))
+    await turn()
+    assert world.core.handled == [DiskTurned(full=True), lost(1)]
+    world.driver.feed(lost(2))
+    await turn()
+    world.read_only = False
+    world.driver.feed(lost(3))
+    await turn()
+    assert world.core.handled[2:] == [lost(2), DiskTurned(full=False), lost(3)]
+
+
+@scenario
+async def test_a_commit_that_filled_the_disk_is_the_last_one_before_the_core_knows(world: World) -> None:
+    world.core.on = lambda event: [note(1)]
+    world.driver.feed(lost(1))
+    await turn()
+    world.driver.feed(lost(2))
+    world.read_only = True  # as the journal's thread does before it tries again
+    await world.written()
+    assert world.core.handled == [lost(1), DiskTurned(full=True), lost(2)]
+
+
+@scenario
+async def test_what_is_asked_during_a_commit_is_answered_after_it(world: World) -> None:
+    """No dirty reads: an answer never tells of what may still be lost."""
+    world.core.on = lambda event: [note(1)] if isinstance(event, LinkLost) else [Reply(event.ticket, "state")]
+    world.driver.feed(lost(1))
+    await turn()
+    asked = asyncio.create_task(world.driver.ask(ask))
+    await turn()
+    assert not asked.done()
+    await world.written()
+    assert await asked == "state"
 
 
 @scenario

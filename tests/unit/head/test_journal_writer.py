@@ -58,8 +58,12 @@ def full_disk(connection: sqlite3.Connection, full: bool) -> None:
     connection.execute(f"PRAGMA max_page_count={PAGES if full else 1_000_000}")
 
 
+def nothing() -> None:
+    """Have no space to free."""
+
+
 def test_batches_are_committed_in_order_on_one_thread(connection: sqlite3.Connection) -> None:
-    writer, outcomes = BatchWriter(connection, 0, 1.0), Outcomes()
+    writer, outcomes = BatchWriter(connection, 0, 1.0, nothing), Outcomes()
     for number in range(1, 21):
         writer.submit(batch_of(begin(number)), outcomes.done)
     outcomes.wait(20)
@@ -73,7 +77,7 @@ def test_batches_are_committed_in_order_on_one_thread(connection: sqlite3.Connec
 
 
 def test_closing_commits_what_is_queued(connection: sqlite3.Connection) -> None:
-    writer, outcomes = BatchWriter(connection, 0, 1.0), Outcomes()
+    writer, outcomes = BatchWriter(connection, 0, 1.0, nothing), Outcomes()
     for number in range(1, 6):
         writer.submit(batch_of(begin(number)), outcomes.done)
     writer.close()
@@ -82,7 +86,7 @@ def test_closing_commits_what_is_queued(connection: sqlite3.Connection) -> None:
 
 def test_a_full_disk_is_tried_again_until_there_is_room(connection: sqlite3.Connection) -> None:
     full_disk(connection, full=True)
-    writer, outcomes = BatchWriter(connection, 0, 30.0), Outcomes()
+    writer, outcomes = BatchWriter(connection, 0, 30.0, nothing), Outcomes()
     failed_once = threading.Event()
     wait = writer._stopping.wait
 
@@ -102,9 +106,24 @@ def test_a_full_disk_is_tried_again_until_there_is_room(connection: sqlite3.Conn
     assert connection.execute("SELECT count(*) FROM accepted").fetchone() == (1,)
 
 
+def test_space_that_is_freed_lets_the_batch_be_committed_at_the_next_try(connection: sqlite3.Connection) -> None:
+    full_disk(connection, full=True)
+    relieved: list[str] = []
+
+    def relieve() -> None:
+        relieved.append(threading.current_thread().name)
+        full_disk(connection, full=False)
+
+    writer, outcomes = BatchWriter(connection, 0, 3600.0, relieve), Outcomes()
+    writer.submit(big(1), outcomes.done)
+    outcomes.wait()
+    writer.close()
+    assert (outcomes.errors, relieved, writer.failures) == ([None], ["journal"], 1)
+
+
 def test_a_disk_that_stays_full_ends_the_writer_with_nothing_half_written(connection: sqlite3.Connection) -> None:
     full_disk(connection, full=True)
-    writer, outcomes = BatchWriter(connection, 0, 0.0), Outcomes()
+    writer, outcomes = BatchWriter(connection, 0, 0.0, nothing), Outcomes()
     writer.submit(big(1), outcomes.done)
     writer.submit(batch_of(begin(1)), outcomes.done)
     outcomes.wait(2)
@@ -117,14 +136,14 @@ def test_a_disk_that_stays_full_ends_the_writer_with_nothing_half_written(connec
 
 def test_closing_gives_up_a_batch_that_is_being_tried_again(connection: sqlite3.Connection) -> None:
     full_disk(connection, full=True)
-    writer, outcomes = BatchWriter(connection, 0, 3600.0), Outcomes()
+    writer, outcomes = BatchWriter(connection, 0, 3600.0, nothing), Outcomes()
     writer.submit(big(1), outcomes.done)
     writer.close()
     assert [type(error) for error in outcomes.errors] == [JournalFailed]
 
 
 def test_a_row_that_cannot_be_encoded_is_a_bug_at_once(connection: sqlite3.Connection) -> None:
-    writer, outcomes = BatchWriter(connection, 0, 3600.0), Outcomes()
+    writer, outcomes = BatchWriter(connection, 0, 3600.0, nothing), Outcomes()
     row = note(1)
     row.body["number"] = object()
     writer.submit(batch_of(row), outcomes.done)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from maze_head.core.events import CountersAsked
-from support.api_double import asynchronous, serving
+from support.api_double import INFO, asynchronous, serving
 
 
 @asynchronous
@@ -22,6 +24,17 @@ async def test_readyz_follows_the_driver_and_the_stop() -> None:
         assert await ready() == (503, "1")
         async with head.http.get("/api/v1/livez") as response:
             assert response.status == 200
+
+
+@asynchronous
+async def test_readyz_is_false_while_the_disk_is_full() -> None:
+    async with serving() as head:
+        object.__setattr__(head.services, "info", lambda: msgspec.structs.replace(INFO, read_only=True))
+        async with head.http.get("/api/v1/readyz") as response:
+            assert response.status == 503
+            assert "disk" in (await response.json())["error"]["message"]
+        async with head.http.get("/api/v1/info") as response:
+            assert (await response.json())["read_only"] is True
 
 
 @asynchronous
