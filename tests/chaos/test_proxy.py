@@ -148,7 +148,7 @@ def test_a_connection_is_cut_in_the_middle_of_its_bytes(proxy: ChaosProxy) -> No
 
 def test_a_proxy_can_refuse(proxy: ChaosProxy) -> None:
     proxy.refusing = True
-    with closing(connect(proxy)) as client, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), closing(connect(proxy)) as client:
         client.recv(1)
     proxy.refusing = False
     with closing(connect(proxy)) as client:
