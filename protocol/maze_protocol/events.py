@@ -16,8 +16,8 @@ from maze_protocol.resources import Claim
 
 __all__ = [
     "SEALING", "AttemptInterrupted", "AttemptLost", "CancelRequested", "OutputMeta", "RunCancelled", "RunEvent",
-    "RunFinished", "RunSubmitted", "Segment", "TaskAdopted", "TaskCancelled", "TaskFailed", "TaskFinished",
-    "TaskLeased", "TaskReleased", "TaskReused", "TaskSkipped", "TaskStarted", "TaskWarned", "TYPE_NAMES",
+    "RunFinished", "RunSubmitted", "SEALING_NAMES", "Segment", "TaskAdopted", "TaskCancelled", "TaskFailed",
+    "TaskFinished", "TaskLeased", "TaskReleased", "TaskReused", "TaskSkipped", "TaskStarted", "TaskWarned", "TYPE_NAMES",
 ]  # fmt: skip
 
 
@@ -208,6 +208,8 @@ TYPE_NAMES: Final[dict[type[msgspec.Struct], str]] = {
     TaskReused: "task_reused",
 }
 """Names in the API; the first four of the reference keep the reference's names."""
+
+SEALING_NAMES: Final = tuple(TYPE_NAMES[kind] for kind in SEALING)
 
 
 class Segment(msgspec.Struct, array_like=True, frozen=True):
