@@ -16,6 +16,7 @@ import platform
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Final
 
 import zmq
@@ -26,6 +27,8 @@ from maze._daemon.ready import announce
 from maze._daemon.signals import Stop, exit_with_stdin, install_stop_signals
 from maze._version import __version__
 from maze_head.api.app import make_app
+from maze_head.api.encoder import EventEncoder
+from maze_head.api.events import publication
 from maze_head.api.services import Services
 from maze_head.ballast import Ballast
 from maze_head.blobs import BlobPort
@@ -39,7 +42,7 @@ from maze_head.endpoints import listen
 from maze_head.errors import EXIT_BUG, HeadError, StateDirUnusable
 from maze_head.hub import RunHub
 from maze_head.journal import ClusterRow, GraphRow, Journal, SegmentRow
-from maze_head.publisher import Publisher
+from maze_head.publisher import Publisher, Readings
 from maze_head.sockets import is_loopback
 from maze_head.statedir import StateLock, prepare
 from maze_head.transport import Transport
@@ -175,8 +178,10 @@ class Head:
         self.driver = Driver(self.core, self.journal.epoch, self._fail)
         self.transport = Transport(self.endpoints.node, self.driver.feed)
         self._undo.callback(self.transport.close)
-        self.publisher = Publisher(self.endpoints.events, self.journal.epoch, self.journal.cluster_id)
-        self._undo.callback(self.publisher.close)
+        self.encoder = EventEncoder(self.hub)
+        readings = Readings(self.hub.tip, partial(publication, self.encoder), time.monotonic)
+        self.publisher = Publisher(self.endpoints.events, self.journal.epoch, self.journal.cluster_id, readings)
+        self._undo.push_async_callback(self.publisher.close)
         self.hub.listener = self.publisher.publish
         self.blobs = BlobPort(self.endpoints.blob)
         self._undo.callback(self.blobs.close)
@@ -219,7 +224,7 @@ class Head:
             hosts=(self.endpoints.host, self.address),
         )
         runner = web.AppRunner(
-            make_app(self.services), handle_signals=False, access_log=None, auto_decompress=False,
+            make_app(self.services, self.encoder), handle_signals=False, access_log=None, auto_decompress=False,
             shutdown_timeout=FINISH_SECONDS,
         )  # fmt: skip
         await runner.setup()

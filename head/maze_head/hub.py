@@ -156,6 +156,14 @@ class RunHub:
         tail = self._tails.get(run_no)
         return 0 if tail is None else tail.last_seq
 
+    def tip(self, run_id: bytes) -> tuple[int, bool] | None:
+        """Return the number of the newest committed event of a run and whether its log is sealed, or None."""
+        place = self._places.get(run_id)
+        if place is None:
+            return None
+        tail = self._tails[place.run_no]
+        return tail.last_seq, tail.sealed
+
     async def read(self, run_no: int, after_seq: int) -> list[Segment]:
         """Return committed segments that hold events after `after_seq`, oldest first; maybe not all at once."""
         tail = self._tails.get(run_no)

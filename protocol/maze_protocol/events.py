@@ -17,7 +17,8 @@ from maze_protocol.resources import Claim
 __all__ = [
     "SEALING", "AttemptInterrupted", "AttemptLost", "CancelRequested", "OutputMeta", "RunCancelled", "RunEvent",
     "RunFinished", "RunSubmitted", "SEALING_NAMES", "Segment", "TaskAdopted", "TaskCancelled", "TaskFailed",
-    "TaskFinished", "TaskLeased", "TaskReleased", "TaskReused", "TaskSkipped", "TaskStarted", "TaskWarned", "TYPE_NAMES",
+    "TaskFinished", "TaskLeased", "TaskReleased", "TaskReused", "TaskSkipped", "TaskStarted", "TaskWarned",
+    "TYPE_NAMES",
 ]  # fmt: skip
 
 

@@ -32,10 +32,12 @@ async def zmq_context() -> AsyncIterator[zmq.Context[Any]]:
 class Peer:
     """A socket that talks the wire without any session: the test says what it sends."""
 
-    def __init__(self, kind: int, endpoint: str) -> None:
+    def __init__(self, kind: int, endpoint: str, *options: tuple[int, int]) -> None:
         self._context = zmq.asyncio.Context()
         self.socket = self._context.socket(kind)
         self.socket.linger = 0
+        for option, value in options:
+            self.socket.setsockopt(option, value)
         self.socket.connect(endpoint)
 
     def __enter__(self) -> Peer:

@@ -21,13 +21,13 @@ __all__ = ["OPENAPI_PATH", "make_app"]
 OPENAPI_PATH = "/openapi.json"
 
 
-def make_app(services: Services) -> web.Application:
-    """Build the application.
+def make_app(services: Services, encoder: EventEncoder | None = None) -> web.Application:
+    """Build the application; with an `encoder` it shares encoded events with whoever else uses that one.
 
     Run it with `auto_decompress=False`: compressed bodies are refused, so they need not be inflated first.
     """
     traffic = Traffic()
-    shared = Shared(services, EventEncoder(services.hub), RunViews(services.hub), traffic)
+    shared = Shared(services, encoder or EventEncoder(services.hub), RunViews(services.hub), traffic)
     # Outermost first: every answer is counted, and every failure below, the guard's included, gets its body.
     middlewares = [_count(traffic), catch_errors, guard(services.hosts)]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_REQUEST_BODY)

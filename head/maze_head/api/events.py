@@ -14,17 +14,18 @@ import msgspec
 from aiohttp import WSMsgType, web
 
 from maze_head.api.call import Call
-from maze_head.api.encoder import OpenRun
+from maze_head.api.encoder import EventEncoder, OpenRun
 from maze_head.api.errors import wants_msgpack
 from maze_head.api.render import FRAME_BYTES, JSON, PACKED, framed
 from maze_head.api.schemas import EventPage
 from maze_head.api.websocket import stream, wants_upgrade
 from maze_head.core.errors import NotFound
 from maze_head.core.events import DescribeRun
+from maze_protocol.events import Segment
 from maze_protocol.http import RunBody
 from maze_protocol.ids import RUN
 
-__all__ = ["CROWD", "PACE", "events", "open_run", "over"]
+__all__ = ["CROWD", "PACE", "events", "open_run", "over", "publication"]
 
 CROWD: Final = 64
 PACE: Final = 0.05
@@ -85,6 +86,14 @@ async def _frames(call: Call, run: OpenRun, after: int, fmt: str) -> AsyncGenera
             await hub.wait(run.place.run_no, after, PATIENCE)
         elif call.traffic.streams_open > CROWD:
             await asyncio.sleep(PACE)
+
+
+async def publication(encoder: EventEncoder, run_id: bytes, segment: Segment, limit: int) -> list[bytes]:
+    """Return a segment as its subscribers get it: the frames of a WebSocket, of about `limit` bytes at most."""
+    run = await encoder.open(run_id)
+    if run is None:
+        return []
+    return framed((await encoder.encode(run, segment, PACKED)).events, PACKED, limit)
 
 
 async def _page(call: Call, run_id: bytes, after: int) -> EventPage:

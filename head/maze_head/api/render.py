@@ -271,13 +271,13 @@ def encode(event: ClientEvent, fmt: str) -> bytes:
     return msgspec.msgpack.encode(event) if fmt == PACKED else msgspec.json.encode(event)
 
 
-def framed(events: Sequence[bytes], fmt: str) -> list[bytes]:
-    """Join encoded events to arrays of about FRAME_BYTES at most; one event is never cut."""
+def framed(events: Sequence[bytes], fmt: str, limit: int = FRAME_BYTES) -> list[bytes]:
+    """Join encoded events to arrays of about `limit` bytes at most; one event is never cut."""
     frames: list[bytes] = []
     piece: list[bytes] = []
     size = 0
     for event in events:
-        if piece and size + len(event) > FRAME_BYTES:
+        if piece and size + len(event) > limit:
             frames.append(_array(piece, fmt))
             piece, size = [], 0
         piece.append(event)

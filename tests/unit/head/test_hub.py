@@ -188,3 +188,12 @@ async def test_the_publisher_hears_of_every_committed_segment_once(hub: RunHub, 
     hub.listener = lambda *publication: heard.append(publication)
     hub.commit(batch_of(Append(1, 2, (sealed(),))))
     assert heard == [(run_id(1), segment(2, sealed()))]
+
+
+@scenario
+async def test_a_tip_tells_where_the_committed_log_ends(hub: RunHub, disk: Disk) -> None:
+    assert hub.tip(run_id(1)) is None
+    hub.restore(1, segment(1, submitted(1)))
+    assert hub.tip(run_id(1)) == (1, False)
+    hub.commit(batch_of(Append(1, 2, (sealed(),))))
+    assert hub.tip(run_id(1)) == (2, True)

@@ -7,6 +7,8 @@ import asyncio
 import msgspec
 from aiohttp import WSMsgType
 
+from maze_head.api.encoder import EventEncoder
+from maze_head.api.events import publication
 from maze_head.api.render import FRAME_BYTES
 from maze_protocol.events import RunFinished, RunSubmitted, TaskWarned
 from support.api_double import RUN_ID, RUN_TEXT, WORKFLOW_ID, Served, asynchronous, serving
@@ -74,3 +76,22 @@ async def test_a_long_poll_may_end_with_nothing() -> None:
         await head.hub.commit(RunSubmitted(RUN_ID, WORKFLOW_ID, 1, 2))
         async with head.http.get(f"{PATH}?after=1&wait=30") as response:
             assert await response.json() == {"events": [], "last_seq": 1, "sealed": False}
+
+
+@asynchronous
+async def test_a_publication_is_what_a_websocket_gets_in_smaller_pieces() -> None:
+    async with serving() as head:
+        await whole(head)
+        encoder = EventEncoder(head.hub)
+        pieces = [piece for part in head.hub.segments for piece in await publication(encoder, RUN_ID, part, 1000)]
+        assert len(pieces) == 9, "one event is never cut"
+        socket = await head.http.ws_connect(f"{PATH}?format=msgpack", max_msg_size=0)
+        frames = []
+        while (message := await socket.receive()).type is WSMsgType.BINARY:
+            frames.append(message.data)
+        assert flat(pieces) == flat(frames)
+        assert await publication(encoder, bytes(16), head.hub.segments[0], 1000) == []
+
+
+def flat(arrays: list[bytes]) -> list[object]:
+    return [event for array in arrays for event in msgspec.msgpack.decode(array)]
