@@ -36,11 +36,12 @@ from maze_head.config import HeadConfig
 from maze_head.core.effects import Effect
 from maze_head.core.scheduler import HeadCore
 from maze_head.core.state import Settings
+from maze_head.descriptors import raise_limit, tell_rarely
 from maze_head.dispatch import Dispatcher
 from maze_head.driver import Driver, Ports, read_clocks
 from maze_head.endpoints import listen
 from maze_head.errors import EXIT_BUG, HeadError, StateDirUnusable
-from maze_head.hub import RunHub
+from maze_head.hub import READ_THREADS, RunHub
 from maze_head.journal import ClusterRow, GraphRow, Journal, SegmentRow
 from maze_head.publisher import Publisher, Readings
 from maze_head.sockets import is_loopback
@@ -70,6 +71,8 @@ def run(config: HeadConfig) -> int:
 
 async def _serve(config: HeadConfig) -> int:
     loop = asyncio.get_running_loop()
+    raise_limit()
+    tell_rarely(loop)
     stop = install_stop_signals(loop)
     if config.exit_with_stdin:
         exit_with_stdin(loop, stop)
@@ -161,7 +164,9 @@ class Head:
         self._undo.callback(lock.release)
         self.ballast = Ballast(config.state_dir, config.ballast * limits.MIB)
         self._undo.callback(self.ballast.close)
-        self.journal = Journal.open(config.state_dir, config.durability, time.time(), relieve=self.ballast.relieve)
+        self.journal = Journal.open(
+            config.state_dir, config.durability, time.time(), relieve=self.ballast.relieve, readers=READ_THREADS
+        )
         self._undo.callback(self.journal.close)
         settings = Settings(
             heartbeat=config.heartbeat, suspect_after=config.suspect_after, lost_after=config.lost_after

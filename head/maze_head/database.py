@@ -27,15 +27,28 @@ def connect(path: Path) -> sqlite3.Connection:
     """Open the connection that writes, making the file with mode 0600 if it is not there.
 
     Raises:
-        JournalUnusable: the file is missing but its log is there.
+        JournalUnusable: the file is missing but its log is there, or it has lost its content.
         StateDirUnusable: it cannot be opened.
     """
     _refuse_orphaned_log(path)
     try:
-        path.touch(mode=0o600)
+        if not path.exists():
+            _make(path)
+        if not path.stat().st_size:
+            raise JournalUnusable(f"{path} is empty, which no journal ever is", remedy=RESTORE)
         return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
     except (OSError, sqlite3.OperationalError) as error:
         raise StateDirUnusable(f"cannot open {path}: {error}", remedy="give a writable --state-dir") from error
+
+
+def _make(path: Path) -> None:
+    """Make a journal beside its place and move it there, so that a file without tables is never one of ours."""
+    new = path.with_name(path.name + ".new")
+    new.unlink(missing_ok=True)
+    new.touch(mode=0o600)
+    with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+        migrate(connection, str(new))
+    os.replace(new, path)
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
@@ -44,6 +57,8 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0)
     connection.execute("PRAGMA wal_autocheckpoint=0")
     connection.execute("PRAGMA trusted_schema=OFF")
+    # SQLite opens its files at the first read; a reader that is made has all that it will ever need.
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     return connection
 
 

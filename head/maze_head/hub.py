@@ -26,7 +26,7 @@ from maze_protocol.events import SEALING, RunSubmitted, Segment
 from maze_protocol.limits import MIB
 from maze_protocol.values import OutputValue
 
-__all__ = ["Records", "RunHub"]
+__all__ = ["READ_THREADS", "Records", "RunHub"]
 
 CACHE_BYTES: Final = 64 * MIB
 RING_EVENTS: Final = 20_000

@@ -113,10 +113,12 @@ class Journal:
         *,
         patience: float = PATIENCE,
         relieve: Relieve = _nothing,
+        readers: int = 0,
     ) -> Journal:
         """Open or make the journal of a state directory that the caller has locked; start a new epoch.
 
-        `relieve` is called on the writer's thread whenever a commit failed.
+        `relieve` is called on the writer's thread whenever a commit failed. So many `readers` are opened at once, so
+        that reading needs no file descriptor later.
 
         Raises:
             JournalUnusable: corrupt, foreign, or written by a newer Maze.
@@ -131,6 +133,8 @@ class Journal:
                 begin_epoch(connection, int(unix_time))
                 connection.execute(f"PRAGMA synchronous={'FULL' if durability == POWER else 'NORMAL'}")
                 journal = cls(path, connection, durability, patience, relieve)
+                for _ in range(readers):
+                    journal._readers.put(connect_reader(path))
             except sqlite3.DatabaseError as error:
                 raise refusal(path, error) from error
             undo.pop_all()

@@ -14,10 +14,15 @@ from typing import Final
 
 from maze_head.errors import AlreadyRunning, StateDirUnusable
 
-__all__ = ["StateLock", "file_system_of", "prepare"]
+__all__ = ["REMOTE_SYSTEMS", "StateLock", "file_system_of", "prepare"]
 
-REMOTE_SYSTEMS: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs"})
-"""Where SQLite's shared memory and locks do not hold what they promise."""
+REMOTE_SYSTEMS: Final = frozenset(
+    {
+        "nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "gpfs", "beegfs", "glusterfs", "ocfs2", "gfs2",
+        "fuse.sshfs", "fuse.glusterfs", "fuse.ceph", "fuse.s3fs", "fuse.rclone", "fuse.gcsfuse", "fuse.juicefs",
+    }
+)  # fmt: skip
+"""Where SQLite's shared memory and locks do not hold what they promise, or another machine might hold them, too."""
 
 
 def prepare(path: Path) -> None:

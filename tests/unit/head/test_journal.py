@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import sqlite3
 import stat
 import threading
@@ -165,6 +167,38 @@ def test_a_damaged_page_is_found_after_an_unclean_stop(open_journal: Open, tmp_p
     with pytest.raises(JournalUnusable, match="damaged"):
         Journal.open(tmp_path, PROCESS, NOW)
     assert path.read_bytes() == content
+
+
+def test_a_file_that_lost_its_content_is_refused(open_journal: Open, tmp_path: Path) -> None:
+    open_journal().close()
+    (tmp_path / "journal.db").write_bytes(b"")
+    with pytest.raises(JournalUnusable, match=r"journal.db is empty.*restore a backup"):
+        Journal.open(tmp_path, PROCESS, NOW)
+
+
+def test_a_start_killed_while_it_made_the_file_is_made_good(tmp_path: Path) -> None:
+    (tmp_path / "journal.db.new").write_bytes(b"half")
+    journal = Journal.open(tmp_path, PROCESS, NOW)
+    assert list(journal.load()) == []
+    journal.close()
+    assert not (tmp_path / "journal.db.new").exists()
+
+
+def test_readers_opened_at_the_start_need_no_descriptor_later(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path, PROCESS, NOW, readers=2)
+    held = len(os.listdir("/proc/self/fd"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spare = [os.open(tmp_path, os.O_RDONLY)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(spare) + 1, hard))
+    try:
+        assert commit(journal, batch_of(begin(1))) is None
+        assert journal.accepted(1, 0) is None
+        assert len(list(journal.load())) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        os.close(spare[0])
+    assert len(os.listdir("/proc/self/fd")) == held
+    journal.close()
 
 
 def test_a_log_without_its_database_is_refused(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from maze_head.errors import AlreadyRunning, StateDirUnusable
-from maze_head.statedir import StateLock, file_system_of, prepare
+from maze_head.statedir import REMOTE_SYSTEMS, StateLock, file_system_of, prepare
 
 MOUNTS = "\n".join(
     (
@@ -54,10 +54,17 @@ def test_an_unknown_mount_table_tells_nothing() -> None:
     assert file_system_of(Path("/x"), "") == ""
 
 
-def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("maze_head.statedir._mounts", lambda: "server:/x / nfs rw 0 0")
-    with pytest.raises(StateDirUnusable, match=r"network file system \(nfs\)"):
+@pytest.mark.parametrize("system", sorted(REMOTE_SYSTEMS))
+def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str) -> None:
+    monkeypatch.setattr("maze_head.statedir._mounts", lambda: f"server:/x / {system} rw 0 0")
+    with pytest.raises(StateDirUnusable, match=rf"network file system \({system}\).*local disk"):
         prepare(tmp_path)
+
+
+@pytest.mark.parametrize("system", ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay"])
+def test_local_file_systems_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str) -> None:
+    monkeypatch.setattr("maze_head.statedir._mounts", lambda: f"/dev/x / {system} rw 0 0")
+    prepare(tmp_path)
 
 
 def test_the_second_lock_names_the_holder(tmp_path: Path) -> None:
