@@ -167,6 +167,10 @@ def _fail(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, .
 
 
 def _crash(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...]) -> None:
+    if outcome.error is not None and outcome.error.kind == NODE_LOST:
+        # The node lost the parent of its workers: its own fault, which no task's crash budget pays for.
+        lose_attempt(state, lease, outcome.error, state.settings.node_loss_budget)
+        return
     lose_attempt(state, lease, crash_of(outcome.error), state.settings.crash_budget)
 
 
