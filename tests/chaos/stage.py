@@ -111,14 +111,14 @@ class Stage:
 
     # -- work
 
-    def prepare(self, count: int, seconds: float, prefix: str = "t", **resources: Any) -> Job:
+    def prepare(self, count: int, seconds: float, prefix: str = "t", **options: Any) -> Job:
         """Make a workflow of independent tasks that leave traces."""
         workflow = self.client.create_workflow(prefix)
         names = [f"{prefix}-{number:05}" for number in range(count)]
         made = {}
         for name in names:
             inputs = {"folder": str(self.traces), "name": name, "seconds": seconds}
-            task = workflow.add_task(leave_traces, inputs=inputs, **resources)
+            task = workflow.add_task(leave_traces, inputs=inputs, **options)
             made[task.task_id] = name
         workflow.get_tasks()
         return Job(workflow, made)

@@ -139,7 +139,8 @@ class Cluster:
         self.head = _start(self.folder, f"head-{len(self.past)}", "maze_head", [*flags, f"--port={port}"])
 
     def _node_flags(self, args: Sequence[str]) -> list[str]:
-        return [f"--connection-file={self.connection_file}", *args]
+        found = any(each.startswith("--head=") for each in args)
+        return [*([] if found else [f"--connection-file={self.connection_file}"]), *args]
 
 
 def _decoded(body: bytes) -> Any:
