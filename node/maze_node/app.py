@@ -152,6 +152,7 @@ class Node:
     def _tick(self) -> None:
         if self._result.done():
             return
+        self._pool.tick()
         self.post(Ticked(self._load(), self._logs.take_spoke()))
         self._loop.call_later(TICK, self._tick)
 

@@ -28,6 +28,8 @@ class SpawnerLost(NodeError):
 class TaskFault(NodeError):
     """An attempt failed; `info` is what the head is told."""
 
-    def __init__(self, kind: str, type_name: str, message: str, traceback: str = "") -> None:
-        self.info = ErrorInfo(kind, type_name, message, traceback)
+    def __init__(
+        self, kind: str, type_name: str, message: str, traceback: str = "", bases: tuple[str, ...] = ()
+    ) -> None:
+        self.info = ErrorInfo(kind, type_name, message, traceback, bases=bases)
         super().__init__(message)

@@ -23,6 +23,7 @@ from maze_node.core.events import Event, LogTails, WorkerExited, WorkerForked, W
 from maze_node.frames import Exited, Fork, Forked, Kill, ReportFrame, TaskFrame, decode_packet, encode_packet
 from maze_node.limits import become_subreaper, children
 from maze_node.logs import Logs
+from maze_node.oom import OomWatch
 from maze_node.spawning import Spawned, launch
 
 __all__ = ["Pool"]
@@ -46,7 +47,7 @@ class Pool:
         self._queue: deque[tuple[bytes, int]] = deque()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._oom_kills = _oom_kills()
+        self._oom = OomWatch()
         self._stopping = False
         self._strangers = set(children())
         """Children that are not ours to kill: whoever hosts this pool had them before."""
@@ -90,6 +91,10 @@ class Pool:
         self._logs.rename(old, new)
         for channel in self._channels.values():
             channel.rename(old, new)
+
+    def tick(self) -> None:
+        """Note the time; called about twice per second."""
+        self._oom.tick()
 
     async def stop(self) -> None:
         """End the spawner, and with it every worker and all that tasks have started."""
@@ -177,14 +182,10 @@ class Pool:
                 peak,
                 cpu_ms,
                 channel.finish(),
-                killed == signal.SIGKILL and self._oom_since_last(),
+                killed == signal.SIGKILL and self._oom.seen(),
                 blameless,
             )
         )
-
-    def _oom_since_last(self) -> bool:
-        before, self._oom_kills = self._oom_kills, _oom_kills()
-        return self._oom_kills > before
 
     def _on_report(self, number: int, report: ReportFrame, tails: LogTails) -> None:
         self._post(WorkerReported(number, report, tails))
@@ -260,12 +261,3 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def _oom_kills() -> int:
-    """Return how many processes this kernel has killed for lack of memory."""
-    with contextlib.suppress(OSError), open("/proc/vmstat", encoding="ascii") as file:
-        for line in file:
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    return 0

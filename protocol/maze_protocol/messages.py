@@ -66,8 +66,12 @@ class ErrorInfo(msgspec.Struct, array_like=True, frozen=True):
 
     @property
     def text(self) -> str:
-        """Return what readers see: the traceback, or `Type: message` if there is none."""
-        return self.traceback or f"{self.type_name}: {self.message}"
+        """Return what readers see: the traceback, or the worker's last words and `Type: message`; that line is last."""
+        if self.traceback:
+            return self.traceback
+        verdict = f"{self.type_name}: {self.message}"
+        words = [f"  {line.rstrip()}\n" for line in self.stderr_tail.strip().splitlines()]
+        return f"The end of its stderr:\n{''.join(words)}{verdict}" if words else verdict
 
 
 class Held(msgspec.Struct, array_like=True, frozen=True):

@@ -112,6 +112,20 @@ def test_whatever_is_raised_fails_the_task_and_spares_the_worker(bench: Bench, f
         assert outcome.error.traceback.splitlines()[-1] == last_line
 
 
+def test_an_exception_names_its_class_and_what_that_inherits(bench: Bench) -> None:
+    def task(params):
+        class Flaky(ConnectionResetError):
+            pass
+
+        raise Flaky
+
+    bases = bench.run(task).error.bases
+    assert bases[0].endswith("task.<locals>.Flaky")
+    assert bases[1:4] == ("builtins.ConnectionResetError", "builtins.ConnectionError", "builtins.OSError")
+    loading = bench.run(source_code("def task(p):\n    pass\n[][1]\n")).error
+    assert (loading.kind, loading.bases[:2]) == ("bad_code", ("builtins.IndexError", "builtins.LookupError"))
+
+
 def test_a_hostile_exception_is_still_told(bench: Bench) -> None:
     def task(params):
         class Broken(Exception):
@@ -267,6 +281,12 @@ def test_a_segmentation_fault_tells_where(bench: Bench) -> None:
     assert error.signal == "SIGSEGV"
     assert "Segmentation fault" in error.stderr_tail
     assert "in task" in error.stderr_tail
+    lines = error.text.splitlines()
+    assert lines[0] == "The end of its stderr:"
+    assert any("Segmentation fault" in line for line in lines)
+    assert lines[-1].startswith(
+        "WorkerCrashed: SIGSEGV (the worker process was killed by it; peak memory of the worker "
+    )
 
 
 def test_output_of_c_and_of_children_is_captured_and_attributed(bench: Bench) -> None:

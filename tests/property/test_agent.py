@@ -256,7 +256,9 @@ class AgentMachine(RuleBasedStateMachine):
             self.hear(ResultAck((AckItem(lease, 0),)))
         assert set(self.fate.values()) <= {"acknowledged", "released", "gone"}, self.fate
         assert self.rig.agent.inventory() == ()
-        assert len(self.rig.agent._runner.slots) == len(set(self.held_back.values()))
+        for worker in sorted(self.signalled):
+            self.bury(worker)
+        assert len(self.rig.agent._runner.slots) == 0
 
 
 TestAgent = AgentMachine.TestCase

@@ -316,7 +316,12 @@ class Agent:
     def _beat(self, now: Instant) -> None:
         self._beat_at = now.mono
         runner = self._runner
-        load = msgspec.structs.replace(self._load, running=runner.leases.running_count, workers=len(runner.roster))
+        load = msgspec.structs.replace(
+            self._load,
+            running=runner.leases.running_count,
+            workers=len(runner.roster),
+            fork_failures=runner.health.failures,
+        )
         self._effects.append(Send(Heartbeat(now.wall, load)))
 
     # -- leaving

@@ -113,6 +113,10 @@ class Leases:
         """Tell whether more leases of this grant wait."""
         return grant in self._waiting
 
+    def uses(self, grant: int) -> bool:
+        """Tell whether a lease of this grant runs or waits."""
+        return grant in self._running or grant in self._waiting
+
     def start(self, lease: Lease, worker: int) -> None:
         """Move the first waiting lease of its grant to a worker."""
         queue = self._waiting[lease.grant]

@@ -85,23 +85,29 @@ def _crash(lease: Lease, event: WorkerExited) -> ErrorInfo:
         signal=event.signal,
         exit_code=event.exit_code,
         oom=event.oom,
-        stderr_tail=event.tails.stderr[-STDERR_IN_ERROR:].decode("utf-8", "replace"),
+        stderr_tail=_last_lines(event.tails.stderr).decode("utf-8", "replace"),
     )
+
+
+def _last_lines(stderr: bytes) -> bytes:
+    """Return the end of it, from the beginning of a line if there is one."""
+    tail = stderr[-STDERR_IN_ERROR:]
+    return tail[tail.find(b"\n") + 1 :] if len(tail) < len(stderr) else tail
 
 
 def _crash_message(lease: Lease, event: WorkerExited) -> str:
     if event.blameless:
         return "the process that owns the node's workers died, and the worker with it"
-    if event.exit_code is not None and not event.signal:
-        return f"exit code {event.exit_code} (the worker process ended without returning a result)"
-    peak = f"peak memory of the worker {event.peak_rss_kib // 1024:,} MiB"
     claim = lease.assignment.claim.mem_mib
     claimed = f", cpu_mem claimed {claim:,} MiB" if claim else ""
+    memory = f"peak memory of the worker {event.peak_rss_kib // 1024:,} MiB{claimed}"
+    if event.exit_code is not None and not event.signal:
+        return f"exit code {event.exit_code} (the worker process ended without returning a result; {memory})"
     if event.oom:
-        return f"{event.signal} (out of memory: the kernel killed processes on this machine; {peak}{claimed})"
+        return f"{event.signal} (out of memory: the kernel killed processes on this machine; {memory})"
     if event.signal == "SIGKILL":
-        return f"SIGKILL (killed from outside, perhaps for lack of memory: {peak}{claimed})"
-    return f"{event.signal} (the worker process was killed by it; {peak})"
+        return f"SIGKILL (killed from outside; the kernel counted no lack of memory; {memory})"
+    return f"{event.signal} (the worker process was killed by it; {memory})"
 
 
 def _with_logs(outcome: Outcome, tails: LogTails) -> Outcome:

@@ -17,6 +17,7 @@ from typing import Final
 from maze_node.core import outcomes
 from maze_node.core.effects import Dismiss, Effect, Fork, Signal, Start
 from maze_node.core.events import Instant, WorkerExited, WorkerForked, WorkerReported
+from maze_node.core.forking import ForkHealth
 from maze_node.core.leases import Ending, Lease, Leases
 from maze_node.core.outbox import Outbox
 from maze_node.core.roster import Roster, Stage, Worker
@@ -29,7 +30,6 @@ __all__ = ["Runner"]
 
 IDLE_SECONDS: Final = 30.0
 KILL_GRACE: Final = 5.0
-MAX_FORK_DELAY: Final = 5.0
 
 
 class Runner:
@@ -47,12 +47,13 @@ class Runner:
         self._blocked: dict[int, int] = {}
         """Grants whose resources a leaving worker may still use, with that worker."""
         self._warm = max(1, min(capacity.workers, capacity.cpu_milli // 1000))
-        self._fork_failures = 0
-        self._fork_after = 0.0
+        self.health = ForkHealth()
 
     def keep_warm(self, now: Instant) -> None:
         """Fork workers ahead of need, up to one per CPU."""
-        self._fork(self._warm - len(self.roster), now)
+        missing = self._warm - len(self.roster)
+        trial = self.health.failures > 0 and not self.roster.in_stage(Stage.FORKING)
+        self._fork(max(missing, 1 if trial else 0), now)
 
     def start_ready(self, now: Instant) -> None:
         """Start what may start."""
@@ -104,7 +105,7 @@ class Runner:
                 self._dismiss(spare, now)
 
     def _fork(self, count: int, now: Instant) -> None:
-        if now.mono < self._fork_after:
+        if not self.health.may_fork(now.mono):
             return
         for _ in range(count):
             worker = self.roster.hire()
@@ -124,7 +125,7 @@ class Runner:
         if worker is None or worker.lease is None:
             return
         lease = worker.lease
-        self._fork_failures = 0
+        self.health.succeeded()
         if lease.ending is not None:
             lease.report, lease.kill_at = event, now.mono
             self._emit(Signal(worker.number, "SIGKILL"))
@@ -155,8 +156,8 @@ class Runner:
             else:
                 self._finish(lease, outcomes.of_exit(lease, worker.pid, event, now))
             self._release(lease.grant)
-        elif worker.stage is not Stage.LEAVING:
-            self._count_fork_failure(now)
+        elif worker.stage is not Stage.LEAVING and worker.binding is None:
+            self.health.failed(now.mono, blameless=event.blameless)
         if worker.holds:
             self._blocked.pop(worker.holds, None)
             self._release(worker.holds)
@@ -200,6 +201,7 @@ class Runner:
         for worker in self.roster.in_stage(Stage.LEAVING):
             if now.mono >= worker.kill_at:
                 self._emit(Signal(worker.number, "SIGKILL"))
+        self.health.look_at(self.roster.in_stage(Stage.IDLE), now.mono)
         surplus = len(self.roster) - self._warm
         for worker in self.roster.in_stage(Stage.IDLE)[: max(0, surplus)]:
             if now.mono - worker.idle_since > IDLE_SECONDS:
@@ -217,7 +219,7 @@ class Runner:
             self._outbox.keep(outcome)
 
     def _release(self, grant: int) -> None:
-        if not self.leases.has_waiting(grant) and grant not in self._blocked:
+        if not self.leases.uses(grant) and grant not in self._blocked:
             self.slots.free(grant)
 
     def forget_waiting(self, lease: Lease) -> None:
@@ -236,8 +238,3 @@ class Runner:
     def _signal(self, worker: Worker, name: str, now: Instant) -> None:
         worker.stage, worker.kill_at = Stage.LEAVING, now.mono + KILL_GRACE
         self._emit(Signal(worker.number, name))
-
-    def _count_fork_failure(self, now: Instant) -> None:
-        """A worker died idle: if that repeats, forking slows down instead of spinning."""
-        self._fork_failures += 1
-        self._fork_after = now.mono + min(MAX_FORK_DELAY, 0.05 * 2**self._fork_failures)

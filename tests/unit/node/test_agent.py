@@ -164,6 +164,27 @@ def test_a_crash_names_the_signal_and_what_was_printed() -> None:
     assert (outcome.stdout_tail, len(outcome.stderr_tail), outcome.stderr_size) == (b"out", 10_000, 10_000)
 
 
+@pytest.mark.parametrize(
+    ("died", "text"),
+    [
+        ({"signal": "SIGSEGV"}, "SIGSEGV (the worker process was killed by it; peak memory of the worker 2 MiB)"),
+        ({"exit_code": 3}, "exit code 3 (the worker process ended without returning a result; peak memory of"),
+        ({"signal": "SIGKILL"}, "SIGKILL (killed from outside; the kernel counted no lack of memory; peak memory of"),
+        ({"signal": "SIGKILL", "oom": True}, "SIGKILL (out of memory: the kernel killed processes on this machine; p"),
+    ],
+)
+def test_a_crash_tells_all_there_is_to_know(died, text: str) -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1))
+    tails = LogTails(b"", b"a" * 5000 + b"\nlast words", 0, 5011)
+    (outcome,) = outcomes(rig.do(WorkerExited(rig.worker_of(1), peak_rss_kib=2048, tails=tails, **died)))
+    assert outcome.error.message.startswith(text)
+    assert outcome.error.oom is ("oom" in died)
+    assert outcome.error.stderr_tail == "last words", "no half lines"
+    assert outcome.error.text.splitlines()[-1].startswith("WorkerCrashed: " + text)
+    assert "\n  last words\n" in outcome.error.text
+
+
 def test_a_death_with_the_spawner_blames_no_task() -> None:
     rig = Rig()
     rig.assign(make_assignment(1))
@@ -286,6 +307,15 @@ def test_recall_gives_back_only_what_has_not_started() -> None:
     rig = Rig()
     rig.assign(*(make_assignment(lease, grant=1) for lease in (1, 2, 3)))
     assert of(rig.said(Recall((1, 3, 99))), Release) == [Release((3,), "recalled")]
+
+
+def test_giving_back_what_waits_leaves_the_slot_to_what_runs() -> None:
+    rig = Rig()
+    whole = Claim(4000, 0)
+    rig.assign(make_assignment(1, grant=1, claim=whole), make_assignment(2, grant=1, claim=whole))
+    rig.said(Recall((2,)))
+    assert not of(rig.assign(make_assignment(3, claim=whole)), Start)
+    assert of(rig.report(rig.worker_of(1), 1), Start)[0].frame.lease == 3
 
 
 def test_repeated_assignments_change_nothing() -> None:
@@ -538,7 +568,7 @@ def test_the_limit_of_workers_holds_and_an_idle_one_makes_room() -> None:
     assert of(rig.do(WorkerExited(dismissed.worker, exit_code=0)), Start)[0].frame.lease == 30
 
 
-def test_workers_that_die_idle_slow_forking_down() -> None:
+def test_workers_that_die_before_they_had_a_task_slow_forking_down_and_the_head_is_told() -> None:
     rig = Rig()
     rig.tick()
     forks = 4
@@ -546,8 +576,42 @@ def test_workers_that_die_idle_slow_forking_down() -> None:
         for worker in list(range(1, 100)):
             rig.do(WorkerExited(worker, exit_code=1))
         forks += len(of(rig.tick(0.1), Fork))
-    assert forks < 12
+    assert forks < 14
     assert of(rig.tick(6.0), Fork)
+    assert rig.all(Heartbeat)[-1].load.fork_failures >= 4
+    rig.tick(1.1)
+    assert of(rig.tick(1.0), Heartbeat)[0].load.fork_failures == 0
+
+
+def test_a_worker_killed_under_its_task_is_replaced_at_once_and_counts_for_nothing() -> None:
+    rig = Rig()
+    rig.tick()
+    for lease in range(1, 9):
+        rig.assign(make_assignment(lease, claim=Claim(4000, 0)))
+        effects = rig.do(WorkerExited(rig.worker_of(lease), "SIGKILL"))
+        assert outcomes(effects)[0].status == CRASHED
+        rig.said(ResultAck((AckItem(lease, 0),)))
+    assert len(of(rig.tick(1.0), Heartbeat)) == 1
+    assert rig.all(Heartbeat)[-1].load.fork_failures == 0
+    assert len(rig.all(Fork)) >= 8
+
+
+def test_after_a_failure_a_spare_worker_is_tried_although_none_is_needed() -> None:
+    rig = Rig()
+    rig.tick()
+    rig.assign(*(make_assignment(lease, claim=Claim(100, 0)) for lease in range(1, 5)))
+    for lease in range(1, 5):
+        rig.report(rig.worker_of(lease), lease)
+    assert not of(rig.tick(2.0), Fork), "four workers are enough"
+    rig.auto_fork = False
+    (fork,) = of(rig.assign(make_assignment(9, claim=Claim(2000, 0))), Fork)
+    rig.said(Cancel((9,), ""))
+    rig.do(WorkerExited(fork.worker, exit_code=1))
+    (trial,) = of(rig.tick(1.0), Fork)
+    assert not of(rig.tick(1.0), Fork), "one at a time"
+    rig.do(WorkerForked(trial.worker, 1))
+    assert of(rig.tick(1.0), Heartbeat)[0].load.fork_failures == 0
+    assert not of(rig.tick(1.0), Fork)
 
 
 def test_a_worker_that_does_not_leave_is_killed() -> None:

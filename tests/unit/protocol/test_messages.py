@@ -30,3 +30,8 @@ def test_public_names_are_real_and_complete() -> None:
 def test_readers_of_an_error_see_the_traceback_if_there_is_one() -> None:
     assert ErrorInfo("crash", "WorkerCrashed", "SIGKILL").text == "WorkerCrashed: SIGKILL"
     assert ErrorInfo("user", "ValueError", "bad", "Traceback …").text == "Traceback …"
+
+
+def test_readers_of_a_crash_see_its_last_words_and_the_verdict_last() -> None:
+    error = ErrorInfo("crash", "WorkerCrashed", "SIGSEGV", stderr_tail="\nFatal error\r\n  at line 3\n")
+    assert error.text == "The end of its stderr:\n  Fatal error\n    at line 3\nWorkerCrashed: SIGSEGV"

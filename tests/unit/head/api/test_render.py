@@ -72,7 +72,7 @@ def test_task_exception_says_why() -> None:
 def test_a_crash_tells_signal_and_stderr() -> None:
     error = ErrorInfo("crash", "WorkerCrashed", "SIGKILL (out of memory)", "", "SIGKILL", -9, "last words")
     data = data_of(AttemptLost(0, 1, 77, error))
-    assert data["result"] == "WorkerCrashed: SIGKILL (out of memory)"
+    assert data["result"] == "The end of its stderr:\n  last words\nWorkerCrashed: SIGKILL (out of memory)"
     assert (data["signal"], data["exit_code"], data["stderr_tail"]) == ("SIGKILL", -9, "last words")
 
 
