@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from maze_head.core.effects import Accept, Append, AppendCluster, SaveCode, SaveGraph, SaveLog
+from maze_head.core.effects import Accept, Append, AppendCluster, CopyAccepted, SaveCode, SaveGraph, SaveLog
 from maze_protocol.events import RunEvent, Segment
 
 __all__ = ["Batch", "Durable", "RunSegment"]
 
-Durable = Append | Accept | SaveGraph | SaveCode | SaveLog | AppendCluster
+Durable = Append | Accept | CopyAccepted | SaveGraph | SaveCode | SaveLog | AppendCluster
 
 
 @dataclass(slots=True)
@@ -38,12 +38,13 @@ class Batch:
     time: float
     facts: list[SaveGraph | AppendCluster] = field(default_factory=list)
     accepted: list[Accept] = field(default_factory=list)
+    copies: list[CopyAccepted] = field(default_factory=list)
     codes: list[SaveCode] = field(default_factory=list)
     logs: list[SaveLog] = field(default_factory=list)
     runs: dict[int, RunSegment] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.facts or self.runs or self.accepted or self.codes or self.logs)
+        return bool(self.facts or self.runs or self.accepted or self.copies or self.codes or self.logs)
 
     @property
     def ordered(self) -> list[SaveGraph | AppendCluster | RunSegment]:
@@ -61,6 +62,8 @@ class Batch:
                 self._append(effect)
             case Accept():
                 self.accepted.append(effect)
+            case CopyAccepted():
+                self.copies.append(effect)
             case SaveGraph() | AppendCluster():
                 self.facts.append(effect)
             case SaveCode():

@@ -27,6 +27,7 @@ from maze_head.core.effects import (
     Append,
     AppendCluster,
     AssignTask,
+    CopyAccepted,
     Drop,
     Effect,
     Refuse,
@@ -49,7 +50,7 @@ TICK: Final = 0.25
 MAX_TURN: Final = 1024
 """Most inputs of one turn: the loop must get round to its sockets."""
 
-_DURABLE: Final = (Append, Accept, SaveGraph, SaveCode, SaveLog, AppendCluster)
+_DURABLE: Final = (Append, Accept, CopyAccepted, SaveGraph, SaveCode, SaveLog, AppendCluster)
 _ON_LINKS: Final = (Send, SendCode, AssignTask, Admit, Refuse, Drop)
 
 

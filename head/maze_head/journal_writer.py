@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from maze_head.batch import Batch, RunSegment
-from maze_head.core.effects import Accept, AppendCluster, SaveGraph
+from maze_head.core.effects import Accept, AppendCluster, CopyAccepted, SaveGraph
 from maze_head.errors import JournalFailed
 from maze_head.schema import SEGMENT_MSGPACK, task_key, to_signed
 from maze_protocol.values import OutputValue, Value, body_of
@@ -37,6 +37,7 @@ _INSERT_SEGMENT: Final = "INSERT INTO segment VALUES(?,?,?,?,?,?,?)"
 _INSERT_GRAPH: Final = "INSERT INTO graph VALUES(?,?,?,?,?)"
 _INSERT_CLUSTER: Final = "INSERT INTO cluster_event VALUES(?,?,?,?,?)"
 _INSERT_ACCEPTED: Final = "INSERT INTO accepted VALUES(?,?,?)"
+_COPY_ACCEPTED: Final = "INSERT INTO accepted SELECT ?, lease, value FROM accepted WHERE k=?"
 _INSERT_CODE: Final = "INSERT OR IGNORE INTO code VALUES(?,?)"
 _INSERT_LOG: Final = "INSERT OR REPLACE INTO attempt_log VALUES(?,?,?,?,?,?)"
 
@@ -61,6 +62,8 @@ def write_batch(connection: sqlite3.Connection, batch: Batch, commit_no: int) ->
         _write_ordered(connection, row, batch, (commit_no, pos))
     if batch.accepted:
         connection.executemany(_INSERT_ACCEPTED, map(_accepted_row, batch.accepted))
+    for copy in batch.copies:
+        _copy_accepted(connection, copy)
     if batch.codes:
         connection.executemany(_INSERT_CODE, ((code.hash, code.body) for code in batch.codes))
     if batch.logs:
@@ -83,6 +86,12 @@ def _write_ordered(
 
 def _accepted_row(accept: Accept) -> tuple[int, int, bytes]:
     return task_key(accept.run_no, accept.task_no), to_signed(accept.lease), _encode(inline_outputs(accept))
+
+
+def _copy_accepted(connection: sqlite3.Connection, copy: CopyAccepted) -> None:
+    keys = ((task_key(copy.run_no, task), task_key(copy.from_run_no, task)) for task in copy.tasks)
+    copied = connection.executemany(_COPY_ACCEPTED, keys).rowcount
+    assert copied == len(copy.tasks), f"run {copy.from_run_no} has {copied} of {len(copy.tasks)} results to copy"
 
 
 def _log_rows(batch: Batch) -> Iterator[tuple[int, int, bytes, bytes, int, int]]:

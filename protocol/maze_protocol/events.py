@@ -41,7 +41,7 @@ class RunSubmitted(msgspec.Struct, array_like=True, frozen=True, tag=1):
     priority: int = 0
     project: str = ""
     retry_of: bytes = b""
-    """The run whose accepted results this one reuses, or empty."""
+    """The earlier run whose graph this one repeats, or empty."""
 
 
 class TaskLeased(msgspec.Struct, array_like=True, frozen=True, tag=2):

@@ -52,7 +52,7 @@ CODE = hashlib.blake2b(SOURCE, digest_size=16).hexdigest()
 CODE_BODY = CodeBody(CODE, "pickle", (3, 11), SOURCE, "f")
 W = b"w" * 16
 R = b"r" * 16
-DURABLE = (fx.Append, fx.Accept, fx.SaveGraph, fx.SaveCode, fx.SaveLog, fx.AppendCluster)
+DURABLE = (fx.Append, fx.Accept, fx.CopyAccepted, fx.SaveGraph, fx.SaveCode, fx.SaveLog, fx.AppendCluster)
 
 
 def raw(number: int) -> bytes:

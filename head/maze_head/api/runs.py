@@ -1,4 +1,4 @@
-"""Runs: submitted, summarised, cancelled; and the tasks within them, which are read from the run's own log."""
+"""Runs: submitted, retried, summarised, cancelled; and the tasks within them, which are read from the run's own log."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from maze_head.api.errors import Malformed
 from maze_head.api.events import open_run
 from maze_head.api.views import THREAD_FROM
 from maze_head.core.errors import NotFound
-from maze_head.core.events import CancelRun, DescribeRun, ExplainTask, ListRuns, SubmitRun
+from maze_head.core.events import CancelRun, DescribeRun, ExplainTask, ListRuns, RetryRun, SubmitRun
 from maze_head.core.explain import Explanation
 from maze_head.core.fold import RunView
-from maze_protocol.http import RunBody, RunList, RunRequest, RunTaskBody, RunTaskList
+from maze_protocol.http import RetryRequest, RunBody, RunList, RunRequest, RunTaskBody, RunTaskList
 from maze_protocol.ids import RUN, TASK, WORKFLOW
 
-__all__ = ["cancel", "describe", "explain", "list_all", "number_of", "submit", "task", "tasks"]
+__all__ = ["cancel", "describe", "explain", "list_all", "number_of", "retry", "submit", "task", "tasks"]
 
 
 async def submit(call: Call) -> RunBody:
@@ -24,6 +24,22 @@ async def submit(call: Call) -> RunBody:
     raw_id(request.workflow_id, WORKFLOW)
     raw = make_id() if request.run_id is None else raw_id(request.run_id, RUN)
     body: RunBody = await call.ask(lambda ticket: SubmitRun(ticket, raw, request))
+    return body
+
+
+async def retry(call: Call) -> RunBody:
+    """Run the graph of an earlier run again; the same run id again is the same run."""
+    request: RetryRequest = call.body
+    raw = make_id() if request.run_id is None else raw_id(request.run_id, RUN)
+    earlier = await open_run(call, call.id("run_id", RUN))
+    view = await call.views.current(earlier)
+    graph = await call.services.hub.graph(earlier.place.workflow_id, earlier.place.version)
+    # The view of a run that goes on may be moved on by another thread; the core will refuse it anyway.
+    reused = view.results() if request.from_failed and view.run.sealed_by is not None else ()
+    submitted, last_seq = view.run.submitted, view.run.next_seq - 1
+    body: RunBody = await call.ask(
+        lambda ticket: RetryRun(ticket, raw, submitted, last_seq, graph, reused, request.from_failed)
+    )
     return body
 
 

@@ -48,6 +48,7 @@ from maze_protocol.events import (
     TaskFailed,
     TaskFinished,
     TaskLeased,
+    TaskReused,
     TaskStarted,
 )
 from maze_protocol.http import (
@@ -70,7 +71,7 @@ from maze_protocol.values import OutputValue
 
 __all__ = [
     "add_edge", "add_task", "create_workflow", "del_edge", "del_task", "get_workflow_res", "get_workflow_tasks",
-    "not_served", "run_workflow", "save_task", "seed_message",
+    "not_served", "run_workflow", "save_task", "seed_messages",
 ]  # fmt: skip
 
 PATIENCE: Final = 60.0
@@ -241,9 +242,8 @@ async def _frames(call: Call, run: OpenRun) -> AsyncGenerator[bytes, None]:
             for event in segment.events:
                 if isinstance(event, TaskLeased) and event.claim.devices:
                     gpus[event.lease] = event.claim.devices[0].index
-                outputs = await hub.outputs(run_no, event.task) if isinstance(event, TaskFinished) else ()
-                message = seed_message(event, run, outputs, gpus)
-                if message is not None:
+                outputs = await hub.outputs(run_no, event.task) if isinstance(event, TaskFinished | TaskReused) else ()
+                for message in seed_messages(event, run, outputs, gpus):
                     yield json.dumps(message).encode()
                 sealed = isinstance(event, SEALING)
             after = segment.first_seq + len(segment.events) - 1
@@ -251,26 +251,34 @@ async def _frames(call: Call, run: OpenRun) -> AsyncGenerator[bytes, None]:
             await hub.wait(run_no, after, PATIENCE)
 
 
-def seed_message(
+def seed_messages(
     event: RunEvent, run: OpenRun, outputs: Sequence[OutputValue], gpus: dict[int, int]
-) -> dict[str, Any] | None:
-    """Return what the original's reader sees of an event, or None for what it did not know."""
-    names = run.names
+) -> list[dict[str, Any]]:
+    """Return what the original's reader sees of an event: nothing of what it did not know."""
     match event:
         case TaskStarted():
-            place = {"node_ip": event.node_ip, "node_id": event.node, "gpu_id": gpus.get(event.lease)}
-            return {"type": "start_task", "data": {**_task(run, event.task), **place}}
+            return [_start(run, event.task, event.node_ip, event.node, gpus.get(event.lease))]
         case TaskFinished():
-            return {"type": "finish_task", "data": {**_task(run, event.task), "result": _result(outputs)}}
+            return [_about(run, event.task, "finish_task", _result(outputs))]
+        case TaskReused():
+            return [_start(run, event.task, "", "", None), _about(run, event.task, "finish_task", _result(outputs))]
         case TaskFailed():
-            return {"type": "task_exception", "data": {**_task(run, event.task), "result": event.error.text}}
+            return [_about(run, event.task, "task_exception", event.error.text)]
         case TaskCancelled() if event.was_running:
-            text = f"Cancelled: {event.reason}"
-            return {"type": "task_exception", "data": {**_task(run, event.task), "result": text}}
+            return [_about(run, event.task, "task_exception", f"Cancelled: {event.reason}")]
         case RunFinished():
-            return {"type": "finish_workflow", "data": {"run_id": names.run_id}}
+            return [{"type": "finish_workflow", "data": {"run_id": run.names.run_id}}]
         case _:
-            return None
+            return []
+
+
+def _start(run: OpenRun, task: int, node_ip: str, node: str, gpu: int | None) -> dict[str, Any]:
+    place = {"node_ip": node_ip, "node_id": node, "gpu_id": gpu}
+    return {"type": "start_task", "data": {**_task(run, task), **place}}
+
+
+def _about(run: OpenRun, task: int, kind: str, result: Any) -> dict[str, Any]:
+    return {"type": kind, "data": {**_task(run, task), "result": result}}
 
 
 def _task(run: OpenRun, task: int) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from maze_protocol.http import CodeBody, EditResponse, RunBody, WorkflowSummary
 from maze_protocol.ids import TASK, WORKFLOW, format_id, parse_id
 from maze_protocol.limits import MAX_OPS_PER_REQUEST, NAME_LENGTH
 
-__all__ = ["cancel_run", "create_workflow", "edit_workflow", "submit_run"]
+__all__ = ["begin_run", "cancel_run", "check_room", "create_workflow", "edit_workflow", "submit_run"]
 
 MAX_TASKS = 1 << 24
 """Task numbers of one run, as the journal keys them."""
@@ -117,18 +117,28 @@ def submit_run(state: State, command: asked.SubmitRun) -> RunBody:
     if number is not None:
         return _same_run(state, number, request.workflow_id)
     graph = _graph(state, workflow, request.revision)
-    pending = len(graph) + sum(run.open for run in state.runs.values())
-    if pending > state.settings.max_pending_tasks:
-        raise Unavailable("too_many_pending", f"{pending} tasks would be pending", hint="try again later")
+    check_room(state, len(graph))
     state.save_graph(graph)
     submitted = RunSubmitted(
         command.run_id, workflow.id, graph.version, len(graph), request.fail_fast, request.priority, request.project
     )
+    return run_body(state, begin_run(state, submitted, graph))
+
+
+def check_room(state: State, tasks: int) -> None:
+    """Refuse so many more tasks if too many would be pending."""
+    pending = tasks + sum(run.open for run in state.runs.values())
+    if pending > state.settings.max_pending_tasks:
+        raise Unavailable("too_many_pending", f"{pending} tasks would be pending", hint="try again later")
+
+
+def begin_run(state: State, submitted: RunSubmitted, graph: Graph) -> Run:
+    """Open a new run of a graph."""
     run = Run(len(state.run_numbers) + 1, submitted, graph, state.now.wall)
     state.open_run(run)
     state.record(run, submitted)
     state.counters.runs_submitted += 1
-    return run_body(state, run)
+    return run
 
 
 def _same_run(state: State, number: int, workflow_id: str) -> RunBody:

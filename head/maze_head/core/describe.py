@@ -43,6 +43,7 @@ def run_body(state: State, run: Run) -> RunBody:
         last_seq=run.next_seq - 1,
         sealed=run.sealed_by is not None,
         ready_nodes=ready_nodes(state),
+        retry_of=format_id(run.submitted.retry_of, RUN) if run.submitted.retry_of else "",
     )
 
 

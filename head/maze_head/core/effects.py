@@ -1,7 +1,8 @@
 """What the core orders. Imperative. The driver obeys in order, after the commit of the batch that made them.
 
-Durable effects (Append, Accept, SaveGraph, SaveCode, SaveLog, AppendCluster) form the batch's journal rows; every
-other effect waits for that commit, except those with `free=True`, which carry liveness or facts already committed.
+Durable effects (Append, Accept, CopyAccepted, SaveGraph, SaveCode, SaveLog, AppendCluster) form the batch's journal
+rows; every other effect waits for that commit, except those with `free=True`, which carry liveness or facts already
+committed.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from maze_protocol.messages import Assignment, Disconnect, Message, Reject, Retr
 from maze_protocol.values import OutputValue, Value
 
 __all__ = [
-    "Accept", "Admit", "Append", "AppendCluster", "AssignTask", "Drop", "Effect", "LogPlace", "Refuse", "Reply",
-    "SaveCode", "SaveGraph", "SaveLog", "Send", "SendCode", "Source",
+    "Accept", "Admit", "Append", "AppendCluster", "AssignTask", "CopyAccepted", "Drop", "Effect", "LogPlace", "Refuse",
+    "Reply", "SaveCode", "SaveGraph", "SaveLog", "Send", "SendCode", "Source",
 ]  # fmt: skip
 
 
@@ -39,6 +40,15 @@ class Accept:
     lease: int
     outputs: tuple[OutputValue, ...]
     payloads: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CopyAccepted:
+    """Keep the accepted outputs of tasks of an earlier run as those of a new run of the same graph."""
+
+    from_run_no: int
+    run_no: int
+    tasks: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +161,8 @@ class Drop:
 
 
 Effect = (
-    Append | Accept | SaveGraph | SaveCode | SaveLog | AppendCluster | Reply | AssignTask | SendCode | Send | Admit
-    | Refuse | Drop
+    Append | Accept | CopyAccepted | SaveGraph | SaveCode | SaveLog | AppendCluster | Reply | AssignTask | SendCode
+    | Send | Admit | Refuse | Drop
 )  # fmt: skip
 
 

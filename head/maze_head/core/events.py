@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from maze_protocol.events import OutputMeta, RunSubmitted
 from maze_protocol.http import EditRequest, RunRequest, WorkflowRequest
 from maze_protocol.messages import Hello, Message
 
 __all__ = [
     "CancelRun", "Command", "CreateWorkflow", "DescribeNodes", "DescribeRun", "DescribeWorkflow", "EditWorkflow",
     "Event", "Instant", "LinkLost", "ListRuns", "ListWorkflows", "LocateLog", "NodeGreeted", "NodeSaid", "SubmitRun",
-    "Ticked", "CountersAsked", "ExplainTask", "DiskTurned",
+    "Ticked", "CountersAsked", "ExplainTask", "DiskTurned", "RetryRun",
 ]  # fmt: skip
 
 
@@ -95,6 +96,24 @@ class SubmitRun:
     ticket: int
     run_id: bytes
     request: RunRequest
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRun:
+    """Run the graph of an earlier run again; idempotent by run id. Reply: RunBody.
+
+    The core keeps neither graphs nor outputs of runs that are over, so whoever asks brings what the journal has:
+    how the earlier run was submitted, the `graph` as it was saved, and the outputs of the tasks whose results are
+    reused, in the order in which those came to be. `last_seq` is how far the earlier log was read.
+    """
+
+    ticket: int
+    run_id: bytes
+    earlier: RunSubmitted
+    last_seq: int
+    graph: bytes
+    reused: tuple[tuple[int, tuple[OutputMeta, ...]], ...] = ()
+    from_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +197,7 @@ class ExplainTask:
 
 
 Command = (
-    CreateWorkflow | EditWorkflow | SubmitRun | CancelRun | DescribeWorkflow | ListWorkflows | DescribeRun | ListRuns
-    | DescribeNodes | LocateLog | CountersAsked | ExplainTask
+    CreateWorkflow | EditWorkflow | SubmitRun | RetryRun | CancelRun | DescribeWorkflow | ListWorkflows | DescribeRun
+    | ListRuns | DescribeNodes | LocateLog | CountersAsked | ExplainTask
 )  # fmt: skip
 Event = NodeGreeted | NodeSaid | LinkLost | Ticked | DiskTurned | Command

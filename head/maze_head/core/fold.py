@@ -13,6 +13,7 @@ from maze_head.core.graph import Graph
 from maze_head.core.runs import Run
 from maze_head.core.transitions import PHASE_NAMES
 from maze_protocol.events import (
+    OutputMeta,
     RunSubmitted,
     Segment,
     TaskAdopted,
@@ -20,6 +21,7 @@ from maze_protocol.events import (
     TaskFailed,
     TaskFinished,
     TaskLeased,
+    TaskReused,
     TaskStarted,
     TaskWarned,
 )  # fmt: skip
@@ -56,7 +58,7 @@ class RunView:
         self.run = Run(0, submitted, graph, first.time)
         self._leased: dict[int, TaskLeased | TaskAdopted] = {}
         self._started: dict[int, TaskStarted] = {}
-        self._ended: dict[int, TaskFinished | TaskFailed | TaskCancelled] = {}
+        self._ended: dict[int, TaskFinished | TaskReused | TaskFailed | TaskCancelled] = {}
         self._warnings: dict[int, list[str]] = {}
 
     def add(self, segment: Segment) -> None:
@@ -70,12 +72,20 @@ class RunView:
                 self._started.pop(event.task, None)
             elif isinstance(event, TaskStarted):
                 self._started[event.task] = event
-            elif isinstance(event, (TaskFinished, TaskFailed, TaskCancelled)):
+            elif isinstance(event, (TaskFinished, TaskReused, TaskFailed, TaskCancelled)):
                 self._ended[event.task] = event
             elif isinstance(event, TaskWarned):
                 self._warnings.setdefault(event.task, []).append(event.text)
         self.run.fresh.clear()
         self.run.again.clear()
+
+    def results(self) -> tuple[tuple[int, tuple[OutputMeta, ...]], ...]:
+        """Return the finished tasks with their outputs, in the order in which they finished."""
+        return tuple(
+            (task, event.outputs)
+            for task, event in self._ended.items()
+            if isinstance(event, (TaskFinished, TaskReused))
+        )
 
     def tasks(self) -> list[RunTaskBody]:
         """Return all tasks in the order of the graph."""
@@ -99,7 +109,7 @@ class RunView:
         return body
 
 
-def _add_end(body: RunTaskBody, ended: TaskFinished | TaskFailed | TaskCancelled | None) -> None:
+def _add_end(body: RunTaskBody, ended: TaskFinished | TaskReused | TaskFailed | TaskCancelled | None) -> None:
     if isinstance(ended, (TaskFinished, TaskFailed)):
         body.wall_ms, body.cpu_ms, body.peak_rss_kib = ended.wall_ms, ended.cpu_ms, ended.peak_rss_kib
     if isinstance(ended, TaskFailed):

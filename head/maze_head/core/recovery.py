@@ -11,7 +11,7 @@ from typing import Any
 
 from maze_head.core.codes import CodeFacts
 from maze_head.core.describe import run_body
-from maze_head.core.graph import load_graph
+from maze_head.core.graph import Graph, load_graph
 from maze_head.core.runs import Run
 from maze_head.core.state import State
 from maze_head.core.transitions import LEASED, READY, RUNNING
@@ -30,8 +30,8 @@ __all__ = ["finish", "restore_cluster", "restore_graph", "restore_segment"]
 
 
 def restore_graph(state: State, workflow_id: bytes, version: int, body: bytes) -> None:
-    """Take in a saved version of a workflow's graph."""
-    state.graphs[workflow_id, version] = load_graph(workflow_id, version, body)
+    """Take in a saved version of a workflow's graph; it is compiled for the first run that needs it."""
+    state.saved_graphs[workflow_id, version] = body
 
 
 def restore_cluster(state: State, kind: str, body: dict[str, Any], time: float) -> None:
@@ -50,8 +50,7 @@ def restore_segment(state: State, run_no: int, segment: Segment) -> None:
     """Take in the events that one commit added to a run's log."""
     first = segment.events[0]
     if isinstance(first, RunSubmitted):
-        graph = state.graphs[first.workflow_id, first.version]
-        state.open_run(Run(run_no, first, graph, segment.time))
+        state.open_run(Run(run_no, first, _graph(state, first), segment.time))
     run = state.runs[run_no]
     if segment.first_seq != run.next_seq:
         raise ValueError(f"run {run_no}: the log continues at {segment.first_seq}, {run.next_seq} was expected")
@@ -66,6 +65,14 @@ def restore_segment(state: State, run_no: int, segment: Segment) -> None:
         state.close_run(run, run_body(state, run))
 
 
+def _graph(state: State, submitted: RunSubmitted) -> Graph:
+    key = submitted.workflow_id, submitted.version
+    graph = state.graphs.get(key)
+    if graph is None:
+        graph = state.graphs[key] = load_graph(*key, state.saved_graphs[key])
+    return graph
+
+
 def _remember(state: State, event: RunEvent) -> None:
     if isinstance(event, (TaskFinished, TaskFailed)):
         state.leases.remember(event.lease)
@@ -73,6 +80,7 @@ def _remember(state: State, event: RunEvent) -> None:
 
 def finish(state: State) -> None:
     """Queue what is ready, older runs first, and interrupt what the earlier head had leased."""
+    _load_newest(state)
     for graph in list(state.graphs.values()):
         state.drop_graph(graph)
     for run in list(state.runs.values()):
@@ -81,6 +89,15 @@ def finish(state: State) -> None:
         state.touched.setdefault(run.no, [])
     for run in reversed(state.runs.values()):
         _interrupt(state, run)
+
+
+def _load_newest(state: State) -> None:
+    """Compile the versions that are run next, whoever ran them before; they must not be saved a second time."""
+    for (workflow_id, version), body in state.saved_graphs.items():
+        workflow = state.workflows.get(workflow_id)
+        if workflow is not None and workflow.revision == version:
+            state.graphs.setdefault((workflow_id, version), load_graph(workflow_id, version, body))
+    state.saved_graphs.clear()
 
 
 def _interrupt(state: State, run: Run) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from maze_head.core import commands, events, membership, queries, readonly, recovery, results
+from maze_head.core import commands, events, membership, queries, readonly, recovery, repeats, results
 from maze_head.core.effects import Effect, Reply
 from maze_head.core.ends import retire, seal_if_over
 from maze_head.core.errors import Rejected
@@ -151,6 +151,7 @@ _COMMANDS: Final[dict[type, Callable[[State, Any], Any]]] = {
     events.CreateWorkflow: commands.create_workflow,
     events.EditWorkflow: commands.edit_workflow,
     events.SubmitRun: commands.submit_run,
+    events.RetryRun: repeats.retry_run,
     events.CancelRun: commands.cancel_run,
     events.DescribeWorkflow: queries.show_workflow,
     events.ListWorkflows: queries.list_workflows,

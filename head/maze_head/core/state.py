@@ -68,6 +68,8 @@ class State:
     codes: dict[bytes, CodeFacts] = field(default_factory=dict)
     graphs: dict[tuple[bytes, int], Graph] = field(default_factory=dict)
     """Compiled versions: those that live runs use, and the newest that ran."""
+    saved_graphs: dict[tuple[bytes, int], bytes] = field(default_factory=dict)
+    """Bodies of all saved versions, during recovery only: a run may repeat one that was let go of long before."""
     runs: dict[int, Run] = field(default_factory=dict)
     """Live runs only."""
     sealed: dict[int, Sealed] = field(default_factory=dict)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from maze_head.batch import RunSegment
-from maze_head.core.effects import Append, AppendCluster, SaveCode, SaveGraph, SaveLog
+from maze_head.core.effects import Append, AppendCluster, CopyAccepted, SaveCode, SaveGraph, SaveLog
 from support.head_shells import accept, batch_of, begin, finished, note, sealed, submitted
 
 
 def test_an_empty_batch_is_false_and_any_row_makes_it_true() -> None:
     assert not batch_of()
-    rows = (begin(1), accept(1, 0), SaveGraph(b"w", 1, b""), SaveCode(b"h", b""), note(1))
+    rows = (begin(1), accept(1, 0), CopyAccepted(1, 2, (0,)), SaveGraph(b"w", 1, b""), SaveCode(b"h", b""), note(1))
     for row in (*rows, SaveLog(1, 0, 1, b"", b"", 0, 0)):
         assert batch_of(row)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from maze_head.batch import Batch
-from maze_head.core.effects import Append, SaveCode, SaveGraph, SaveLog
+from maze_head.core.effects import Append, CopyAccepted, SaveCode, SaveGraph, SaveLog
 from maze_head.errors import JournalUnusable, StateDirUnusable
 from maze_head.journal import POWER, PROCESS, ClusterRow, GraphRow, Journal, SegmentRow
 from support.head_shells import accept, batch_of, begin, finished, note, output, sealed, segment, submitted
@@ -106,6 +106,25 @@ def test_keyed_rows_are_found(open_journal: Open) -> None:
     assert journal.code(b"x" * 16) is None
     assert journal.attempt_log(1, 7, 1) is None
     assert journal.graph(b"w" * 16, 4) is None
+
+
+def test_results_are_copied_to_the_run_that_reuses_them(open_journal: Open) -> None:
+    journal = open_journal()
+    commit(journal, batch_of(accept(1, 3, b"old")))
+    commit(journal, batch_of(begin(2), accept(1, 7, b"same commit"), CopyAccepted(1, 2, (7, 3))))
+    assert journal.accepted(2, 3) == journal.accepted(1, 3) == (output(b"old"),)
+    assert journal.accepted(2, 7) == (output(b"same commit"),)
+    assert journal.accepted(2, 4) is None
+
+
+def test_a_result_that_is_not_there_to_copy_is_a_bug_and_nothing_is_committed(open_journal: Open) -> None:
+    journal = open_journal()
+    commit(journal, batch_of(accept(1, 3, b"old")))
+    error = commit(journal, batch_of(begin(2), CopyAccepted(1, 2, (3, 4))))
+    assert isinstance(error, AssertionError)
+    assert "run 1 has 1 of 2 results" in str(error)
+    assert journal.accepted(2, 3) is None
+    assert list(journal.load()) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+"""The graph of an earlier run is run again, from its beginning or with the results that it has already.
+
+What the journal has of the earlier run comes with the command (`events.RetryRun`); what is checked here is that it is
+the whole of it. Reused results become the new run's own: an event each, and a copy of the accepted row in the same
+commit, so that either run may be removed without hurting the other.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from maze_head.core import events as asked
+from maze_head.core.commands import begin_run, check_room
+from maze_head.core.describe import run_body
+from maze_head.core.effects import CopyAccepted
+from maze_head.core.errors import Conflict
+from maze_head.core.graph import Graph, load_graph
+from maze_head.core.lookups import find_run, show
+from maze_head.core.state import State
+from maze_protocol.events import RunSubmitted, TaskReused
+from maze_protocol.http import RunBody
+from maze_protocol.ids import RUN, format_id
+
+__all__ = ["retry_run"]
+
+
+def retry_run(state: State, command: asked.RetryRun) -> RunBody:
+    """Run the graph of an earlier run again, or return the run of that id.
+
+    Raises:
+        NotFound, Gone: no such earlier run.
+        Conflict: the earlier run is not over, nothing of it is left to run, or the run id is another run's.
+    """
+    earlier = command.earlier
+    number = state.run_numbers.get(command.run_id)
+    if number is not None:
+        return _same_retry(state, number, earlier)
+    earlier_number = find_run(state, earlier.run_id)
+    _check_over(state, earlier_number, command)
+    reused = tuple(task for task, _ in command.reused)
+    if command.from_failed and len(reused) == earlier.tasks:
+        message = f"every task of {format_id(earlier.run_id, RUN)} has its result"
+        raise Conflict("nothing_to_retry", message, hint="retry it without from_failed to run all of it again")
+    check_room(state, earlier.tasks - len(reused))
+    submitted = msgspec.structs.replace(earlier, run_id=command.run_id, retry_of=earlier.run_id)
+    run = begin_run(state, submitted, _graph(state, command))
+    for task, outputs in command.reused:
+        state.record(run, TaskReused(task, outputs))
+    if reused:
+        state.emit(CopyAccepted(earlier_number, run.no, reused))
+    return run_body(state, run)
+
+
+def _same_retry(state: State, number: int, earlier: RunSubmitted) -> RunBody:
+    body = show(state, number)
+    if body.retry_of != format_id(earlier.run_id, RUN):
+        raise Conflict("run_exists", f"{body.run_id} is another run", field="$.run_id")
+    return body
+
+
+def _check_over(state: State, number: int, command: asked.RetryRun) -> None:
+    """Refuse unless the earlier run is sealed and its log was read to the end."""
+    body = show(state, number)
+    if not body.sealed or body.last_seq != command.last_seq:
+        hint = "wait for its end, or cancel it"
+        raise Conflict("run_not_over", f"{body.run_id} is not over ({body.status})", hint=hint)
+
+
+def _graph(state: State, command: asked.RetryRun) -> Graph:
+    key = command.earlier.workflow_id, command.earlier.version
+    graph = state.graphs.get(key)
+    if graph is None:
+        graph = state.graphs[key] = load_graph(*key, command.graph)
+    return graph

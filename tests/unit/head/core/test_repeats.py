@@ -1,0 +1,182 @@
+"""Running the graph of an earlier run again."""
+
+from __future__ import annotations
+
+import pytest
+
+from maze_head.core import effects as fx
+from maze_head.core import events as ev
+from maze_head.core.errors import Conflict, NotFound, Rejected, Unavailable
+from maze_head.core.fold import RunView, fold
+from maze_head.core.graph import load_graph
+from maze_head.core.state import Settings
+from maze_protocol.events import RunFinished, RunSubmitted, TaskReused
+from maze_protocol.http import DelTask
+from maze_protocol.ids import RUN, format_id
+from maze_protocol.messages import FAILED
+from support.head_core import Head, R, W, add, dump, ended, ok, raw, tid
+
+AGAIN = b"a" * 16
+THIRD = b"t" * 16
+
+
+def view_of(head: Head, run_no: int = 1) -> RunView:
+    """Read a run as the API does."""
+    (saved,) = [row for row in head.journal if isinstance(row, fx.SaveGraph)]
+    segments = [row[1] for row in head.journal if isinstance(row, tuple) and row[0] == run_no]
+    return fold(segments, load_graph(saved.workflow_id, saved.version, saved.body))
+
+
+def retry(head: Head, run_id: bytes = AGAIN, run_no: int = 1, *, from_failed: bool = False, **given):
+    view = view_of(head, run_no)
+    (saved,) = [row for row in head.journal if isinstance(row, fx.SaveGraph)]
+    reused = view.results() if from_failed else ()
+    told = {"last_seq": view.run.next_seq - 1, "graph": saved.body, "reused": reused, **given}
+    return head.ask(ev.RetryRun, run_id, view.run.submitted, from_failed=from_failed, **told)
+
+
+def failed_head(settings: Settings | None = None) -> Head:
+    """Return a head with a run of which task 2 failed: 1 and 4 finished, 3 (after 1 and 2) was skipped."""
+    head = Head(settings)
+    head.workflow(add(1), add(2), add(3, 1, 2), add(4, 1))
+    head.greet()
+    head.run(priority=3, project="p")
+    one, two = head.leases()
+    head.result(ok(one, size=5), ended(two, FAILED, "user"))
+    (four,) = head.leases()
+    head.result(ok(four, size=7))
+    head.forget()
+    return head
+
+
+def refused(head: Head, **given) -> Rejected:
+    with pytest.raises(Rejected) as caught:
+        retry(head, **given)
+    head.done()
+    return caught.value
+
+
+def test_a_retry_runs_all_of_the_same_graph_again() -> None:
+    head = failed_head()
+    body = retry(head)
+    assert (body.run_id, body.retry_of, body.revision, body.status) == (
+        format_id(AGAIN, RUN), format_id(R, RUN), 1, "waiting",
+    )  # fmt: skip
+    assert head.log(2)[0] == RunSubmitted(AGAIN, W, 1, 4, priority=3, project="p", retry_of=R)
+    assert [effect.assignment.task for effect in head.take(fx.AssignTask)] == [raw(1), raw(2)]
+    head.done()
+
+
+def test_a_retry_from_the_failure_reuses_every_result_and_runs_the_rest() -> None:
+    head = failed_head()
+    retry(head, from_failed=True)
+    events = head.log(2)
+    reused = [event for event in events if isinstance(event, TaskReused)]
+    assert [(event.task, event.outputs[0].size) for event in reused] == [(0, 5), (3, 7)]
+    assert head.take(fx.CopyAccepted) == [fx.CopyAccepted(1, 2, (0, 3))]
+    (assign,) = head.take(fx.AssignTask)
+    assert assign.assignment.task == raw(2)
+    head.result(ok(assign.assignment.lease))
+    (after,) = head.take(fx.AssignTask)
+    assert after.assignment.task == raw(3)
+    assert [source for _, _, sources in after.inputs for source in sources] == [
+        fx.Source(2, 0, "y"), fx.Source(2, 1, "y"),
+    ]  # fmt: skip
+    head.result(ok(after.assignment.lease))
+    assert head.log(2)[-1] == RunFinished(4, 0, 0)
+
+
+def test_a_retry_of_a_retry_reuses_what_that_reused() -> None:
+    head = failed_head()
+    retry(head, from_failed=True)
+    (two,) = head.leases()
+    head.result(ended(two, FAILED, "user"))
+    head.forget()
+    body = retry(head, THIRD, 2, from_failed=True)
+    assert (body.retry_of, body.finished) == (format_id(AGAIN, RUN), 2)
+    assert head.take(fx.CopyAccepted) == [fx.CopyAccepted(2, 3, (0, 3))]
+
+
+def test_a_retry_runs_the_version_of_then_whatever_the_workflow_is_now() -> None:
+    head = failed_head()
+    head.edit(DelTask(tid(4)), add(5))
+    head.forget()
+    assert retry(head).tasks == 4
+    assert (W, 1) in head.core.state.graphs
+    head.forget()
+    assert head.run(b"n" * 16).tasks == 4
+    assert head.take(fx.SaveGraph)[0].version == 2
+
+
+def test_a_repeated_retry_is_the_same_run_and_another_run_is_no_retry() -> None:
+    head = failed_head()
+    first = retry(head)
+    head.forget()
+    assert retry(head).run_id == first.run_id
+    assert head.kinds(2) == []
+    error = refused(head, run_id=R)
+    assert (type(error), error.code, error.field) == (Conflict, "run_exists", "$.run_id")
+
+
+def test_a_run_that_is_not_over_is_not_retried() -> None:
+    head = Head()
+    head.workflow(add(1), add(2))
+    head.greet()
+    head.run()
+    head.forget()
+    error = refused(head)
+    assert (type(error), error.code, error.hint) == (Conflict, "run_not_over", "wait for its end, or cancel it")
+
+
+def test_a_log_that_was_not_read_to_its_end_is_not_enough() -> None:
+    assert refused(failed_head(), last_seq=3, from_failed=True).code == "run_not_over"
+
+
+def test_nothing_to_run_is_told_and_all_of_it_can_be_run_again() -> None:
+    head = failed_head()
+    retry(head, from_failed=True)
+    while leases := head.leases():
+        head.result(*map(ok, leases))
+    head.forget()
+    error = refused(head, run_id=THIRD, run_no=2, from_failed=True)
+    assert (error.code, error.hint) == ("nothing_to_retry", "retry it without from_failed to run all of it again")
+    assert retry(head, THIRD, 2).tasks == 4
+
+
+def test_an_unknown_run_is_told() -> None:
+    head = failed_head()
+    with pytest.raises(NotFound, match="no run"):
+        head.ask(ev.RetryRun, AGAIN, RunSubmitted(b"?" * 16, W, 1, 4), 1, b"")
+
+
+def test_only_what_is_left_to_run_counts_as_pending() -> None:
+    head = failed_head(Settings(max_pending_tasks=4))
+    retry(head, from_failed=True)
+    head.forget()
+    error = refused(head, run_id=THIRD)
+    assert (type(error), error.code) == (Unavailable, "too_many_pending")
+    assert retry(head, THIRD, from_failed=True).finished == 2
+
+
+def test_recovery_replays_it_even_of_a_version_that_no_live_run_has() -> None:
+    head = failed_head()
+    head.edit(add(5))
+    head.forget()
+    retry(head, from_failed=True)
+    other = head.replay()
+    assert dump(other.core) == dump(head.core)
+    assert other.core.state.runs[2].outputs.keys() == {0}
+    again = head.recover()
+    again.greet(b"L2")
+    (assign,) = again.take(fx.AssignTask)
+    assert assign.assignment.task == raw(2)
+    assert again.core.state.saved_graphs == {}
+
+
+def test_a_view_tells_what_was_reused() -> None:
+    head = failed_head()
+    retry(head, from_failed=True)
+    tasks = view_of(head, 2).tasks()
+    assert [(task.status, task.attempt) for task in tasks] == [
+        ("finished", 0), ("leased", 1), ("waiting", 0), ("finished", 0),
+    ]  # fmt: skip
