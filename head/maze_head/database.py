@@ -81,7 +81,8 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     if not _stopped_cleanly(connection):
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
+            # Its verdict is several lines, and a refusal is one.
+            raise sqlite3.DatabaseError(" ".join(verdict.split()))
     migrate(connection, str(path))
 
 
