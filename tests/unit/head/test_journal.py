@@ -183,7 +183,7 @@ def test_a_damaged_page_is_found_after_an_unclean_stop(open_journal: Open, tmp_p
     content = bytearray(path.read_bytes())
     content[4096 * 5 : 4096 * 9] = b"\xff" * 4096 * 4
     path.write_bytes(content)
-    with pytest.raises(JournalUnusable, match="damaged.*restore a backup"):  # on one line
+    with pytest.raises(JournalUnusable, match=r"damaged.*restore a backup"):  # on one line
         Journal.open(tmp_path, PROCESS, NOW)
     assert path.read_bytes() == content
 
