@@ -14,7 +14,7 @@ import pytest
 
 from maze._daemon.connection import read_connection
 from maze._daemon.signals import Stop
-from maze_head.app import Head
+from maze_head.app import Head, settings_of
 from maze_head.config import HeadConfig
 from maze_head.core.errors import Unavailable
 from maze_head.core.events import (
@@ -43,6 +43,13 @@ def with_head(state: Path, check: Callable[[Head], Awaitable[None]], **given: An
             await check(head)
 
     asyncio.run(run())
+
+
+def test_nodes_are_given_up_a_little_before_the_promised_times(tmp_path: Path) -> None:
+    settings = settings_of(config(tmp_path))
+    assert (settings.heartbeat, settings.suspect_after, settings.lost_after) == (1.0, 2.5, 9.0)
+    settings = settings_of(config(tmp_path, heartbeat=0.5, suspect_after=1.5, lost_after=3.0))
+    assert (settings.heartbeat, settings.suspect_after, settings.lost_after) == (0.5, 1.25, 2.7)
 
 
 async def create(head: Head, number: int) -> None:
