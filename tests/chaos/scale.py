@@ -10,9 +10,13 @@ from __future__ import annotations
 import os
 from typing import Any, Final, TypeVar
 
+import pytest
+
 Size = TypeVar("Size")
 
 FULL: Final = os.environ.get("CHAOS") == "full"
+full_only: Final = pytest.mark.skipif(not FULL, reason="long form only: tox -e chaos")
+"""For what takes long and whose short form is elsewhere."""
 SLACK: Final = 1.0 if FULL else 5.0
 SCALED: Final = ("--heartbeat=0.5", "--suspect-after=1.5", "--lost-after=3")
 """Flags of a head that gives nodes up sooner, so that a test need not wait for the real times."""

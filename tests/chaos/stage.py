@@ -27,7 +27,7 @@ from maze import MaClient, MaWorkflow
 from support.cluster import Cluster, Daemon, start_cluster, wait_until
 
 MARK = "CHAOS_MARK"
-PATIENCE = 120.0
+PATIENCE = 60.0
 """How long a condition may take to come true when nothing is promised about time."""
 
 

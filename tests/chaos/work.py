@@ -58,6 +58,34 @@ def kill_own_worker(params: dict[str, Any]) -> dict[str, Any]:
 
 
 @task(inputs=["folder", "name"], outputs=["digest"])
+def kill_own_agent(params: dict[str, Any]) -> dict[str, Any]:
+    """Kill the node's agent, the first time."""
+    import os
+    import signal
+    import time
+
+    path = os.path.join(params["folder"], params["name"])
+    with open(path, "a") as trace:
+        trace.write(f"start {os.getpid()} {time.clock_gettime(time.CLOCK_MONOTONIC)}\n")
+    with open(path) as trace:
+        first = len(trace.readlines()) == 1
+    if first:
+        with open(f"/proc/{os.getppid()}/stat") as stat:
+            agent = int(stat.read().rpartition(")")[2].split()[1])
+        os.kill(agent, signal.SIGKILL)
+        time.sleep(1000)
+    return {"digest": ""}
+
+
+@task(inputs=[], outputs=["digest"])
+def vanish(params: dict[str, Any]) -> dict[str, Any]:
+    """Leave the process with exit status 0 and without a result."""
+    import os
+
+    os._exit(0)
+
+
+@task(inputs=["folder", "name"], outputs=["digest"])
 def ignore_sigterm(params: dict[str, Any]) -> dict[str, Any]:
     """Ignore SIGTERM, say so, and never end by oneself."""
     import os

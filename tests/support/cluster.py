@@ -128,10 +128,13 @@ class Cluster:
         """Return how many nodes can take work."""
         return sum(node["state"] == "ready" for node in self.get("/api/v1/nodes")["nodes"])
 
-    def restart_head(self) -> None:
-        """Kill the head and start it again with the same state and ports."""
+    def restart_head(self, *, gently: bool = False) -> None:
+        """Kill the head, or ask it to stop, and start it again with the same state and ports."""
         before = self.head
-        before.kill()
+        if gently:
+            assert before.stop() == 0, before.tail()
+        else:
+            before.kill()
         before.release()
         self.past.append(before)
         port = self.url.rpartition(":")[2]
