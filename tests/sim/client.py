@@ -1,0 +1,176 @@
+"""Clients: they make workflows, run and cancel them, and repeat every request until it is answered.
+
+A repeated request carries the same id, so however often it comes it must be done once and answered alike. A reader
+follows every run as a subscriber does: it takes what is published and fills gaps from the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from maze_head.core import events as ev
+from maze_head.core.errors import Unavailable
+from maze_protocol.events import Segment
+from maze_protocol.http import EditRequest, RunRequest, WorkflowRequest
+from maze_protocol.ids import WORKFLOW, format_id
+from support.head_core import CODE_BODY, add, raw
+
+PATIENCE = 3.0
+
+
+class Request:
+    """One operation, sent until it is answered."""
+
+    def __init__(self, world: Any, make: Callable[[int], Any], answered: Callable[[Any], None]) -> None:
+        self._world = world
+        self._make = make
+        self._answered = answered
+        self.done = False
+        self._tries = 0
+        self.send()
+
+    def send(self) -> None:
+        """Try (again)."""
+        if self.done:
+            return
+        world = self._world
+        self._tries += 1
+        head = world.head
+        if head is not None and head.process.alive:
+            world.clock.later(0.001, head.process, head.ask, self._make, self._reply)
+        world.clock.later(PATIENCE if head is not None else 0.5, None, self.send)
+
+    def _reply(self, task: asyncio.Task[Any]) -> None:
+        if task.cancelled() or self.done:
+            return
+        error = task.exception()
+        if isinstance(error, Unavailable):
+            return
+        if error is not None and self._world.amnesia:
+            self.done = True  # what it builds on went with the power
+            return
+        if error is not None:
+            raise AssertionError(f"a request was refused: {error!r}") from error
+        if not self._world.calm and self._world.random.random() < self._world.knobs.repeat:
+            return  # the connection broke; the client asks again
+        self.done = True
+        self._answered(task.result())
+
+
+class Client:
+    """Everything that users of this world want."""
+
+    def __init__(self, world: Any) -> None:
+        self._world = world
+        self._random = world.random
+        self.requests: list[Request] = []
+        self._runs = 0
+        for number in range(1, world.knobs.workflows + 1):
+            world.clock.at(self._random.random() * 2.0, None, self._create, number)
+
+    @property
+    def done(self) -> bool:
+        """Tell whether everything was answered."""
+        return all(request.done for request in self.requests)
+
+    def _ask(self, make: Callable[[int], Any], answered: Callable[[Any], None]) -> None:
+        self.requests.append(Request(self._world, make, answered))
+
+    def _create(self, number: int) -> None:
+        workflow_id = raw(1000 + number)
+
+        def created(_: Any) -> None:
+            self._world.watch.acked("workflow", workflow_id)
+            self._edit(number, workflow_id)
+
+        self._ask(lambda ticket: ev.CreateWorkflow(ticket, workflow_id, WorkflowRequest(name=f"w{number}")), created)
+
+    def _edit(self, number: int, workflow_id: bytes) -> None:
+        ops = self._operations(number)
+        cut = self._random.randint(1, len(ops))
+        parts = [part for part in (ops[:cut], ops[cut:]) if part]
+
+        def send(index: int) -> None:
+            request = EditRequest(parts[index], [CODE_BODY], edit_id=f"e{index}")
+
+            def edited(_: Any) -> None:
+                self._world.watch.acked("edit", (workflow_id, f"e{index}"))
+                if index + 1 < len(parts):
+                    send(index + 1)
+                else:
+                    self._submit(workflow_id)
+
+            self._ask(lambda ticket: ev.EditWorkflow(ticket, workflow_id, request), edited)
+
+        send(0)
+
+    def _operations(self, workflow: int) -> list[Any]:
+        random, ops = self._random, []
+        for number in range(random.randint(1, self._world.knobs.tasks)):
+            sources = sorted(random.sample(range(number), min(number, random.choice((0, 1, 1, 2)))))
+            resources = {"cpu": random.randint(1, self._world.knobs.cpus)}
+            ops.append(add(number, *sources, name=f"w{workflow}t{number}", resources=resources))
+        return ops
+
+    def _submit(self, workflow_id: bytes) -> None:
+        self._runs += 1
+        random, run_id = self._random, raw(2000 + self._runs)
+        request = RunRequest(format_id(workflow_id, WORKFLOW), fail_fast=random.random() < self._world.knobs.fail_fast)
+
+        def submitted(_: Any) -> None:
+            self._world.watch.acked("run", run_id)
+            if random.random() < self._world.knobs.cancel:
+                self._world.clock.later(random.random() * 4.0, None, self._cancel, run_id)
+            if self._runs < 2 * self._world.knobs.workflows and not self._world.calm:
+                self._world.clock.later(random.random() * 6.0, None, self._submit, workflow_id)
+            self._world.clock.later(random.random() * 3.0, None, self._look, run_id)
+
+        self._ask(lambda ticket: ev.SubmitRun(ticket, run_id, request), submitted)
+
+    def _cancel(self, run_id: bytes) -> None:
+        self._ask(lambda ticket: ev.CancelRun(ticket, run_id), lambda _: self._world.watch.acked("cancel", run_id))
+
+    def _look(self, run_id: bytes) -> None:
+        def seen(body: Any) -> None:
+            self._world.watch.read(run_id, body.last_seq)
+
+        if self._world.amnesia:
+            return  # the run may be gone with the power
+        self._ask(lambda ticket: ev.DescribeRun(ticket, run_id), seen)
+
+
+class Reader:
+    """A subscriber to every run: published segments come to it or not; gaps are filled from the log."""
+
+    def __init__(self, world: Any) -> None:
+        self._world = world
+        self.logs: dict[int, list[Segment]] = {}
+
+    def push(self, run_no: int, segment: Segment) -> None:
+        """Take a publication, unless it is lost or leaves a gap."""
+        if not self._world.calm and self._world.random.random() < self._world.knobs.loss:
+            return
+        log = self.logs.setdefault(run_no, [])
+        if segment.first_seq == 1 + sum(len(each.events) for each in log):
+            log.append(segment)
+
+    def rewind(self, history: Any) -> None:
+        """Forget what a machine that lost its power had told."""
+        for run_no, log in list(self.logs.items()):
+            run = history.runs.get(run_no)
+            kept = run.segments if run is not None else []
+            self.logs[run_no] = [each for each in log if each in kept]
+
+    def catch_up(self, history: Any, read: Callable[[int, int], list[Segment]]) -> None:
+        """Fill every gap as a subscriber does, and compare with what is committed."""
+        for run_no, run in history.runs.items():
+            log = self.logs.setdefault(run_no, [])
+            after = sum(len(each.events) for each in log)
+            log += read(run_no, after)
+            mine = [event for segment in log for event in segment.events]
+            theirs = [event for segment in run.segments for event in segment.events]
+            assert mine == theirs, f"I9: a reader of run {run_no} has another log than is committed"
+
+

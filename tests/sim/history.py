@@ -1,0 +1,238 @@
+"""What is committed, as the rules say it must go on: an account of the journal that shares nothing with the core.
+
+Fed with each batch when it is durable, in order; every broken rule raises at the batch that breaks it. Checked here:
+I1 (one accepted result), I2 (under the last token), I3 (terminal is terminal), I4 (after all predecessors), I8 (one
+seal, last, when all is over), I9 (gapless; started before finished), I13 (budgets), I17 (nothing leased after a
+cancel). When a machine has lost power, the account is made again from what is left on its disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from maze_head.batch import Batch
+from maze_head.core.effects import AppendCluster, SaveGraph
+from maze_head.core.graph import Graph, load_graph
+from maze_head.core.state import Settings
+from maze_head.journal_writer import inline_outputs
+from maze_protocol.events import (
+    SEALING,
+    AttemptInterrupted,
+    AttemptLost,
+    CancelRequested,
+    RunSubmitted,
+    Segment,
+    TaskAdopted,
+    TaskCancelled,
+    TaskFailed,
+    TaskFinished,
+    TaskLeased,
+    TaskReleased,
+    TaskSkipped,
+    TaskStarted,
+    TaskWarned,
+)  # fmt: skip
+
+OPEN, LEASED, RUNNING = "open", "leased", "running"
+OVER = ("finished", "failed", "skipped", "cancelled")
+BUDGETS = {"crash": Settings().crash_budget, "node_lost": Settings().node_loss_budget}
+
+
+@dataclass
+class TaskFacts:
+    """What the log says of one task."""
+
+    state: str = OPEN
+    attempt: int = 0
+    lease: int = 0
+    node: str = ""
+    faults: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class RunFacts:
+    """What the log says of one run."""
+
+    submitted: RunSubmitted
+    graph: Graph
+    tasks: list[TaskFacts]
+    before: list[list[int]]
+    last_seq: int = 0
+    halting: bool = False
+    cancelled: bool = False
+    sealed: Any = None
+    segments: list[Segment] = field(default_factory=list)
+
+    def node_of(self, task: int) -> str:
+        """Return the node that a task was leased to last."""
+        return self.tasks[task].node
+
+    def name(self, task: int) -> str:
+        """Return what identifies a task's plan: its name, which tells its workflow."""
+        return self.graph.task_name(task)
+
+
+class History:
+    """The account."""
+
+    def __init__(self, told_ok: Callable[[int], bool], output_of: Callable[[str, list[bytes]], bytes]) -> None:
+        self._told_ok = told_ok
+        self._output_of = output_of
+        self.fed = 0
+        self.workflows: set[bytes] = set()
+        self.edits: set[tuple[bytes, str]] = set()
+        self.graphs: dict[tuple[bytes, int], Graph] = {}
+        self.runs: dict[int, RunFacts] = {}
+        self.numbers: dict[bytes, int] = {}
+        self.accepted: dict[tuple[int, int], tuple[int, bytes]] = {}
+        self.leased: dict[int, tuple[int, int]] = {}
+        """Every lease ever made: token -> (run, task)."""
+        self.ended: set[int] = set()
+        """Leases that are out of force by something committed."""
+
+    def feed(self, batch: Batch) -> None:
+        """Go on by one batch."""
+        self.fed += 1
+        for fact in batch.facts:
+            self._fact(fact)
+        for accept in batch.accepted:
+            key = accept.run_no, accept.task_no
+            assert key not in self.accepted, f"I1: a second accepted result of {key}"
+            bodies = {output.key: output.value.body for output in inline_outputs(accept)}
+            self.accepted[key] = accept.lease, bodies["y"]
+        for run_no, segment in batch.segments():
+            self._segment(run_no, segment)
+
+    def _fact(self, fact: SaveGraph | AppendCluster) -> None:
+        if isinstance(fact, SaveGraph):
+            graph = load_graph(fact.workflow_id, fact.version, fact.body)
+            self.graphs[fact.workflow_id, fact.version] = graph
+        elif fact.kind == "workflow_created":
+            self.workflows.add(fact.body["workflow_id"])
+        elif fact.kind == "workflow_edited":
+            self.edits.add((fact.body["workflow_id"], fact.body["edit_id"]))
+
+    def _segment(self, run_no: int, segment: Segment) -> None:
+        first = segment.events[0]
+        if isinstance(first, RunSubmitted):
+            assert run_no not in self.runs, f"run {run_no} was submitted twice"
+            assert first.run_id not in self.numbers, "two runs of one id"
+            self._open(run_no, first)
+        run = self.runs[run_no]
+        assert segment.first_seq == run.last_seq + 1, f"I9: {segment.first_seq} follows {run.last_seq}"
+        for event in segment.events:
+            assert run.sealed is None, f"I8: {event} after the seal"
+            run.last_seq += 1
+            self._event(run_no, run, event)
+        run.segments.append(segment)
+        over = all(task.state in OVER for task in run.tasks)
+        assert over == (run.sealed is not None), f"I8: over {over}, sealed {run.sealed}"
+
+    def _open(self, run_no: int, event: RunSubmitted) -> None:
+        graph = self.graphs[event.workflow_id, event.version]
+        before: list[list[int]] = [[] for _ in range(len(graph))]
+        for source in range(len(graph)):
+            for target in graph.after(source):
+                before[target].append(source)
+        self.runs[run_no] = RunFacts(event, graph, [TaskFacts() for _ in range(len(graph))], before)
+        self.numbers[event.run_id] = run_no
+
+    def _event(self, run_no: int, run: RunFacts, event: Any) -> None:
+        if isinstance(event, SEALING):
+            run.sealed = event
+        elif isinstance(event, CancelRequested):
+            run.halting = run.cancelled = True
+            for task in run.tasks:
+                if task.state == OPEN:
+                    task.state = "cancelled"
+        elif not isinstance(event, (RunSubmitted, TaskWarned)):
+            task = run.tasks[event.task]
+            assert task.state not in OVER, f"I3: {event} though it is {task.state}"
+            _ON[type(event)](self, run_no, run, task, event)
+
+    def _lease(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskLeased | TaskAdopted) -> None:
+        assert task.state == OPEN, f"leased while {task.state}: {event}"
+        assert not run.halting, f"I17: leased after the run was stopped: {event}"
+        for source in run.before[event.task]:
+            assert run.tasks[source].state == "finished", f"I4: leased before task {source} was accepted: {event}"
+        assert event.lease not in self.leased, f"a token is used twice: {event}"
+        assert event.lease > task.lease, f"tokens must grow: {event} after {task.lease}"
+        assert event.attempt > task.attempt, f"attempts must grow: {event} after {task.attempt}"
+        self.leased[event.lease] = run_no, event.task
+        task.state, task.lease, task.attempt, task.node = LEASED, event.lease, event.attempt, event.node
+
+    def _adopt(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskAdopted) -> None:
+        self._lease(run_no, run, task, event)
+        if task.faults.get("node_lost"):
+            task.faults["node_lost"] -= 1
+
+    def _start(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskStarted) -> None:
+        assert (task.state, task.lease) == (LEASED, event.lease), f"started while {task}: {event}"
+        task.state = RUNNING
+
+    def _finish(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskFinished) -> None:
+        assert task.state == RUNNING, f"I9: finished while {task.state}: {event}"
+        assert event.lease == task.lease, f"I2: accepted under {event.lease}, the last is {task.lease}"
+        lease, body = self.accepted[run_no, event.task]
+        assert lease == event.lease, f"I2: the accepted row has {lease}, the log {event.lease}"
+        assert self._told_ok(lease), f"I2: nobody who holds {lease} ever told of a success"
+        inputs = [self.accepted[run_no, source][1] for source in run.before[event.task]]
+        assert body == self._output_of(run.name(event.task), inputs), f"I5: another result than the inputs give: {event}"
+        task.state = "finished"
+        self.ended.add(event.lease)
+
+    def _fail(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskFailed) -> None:
+        assert task.state in (RUNNING, OPEN), f"failed while {task.state}: {event}"
+        kind = event.error.kind
+        if kind in BUDGETS:
+            faults = task.faults.get(kind, 0) + 1
+            assert faults == BUDGETS[kind], f"I13: failed at {faults} faults of {kind}: {event}"
+        task.state = "failed"
+        self.ended.add(event.lease)
+        run.halting = run.halting or run.submitted.fail_fast
+
+    def _lose(self, run_no: int, run: RunFacts, task: TaskFacts, event: AttemptLost) -> None:
+        assert task.state == RUNNING, f"lost while {task.state}: {event}"
+        self._end_lease(task, event.lease)
+        kind = event.error.kind
+        task.faults[kind] = task.faults.get(kind, 0) + 1
+        if kind in BUDGETS:
+            assert task.faults[kind] < BUDGETS[kind], f"I13: {task.faults[kind]} faults of {kind}: {event}"
+
+    def _return(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskReleased | AttemptInterrupted) -> None:
+        assert task.state in (LEASED, RUNNING), f"returned while {task.state}: {event}"
+        self._end_lease(task, event.lease)
+
+    def _end_lease(self, task: TaskFacts, lease: int) -> None:
+        assert lease == task.lease, f"I7: {lease} ends, {task.lease} is in force"
+        self.ended.add(lease)
+        task.state = OPEN
+
+    def _skip(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskSkipped) -> None:
+        assert task.state == OPEN, f"skipped while {task.state}: {event}"
+        task.state = "skipped"
+
+    def _cancel(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskCancelled) -> None:
+        assert run.halting, f"cancelled in a run that goes on: {event}"
+        self.ended.add(task.lease)
+        task.state = "cancelled"
+
+    def log_of(self, run_no: int) -> Iterable[Segment]:
+        """Return the committed segments of a run."""
+        return self.runs[run_no].segments
+
+
+_ON: dict[type, Callable[..., None]] = {
+    TaskLeased: History._lease,
+    TaskAdopted: History._adopt,
+    TaskStarted: History._start,
+    TaskFinished: History._finish,
+    TaskFailed: History._fail,
+    AttemptLost: History._lose,
+    TaskReleased: History._return,
+    AttemptInterrupted: History._return,
+    TaskSkipped: History._skip,
+    TaskCancelled: History._cancel,
+}

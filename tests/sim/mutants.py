@@ -1,0 +1,376 @@
+"""Deliberate bugs, each of a kind that was made in some system before: the test of the simulator itself.
+
+A mutant is a function that breaks the real modules in this process by a `Patch`, which puts everything back. Each must
+be caught by the seeds of SEEDS; a simulator that lets one of them live proves nothing about the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from maze_head import assign, driver
+from maze_head.core import dispatch, ends, membership, recovery, results, scheduler
+from maze_head.core.effects import Reply
+from maze_head.core.leases import Leases
+from maze_head.core.nodes import Node
+from maze_head.core.state import State
+from maze_node.core.agent import Agent
+from maze_node.core.outbox import Outbox
+from maze_protocol.ordering import Ordering, Verdict
+from maze_protocol.session import HeadSession
+from sim.world import Report, run
+
+SEEDS: Final = 200
+
+
+class Patch:
+    """Attributes replaced for a while."""
+
+    def __init__(self) -> None:
+        self._before: list[tuple[Any, str, Any]] = []
+
+    def set(self, owner: Any, name: str, value: Any) -> Any:
+        """Replace an attribute and return what was there."""
+        before = owner.__dict__[name] if isinstance(owner, type) else getattr(owner, name)
+        self._before.append((owner, name, before))
+        setattr(owner, name, value)
+        return before
+
+    def undo(self) -> None:
+        """Put everything back."""
+        for owner, name, before in reversed(self._before):
+            setattr(owner, name, before)
+        self._before.clear()
+
+
+Mutant = Callable[[Patch], None]
+MUTANTS: Final[dict[str, Mutant]] = {}
+
+
+def mutant(break_it: Mutant) -> Mutant:
+    """List a mutant."""
+    MUTANTS[break_it.__name__] = break_it
+    return break_it
+
+
+def hunt(name: str, seeds: int = SEEDS) -> Report | None:
+    """Run seeds with a mutant until one catches it; None if none does."""
+    patch = Patch()
+    MUTANTS[name](patch)
+    try:
+        for seed in range(seeds):
+            report = run(seed)
+            if not report.ok:
+                return report
+        return None
+    finally:
+        patch.undo()
+
+
+# -- the fence
+
+
+@mutant
+def no_fence(patch: Patch) -> None:
+    """A result under a token out of force counts for the task's newer attempt."""
+    tokens: dict[int, tuple[Any, int]] = {}
+
+    def granted(self: Leases, lease_run: Any, task: int, *rest: Any) -> Any:
+        lease = grant(self, lease_run, task, *rest)
+        tokens[lease.token] = lease_run, task
+        return lease
+
+    def judged(state: State, node: Node, outcome: Any, payloads: Any) -> int:
+        if outcome.lease not in node.leases and outcome.lease in tokens:
+            place = tokens[outcome.lease]
+            for lease in state.leases.current.values():
+                if (lease.run, lease.task) == place:
+                    newer = msgspec.structs.replace(outcome, lease=lease.token)
+                    return int(judge(state, lease.node, newer, payloads))
+        return int(judge(state, node, outcome, payloads))
+
+    grant = patch.set(Leases, "grant", granted)
+    judge = patch.set(results, "_judge", judged)
+
+
+@mutant
+def accept_from_another_node(patch: Patch) -> None:
+    """Whoever names a lease in force may report its end."""
+
+    def judged(state: State, node: Node, outcome: Any, payloads: Any) -> int:
+        lease = state.leases.current.get(outcome.lease)
+        return int(judge(state, node if lease is None else lease.node, outcome, payloads))
+
+    judge = patch.set(results, "_judge", judged)
+
+
+@mutant
+def tokens_begin_anew(patch: Patch) -> None:
+    """Leases of every life of the head are counted from the same epoch."""
+
+    def made(self: State) -> None:
+        self.leases = Leases(1)
+
+    patch.set(State, "__post_init__", made)
+
+
+@mutant
+def no_epoch_check(patch: Patch) -> None:
+    """A node obeys a head that was replaced."""
+
+    def welcomed(self: Agent, event: Any, now: Any) -> None:
+        known = self._welcome
+        if known is not None and known.epoch > event.welcome.epoch:
+            self._welcome = msgspec.structs.replace(known, epoch=event.welcome.epoch)
+        welcome(self, event, now)
+
+    welcome = patch.set(Agent, "_on_welcome", welcomed)
+
+
+@mutant
+def start_behind_the_fence(patch: Patch) -> None:
+    """A node starts tasks however long it has heard nothing of the head."""
+    patch.set(Agent, "_may_start", lambda self, now: self._welcome is not None)
+
+
+@mutant
+def unknown_leases_are_kept(patch: Patch) -> None:
+    """A returning node goes on with attempts that the head gave up."""
+
+    def reconciled(state: State, node: Node, hello: Any) -> Any:
+        found = list(reconcile(state, node, hello))
+        found[1] = ()
+        return tuple(found)
+
+    reconcile = patch.set(membership, "_reconcile", reconciled)
+
+
+# -- commit, then tell
+
+
+@mutant
+def ack_before_commit(patch: Patch) -> None:
+    """RESULT_ACK does not wait for the accepted row."""
+    make = results.Send
+    patch.set(results, "Send", lambda link, message, free=True: make(link, message, free))
+
+
+@mutant
+def assign_before_commit(patch: Patch) -> None:
+    """An assignment leaves before its lease is in the journal."""
+
+    def closed(self: Any, effects: list[Any], now: Any) -> None:
+        early = [effect for effect in effects if isinstance(effect, (dispatch.AssignTask, dispatch.SendCode))]
+        if early:
+            self._ports.release(early)
+        close(self, [effect for effect in effects if effect not in early], now)
+
+    close = patch.set(driver.Driver, "_close_turn", closed)
+
+
+@mutant
+def reply_before_commit(patch: Patch) -> None:
+    """A client is answered while the batch is being written."""
+
+    def closed(self: Any, effects: list[Any], now: Any) -> None:
+        for effect in effects:
+            if isinstance(effect, Reply):
+                self._answer(effect)
+        close(self, [effect for effect in effects if not isinstance(effect, Reply)], now)
+
+    close = patch.set(driver.Driver, "_close_turn", closed)
+
+
+@mutant
+def publish_before_commit(patch: Patch) -> None:
+    """Readers see events that a crash can undo."""
+
+    def started(self: Any, ports: Any, effects: Any = ()) -> None:
+        def submit(batch: Any, done: Any) -> None:
+            ports.commit(batch)
+            ports.submit(batch, done)
+
+        early = driver.Ports(submit, lambda batch: None, ports.release, ports.tick)
+        start(self, early, effects)
+
+    start = patch.set(driver.Driver, "start", started)
+
+
+# -- what must not be forgotten, or counted twice
+
+
+@mutant
+def forget_outbox(patch: Patch) -> None:
+    """A node drops its unacknowledged results with the connection."""
+
+    def lost(self: Agent, event: Any, now: Any) -> None:
+        self._outbox._kept.clear()
+        self._outbox._unsent.clear()
+        lose(self, event, now)
+
+    def made(self: Agent, *args: Any, **given: Any) -> None:
+        make(self, *args, **given)
+        self._on[type_of_loss] = lambda event, now: lost(self, event, now)
+
+    from maze_node.core.events import LinkLost as type_of_loss
+
+    lose = Agent._on_link_lost
+    make = patch.set(Agent, "__init__", made)
+
+
+@mutant
+def send_results_once(patch: Patch) -> None:
+    """A new session does not repeat what was never acknowledged."""
+    patch.set(Outbox, "restart", lambda self: None)
+
+
+@mutant
+def keep_acknowledged_results(patch: Patch) -> None:
+    """A node never lets go of a result."""
+    patch.set(Outbox, "forget", lambda self, lease: None)
+
+
+@mutant
+def double_release(patch: Patch) -> None:
+    """The end of a lease gives its claim back twice."""
+
+    def ended(self: Leases, lease: Any) -> None:
+        end(self, lease)
+        lease.node.ledger.give_back(lease.claim)
+
+    end = patch.set(Leases, "end", ended)
+
+
+@mutant
+def recovery_forgets_faults(patch: Patch) -> None:
+    """Crashes are counted from zero again after a restart of the head."""
+
+    def finished(state: State, *rest: Any) -> None:
+        for each in state.runs.values():
+            each.faults.clear()
+        finish(state, *rest)
+
+    finish = patch.set(recovery, "finish", finished)
+
+
+@mutant
+def no_crash_budget(patch: Patch) -> None:
+    """A poison task is tried for ever."""
+    patch.set(membership, "spent", lambda faults, error, budget: None)
+
+
+@mutant
+def recovery_forgets_leases(patch: Patch) -> None:
+    """What an earlier head had leased is neither awaited nor tried again."""
+
+    def finished(state: State, *rest: Any) -> None:
+        for each in list(state.runs.values()):
+            state.enqueue(each)
+
+    patch.set(recovery, "finish", finished)
+
+
+@mutant
+def lost_cancel(patch: Patch) -> None:
+    """A cancel is answered and not written down."""
+    patch.set(scheduler.commands, "halt", lambda state, run, reason: None)
+
+
+@mutant
+def cancel_starts_anyway(patch: Patch) -> None:
+    """A node that is told to stop an attempt still begins it."""
+
+    def cancelled(self: Agent, message: Any, now: Any) -> None:
+        running = [token for token in message.leases if (lease := self._runner.leases.get(token)) and lease.worker]
+        cancel(self, msgspec.structs.replace(message, leases=tuple(running)), now)
+
+    def made(self: Agent, *args: Any, **given: Any) -> None:
+        make(self, *args, **given)
+        self._on_message[membership.Cancel] = lambda message, now: cancelled(self, message, now)
+
+    cancel = Agent._on_cancel
+    make = patch.set(Agent, "__init__", made)
+
+
+@mutant
+def run_made_twice(patch: Patch) -> None:
+    """A repeated submission makes another run."""
+
+    def submitted(state: State, command: Any) -> Any:
+        if command.run_id in state.run_numbers:
+            number = state.run_numbers.pop(command.run_id)
+            state.run_numbers[b"%016d" % number] = number
+        return submit(state, command)
+
+    submit = scheduler._COMMANDS[scheduler.events.SubmitRun]
+    changed = {**scheduler._COMMANDS, scheduler.events.SubmitRun: submitted}
+    patch.set(scheduler, "_COMMANDS", changed)
+
+
+# -- who gets work, and what it is made of
+
+
+@mutant
+def work_for_suspects(patch: Patch) -> None:
+    """A silent node gets new work."""
+    patch.set(Node, "takes_work", property(lambda self: self.link is not None and not (self.gone or self.draining)))
+
+
+@mutant
+def work_for_draining_nodes(patch: Patch) -> None:
+    """A node that asked for no further work gets some."""
+    patch.set(Node, "takes_work", property(lambda self: self.link is not None and not (self.gone or self.suspected)))
+
+
+@mutant
+def inputs_mixed_up(patch: Patch) -> None:
+    """Every input gets the output that was looked up first."""
+
+    def value(self: Any, source: Any) -> Any:
+        first = next(iter(self._packed_first), source) if hasattr(self, "_packed_first") else source
+        self._packed_first = [first]
+        return look(self, first)
+
+    look = patch.set(assign._Message, "_value", value)
+
+
+@mutant
+def failed_sources_do_not_skip(patch: Patch) -> None:
+    """What waits for a failed task waits for ever."""
+    patch.set(ends, "_downstream", lambda run, failed: [])
+
+
+# -- the wire
+
+
+@mutant
+def gaps_are_ignored(patch: Patch) -> None:
+    """A lost message of the reliable class is not noticed."""
+
+    def judged(self: Ordering, seq: int) -> Verdict:
+        if seq > self._got + 1:
+            self._got = seq
+            return Verdict.NEW
+        return Verdict(judge(self, seq))
+
+    judge = patch.set(Ordering, "_judge_reliable", judged)
+
+
+@mutant
+def duplicates_are_delivered(patch: Patch) -> None:
+    """A message that came twice is heard twice."""
+
+    def judged(self: Ordering, seq: int) -> Verdict:
+        verdict = judge(self, seq)
+        return Verdict.NEW if verdict is Verdict.DUPLICATE else Verdict(verdict)
+
+    judge = patch.set(Ordering, "_judge_reliable", judged)
+
+
+@mutant
+def no_rehello(patch: Patch) -> None:
+    """A connection that the head does not know is not told so."""
+    patch.set(HeadSession, "_answer_stranger", lambda self, now: [])

@@ -1,0 +1,221 @@
+"""A node in the simulator: the real agent and session, with virtual connections and workers around them.
+
+The shell's part is that of maze_node/app.py and transport.py: events are handled in turns, then what may start is
+started, then what is to be said is said; a connection that ends is made anew after a growing, jittered wait.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from maze_node.core.agent import STARTED_AFTER, Agent
+from maze_node.core.effects import Dismiss, Effect, Fork, Leave, Reconnect, Send, Signal, Start
+from maze_node.core.events import DrainAsked, Event, Instant, LinkLost, Said, Ticked, Welcomed
+from maze_protocol.framing import decode_frames, encode_frames
+from maze_protocol.limits import PROTOCOL_MAJOR, PROTOCOL_MINOR
+from maze_protocol.messages import Hello, Message, NodeLoad
+from maze_protocol.resources import Capacity
+from maze_protocol.session import Deliver, Ended, Established, NodeSession, Output, SessionState, Transmit
+from sim.clock import Process
+from sim.network import TO_HEAD, Connection
+from sim.pool import Pool
+
+FIRST_DELAY = 0.05
+MAX_DELAY = 2.0
+
+
+class NodeProcess:
+    """One agent process: one incarnation of a node."""
+
+    def __init__(self, world: Any, name: str, incarnation: int, capacity: Capacity) -> None:
+        self.world = world
+        self.watch = world.watch
+        self.name = name
+        self.incarnation = incarnation
+        self.capacity = capacity
+        self.process = Process(world.clock, name)
+        self.mono_offset = world.random.choice((0.0, 100_000.0))
+        self.wall_offset = 0.0
+        self.agent = Agent(capacity)
+        self.pool = Pool(world, self)
+        self.session = NodeSession()
+        self.connection: Connection | None = None
+        self.left = False
+        self._inbox: list[Event] = []
+        self._delay = FIRST_DELAY
+        self._connecting = False
+
+    def start(self) -> None:
+        """Begin to live."""
+        self.watch.node_began(self)
+        self._connect()
+        self._tick()
+
+    def kill(self) -> None:
+        """SIGKILL of the agent; its workers die with it."""
+        self.process.kill()
+        for connection in self.world.network.of(self.process):
+            self.world.network.close(connection)
+        self.watch.node_died(self)
+
+    def drain(self, timeout: float) -> None:
+        """SIGTERM."""
+        self.post(DrainAsked("drain", timeout))
+
+    def post(self, event: Event) -> None:
+        """Take an event into the coming turn."""
+        if not self._inbox:
+            self._later(0.0, self._turn)
+        self._inbox.append(event)
+
+    @property
+    def now(self) -> Instant:
+        """Read this machine's clocks."""
+        return Instant(self.world.clock.now + self.mono_offset, self.world.wall() + self.wall_offset)
+
+    def arrived(self, connection: Connection, frames: list[bytes]) -> None:
+        """Take frames from the network."""
+        if connection is self.connection:
+            opened = decode_frames(frames)
+            assert opened is not None, "the head sends no unknown message"
+            self._perform(self.session.receive(*opened, self.now.mono))
+
+    def disconnected(self, connection: Connection) -> None:
+        """Notice that a connection is gone."""
+        if connection is self.connection:
+            self._disconnect("disconnected", "disconnected")
+
+    def forge(self, message: Message) -> None:
+        """Say something that the agent did not mean to say."""
+        if self.session.state is SessionState.LIVE:
+            self._perform(self.session.send(message, self.now.mono))
+
+    # -- the turn
+
+    def _later(self, delay: float, call: Any, *args: Any) -> None:
+        self.world.clock.later(delay, self.process, call, *args)
+
+    def _turn(self) -> None:
+        now = self.now
+        events, self._inbox = self._inbox, []
+        for event in events:
+            self.watch.node_hears(self, event, now)
+            self._obey(self.agent.handle(event, now), now)
+        self._obey(self.agent.start(now), now)
+        self._flush()
+        self.watch.node_did(self)
+
+    def _flush(self) -> None:
+        now = self.now
+        self._obey(self.agent.flush(now), now)
+        if self.agent.unsaid and not self.left:
+            self._later(STARTED_AFTER * 1.01, self._flush_late)
+
+    def _flush_late(self) -> None:
+        now = self.now
+        self._obey(self.agent.flush(now), now)
+
+    def _obey(self, effects: list[Effect], now: Instant) -> None:
+        for effect in effects:
+            match effect:
+                case Send(message, payloads):
+                    self.watch.node_says(self, message)
+                    if self.session.state is SessionState.LIVE:
+                        self._perform(self.session.send(message, now.mono, payloads))
+                case Start():
+                    self.watch.node_starts(self, effect, now)
+                    self.pool.obey(effect)
+                case Fork() | Signal() | Dismiss():
+                    self.pool.obey(effect)
+                case Reconnect(reason):
+                    self._disconnect("reconnect", reason)
+                case Leave():
+                    self._leave()
+
+    def _leave(self) -> None:
+        self.left = True
+        # What was sent just before still gets out.
+        self._later(0.1, self.world.node_exited, self)
+
+    # -- the connection
+
+    def _connect(self) -> None:
+        self._connecting = False
+        if self.left:
+            return
+        self.session = NodeSession()
+        self.connection = self.world.network.connect(self, self.world.find_head(self))
+        if self.connection is None:
+            self._connect_later()
+            return
+        self._perform(self.session.connect(self._hello(), self.now.mono))
+
+    def _hello(self) -> Hello:
+        cluster_id, epoch = self.agent.cluster
+        hello = Hello(
+            PROTOCOL_MAJOR,
+            PROTOCOL_MAJOR,
+            PROTOCOL_MINOR,
+            self.name,
+            self.incarnation,
+            self.capacity,
+            (3, 11, 9),
+            "sim",
+            address=self.name,
+            last_session=self.agent.last_session,
+            cluster_id=cluster_id,
+            epoch=epoch,
+            inventory=self.agent.inventory(),
+        )
+        self.watch.node_greets(self, hello)
+        return hello
+
+    def _connect_later(self, at_least: float = 0.0) -> None:
+        if not self._connecting:
+            self._connecting = True
+            delay = max(at_least, self._delay * self.world.random.uniform(0.5, 1.5))
+            self._delay = min(MAX_DELAY, self._delay * 2)
+            self._later(delay, self._connect)
+
+    def _disconnect(self, code: str, reason: str, retry_after: float = 0.0) -> None:
+        if self.connection is None:
+            return
+        connection, self.connection = self.connection, None
+        self.world.network.close(connection)
+        was_live = self.session.session > 0
+        self.session = NodeSession()
+        if was_live:
+            self.post(LinkLost(code, reason))
+        self._connect_later(retry_after)
+
+    def _perform(self, outputs: list[Output]) -> None:
+        for output in outputs:
+            match output:
+                case Transmit(envelope, payloads):
+                    if self.connection is not None:
+                        self.world.network.send(self.connection, TO_HEAD, encode_frames(envelope, payloads))
+                case Deliver(message, payloads):
+                    self.post(Said(message, payloads))
+                case Established(welcome):
+                    self._delay = FIRST_DELAY
+                    self.post(Welcomed(welcome))
+                case Ended():
+                    self._on_ended(output)
+
+    def _on_ended(self, ended: Ended) -> None:
+        if ended.code == "goodbye":
+            return
+        if ended.fatal:
+            self.left = True
+            self._disconnect(ended.code, ended.reason)
+            self._later(0.0, self.world.node_exited, self)
+            return
+        self._disconnect(ended.code, ended.reason, ended.retry_after)
+
+    def _tick(self) -> None:
+        if self.left:
+            return
+        if self.connection is not None:
+            self._perform(self.session.tick(self.now.mono))
+        self.post(Ticked(NodeLoad()))
+        self._later(self.world.knobs.tick, self._tick)
