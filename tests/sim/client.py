@@ -172,5 +172,3 @@ class Reader:
             mine = [event for segment in log for event in segment.events]
             theirs = [event for segment in run.segments for event in segment.events]
             assert mine == theirs, f"I9: a reader of run {run_no} has another log than is committed"
-
-

@@ -39,7 +39,7 @@ class HeadProcess:
 
     def start(self) -> None:
         """Come up: a new epoch, recovery, the first turn."""
-        world, knobs = self.world, self.world.knobs
+        knobs = self.world.knobs
         self.journal = SimJournal(self.disk, int(self._clocks().wall), self._submit)
         settings = Settings(
             heartbeat=knobs.heartbeat,
@@ -89,7 +89,6 @@ class HeadProcess:
 
     def ask(self, make: Any, answered: Any) -> None:
         """Send a command; `answered` gets the task that holds the reply, if the head lives to give one."""
-
 
         def reply(task: Any) -> None:
             if self is self.world.head:
@@ -227,4 +226,3 @@ class SimTransport(Transport):
     def _write(self, link: Link, output: Transmit) -> None:
         self._head.watch.head_says(self._head, link.id, output.envelope.message)
         super()._write(link, output)
-

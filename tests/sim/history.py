@@ -179,7 +179,9 @@ class History:
         assert lease == event.lease, f"I2: the accepted row has {lease}, the log {event.lease}"
         assert self._told_ok(lease), f"I2: nobody who holds {lease} ever told of a success"
         inputs = [self.accepted[run_no, source][1] for source in run.before[event.task]]
-        assert body == self._output_of(run.name(event.task), inputs), f"I5: another result than the inputs give: {event}"
+        assert body == self._output_of(run.name(event.task), inputs), (
+            f"I5: another result than the inputs give: {event}"
+        )
         task.state = "finished"
         self.ended.add(event.lease)
 

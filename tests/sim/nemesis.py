@@ -141,7 +141,9 @@ class Nemesis:
     def _lie(self) -> None:
         node = self._node()
         history = self._world.watch.history
-        others = [] if node is None else [lease for lease in list(history.leased)[-12:] if _not_of(history, lease, node)]
+        others = (
+            [] if node is None else [lease for lease in list(history.leased)[-12:] if _not_of(history, lease, node)]
+        )
         if not others or self._world.calm:
             return
         lease = self._random.choice(others)

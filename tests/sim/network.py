@@ -128,8 +128,10 @@ class Network:
     def notice_cut(self, node: str) -> None:
         """Let ZMTP heartbeats find out about a cut that is still there."""
         for connection in list(self._connections.values()):
-            if connection.whole and connection.node.name == node and (
-                self._is_cut(connection, TO_HEAD) or self._is_cut(connection, TO_NODE)
+            if (
+                connection.whole
+                and connection.node.name == node
+                and (self._is_cut(connection, TO_HEAD) or self._is_cut(connection, TO_NODE))
             ):
                 connection.whole = False
                 self._clock.later(0.001, connection.node.process, connection.node.disconnected, connection)

@@ -28,6 +28,7 @@ from maze_node.core.events import Instant as NodeInstant
 from maze_node.core.events import Said, Welcomed
 from maze_node.frames import TaskFrame
 from maze_protocol.events import Segment
+from maze_protocol.limits import HELLO_RETRY
 from maze_protocol.messages import (
     ACCEPTED,
     OK,
@@ -46,7 +47,6 @@ from maze_protocol.messages import (
     RetryAfter,
     Welcome,
 )  # fmt: skip
-from maze_protocol.limits import HELLO_RETRY
 from maze_protocol.session import SessionState
 from sim.history import OPEN, OVER, History
 
@@ -196,8 +196,8 @@ class Watch:
         """Frames came on a link: one that the head does not know must be told so, at most once per second."""
         now = head.mono()
         if link.session.state is SessionState.NEW and frames[0][4:6] != HELLO:
-            said = self._farewells.get(link.id)
-            assert said is not None and now - said <= HELLO_RETRY, f"a stranger is not told to say HELLO: {link.id!r}"
+            silence = now - self._farewells.get(link.id, 0.0)
+            assert silence <= HELLO_RETRY, f"a stranger is not told to say HELLO: {link.id!r}"
 
     def published(self, run_id: bytes, segment: Segment) -> None:
         """A segment is shown to readers."""
@@ -242,18 +242,9 @@ class Watch:
         """Something comes to an agent."""
         ledger = self.ledgers[node]
         if isinstance(event, Welcomed):
-            welcome = event.welcome
-            if welcome.epoch < ledger.epoch:
-                return
-            ledger.heard_at = now.mono
-            for lease in welcome.drop:
-                ledger.told.pop(lease, None)
-                ledger.unwanted.add(lease)
-            for old, new in welcome.keep:
-                if old != new and old in ledger.told:
-                    status = ledger.told[new] = ledger.told.pop(old)
-                    if status == OK:
-                        self.told_ok.add(new)
+            if event.welcome.epoch >= ledger.epoch:
+                ledger.heard_at = now.mono
+                self._renew(ledger, event.welcome)
         elif isinstance(event, Said):
             ledger.heard_at = now.mono
             if isinstance(event.message, ResultAck):
@@ -261,6 +252,17 @@ class Watch:
                     ledger.told.pop(item.lease, None)
             elif isinstance(event.message, Cancel):
                 ledger.unwanted.update(lease for lease in event.message.leases if lease not in ledger.started)
+
+    def _renew(self, ledger: Ledger, welcome: Welcome) -> None:
+        """A session begins: some leases are dropped, others go on, perhaps under other tokens."""
+        for lease in welcome.drop:
+            ledger.told.pop(lease, None)
+            ledger.unwanted.add(lease)
+        for old, new in welcome.keep:
+            if old != new and old in ledger.told:
+                status = ledger.told[new] = ledger.told.pop(old)
+                if status == OK:
+                    self.told_ok.add(new)
 
     def node_says(self, node: Any, message: Message) -> None:
         """An agent speaks."""
@@ -317,7 +319,9 @@ class Watch:
     def unfinished(self) -> list[str]:
         """Tell what is not over yet (I14, I15)."""
         left = [f"run {no} is open" for no, run in self.history.runs.items() if run.sealed is None]
-        left += [f"run {key.hex()} is not there" for kind, key in self.acks if kind == "run" and not self._holds(kind, key)]
+        left += [
+            f"run {key.hex()} is not there" for kind, key in self.acks if kind == "run" and not self._holds(kind, key)
+        ]
         for node in self.world.nodes.values():
             if not node.process.alive:
                 left.append(f"{node.name} is down")
@@ -341,4 +345,3 @@ class Watch:
 
 def _plain(phase: str) -> str:
     return OPEN if phase in ("waiting", "ready") else phase
-
