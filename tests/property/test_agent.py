@@ -237,17 +237,7 @@ class AgentMachine(RuleBasedStateMachine):
         for _ in range(300):
             if not any(fate in ("held", "running", "dropped", "over") for fate in self.fate.values()):
                 break
-            while self.forking:
-                worker = self.forking.pop(0)
-                self.alive.append(worker)
-                self.obey(self.rig.do(WorkerForked(worker, worker)))
-            for worker, lease in list(self.tasks.items()):
-                if worker not in self.signalled:
-                    del self.tasks[worker]
-                    self.end(lease)
-                    self.obey(self.rig.report(worker, lease))
-            for worker in sorted(self.signalled):
-                self.bury(worker)
+            self.let_workers_finish()
             self.heard = self.rig.mono + 1.0
             self.rig.agent._heard_at = self.heard
             self.obey(self.rig.tick(1.0))
@@ -256,9 +246,21 @@ class AgentMachine(RuleBasedStateMachine):
             self.hear(ResultAck((AckItem(lease, 0),)))
         assert set(self.fate.values()) <= {"acknowledged", "released", "gone"}, self.fate
         assert self.rig.agent.inventory() == ()
+        self.let_workers_finish()
+        assert len(self.rig.agent._runner.slots) == 0
+
+    def let_workers_finish(self) -> None:
+        while self.forking:
+            worker = self.forking.pop(0)
+            self.alive.append(worker)
+            self.obey(self.rig.do(WorkerForked(worker, worker)))
+        for worker, lease in list(self.tasks.items()):
+            if worker not in self.signalled:
+                del self.tasks[worker]
+                self.end(lease)
+                self.obey(self.rig.report(worker, lease))
         for worker in sorted(self.signalled):
             self.bury(worker)
-        assert len(self.rig.agent._runner.slots) == 0
 
 
 TestAgent = AgentMachine.TestCase
