@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from maze._decorator import TaskMetadata, get_task_metadata, task
     from maze._handles import MaTask, TaskOutput, TaskOutputs
     from maze._results import OpaqueValue
+    from maze._subscription import AsyncSubscription, Subscription
     from maze._sync import MaClient
     from maze._workflow import MaWorkflow
     from maze.errors import (
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         DeclarationError,
         DeclarationTypeError,
         EmptyWorkflowError,
+        EventsLostError,
         ForeignTaskError,
         GraphError,
         HeadUnavailableError,
@@ -48,10 +50,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MaClient", "MaWorkflow", "MaTask", "TaskOutput", "TaskOutputs", "task", "get_task_metadata", "TaskMetadata",
-    "AsyncMaClient", "AsyncMaWorkflow", "AsyncMaTask", "OpaqueValue", "__version__",
+    "AsyncMaClient", "AsyncMaWorkflow", "AsyncMaTask", "OpaqueValue", "Subscription", "AsyncSubscription",
+    "__version__",
     "AddressError", "ClosedError", "ConflictError", "CycleError", "DeclarationError", "DeclarationTypeError",
-    "EmptyWorkflowError", "ForeignTaskError", "GraphError", "HeadUnavailableError", "InputError", "InputTypeError",
-    "InvalidTaskError", "LocalClusterError", "MazeError", "MissingDependencyError", "NotAMazeHeadError",
+    "EmptyWorkflowError", "EventsLostError", "ForeignTaskError", "GraphError", "HeadUnavailableError", "InputError",
+    "InputTypeError", "InvalidTaskError", "LocalClusterError", "MazeError", "MissingDependencyError",
+    "NotAMazeHeadError",
     "ProtocolMismatchError", "RequestError", "UnknownOutputError", "UnknownRunError", "UnknownTaskError",
     "UnknownWorkflowError",
 ]  # fmt: skip
@@ -69,6 +73,8 @@ _HOMES = {
     "AsyncMaWorkflow": "maze._async",
     "AsyncMaTask": "maze._async",
     "OpaqueValue": "maze._results",
+    "Subscription": "maze._subscription",
+    "AsyncSubscription": "maze._subscription",
 }
 
 

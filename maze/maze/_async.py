@@ -7,6 +7,7 @@ client and nothing is bound to a loop of the user's.
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -15,6 +16,7 @@ from maze._handles import TaskHandle
 from maze._report import RunReport
 from maze._results import Collector, RunRecord
 from maze._stream import EventStream
+from maze._subscription import AsyncSubscription, Transport
 from maze._workflow import WAIT_NOTICE
 from maze._workflow_base import Show, WorkflowBase, print_raw, replay, say_nothing
 from maze.errors import ClosedError, GraphError
@@ -85,6 +87,13 @@ class AsyncMaWorkflow(WorkflowBase[AsyncMaTask]):
             record = await self._follow(run_id, report.entry, report)
             report.finished(record)
         return record.summary()
+
+    def stream(self, run_id: str, *, after: int = 0, transport: Transport = "websocket") -> AsyncSubscription:
+        """Return the events of a run of this workflow as they happen; see `MaWorkflow.stream`."""
+        from maze import _remote
+
+        check = partial(_remote.own_run, self._state, run_id)
+        return AsyncSubscription(self.server_url, run_id, after, transport, check)
 
     async def _follow(self, run_id: str, show: Show, report: RunReport | None = None) -> RunRecord:
         from maze import _remote
@@ -176,6 +185,19 @@ class AsyncMaClient:
 
         return await self._call(_remote.cancel_run(self.server_url, run_id))
 
+    def subscribe(self, run_id: str, *, after: int = 0, transport: Transport = "websocket") -> AsyncSubscription:
+        """Return the events of a run as an async iterator; see `MaClient.subscribe`.
+
+        Raises:
+            InputError: a `ValueError`: an unknown transport. An unknown run is told by the first event's wait.
+        """
+        from maze import _remote
+
+        if self._closed:
+            raise _closed()
+        check = partial(_remote.describe_run, self.server_url, run_id)
+        return AsyncSubscription(self.server_url, run_id, after, transport, check)
+
     async def list_nodes(self) -> list[dict[str, Any]]:
         """Return all nodes that the server knows."""
         from maze import _remote
@@ -215,10 +237,14 @@ class AsyncMaClient:
     async def _call(self, work: Coroutine[Any, Any, Result]) -> Result:
         if self._closed:
             work.close()
-            raise ClosedError("this client is closed", code="closed")
+            raise _closed()
         from maze._loop import bridge
 
         return await bridge(work)
+
+
+def _closed() -> ClosedError:
+    return ClosedError("this client is closed", code="closed")
 
 
 def _check_loaded(loaded: bool) -> None:

@@ -18,7 +18,7 @@ from maze_protocol.ids import is_id
 if TYPE_CHECKING:
     from maze_protocol.http import ClientEvent
 
-__all__ = ["Collector", "Entry", "OpaqueValue", "RunRecord", "fresh"]
+__all__ = ["Collector", "Entry", "OpaqueValue", "RunRecord", "allows_pickle", "decode_values", "fresh"]
 
 MIN_PREFIX: Final = 8
 _NAMES: Final = ("msgpack", "pickle")
@@ -107,7 +107,7 @@ class Collector:
         self.record = RunRecord(run_id)
         self.done = 0
         self._started: dict[str, None] = {}
-        self._allow_pickle = os.environ.get("MAZE_NO_PICKLE", "") not in {"1", "true", "yes"}
+        self._allow_pickle = allows_pickle()
 
     def add(self, event: ClientEvent) -> Entry | None:
         """Take one event; return what it says in the reference's words, if anything."""
@@ -121,7 +121,9 @@ class Collector:
                 return self._keep("start_task", data, node_ip=data["node_ip"])
             case "finish_task":
                 self.done += 1
-                return self._keep("finish_task", data, result=self._values(data["result"]))
+                return self._keep(
+                    "finish_task", data, result=decode_values(data["result"], allow_pickle=self._allow_pickle)
+                )
             case "task_exception":
                 self.done += 1
                 return self._keep("task_exception", data, _short(data), result=data["result"])
@@ -159,17 +161,25 @@ class Collector:
         self.record.entries.append(entry)
         return entry
 
-    def _values(self, result: Mapping[str, tuple[int, bytes]]) -> dict[str, Any]:
-        return {key: self._value(codec, body) for key, (codec, body) in result.items()}
 
-    def _value(self, codec: int, body: bytes) -> Any:
-        from maze._values import ValueDecodeError, decode
+def allows_pickle() -> bool:
+    """Tell whether values that Python pickled may be loaded here."""
+    return os.environ.get("MAZE_NO_PICKLE", "") not in {"1", "true", "yes"}
 
-        try:
-            return decode(codec, body, allow_pickle=self._allow_pickle)
-        except ValueDecodeError as error:
-            name = _NAMES[codec] if 0 <= codec < len(_NAMES) else f"codec {codec}"
-            return OpaqueValue(name, len(body), error.reason)
+
+def decode_values(result: Mapping[str, tuple[int, bytes]], *, allow_pickle: bool) -> dict[str, Any]:
+    """Return the values of a result; one that cannot be decoded here is an `OpaqueValue`."""
+    return {key: _decode_value(codec, body, allow_pickle=allow_pickle) for key, (codec, body) in result.items()}
+
+
+def _decode_value(codec: int, body: bytes, *, allow_pickle: bool) -> Any:
+    from maze._values import ValueDecodeError, decode
+
+    try:
+        return decode(codec, body, allow_pickle=allow_pickle)
+    except ValueDecodeError as error:
+        name = _NAMES[codec] if 0 <= codec < len(_NAMES) else f"codec {codec}"
+        return OpaqueValue(name, len(body), error.reason)
 
 
 def fresh(value: Any) -> Any:

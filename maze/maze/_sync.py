@@ -12,6 +12,7 @@ from maze.errors import ClosedError
 
 if TYPE_CHECKING:
     from maze._local import LocalCluster
+    from maze._subscription import Subscription, Transport
 
 __all__ = ["MaClient"]
 
@@ -112,6 +113,28 @@ class MaClient:
         from maze import _remote
 
         return self._call(_remote.cancel_run(self.server_url, run_id))
+
+    def subscribe(self, run_id: str, *, after: int = 0, transport: Transport = "websocket") -> Subscription:
+        """Return the events of a run, the past ones first, then each as it happens; ends with the run.
+
+        Args:
+            run_id: returned by `MaWorkflow.run`.
+            after: go on behind the event of this number (`seq`); 0: from the first.
+            transport: `"websocket"`, or `"zmq"`: a SUB socket at the head's event port.
+
+        Returns:
+            An iterator of `{"seq", "epoch", "time", "type", "data"}`, each event once and in order, whatever happens to
+            the connection or the head. Close it, or use it with `with`, if you leave before the end.
+
+        Raises:
+            UnknownRunError: a `ValueError`: there is none of that id.
+            InputError: a `ValueError`: an unknown transport.
+        """
+        from maze import _remote
+        from maze._subscription import Subscription
+
+        self._call(_remote.describe_run(self.server_url, run_id))
+        return Subscription(self.server_url, run_id, after, transport)
 
     def list_nodes(self) -> list[dict[str, Any]]:
         """Return all nodes that the server knows."""

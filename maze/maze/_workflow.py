@@ -14,6 +14,7 @@ from maze._workflow_base import Show, WorkflowBase, print_raw, replay, say_nothi
 
 if TYPE_CHECKING:
     from maze._results import Collector, RunRecord
+    from maze._subscription import Subscription, Transport
 
 __all__ = ["WAIT_NOTICE", "MaWorkflow"]
 
@@ -112,6 +113,19 @@ class MaWorkflow(WorkflowBase[MaTask]):
             record = self._follow(run_id, report.entry, report)
             report.finished(record)
         return record.summary()
+
+    def stream(self, run_id: str, *, after: int = 0, transport: Transport = "websocket") -> Subscription:
+        """Return the events of a run of this workflow as they happen; see `MaClient.subscribe`.
+
+        Raises:
+            UnknownRunError: a `ValueError`: no such run of this workflow.
+        """
+        from maze import _remote
+        from maze._loop import call
+        from maze._subscription import Subscription
+
+        call(_remote.own_run(self._state, run_id))
+        return Subscription(self.server_url, run_id, after, transport)
 
     def _follow(self, run_id: str, show: Show, report: RunReport | None = None) -> RunRecord:
         """Show the messages of a run, from the cache or as they come; when all have come, cache them."""

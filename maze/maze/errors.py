@@ -18,6 +18,7 @@
     |   `-- EmptyWorkflowError                   nothing to run
     +-- UnknownWorkflowError (ValueError)
     +-- UnknownRunError (ValueError)             no such run, or another workflow's
+    +-- EventsLostError                          a power cut took events that had been read
     +-- UnknownTaskError (ValueError)            no such task, or an ambiguous short id
     +-- UnknownOutputError (KeyError)            a task has no output of that name
     +-- MissingDependencyError (ImportError)     an optional library or program is not installed
@@ -34,8 +35,9 @@ from collections.abc import Sequence
 
 __all__ = [
     "AddressError", "ClosedError", "ConflictError", "CycleError", "DeclarationError", "DeclarationTypeError",
-    "EmptyWorkflowError", "ForeignTaskError", "GraphError", "HeadUnavailableError", "InputError", "InputTypeError",
-    "InvalidTaskError", "LocalClusterError", "MazeError", "MissingDependencyError", "NotAMazeHeadError",
+    "EmptyWorkflowError", "EventsLostError", "ForeignTaskError", "GraphError", "HeadUnavailableError", "InputError",
+    "InputTypeError", "InvalidTaskError", "LocalClusterError", "MazeError", "MissingDependencyError",
+    "NotAMazeHeadError",
     "ProtocolMismatchError", "RequestError", "UnknownOutputError", "UnknownRunError", "UnknownTaskError",
     "UnknownWorkflowError",
 ]  # fmt: skip
@@ -177,6 +179,10 @@ class UnknownWorkflowError(MazeError, ValueError):
 
 class UnknownRunError(MazeError, ValueError):
     """No run of that id exists, it belongs to another workflow, or its results are not cached here."""
+
+
+class EventsLostError(MazeError):
+    """The log of a run is not the one that was read: a power cut took the end of it from the head."""
 
 
 class UnknownTaskError(MazeError, ValueError):

@@ -179,6 +179,22 @@ def test_logs_are_followed_to_the_end(mark, cluster, endless):
     assert following.returncode == 0
 
 
+def test_events(maze, ended, cluster):
+    run_id, _ = ended
+    log = cluster.events(run_id)
+    lines = [line.split("\t") for line in maze("events", run_id).stdout.splitlines()]
+    assert [(int(line[0]), line[2]) for line in lines] == [(event["seq"], event["type"]) for event in log]
+    documents = maze("events", run_id[:14], "--after", "3", "--json", "--follow").stdout.splitlines()
+    assert [json.loads(line) for line in documents] == log[3:]
+
+
+def test_events_are_followed_to_the_end(mark, cluster, endless):
+    run_id, go = endless
+    following = mark.start("events", run_id, "-f", MAZE_URL=cluster.url)
+    go.touch()
+    assert following.communicate(timeout=60)[0].splitlines()[-1].split("\t")[2] == "finish_workflow"
+
+
 def test_cancel(maze, cluster, endless):
     run_id, _ = endless
     assert maze("cancel", run_id[:14], "--wait").stdout == f"{run_id} cancelled\n"

@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "ps": ("maze.cli.runs", "List runs."),
     "show": ("maze.cli.runs", "Show a run and its tasks."),
     "logs": ("maze.cli.logs", "Print what tasks wrote to stdout and stderr."),
+    "events": ("maze.cli.events", "Print what happened in a run, event by event."),
     "cancel": ("maze.cli.runs", "Cancel a run."),
     "nodes": ("maze.cli.cluster", "List the nodes of the cluster."),
     "info": ("maze.cli.cluster", "Show which head answers, and its promises."),

@@ -11,9 +11,9 @@ import aiohttp
 import msgspec
 import pytest
 
-from maze import _http, _stream
+from maze import _feed, _http
 from maze._stream import EventStream
-from maze.errors import HeadUnavailableError, NotAMazeHeadError, UnknownRunError
+from maze.errors import EventsLostError, HeadUnavailableError, NotAMazeHeadError, UnknownRunError
 from maze_protocol.http import ClientEvent
 
 Step = list[int] | int | Exception
@@ -35,9 +35,11 @@ class Socket:
         self.closed = True
 
 
-def frame(*numbers: int) -> list[ClientEvent]:
+def frame(*numbers: int, epoch: int = 1) -> list[ClientEvent]:
     """Return events by number; number 9 seals the log."""
-    return [ClientEvent(number, 1, 0.0, "finish_workflow" if number == 9 else "start_task", {}) for number in numbers]
+    return [
+        ClientEvent(number, epoch, 0.0, "finish_workflow" if number == 9 else "start_task", {}) for number in numbers
+    ]
 
 
 def refused(status: int) -> aiohttp.WSServerHandshakeError:
@@ -86,11 +88,33 @@ def test_a_log_is_read_to_its_end(head: Callable[..., list[str]]) -> None:
     assert socket.closed
 
 
-@pytest.mark.parametrize("code", [1001, 1006, None])
+@pytest.mark.parametrize("code", [1001, 1006, 4408, None])
 def test_a_lost_stream_is_resumed_after_the_last_event(head: Callable[..., list[str]], code: Any) -> None:
-    asked = head(Socket([frame(1, 2)], code), aiohttp.ClientConnectionError("refused"), Socket([frame(3, 9)], 1000))
+    asked = head(Socket([frame(1, 2)], code), aiohttp.ClientConnectionError("refused"), Socket([frame(2, 3, 9)], 1000))
     assert read() == [1, 2, 3, 9]
-    assert asked == ["0", "2", "2"]
+    assert asked == ["0", "1", "1"], "the last event itself is read again, to see that it still stands there"
+
+
+def test_a_log_that_lost_its_end_is_not_read_on(head: Callable[..., list[str]]) -> None:
+    head(Socket([frame(1, 2)], 1006), Socket([frame(2, 3, epoch=2)], 1000))
+    with pytest.raises(EventsLostError, match="another event 2"):
+        read()
+
+
+def test_a_log_can_be_read_from_any_place(head: Callable[..., list[str]]) -> None:
+    asked = head(Socket([], 1006), Socket([frame(5, 9)], 1000))
+    assert asyncio.run(read_all(EventStream("http://head", "run_1", 4))) == [5, 9]
+    assert asked == ["4", "4"]
+
+
+def test_patience_begins_anew_whenever_the_head_answers(
+    head: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 1_000, 40))
+    monkeypatch.setattr(_feed, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    gone = aiohttp.ClientConnectionError("refused")
+    head(gone, Socket([], 1001), gone, Socket([], 1001), gone, Socket([frame(9)], 1000))
+    assert read() == [9]
 
 
 def test_what_was_seen_is_not_returned_again(head: Callable[..., list[str]]) -> None:
@@ -116,7 +140,7 @@ def test_a_busy_head_is_asked_again(head: Callable[..., list[str]]) -> None:
 
 
 def test_a_head_that_stays_away_is_told(head: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_stream, "RECONNECT_SECONDS", 0.0)
+    monkeypatch.setattr(_feed, "RECONNECT_SECONDS", 0.0)
     head(aiohttp.ClientConnectionError("refused"))
     with pytest.raises(HeadUnavailableError, match="refused"):
         read()
@@ -169,7 +193,7 @@ def test_leaving_ends_a_wait_whose_reader_never_began(head: Callable[..., list[s
 
 
 def test_a_slow_reader_does_not_pile_up_events(head: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_stream, "READ_AHEAD", 2)
+    monkeypatch.setattr(_feed, "READ_AHEAD", 2)
     socket = Socket([frame(number) for number in (1, 2, 3, 4, 9)], 1000)
 
     async def main() -> list[int]:
