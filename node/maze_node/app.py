@@ -38,6 +38,7 @@ from maze_node.core.effects import (
     Start,
 )
 from maze_node.core.events import DrainAsked, Event, Instant, StopAsked, Ticked, Welcomed
+from maze_node.errors import EXIT_CRASHED, EXIT_REFUSED
 from maze_node.gpus import free_memory
 from maze_node.logs import Logs
 from maze_node.pool import Pool
@@ -51,7 +52,6 @@ __all__ = ["Node"]
 log = logging.getLogger(__name__)
 TICK: Final = 0.5
 FLUSH_AFTER: Final = 0.001
-EXIT_BUG: Final = 70
 MIB: Final = 2**20
 
 
@@ -65,7 +65,7 @@ class Node:
         self.capacity = measure(settings)
         self.node_id = settings.node_id()
         self._incarnation = int.from_bytes(os.urandom(7), "big")
-        self._agent = Agent(self.capacity, settings.orphan_timeout)
+        self._agent = Agent(self.capacity, settings.orphan_timeout, settings.head_timeout)
         self._logs = Logs()
         self._pool = Pool(self._loop, self.post, self._logs)
         self._transport = Transport(self._loop, self.post, settings.find_head, self._hello, self._give_up)
@@ -197,11 +197,13 @@ class Node:
             self._logs.drop(lease)
 
     def _leave(self, effect: Leave) -> None:
+        if effect.code:
+            log.error("leaving: %s", effect.reason)
         self._end(effect.code, effect.reason)
 
     def _give_up(self, reason: str) -> None:
         log.error(reason)
-        self._end(1, reason)
+        self._end(EXIT_REFUSED, reason)
 
     def _end(self, code: int, reason: str) -> None:
         if not self._result.done():
@@ -210,7 +212,7 @@ class Node:
     def _on_bug(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Leave rather than limp on: after an exception in a turn the agent's orders may be half obeyed."""
         log.critical("internal error: %s", context.get("message"), exc_info=context.get("exception"))
-        self._end(EXIT_BUG, "internal error")
+        self._end(EXIT_CRASHED, "internal error")
 
     async def _watch(self, stop: Stop) -> None:
         await stop.wait()

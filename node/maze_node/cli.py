@@ -27,6 +27,10 @@ Examples:
   maze-node --cpus 8 --memory 16000 --gpus 0    offer a part of the machine
   maze-node --label zone=a --label disk=ssd     say more about it
   maze-node detect                              what would be offered, and why
+  maze-node doctor                              which guarantees hold on this machine
+
+Exit codes: 0 left in good order, 1 crashed or was stopped at work, 2 usage,
+75 the head cannot be reached, 78 the head refuses this node.
 """
 
 
@@ -78,6 +82,12 @@ def detect(as_json: bool, **options: Any) -> None:
     metavar="SECONDS",
     help="How long running tasks go on without a head.",
 )
+@option(
+    "--head-timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Leave with 75 after so long without a head.  [default: wait for ever]",
+)
 @option("--share", metavar="I/N", hidden=True, help="Offer the I-th of N parts of what is measured (`maze up`).")
 @common_options
 @version_option("maze-node")
@@ -113,6 +123,7 @@ def _settings(options: dict[str, Any]) -> Any:
             peer_port=None if options.get("no_peer_port") else options.get("peer_port"),
             drain_timeout=options.get("drain_timeout", 30.0),
             orphan_timeout=options.get("orphan_timeout", 600.0),
+            head_timeout=options.get("head_timeout") or 0.0,
             **{key: options.get(key) for key in ("cpus", "memory", "gpus", "gpu_mem", "workers")},
         )
     except UsageError as error:

@@ -33,6 +33,8 @@ class Settings:
     orphan_timeout: float = 600.0
     share: tuple[int, int] = (1, 1)
     """(i, n): this is the i-th of n nodes that divide what is measured of the machine."""
+    head_timeout: float = 0.0
+    """How long to be without a head before leaving; 0: for ever."""
 
     def find_head(self) -> str | None:
         """Return the head's endpoint, read anew from the connection file unless it was given."""

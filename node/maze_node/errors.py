@@ -4,13 +4,22 @@ NodeError
 +-- UsageError      the command line or the connection file cannot be used; told to people, exit 2
 +-- SpawnerLost     the spawner is gone; the pool starts another one
 `-- TaskFault       in a worker: an attempt failed for a reason that is told to the task's author
+
+Exit codes of maze-node: 0 left in good order, 1 crashed or was stopped at work (start it again), 2 usage, 75 the head
+cannot be reached (EX_TEMPFAIL: try later), 78 the head refuses this node (EX_CONFIG: starting it again is no use).
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from maze_protocol.messages import ErrorInfo
 
-__all__ = ["NodeError", "SpawnerLost", "TaskFault", "UsageError"]
+__all__ = ["EXIT_CRASHED", "EXIT_REFUSED", "EXIT_UNREACHABLE", "NodeError", "SpawnerLost", "TaskFault", "UsageError"]
+
+EXIT_CRASHED: Final = 1
+EXIT_UNREACHABLE: Final = 75
+EXIT_REFUSED: Final = 78
 
 
 class NodeError(Exception):

@@ -5,8 +5,8 @@ Rules
   at again, since any call on it may consume the edge. A slow poll is the safety net, never the way.
 * IMMEDIATE=1 and a monitor: a socket that loses its connection is thrown away, not reused. Nothing is queued by
   ZeroMQ for a connection that is not there; what is worth saying again is in the agent.
-* Connecting anew: at once after a live session, then with growing delays and jitter. The address is asked for each
-  time, because a restarted head may have written another one into the connection file.
+* Connecting anew: see core/backoff.py. The address is asked for each time, because a restarted head may have written
+  another one into the connection file.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Final, cast
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from maze_node.core.backoff import Backoff
 from maze_node.core.events import Event, LinkLost, Said, Welcomed
 from maze_protocol.errors import MessageTooLarge, RemoteProtocolError
 from maze_protocol.framing import decode_frames, encode_frames
@@ -33,8 +34,6 @@ __all__ = ["Transport", "monotonic"]
 
 log = logging.getLogger(__name__)
 TICK: Final = 0.25
-FIRST_DELAY: Final = 0.05
-MAX_DELAY: Final = 2.0
 GOODBYE_LINGER: Final = 2000
 # As plain numbers: the enum's operators cost more than the calls.
 _POLLIN: Final = int(zmq.POLLIN)
@@ -76,7 +75,8 @@ class Transport:
         self._monitor: zmq.Socket[bytes] | None = None
         self._session = NodeSession()
         self._outgoing: deque[list[bytes]] = deque()
-        self._delay = FIRST_DELAY
+        self._backoff = Backoff()
+        self._asked_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._said = ""
@@ -117,7 +117,9 @@ class Transport:
         self._session = NodeSession()
         self._outgoing.clear()
         self._socket = self._open(endpoint)
-        self._perform(self._session.connect(self._make_hello(), monotonic()))
+        self._asked_at = monotonic()
+        self._backoff.connecting(self._asked_at)
+        self._perform(self._session.connect(self._make_hello(), self._asked_at))
 
     def _open(self, endpoint: str) -> zmq.Socket[bytes]:
         new = self._context.socket(zmq.DEALER)
@@ -135,8 +137,7 @@ class Transport:
     def _connect_later(self, at_least: float = 0.0) -> None:
         if self._closed or self._timer is not None:
             return
-        delay = max(at_least, self._delay * random.uniform(0.5, 1.5))  # noqa: S311 -- jitter, not a secret
-        self._delay = min(MAX_DELAY, self._delay * 2)
+        delay = self._backoff.delay(monotonic(), random.random(), at_least)  # noqa: S311 -- jitter, not a secret
         self._timer = self._loop.call_later(delay, self._connect)
 
     def _disconnect(self, code: str, reason: str, retry_after: float = 0.0) -> None:
@@ -222,9 +223,9 @@ class Transport:
             elif isinstance(output, Deliver):
                 self._post(Said(output.message, output.payloads))
             elif isinstance(output, Established):
-                self._delay = FIRST_DELAY
+                self._backoff.established(monotonic())
                 self._said = ""
-                self._post(Welcomed(output.welcome))
+                self._post(Welcomed(output.welcome, self._asked_at))
             elif isinstance(output, Ended):
                 self._on_ended(output)
 
@@ -281,7 +282,7 @@ def _profile() -> dict[int, int]:
         zmq.HANDSHAKE_IVL: 5000,
         zmq.RECONNECT_IVL: 100,
         zmq.RECONNECT_IVL_MAX: 1000,
-        zmq.CONNECT_TIMEOUT: 1000,
+        zmq.CONNECT_TIMEOUT: 800,
         zmq.TCP_KEEPALIVE: 1,
         zmq.TCP_KEEPALIVE_IDLE: 30,
         zmq.TCP_KEEPALIVE_INTVL: 10,

@@ -313,9 +313,28 @@ def test_a_refused_node_says_why_and_exits(refusal: Reject | Disconnect) -> None
     with fake_head() as head, node("--head", head.endpoint) as process:
         head.wait_node()
         head.refuse(refusal)
-        assert process.process.wait(10) == 1
+        assert process.process.wait(10) == 78
         assert refusal.reason in process.stderr()
         process.wait_gone()
+
+
+def test_a_node_that_may_not_wait_for_ever_leaves_with_75() -> None:
+    with fake_head() as head, node("--head", head.endpoint, "--head-timeout", "0.5") as process:
+        head.wait_node()
+        start(head)
+        head.close()
+        assert process.process.wait(20) == 75
+        assert "no head for 0.5 s" in process.stderr()
+        process.wait_gone(5)
+    with node("--head", head.endpoint, "--head-timeout", "0.5") as process:
+        assert process.process.wait(20) == 75
+
+
+def test_a_head_of_another_protocol_is_a_matter_of_configuration() -> None:
+    with fake_head(major=99) as head, node("--head", head.endpoint) as process:
+        head.wait_node()
+        assert process.process.wait(20) == 78
+        assert "99" in process.stderr()
 
 
 def test_a_task_and_its_result_outlive_the_head() -> None:

@@ -210,8 +210,7 @@ class AgentMachine(RuleBasedStateMachine):
     def pass_time(self, seconds: float) -> None:
         if self.live:
             seconds = min(seconds, 1.0)
-            self.heard = self.rig.mono + seconds
-            self.rig.agent._heard_at = self.heard  # heartbeat answers, without their traffic
+            self.heard = self.rig.mono + seconds  # the rig answers heartbeats
         self.obey(self.rig.tick(seconds))
 
     # -- what always holds
@@ -239,7 +238,6 @@ class AgentMachine(RuleBasedStateMachine):
                 break
             self.let_workers_finish()
             self.heard = self.rig.mono + 1.0
-            self.rig.agent._heard_at = self.heard
             self.obey(self.rig.tick(1.0))
         for lease in sorted(self.unacked):
             self.fate[lease] = "acknowledged"

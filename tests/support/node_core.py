@@ -18,7 +18,19 @@ from maze_node.core.events import (
     WorkerReported,
 )
 from maze_node.frames import ReportFrame
-from maze_protocol.messages import OK, Assign, Assignment, Code, ErrorInfo, Message, NodeLoad, OutputDecl, Welcome
+from maze_protocol.messages import (
+    OK,
+    Assign,
+    Assignment,
+    Code,
+    ErrorInfo,
+    Heartbeat,
+    HeartbeatAck,
+    Message,
+    NodeLoad,
+    OutputDecl,
+    Welcome,
+)
 from maze_protocol.resources import Capacity, Claim, Device
 from maze_protocol.values import Input, OutputValue, Value
 
@@ -37,9 +49,10 @@ def make_assignment(lease: int, **fields: Any) -> Assignment:
 
 
 class Rig:
-    """An agent, its clock, and everything it ordered. `auto_fork` makes workers appear at once."""
+    """An agent, its clock, all that it ordered. Workers appear and heartbeats are answered at once, unless told not."""
 
     def __init__(self, capacity: Capacity = CAPACITY, *, auto_fork: bool = True, welcome: bool = True) -> None:
+        self.answers = True
         self.agent = Agent(capacity)
         self.mono = 1000.0
         self.auto_fork = auto_fork
@@ -74,6 +87,8 @@ class Rig:
 
     def _collect(self, effects: list[Effect]) -> None:
         self.effects += effects
+        for beat in of(effects, Heartbeat) if self.answers else []:
+            self._collect(self.agent.handle(Said(HeartbeatAck(beat.sent_at)), self.now))
         forks = [effect.worker for effect in effects if isinstance(effect, Fork)] if self.auto_fork else []
         for worker in forks:
             self._collect(self.agent.handle(WorkerForked(worker, 5000 + worker), self.now))

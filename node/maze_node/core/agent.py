@@ -7,7 +7,7 @@ Rules
 * What a lost connection forgets: STARTED and RELEASE (the inventory of the next HELLO tells the same). What it never
   forgets: leases and outcomes.
 * Silence: after the lease time the node starts nothing more (the head may have given its leases to others), and goes
-  on running; after the orphan time it ends everything.
+  on running; after the orphan time it ends everything; after the head time, if there is one, it leaves.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import msgspec
 
-from maze_node.core import outcomes
 from maze_node.core.effects import AnswerLog, DropLogs, Effect, Leave, Reconnect, RenameLog, Send
 from maze_node.core.events import (
     DrainAsked,
@@ -32,13 +31,13 @@ from maze_node.core.events import (
     WorkerForked,
     WorkerReported,
 )
-from maze_node.core.inputs import total_size, with_bodies
+from maze_node.core.fence import Fence
+from maze_node.core.intake import Intake
 from maze_node.core.leases import Ending, Lease
 from maze_node.core.outbox import Outbox
 from maze_node.core.runner import Runner
-from maze_node.frames import CodeBody
-from maze_protocol.errors import BadMessage
-from maze_protocol.limits import MAX_TASK_VALUES, ORPHAN_TIMEOUT
+from maze_node.errors import EXIT_CRASHED, EXIT_UNREACHABLE
+from maze_protocol.limits import ORPHAN_TIMEOUT
 from maze_protocol.messages import (
     Assign,
     Assignment,
@@ -48,6 +47,7 @@ from maze_protocol.messages import (
     Forget,
     Goodbye,
     Heartbeat,
+    HeartbeatAck,
     Held,
     LogPull,
     NodeLoad,
@@ -59,7 +59,6 @@ from maze_protocol.messages import (
     Welcome,
 )
 from maze_protocol.resources import Capacity
-from maze_protocol.values import body_of
 
 __all__ = ["STARTED_AFTER", "Agent"]
 
@@ -73,15 +72,19 @@ LAST_WORDS: Final = 10.0
 class Agent:
     """Everything a node decides."""
 
-    def __init__(self, capacity: Capacity, orphan_timeout: float = ORPHAN_TIMEOUT) -> None:
+    def __init__(self, capacity: Capacity, orphan_timeout: float = ORPHAN_TIMEOUT, head_timeout: float = 0.0) -> None:
         self._effects: list[Effect] = []
         self._outbox = Outbox()
         self._runner = Runner(capacity, self._outbox, self._effects.append)
+        self._intake = Intake(self._runner, self._outbox)
+        self._fence = Fence()
         self._welcome: Welcome | None = None
         self._live = False
         self._heard_at = 0.0
         self._beat_at = 0.0
         self._orphan_timeout = orphan_timeout
+        self._head_timeout = head_timeout
+        self._alone_since: float | None = None
         self._released: dict[str, list[int]] = {}
         self._drain_until: float | None = None
         self._drain_reason = ""
@@ -100,6 +103,7 @@ class Agent:
         }
         self._on_message: dict[type, Callable[[Any, Instant], None]] = {
             Code: lambda message, now: None,  # needs its payloads: see _on_said
+            HeartbeatAck: self._on_answer,
             Cancel: self._on_cancel,
             Recall: self._on_recall,
             ResultAck: self._on_ack,
@@ -160,11 +164,14 @@ class Agent:
     def _on_welcome(self, event: Welcomed, now: Instant) -> None:
         welcome, before = event.welcome, self._welcome
         if before is not None and before.cluster_id == welcome.cluster_id and welcome.epoch < before.epoch:
+            self._live = False
             self._effects.append(Reconnect(f"epoch {welcome.epoch} is older than {before.epoch}: an old head"))
             return
         if before is not None and before.cluster_id != welcome.cluster_id:
             self._drop_everything(now)
         self._welcome, self._live, self._heard_at = welcome, True, now.mono
+        self._alone_since = None
+        self._fence.welcome(welcome.lease_ttl, now.mono if event.asked_at is None else event.asked_at)
         for old, new in welcome.keep:
             self._adopt(old, new)
         for token in welcome.drop:
@@ -180,11 +187,11 @@ class Agent:
         self._runner.started.clear()
 
     def _adopt(self, old: int, new: int) -> None:
-        if old == new:
+        if old == new or new in self._runner.leases or new in self._outbox:
             return
         lease = self._runner.leases.get(old)
         if lease is not None:
-            self._runner.leases.rename(lease, new)
+            self._runner.rename(lease, new)
             self._effects.append(RenameLog(old, new))
         elif old in self._outbox:
             self._outbox.rename(old, new)
@@ -209,48 +216,28 @@ class Agent:
     # -- messages
 
     def _on_said(self, event: Said, now: Instant) -> None:
+        if not self._live:
+            return  # of a connection that is over, or of an old head
         self._heard_at = now.mono
         message = event.message
         if isinstance(message, Assign):
             for assignment in message.items:
                 self._accept(assignment, event.payloads, now)
         elif isinstance(message, Code):
-            self._learn(message, event.payloads)
+            self._intake.learn(message, event.payloads)
         elif type(message) in self._on_message:
             self._on_message[type(message)](message, now)
 
-    def _learn(self, code: Code, payloads: tuple[bytes, ...]) -> None:
-        # A body that did not come is told when an assignment needs it.
-        try:
-            body = body_of(code.body, payloads)
-        except BadMessage:
-            return
-        self._runner.codes[code.hash] = CodeBody(code.kind, code.python, body, code.name)
-
     def _accept(self, assignment: Assignment, payloads: tuple[bytes, ...], now: Instant) -> None:
-        token = assignment.lease
-        if token in self._runner.leases:
-            return
-        if token in self._outbox:
-            self._outbox.send_again(token)
+        if self._intake.knows(assignment.lease):
             return
         if self._drain_until is not None:
-            self._release(token, "draining")
-            return
-        try:
-            inputs = with_bodies(assignment.inputs, payloads)
-        except BadMessage as error:
-            self._outbox.keep(outcomes.of_refusal(token, "bad_input", "InputError", str(error), now))
-            return
-        total = total_size(inputs)
-        if total > MAX_TASK_VALUES:
-            reason = f"the inputs are {total:,} bytes together, at most {MAX_TASK_VALUES:,} are allowed"
-            self._outbox.keep(outcomes.of_refusal(token, "too_large", "InputTooLarge", reason, now))
-        elif assignment.code not in self._runner.codes:
-            reason = f"the function {assignment.code.hex()[:16]} has not been sent to this node"
-            self._outbox.keep(outcomes.of_refusal(token, "bad_code", "CodeMissing", reason, now))
+            self._release(assignment.lease, "draining")
         else:
-            self._runner.leases.add(Lease(token, assignment, inputs))
+            self._intake.accept(assignment, payloads, now)
+
+    def _on_answer(self, message: HeartbeatAck, now: Instant) -> None:
+        self._fence.answer(message.echo)
 
     def _on_cancel(self, message: Cancel, now: Instant) -> None:
         for token in message.leases:
@@ -290,18 +277,28 @@ class Agent:
         if self._live and self._welcome is not None:
             if now.mono - self._beat_at >= self._welcome.heartbeat - HEARTBEAT_SLACK:
                 self._beat(now)
-        elif self._welcome is not None and now.mono - self._heard_at > self._orphan_limit():
-            self._abandon(now)
+        else:
+            self._endure(now)
         if self._drain_until is not None and now.mono >= self._drain_until:
             self._cut_short(now)
+
+    def _endure(self, now: Instant) -> None:
+        """Go on without a head, up to the limits."""
+        if self._welcome is not None and now.mono - self._heard_at > self._orphan_limit():
+            self._abandon(now)
+        if self._alone_since is None:
+            self._alone_since = now.mono
+        elif 0 < self._head_timeout <= now.mono - self._alone_since:
+            self._runner.stop_all(now)
+            self._leave(f"no head for {self._head_timeout:g} s", EXIT_UNREACHABLE)
 
     def _orphan_limit(self) -> float:
         told = self._welcome.orphan_timeout if self._welcome is not None else 0.0
         return min(told, self._orphan_timeout) if told > 0 else self._orphan_timeout
 
     def _may_start(self, now: Instant) -> bool:
-        """The fence: checked before any start, in every turn, by a clock that runs during suspend."""
-        return self._welcome is not None and now.mono - self._heard_at <= self._welcome.lease_ttl
+        """Tell whether leases still hold: asked before any start, in every turn, after SIGCONT too."""
+        return self._fence.is_open(now.mono)
 
     def _abandon(self, now: Instant) -> None:
         """The head has been away for the orphan time: end what runs, forget what waits; keep what is done."""
@@ -315,6 +312,7 @@ class Agent:
 
     def _beat(self, now: Instant) -> None:
         self._beat_at = now.mono
+        self._fence.ask(now.wall, now.mono)
         runner = self._runner
         load = msgspec.structs.replace(
             self._load,
@@ -346,12 +344,12 @@ class Agent:
         for lease in self._runner.leases.running():
             self._runner.end(lease, Ending.DRAINED, "the node leaves; its drain timeout is over", self._grace(), now)
         if now.mono >= self._drain_until + LAST_WORDS:
-            self._leave("drain timeout", 1)
+            self._leave("drain timeout", EXIT_CRASHED if self._live else EXIT_UNREACHABLE)
 
     def _on_stop(self, event: StopAsked, now: Instant) -> None:
         busy = len(self._runner.leases)
         self._runner.stop_all(now)
-        self._leave(event.reason, 1 if busy else 0)
+        self._leave(event.reason, EXIT_CRASHED if busy else 0)
 
     def _leave_if_done(self) -> None:
         if self._drain_until is None or len(self._runner.leases) or len(self._outbox):

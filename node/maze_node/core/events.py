@@ -41,6 +41,8 @@ class Welcomed(msgspec.Struct, frozen=True):
     """A session began."""
 
     welcome: Welcome
+    asked_at: float | None = None
+    """When the connection on which it came was made, by `Instant.mono`; None: just now."""
 
 
 class LinkLost(msgspec.Struct, frozen=True):

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from maze_node.core import outcomes
 from maze_node.core.effects import Dismiss, Effect, Fork, Signal, Start
 from maze_node.core.events import Instant, WorkerExited, WorkerForked, WorkerReported
@@ -226,6 +228,13 @@ class Runner:
         """Drop a lease that has not started."""
         self.leases.remove(lease)
         self._release(lease.grant)
+
+    def rename(self, lease: Lease, token: int) -> None:
+        """Go on under another token."""
+        item = self.started.pop(lease.token, None)
+        if item is not None:
+            self.started[token] = msgspec.structs.replace(item, lease=token)
+        self.leases.rename(lease, token)
 
     def _block(self, worker: Worker, grant: int) -> None:
         worker.holds = grant

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from maze_node.core.effects import AnswerLog, Dismiss, DropLogs, Fork, Leave, Reconnect, RenameLog, Signal, Start
-from maze_node.core.events import DrainAsked, LinkLost, LogTails, Said, StopAsked, WorkerExited, WorkerForked
+from maze_node.core.agent import Agent
+from maze_node.core.effects import AnswerLog, Dismiss, DropLogs, Fork, Leave, Reconnect, RenameLog, Send, Signal, Start
+from maze_node.core.events import (
+    DrainAsked,
+    LinkLost,
+    LogTails,
+    Said,
+    StopAsked,
+    Welcomed,
+    WorkerExited,
+    WorkerForked,
+    WorkerReported,
+)
+from maze_node.frames import ReportFrame
 from maze_protocol.limits import MAX_TASK_VALUES
 from maze_protocol.messages import (
     CANCELLED,
@@ -24,6 +36,7 @@ from maze_protocol.messages import (
     Forget,
     Goodbye,
     Heartbeat,
+    HeartbeatAck,
     LogPull,
     Nak,
     Outcome,
@@ -33,10 +46,11 @@ from maze_protocol.messages import (
     ResultAck,
     Shutdown,
     Started,
+    Welcome,
 )
 from maze_protocol.resources import Claim, DeviceClaim
 from maze_protocol.values import Input, Value
-from support.node_core import CODE, Rig, make_assignment, of
+from support.node_core import CAPACITY, CODE, Rig, make_assignment, of
 
 
 def outcomes(effects) -> list[Outcome]:
@@ -66,9 +80,6 @@ def test_started_is_not_said_of_what_is_already_over() -> None:
     rig.auto_fork = False
     rig.assign(make_assignment(1))
     worker = rig.all(Fork)[0].worker
-    from maze_node.core.events import WorkerReported
-    from maze_node.frames import ReportFrame
-
     rig.agent.handle(WorkerForked(worker, 1), rig.now)
     rig.effects += rig.agent.start(rig.now)
     rig.agent.handle(WorkerReported(worker, ReportFrame(1, OK, 1.0)), rig.now)
@@ -387,6 +398,41 @@ def test_within_the_lease_time_a_lost_link_does_not_stop_the_queue() -> None:
     assert not of(effects, Started)
 
 
+def test_old_answers_from_a_buffer_do_not_open_the_fence() -> None:
+    """SIGCONT: what the head said before it gave the leases away is read only now."""
+    rig = Rig()
+    rig.answers = False
+    rig.assign(make_assignment(1, grant=1), make_assignment(2, grant=1))
+    beat = of(rig.tick(1.0), Heartbeat)[0]
+    rig.mono += 15.0
+    buffered = [Said(HeartbeatAck(beat.sent_at)), Said(Assign((make_assignment(3),))), Said(Nak("x"))]
+    report = WorkerReported(rig.worker_of(1), ReportFrame(1, OK, 1.0))
+    effects = rig.do(report, *buffered) + rig.tick()
+    assert not of(effects, Start)
+    rig.do(LinkLost("lost"))
+    rig.welcome(session=2, drop=(2,))
+    assert rig.all(Start)[-1].frame.lease == 3
+
+
+def test_a_welcome_that_waited_in_a_buffer_does_not_open_the_fence() -> None:
+    rig = Rig()
+    rig.do(LinkLost("x"))
+    rig.mono += 20.0
+    rig.answers = False
+    welcome = Welcome(1, 0, 2, 1, b"c", 1.0, 3.0, 10.0, 600.0)
+    assert not of(rig.do(Welcomed(welcome, rig.mono - 10.1)) + rig.assign(make_assignment(1)), Start)
+    rig.answers = True
+    assert of(rig.tick(1.0) + rig.tick(), Start), "a heartbeat is answered"
+
+
+def test_what_is_said_outside_a_session_is_not_heard() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1, grant=1), make_assignment(2, grant=1))
+    rig.do(LinkLost("x"))
+    assert not of(rig.said(Cancel((1, 2))), Signal)
+    assert len(rig.agent.inventory()) == 2
+
+
 def test_after_the_orphan_time_everything_ends_and_results_stay() -> None:
     rig = Rig()
     rig.assign(make_assignment(1), make_assignment(2), make_assignment(3, grant=2))
@@ -419,6 +465,39 @@ def test_a_renamed_attempt_reports_under_its_new_lease() -> None:
     assert outcomes(rig.report(worker, 2))[0].lease == 12
 
 
+def test_an_adopted_attempt_no_longer_answers_to_its_old_lease() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1, grant=1), make_assignment(2, grant=1), make_assignment(3))
+    rig.report(rig.worker_of(3), 3)
+    rig.welcome(session=2, keep=((1, 11), (2, 12), (3, 13), (4, 14)))
+    held = rig.agent.inventory()
+    assert {each.lease for each in held} == {11, 12, 13}
+    effects = rig.said(Cancel((1, 3))) + rig.said(Recall((2,))) + rig.said(ResultAck((AckItem(3, 0),)))
+    assert not of(effects, Signal) + of(effects, Release)
+    assert rig.agent.inventory() == held
+    effects = rig.report(rig.worker_of(1), 1)
+    assert [outcome.lease for outcome in outcomes(effects)] == [11]
+    assert of(effects, Start)[0].frame.lease == 12, "what waited starts under its new lease"
+    rig.said(ResultAck((AckItem(13, 0), AckItem(11, 0))))
+    assert [each.lease for each in rig.agent.inventory()] == [12]
+
+
+def test_a_lease_is_not_renamed_to_one_that_is_there() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1), make_assignment(2))
+    rig.report(rig.worker_of(2), 2)
+    rig.welcome(session=2, keep=((1, 2),))
+    assert {each.lease for each in rig.agent.inventory()} == {1, 2}
+
+
+def test_a_start_is_said_under_the_lease_that_it_has_by_then() -> None:
+    rig = Rig()
+    rig.agent.handle(Said(Assign((make_assignment(1),))), rig.now)
+    rig._collect(rig.agent.start(rig.now))
+    rig.welcome(session=2, keep=((1, 11),))
+    assert [item.lease for said in rig.all(Started) for item in said.items] == [11]
+
+
 def test_what_the_head_drops_ends_without_an_outcome() -> None:
     rig = Rig()
     rig.assign(make_assignment(1), make_assignment(2, grant=1), make_assignment(3))
@@ -445,9 +524,14 @@ def test_an_older_epoch_of_the_same_cluster_is_not_obeyed() -> None:
     rig = Rig()
     rig.welcome(session=5, epoch=3)
     rig.effects.clear()
+    rig.assign(make_assignment(1))
     rig.welcome(session=6, epoch=2, drop=(1,))
     assert len(rig.all(Reconnect)) == 1
     assert rig.agent.cluster == (b"c", 3)
+    effects = rig.said(Cancel((1,))) + rig.assign(make_assignment(2)) + rig.tick(5.0)
+    assert not [effect for effect in effects if isinstance(effect, (Send, Signal, Start))], "nor spoken to"
+    rig.welcome(session=7, epoch=3)
+    assert [held.lease for held in rig.agent.inventory()] == [1]
 
 
 def test_outcomes_go_out_again_in_a_new_session_only() -> None:
@@ -527,6 +611,34 @@ def test_an_idle_node_without_a_head_drains_at_once() -> None:
     effects = rig.do(DrainAsked("x", 30.0))
     assert of(effects, Leave) == [Leave("x", 0)]
     assert not of(effects, Goodbye)
+
+
+def test_a_drain_without_a_head_waits_for_its_results_to_be_taken_and_then_says_why_it_leaves() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1))
+    rig.report(rig.worker_of(1), 1)
+    rig.do(LinkLost("x"))
+    assert not of(rig.do(DrainAsked("x", 5.0)) + rig.tick(14.0), Leave)
+    assert of(rig.tick(1.0), Leave) == [Leave("drain timeout", 75)]
+
+
+def test_without_a_head_for_the_head_time_the_node_leaves() -> None:
+    rig = Rig(welcome=False)
+    rig.agent = Agent(CAPACITY, head_timeout=60.0)
+    assert not of(rig.tick() + rig.tick(59.0), Leave)
+    rig.welcome()
+    rig.said(CODE)
+    rig.assign(make_assignment(1))
+    rig.do(LinkLost("x"))
+    assert not of(rig.tick(100.0), Leave), "counted from when it is alone"
+    effects = rig.tick(60.0)
+    assert of(effects, Leave) == [Leave("no head for 60 s", 75)]
+    assert of(effects, Signal) == [Signal(rig.worker_of(1), "SIGKILL")]
+
+
+def test_a_node_waits_for_its_head_for_ever() -> None:
+    rig = Rig(welcome=False)
+    assert not of(rig.tick() + rig.tick(1e9), Leave)
 
 
 @pytest.mark.parametrize(("busy", "code"), [(True, 1), (False, 0)])

@@ -30,16 +30,33 @@ def test_every_flag_arrives(served: list[Settings]) -> None:
     words = (
         "--head h:1 --cpus 1.5 --memory 100 --gpus 2 --gpu-mem 50 --name n --label a=1 --label b=2 --workers 3"
         " --advertise x --no-peer-port --drain-timeout 1 --orphan-timeout 2 --share 2/3"
+        " --head-timeout 3"
     )
     assert invoke(*words.split()).exception is None
     assert served == [
-        Settings("tcp://h:1", None, "n", 1.5, 100, 2, 50, 3, {"a": "1", "b": "2"}, "x", None, 1.0, 2.0, (2, 3)),
+        Settings("tcp://h:1", None, "n", 1.5, 100, 2, 50, 3, {"a": "1", "b": "2"}, "x", None, 1.0, 2.0, (2, 3), 3.0),
     ]  # fmt: skip
 
 
 def test_defaults(served: list[Settings]) -> None:
     invoke()
     assert served == [Settings()]
+
+
+@pytest.mark.parametrize("source", ["environment", "file"])
+def test_time_limits_come_from_the_environment_and_the_configuration_too(
+    served: list[Settings], monkeypatch: pytest.MonkeyPatch, tmp_path, source: str
+) -> None:
+    limits = {"drain_timeout": 1.5, "orphan_timeout": 2.5, "head_timeout": 3.5}
+    if source == "environment":
+        for name, value in limits.items():
+            monkeypatch.setenv(f"MAZE_{name.upper()}", str(value))
+    else:
+        lines = [f"{name} = {value}" for name, value in limits.items()]
+        (tmp_path / "maze.toml").write_text("\n".join(["[node]", *lines]))
+        monkeypatch.setenv("MAZE_CONFIG_FILE", str(tmp_path / "maze.toml"))
+    invoke()
+    assert served == [Settings(**limits)]
 
 
 @pytest.mark.parametrize(
@@ -72,6 +89,7 @@ def test_help_shows_examples() -> None:
     text = invoke("--help").output
     assert "maze-node --head tcp://10.0.0.1:8001" in text
     assert "--drain-timeout" in text
+    assert "75 the head cannot be reached, 78 the head refuses this node" in text
 
 
 def test_help_loads_nothing_heavy() -> None:
