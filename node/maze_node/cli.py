@@ -1,4 +1,7 @@
-"""`maze-node`: run a node; `maze-node detect`: what it would offer. Nothing heavy is imported before it is needed."""
+"""`maze-node`: run a node; `detect`: what it would offer; `doctor`: what it can promise here.
+
+Nothing heavy is imported before it is needed.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +38,13 @@ Exit codes: 0 left in good order, 1 crashed or was stopped at work, 2 usage,
 
 
 class NodeCommand(DaemonCommand):
-    """The daemon, with `detect` as a first word: a group would not let the daemon's flags stand alone."""
+    """The daemon, with `detect` or `doctor` as a first word: a group would not let the daemon's flags stand alone."""
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
-        """Hand `detect …` to its own command."""
-        if args[:1] == ["detect"]:
-            return detect.make_context(f"{info_name} detect", args[1:], *rest, **extra)
+        """Hand `detect …` and `doctor …` to their own commands."""
+        for command in (detect, doctor):
+            if args[:1] == [command.name]:
+                return command.make_context(f"{info_name} {command.name}", args[1:], *rest, **extra)
         return super().make_context(info_name, args, *rest, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -61,6 +65,21 @@ def detect(as_json: bool, **options: Any) -> None:
         return
     for line in lines(capacity):
         click.echo(line)
+
+
+@click.command(cls=DaemonCommand, epilog="`maze doctor` looks at more than what nodes need.")
+@option("--json", "as_json", is_flag=True, allow_from_autoenv=False, help="Print one JSON object.")
+def doctor(as_json: bool) -> None:
+    """Print which guarantees of a node hold on this machine, and why others do not."""
+    from maze._daemon.guarantees import guarantees
+
+    found = guarantees()
+    if as_json:
+        click.echo(json.dumps({"guarantees": [each._asdict() for each in found]}))
+        return
+    for each in found:
+        click.echo(f"{'yes' if each.holds else 'NO ':<4} {each.promise}")
+        click.echo(f"     {each.found}{'' if each.holds else f': {each.without}'}")
 
 
 @click.command(cls=NodeCommand, section="node", epilog=EXAMPLES)

@@ -18,7 +18,7 @@ from maze_protocol.messages import ErrorInfo, OutputDecl
 from maze_protocol.values import Input, OutputValue
 
 __all__ = [
-    "CodeBody", "Exited", "Fork", "Forked", "FrameBuffer", "Kill", "ReportFrame", "TaskFrame", "decode_packet",
+    "CodeBody", "Exited", "Fork", "Forked", "FrameBuffer", "Kill", "Ping", "ReportFrame", "TaskFrame", "decode_packet",
     "decode_report", "decode_task", "encode_frame", "encode_packet", "LENGTH",
 ]  # fmt: skip
 
@@ -96,7 +96,11 @@ class Exited(msgspec.Struct, array_like=True, frozen=True, tag=4):
     cpu_ms: float
 
 
-Packet = Fork | Kill | Forked | Exited
+class Ping(msgspec.Struct, array_like=True, frozen=True, tag=5):
+    """Is the spawner at work? It sends the same back."""
+
+
+Packet = Fork | Kill | Forked | Exited | Ping
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _tasks: Final = msgspec.msgpack.Decoder(TaskFrame)

@@ -3,7 +3,7 @@
 The chain: the spawner notices the agent's death and kills its workers with all their descendants; a worker is killed
 by the kernel when the spawner dies (PDEATHSIG). Workers, spawner and agent are subreapers: whatever a task leaves
 behind comes back to the nearest of them and is killed there, also if it has detached itself with setsid.
-On other systems than Linux these are no-ops, and `maze-node detect` says so.
+On other systems than Linux these are no-ops, and `maze-node doctor` says so.
 """
 
 from __future__ import annotations
@@ -42,13 +42,29 @@ def become_subreaper() -> None:
 
 
 def children() -> list[int]:
-    """Return the pids of this process's children; without the kernel's list of them, none."""
+    """Return the pids of this process's children."""
     found: list[int] = []
-    with contextlib.suppress(OSError):
+    try:
         for thread in os.listdir("/proc/self/task"):
             with open(f"/proc/self/task/{thread}/children", encoding="ascii") as file:
                 found += map(int, file.read().split())
+    except OSError:
+        return _children_by_search()  # a kernel without these lists
     return found
+
+
+def _children_by_search() -> list[int]:
+    me = str(os.getpid())
+    with contextlib.suppress(OSError):
+        return [int(name) for name in os.listdir("/proc") if name.isdigit() and _parent(name) == me]
+    return []
+
+
+def _parent(pid: str) -> str:
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+        # The name of the program, in parentheses, may hold anything.
+        return file.read().rpartition(")")[2].split()[1]
+    return ""
 
 
 def harden_worker() -> None:

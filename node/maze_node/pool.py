@@ -1,8 +1,8 @@
 """The agent's side of the spawner and of all workers: obeys Fork, Start, Signal, Dismiss; reports what happened.
 
-A spawner that dies (killed, out of memory) is replaced at once. Its workers die with it by PDEATHSIG and become our
-children (we are a subreaper): each is buried here with all that it leaves before its exit is reported, so that no slot
-is reused too early.
+A spawner that dies (killed, out of memory) is replaced at once. One that does not answer (stopped, stuck) is killed:
+without it nothing starts, ends or is buried. Its workers die with it by PDEATHSIG and become our children (we are a
+subreaper): each is buried here with all that it leaves before its exit is reported, so that no slot is taken early.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Final
 
 from maze_node.channel import Channel
 from maze_node.core.events import Event, LogTails, WorkerExited, WorkerForked, WorkerReported
-from maze_node.frames import Exited, Fork, Forked, Kill, ReportFrame, TaskFrame, decode_packet, encode_packet
+from maze_node.frames import Exited, Fork, Forked, Kill, Ping, ReportFrame, TaskFrame, decode_packet, encode_packet
 from maze_node.limits import become_subreaper, children
 from maze_node.logs import Logs
 from maze_node.oom import OomWatch
@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 BURY_INTERVAL: Final = 0.02
 RESTART_DELAY: Final = 0.2
 STOP_SECONDS: Final = 6.0
+MAX_UNANSWERED: Final = 16
+"""Ticks without an answer of the spawner: eight seconds, more than it needs to start on a busy machine."""
 
 
 class Pool:
@@ -48,6 +50,7 @@ class Pool:
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._oom = OomWatch()
+        self._unanswered = 0
         self._stopping = False
         self._strangers = set(children())
         """Children that are not ours to kill: whoever hosts this pool had them before."""
@@ -62,6 +65,7 @@ class Pool:
         """Take a spawner, or start one."""
         self._process, control = spawned if spawned is not None else launch()
         self._control = control
+        self._unanswered = 0
         self._loop.add_reader(control.fileno(), self._on_control)
         self._send_queued()
 
@@ -93,8 +97,17 @@ class Pool:
             channel.rename(old, new)
 
     def tick(self) -> None:
-        """Note the time; called about twice per second."""
+        """Look after the spawner; called about twice per second."""
         self._oom.tick()
+        if self._process is None:
+            return
+        # Counted in ticks, so that a standstill of our own does not look like one of the spawner's.
+        self._unanswered += 1
+        if self._unanswered > MAX_UNANSWERED:
+            log.warning("the spawner does not answer; ending it")
+            self._process.kill()
+        elif self._unanswered == 1:
+            self._send(encode_packet(Ping()), 0)
 
     async def stop(self) -> None:
         """End the spawner, and with it every worker and all that tasks have started."""
@@ -163,6 +176,8 @@ class Pool:
                 self._on_forked(packet)
             elif isinstance(packet, Exited):
                 self._on_exited(packet)
+            elif isinstance(packet, Ping):
+                self._unanswered = 0
 
     def _on_forked(self, packet: Forked) -> None:
         self._channels[packet.worker].pid = packet.pid

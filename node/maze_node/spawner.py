@@ -28,7 +28,7 @@ from types import FrameType
 from typing import Final, NamedTuple, NoReturn
 
 from maze_node import worker
-from maze_node.frames import Exited, Fork, Forked, Kill, decode_packet, encode_packet
+from maze_node.frames import Exited, Fork, Forked, Kill, Ping, decode_packet, encode_packet
 from maze_node.limits import become_subreaper, children, die_with
 
 __all__ = ["Spawner", "main"]
@@ -97,6 +97,8 @@ class Spawner:
             self._fork(packet.worker, _descriptors(ancillary))
         elif isinstance(packet, Kill):
             self._kill(packet.worker, packet.signal)
+        elif isinstance(packet, Ping):
+            self._say(packet)
         return True
 
     def _fork(self, number: int, descriptors: list[int]) -> None:
@@ -163,7 +165,7 @@ class Spawner:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def _say(self, packet: Forked | Exited) -> None:
+    def _say(self, packet: Forked | Exited | Ping) -> None:
         # If the agent is gone, the loop learns it from the socket's end.
         with contextlib.suppress(OSError):
             self._control.send(encode_packet(packet))

@@ -2,7 +2,8 @@
 
 Rules. One flag, one name, one meaning, whichever command has it; `maze up` takes the flags of both daemons from here
 and hands them on. Each option reads `MAZE_<NAME>`, then the command's table of the configuration files (config.py),
-then its default. Exit codes of all commands: 0, 1 failed, 2 usage, 69 head unreachable, 130 interrupted.
+then its default. Exit codes of all commands: 0, 1 failed, 2 usage, 69 head unreachable, 130 interrupted; the daemons
+have more (75, 78), in their own errors.py.
 
     @click.command(cls=DaemonCommand, section="head")
     @head_options

@@ -18,6 +18,7 @@ import click
 
 from maze._daemon.connection import default_path, find_own_url, read_connection
 from maze._daemon.errors import ConfigError
+from maze._daemon.guarantees import Guarantee, guarantees
 from maze._daemon.options import EXIT_FAILED, DaemonCommand
 from maze._daemon.processes import DEFAULT_PORTS, default_ports_free
 from maze._version import __version__
@@ -49,7 +50,7 @@ class Finding:
 @click.pass_context
 def doctor(context: click.Context, /, as_json: bool) -> None:
     """Check whether this machine is fit for Maze."""
-    findings = [check() for check in _CHECKS]
+    findings = [check() for check in _CHECKS] + check_guarantees()
     if as_json:
         echo_json({"findings": [asdict(finding) for finding in findings]})
     else:
@@ -75,11 +76,22 @@ def check_versions() -> Finding:
 def check_platform() -> Finding:
     system = platform.system()
     if system == "Linux":
-        return Finding("platform", "ok", f"Linux {platform.release()}: all guarantees hold")
+        return Finding("platform", "ok", f"Linux {platform.release()}")
     if system == "Darwin":
         missing = "workers may outlive a killed node, and limits are not enforced"
         return Finding("platform", "warn", f"macOS, for development: {missing}", "use Linux where it counts")
     return Finding("platform", "warn", f"{system}: the client only", "run heads and nodes on Linux")
+
+
+def check_guarantees() -> list[Finding]:
+    return [
+        Finding(each.name, "ok" if each.holds else "warn", _said(each), "" if each.holds else each.without)
+        for each in guarantees()
+    ]
+
+
+def _said(guarantee: Guarantee) -> str:
+    return f"{'' if guarantee.holds else 'not here: '}{guarantee.promise} ({guarantee.found})"
 
 
 def check_files() -> Finding:

@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from maze._daemon.connection import ConnectionInfo, write_connection
+from maze._daemon.guarantees import Guarantee
 from maze.cli import doctor as module
 from maze.cli.doctor import Finding, check_config, check_files, check_head, check_platform, check_ports, check_python
 
@@ -33,7 +34,17 @@ def test_a_fit_machine(capsys):
     checks = [finding["check"] for finding in json.loads(capsys.readouterr().out)["findings"]]
     assert checks == [
         "python", "versions", "platform", "open files", "shared memory", "ports", "configuration", "head",
+        "end of a node", "strays of tasks", "suspend", "lack of memory", "limits", "waiting results",
     ]  # fmt: skip
+
+
+def test_a_guarantee_that_does_not_hold_is_a_warning_with_its_reason(monkeypatch, capsys):
+    broken = Guarantee("x", "all is well", False, "no kernel", "get one")
+    monkeypatch.setattr(module, "guarantees", lambda: [broken, broken._replace(name="y", holds=True)])
+    assert run([]) == 0
+    out = capsys.readouterr().out
+    assert "x\twarn\tnot here: all is well (no kernel)\tget one" in out
+    assert "y\tok\tall is well (no kernel)\n" in out.replace("\t\n", "\n")
 
 
 def test_a_failing_check_gives_exit_code_1(monkeypatch, capsys):

@@ -85,6 +85,13 @@ def test_detect_prints_origins(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found["cpu_mem"], found["origins"]["memory"]) == (7, "--memory")
 
 
+def test_doctor_tells_what_holds_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAZE_CONFIG_FILE", "/dev/null")
+    assert "workers end with their node, kill -9 included" in invoke("doctor").output
+    found = json.loads(invoke("doctor", "--json").output)["guarantees"]
+    assert {"name", "promise", "holds", "found", "without"} == found[0].keys()
+
+
 def test_help_shows_examples() -> None:
     text = invoke("--help").output
     assert "maze-node --head tcp://10.0.0.1:8001" in text
