@@ -69,13 +69,21 @@ class AsyncMaWorkflow(WorkflowBase[AsyncMaTask]):
         self._check_saved()
         return await bridge(_remote.submit(self._state, fail_fast=fail_fast, priority=priority))
 
-    async def cancel(self, run_id: str) -> dict[str, Any]:
+    async def cancel(self, run_id: str, wait: bool = False) -> dict[str, Any]:
         """Ask the head to stop a run; see `MaWorkflow.cancel`."""
-        from maze import _remote
+        from maze import _remote, _runs
         from maze._loop import bridge
 
         await bridge(_remote.own_run(self._state, run_id))
-        return await bridge(_remote.cancel_run(self.server_url, run_id))
+        return await bridge(_runs.cancel_run(self.server_url, run_id, wait=wait))
+
+    async def retry(self, run_id: str, from_failed: bool = False) -> str:
+        """Run the graph of an earlier run again; see `MaWorkflow.retry`."""
+        from maze import _remote, _runs
+        from maze._loop import bridge
+
+        await bridge(_remote.own_run(self._state, run_id))
+        return await bridge(_runs.retry_own_run(self._state, run_id, from_failed=from_failed))
 
     async def get_results(self, run_id: str, verbose: bool = True) -> list[dict[str, Any]]:
         """Wait until a run is over and return all its messages; see `MaWorkflow.get_results`."""
@@ -84,7 +92,7 @@ class AsyncMaWorkflow(WorkflowBase[AsyncMaTask]):
     async def show_results(self, run_id: str, output_dir: str = "workflow_results") -> dict[str, Any]:
         """Print what happens in a run until it is over; see `MaWorkflow.show_results`."""
         with RunReport(run_id) as report:
-            record = await self._follow(run_id, report.entry, report)
+            record = await self._follow(run_id, report.step, report)
             report.finished(record)
         return record.summary()
 
@@ -179,11 +187,17 @@ class AsyncMaClient:
 
         return await self._call(_remote.run_summary(self.server_url, run_id))
 
-    async def cancel_run(self, run_id: str) -> dict[str, Any]:
+    async def cancel_run(self, run_id: str, wait: bool = False) -> dict[str, Any]:
         """Ask the server to stop a run; see `MaClient.cancel_run`."""
-        from maze import _remote
+        from maze import _runs
 
-        return await self._call(_remote.cancel_run(self.server_url, run_id))
+        return await self._call(_runs.cancel_run(self.server_url, run_id, wait=wait))
+
+    async def retry_run(self, run_id: str, from_failed: bool = False) -> str:
+        """Run the graph of an earlier run again; see `MaClient.retry_run`."""
+        from maze import _runs
+
+        return await self._call(_runs.retry_run(self.server_url, run_id, from_failed=from_failed))
 
     def subscribe(self, run_id: str, *, after: int = 0, transport: Transport = "websocket") -> AsyncSubscription:
         """Return the events of a run as an async iterator; see `MaClient.subscribe`.

@@ -35,8 +35,9 @@ from maze_protocol.ids import RUN, TASK, WORKFLOW
 from maze_protocol.limits import MAX_OPS_PER_REQUEST, MAX_TASK_VALUES, MIB
 
 __all__ = [
-    "cancel_run", "create", "describe_run", "flush", "info", "list_nodes", "list_runs", "list_workflows", "load",
-    "missing_node", "new_task_id", "open_workflow", "own_run", "pickle_functions", "run_summary", "submit", "tasks",
+    "create", "describe_run", "flush", "info", "list_nodes", "list_runs", "list_workflows", "load", "missing_node",
+    "new_id", "new_task_id", "no_run", "open_workflow", "own_run", "pickle_functions", "plain", "run_summary", "submit",
+    "tasks",
 ]  # fmt: skip
 
 REQUEST_BYTES: Final = 32 * MIB
@@ -172,7 +173,7 @@ async def describe_run(url: str, run_id: str) -> http.RunBody:
     try:
         return await connection(url).request("GET", path("runs", run_id), http.RunBody)
     except RequestError as error:
-        raise _no_run(error, run_id) from None
+        raise no_run(error, run_id) from None
 
 
 async def missing_node(url: str, run_id: str) -> str:
@@ -203,18 +204,9 @@ async def own_run(state: WorkflowState, run_id: str) -> None:
     state.own_runs[run_id] = None
 
 
-async def cancel_run(url: str, run_id: str) -> dict[str, Any]:
-    """Ask the head to stop a run; what still runs is ended, nothing new starts."""
-    try:
-        body = await connection(url).request("DELETE", path("runs", run_id), http.RunBody)
-    except RequestError as error:
-        raise _no_run(error, run_id) from None
-    return _plain(body)
-
-
 async def run_summary(url: str, run_id: str) -> dict[str, Any]:
     """Return the summary of a run as a dictionary."""
-    return _plain(await describe_run(url, run_id))
+    return plain(await describe_run(url, run_id))
 
 
 async def list_runs(url: str) -> list[dict[str, Any]]:
@@ -226,24 +218,24 @@ async def list_runs(url: str) -> list[dict[str, Any]]:
         found += page.runs
         cursor = page.next
         if not cursor:
-            return [_plain(run) for run in found]
+            return [plain(run) for run in found]
 
 
 async def list_workflows(url: str) -> list[dict[str, Any]]:
     """Return all workflows, oldest first."""
     body = await connection(url).request("GET", path("workflows"), http.WorkflowList)
-    return [_plain(workflow) for workflow in body.workflows]
+    return [plain(workflow) for workflow in body.workflows]
 
 
 async def list_nodes(url: str) -> list[dict[str, Any]]:
     """Return all nodes that the head knows."""
     body = await connection(url).request("GET", path("nodes"), http.NodeList)
-    return [_plain(node) for node in body.nodes]
+    return [plain(node) for node in body.nodes]
 
 
 async def info(url: str) -> dict[str, Any]:
     """Return who answers, and under which promises."""
-    return _plain(await connection(url).request("GET", path("info"), http.InfoBody))
+    return plain(await connection(url).request("GET", path("info"), http.InfoBody))
 
 
 # -- edits -------------------------------------------------------------------------------------------------------
@@ -325,12 +317,14 @@ def _no_workflow(error: RequestError, state: WorkflowState) -> MazeError:
     return error
 
 
-def _no_run(error: RequestError, run_id: str) -> MazeError:
+def no_run(error: RequestError, run_id: str) -> MazeError:
+    """Return what a refusal means for a run: that it doesn't exist, or just the refusal."""
     if error.status in {404, 410} or error.code == "bad_id":
         return UnknownRunError(f"the head knows no run {run_id!r}", code=error.code, hint=error.hint, run_id=run_id)
     return error
 
 
-def _plain(body: msgspec.Struct) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.to_builtins(body)
-    return plain
+def plain(body: msgspec.Struct) -> dict[str, Any]:
+    """Return a body as a dictionary."""
+    found: dict[str, Any] = msgspec.to_builtins(body)
+    return found

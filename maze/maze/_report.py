@@ -12,15 +12,18 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from maze._results import Entry, Retry
 from maze_protocol.ids import short_id
 
 if TYPE_CHECKING:
-    from maze._results import Collector, Entry, RunRecord
+    from maze._results import Collector, RunRecord, Step
 
 __all__ = ["RunReport", "print_line", "print_message"]
 
 VALUE_LENGTH: Final = 2_000
 PROGRESS_SECONDS: Final = 0.1
+_SHOWN_PAUSE: Final = 0.05
+"""Seconds; a shorter pause would be shown as none."""
 _ERASE: Final = "\r\x1b[2K"
 _FINISHED: Final = "✅ Workflow execution completed!"
 _WITH_EXCEPTIONS: Final = "⚠️ Workflow execution completed with exceptions"
@@ -58,16 +61,22 @@ class RunReport:
         """Say that the run was found."""
         self._line("🔗 Connected to server, starting workflow execution...")
 
-    def entry(self, entry: Entry) -> None:
+    def step(self, step: Step) -> None:
         """Say what happened to a task."""
+        if isinstance(step, Retry):
+            self._line(_retrying(step))
+        else:
+            self._entry(step)
+
+    def _entry(self, entry: Entry) -> None:
         kind, data = entry.message["type"], entry.message["data"]
         if kind == "finish_workflow":
             return
         short = short_id(data["task_id"])
-        if kind == "start_task":
+        if kind == "start_task" and not entry.reused:
             self._line(f"▶ Task started: {short}")
         elif kind == "finish_task":
-            self._line(f"✓ Task completed: {short}")
+            self._line(f"♻ Result reused: {short}" if entry.reused else f"✓ Task completed: {short}")
             for key, value in data["result"].items():
                 self._line(f"  {key}: {_shown(value)}")
         elif kind == "task_exception":
@@ -107,6 +116,13 @@ class RunReport:
         if self._drawn:
             _write(_ERASE)
             self._drawn = False
+
+
+def _retrying(retry: Retry) -> str:
+    """Return what is said of a task that is tried again."""
+    when = f" in {retry.pause:.1f} s" if retry.pause >= _SHOWN_PAUSE else ""
+    count = f" (attempt {retry.attempt} of {retry.attempts})" if retry.attempt else ""
+    return f"🔁 Task retrying: {short_id(retry.task_id)}{when} after {_shown(retry.error)}{count}"
 
 
 def _shown(value: Any) -> str:

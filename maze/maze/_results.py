@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from maze.errors import UnknownTaskError
@@ -18,10 +18,14 @@ from maze_protocol.ids import is_id
 if TYPE_CHECKING:
     from maze_protocol.http import ClientEvent
 
-__all__ = ["Collector", "Entry", "OpaqueValue", "RunRecord", "allows_pickle", "decode_values", "fresh"]
+__all__ = [
+    "Collector", "Entry", "OpaqueValue", "Retry", "RunRecord", "Step", "allows_pickle", "decode_values", "fresh",
+]  # fmt: skip
 
 MIN_PREFIX: Final = 8
 _NAMES: Final = ("msgpack", "pickle")
+_NOT_ITS_OWN: Final = ("crash", "node_lost", "cancelled")
+"""Kinds of errors that `retries` has nothing to do with."""
 _HEADLINE = re.compile(r"[A-Za-z_][\w.]*(: |$)")
 
 
@@ -46,6 +50,30 @@ class Entry:
 
     message: dict[str, Any]
     error: str = ""
+    reused: bool = False
+    """It tells of a result that an earlier run had."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A task is tried again: no message of the reference, but people want to see it.
+
+    Attributes:
+        task_id: the task.
+        error: the one line that tells why.
+        pause: seconds until it may start again.
+        attempt: which attempt comes next, of those that its `retries` allow; 0 if its own errors are not the reason.
+        attempts: how many that are in all.
+    """
+
+    task_id: str
+    error: str
+    pause: float
+    attempt: int = 0
+    attempts: int = 0
+
+
+Step = Entry | Retry
 
 
 @dataclass(slots=True)
@@ -53,10 +81,15 @@ class RunRecord:
     """Everything that was said about a run, complete."""
 
     run_id: str
-    entries: list[Entry] = field(default_factory=list)
+    story: list[Step] = field(default_factory=list)
     total: int = 0
     skipped: int = 0
     cancelled: bool = False
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Return the documented messages."""
+        return [step for step in self.story if isinstance(step, Entry)]
 
     def messages(self) -> list[dict[str, Any]]:
         """Return the messages as a list of the caller's own."""
@@ -107,59 +140,74 @@ class Collector:
         self.record = RunRecord(run_id)
         self.done = 0
         self._started: dict[str, None] = {}
+        self._own_errors: dict[str, int] = {}
         self._allow_pickle = allows_pickle()
 
-    def add(self, event: ClientEvent) -> Entry | None:
-        """Take one event; return what it says in the reference's words, if anything."""
-        data = event.data
-        match event.type:
-            case "start_task":
-                # A retried task starts again; the documented stream says it once.
-                if data["task_id"] in self._started:
-                    return None
-                self._started[data["task_id"]] = None
-                return self._keep("start_task", data, node_ip=data["node_ip"])
-            case "finish_task":
-                self.done += 1
-                return self._keep(
-                    "finish_task", data, result=decode_values(data["result"], allow_pickle=self._allow_pickle)
-                )
-            case "task_exception":
-                self.done += 1
-                return self._keep("task_exception", data, _short(data), result=data["result"])
-            case "task_cancelled" if data["was_running"]:
-                self.done += 1
-                text = f"Cancelled: {data['reason']}"
-                return self._keep("task_exception", data, text, result=text)
-            case "finish_workflow":
-                entry = Entry({"type": "finish_workflow", "data": {}})
-                self.record.entries.append(entry)
-                return entry
-            case other:
-                self._note(other, data)
-                return None
+    def add(self, event: ClientEvent) -> list[Step]:
+        """Take one event; return what it says in the reference's words, and what people want to see besides."""
+        take = _TAKE.get(event.type)
+        steps = [] if take is None else take(self, event)
+        self.record.story += steps
+        return steps
 
-    def show(self, events: Iterable[ClientEvent], show: Callable[[Entry], None]) -> None:
+    def show(self, events: Iterable[ClientEvent], show: Callable[[Step], None]) -> None:
         """Take events and show what they say."""
         for event in events:
-            entry = self.add(event)
-            if entry is not None:
-                show(entry)
+            for step in self.add(event):
+                show(step)
 
-    def _note(self, kind: str, data: Mapping[str, Any]) -> None:
-        if kind == "run_submitted":
-            self.record.total = data["tasks"]
-        elif kind == "task_skipped":
-            self.done += 1
-            self.record.skipped += 1
-        elif kind == "cancel_workflow":
+    def _submitted(self, event: ClientEvent) -> list[Step]:
+        self.record.total = event.data["tasks"]
+        return []
+
+    def _start(self, event: ClientEvent) -> list[Step]:
+        # A retried task starts again; the documented stream says it once.
+        if event.data["task_id"] in self._started:
+            return []
+        self._started[event.data["task_id"]] = None
+        return [_message("start_task", event.data, node_ip=event.data["node_ip"])]
+
+    def _finish(self, event: ClientEvent) -> list[Step]:
+        self.done += 1
+        return [self._finished(event.data)]
+
+    def _reuse(self, event: ClientEvent) -> list[Step]:
+        self.done += 1
+        begun = _message("start_task", event.data, node_ip="")
+        return [replace(begun, reused=True), replace(self._finished(event.data), reused=True)]
+
+    def _finished(self, data: Mapping[str, Any]) -> Entry:
+        return _message("finish_task", data, result=decode_values(data["result"], allow_pickle=self._allow_pickle))
+
+    def _fail(self, event: ClientEvent) -> list[Step]:
+        self.done += 1
+        return [_message("task_exception", event.data, _short(event.data), result=event.data["result"])]
+
+    def _lose(self, event: ClientEvent) -> list[Step]:
+        data = event.data
+        task_id, pause = data["task_id"], max(0.0, data.get("not_before", 0.0) - event.time)
+        if data["kind"] in _NOT_ITS_OWN:
+            return [Retry(task_id, _short(data), pause)]
+        self._own_errors[task_id] = self._own_errors.get(task_id, 0) + 1
+        return [Retry(task_id, _short(data), pause, self._own_errors[task_id] + 1, data.get("retries", 0) + 1)]
+
+    def _cancel(self, event: ClientEvent) -> list[Step]:
+        if not event.data["was_running"]:
+            return []
+        self.done += 1
+        text = f"Cancelled: {event.data['reason']}"
+        return [_message("task_exception", event.data, text, result=text)]
+
+    def _skip(self, event: ClientEvent) -> list[Step]:
+        self.done += 1
+        self.record.skipped += 1
+        return []
+
+    def _end(self, event: ClientEvent) -> list[Step]:
+        if event.type == "cancel_workflow":
             self.record.cancelled = True
-
-    def _keep(self, kind: str, data: Mapping[str, Any], error: str = "", **facts: Any) -> Entry:
-        about = {"workflow_id": data["workflow_id"], "task_id": data["task_id"], **facts}
-        entry = Entry({"type": kind, "data": about}, error)
-        self.record.entries.append(entry)
-        return entry
+            return []
+        return [Entry({"type": "finish_workflow", "data": {}})]
 
 
 def allows_pickle() -> bool:
@@ -180,6 +228,26 @@ def _decode_value(codec: int, body: bytes, *, allow_pickle: bool) -> Any:
     except ValueDecodeError as error:
         name = _NAMES[codec] if 0 <= codec < len(_NAMES) else f"codec {codec}"
         return OpaqueValue(name, len(body), error.reason)
+
+
+_TAKE: Final[dict[str, Callable[[Collector, ClientEvent], list[Step]]]] = {
+    "run_submitted": Collector._submitted,
+    "start_task": Collector._start,
+    "finish_task": Collector._finish,
+    "task_reused": Collector._reuse,
+    "task_exception": Collector._fail,
+    "attempt_lost": Collector._lose,
+    "task_cancelled": Collector._cancel,
+    "task_skipped": Collector._skip,
+    "finish_workflow": Collector._end,
+    "cancel_workflow": Collector._end,
+}
+
+
+def _message(kind: str, data: Mapping[str, Any], error: str = "", **facts: Any) -> Entry:
+    return Entry(
+        {"type": kind, "data": {"workflow_id": data["workflow_id"], "task_id": data["task_id"], **facts}}, error
+    )
 
 
 def fresh(value: Any) -> Any:

@@ -104,15 +104,38 @@ class MaClient:
 
         return self._call(_remote.run_summary(self.server_url, run_id))
 
-    def cancel_run(self, run_id: str) -> dict[str, Any]:
+    def cancel_run(self, run_id: str, wait: bool = False) -> dict[str, Any]:
         """Ask the server to stop a run, and return its summary.
+
+        Args:
+            run_id: the run.
+            wait: return when nothing of the run is running any more: its status is `cancelled` then.
 
         Raises:
             UnknownRunError: a `ValueError`: there is none of that id.
+            HeadUnavailableError: the server went away and did not come back.
         """
-        from maze import _remote
+        from maze import _runs
 
-        return self._call(_remote.cancel_run(self.server_url, run_id))
+        return self._call(_runs.cancel_run(self.server_url, run_id, wait=wait))
+
+    def retry_run(self, run_id: str, from_failed: bool = False) -> str:
+        """Run the graph of an earlier run again, as it was then, whatever its workflow is now.
+
+        Args:
+            run_id: a run that is over.
+            from_failed: reuse its results; only what has none is run.
+
+        Returns:
+            The id of the new run.
+
+        Raises:
+            UnknownRunError: a `ValueError`: there is none of that id.
+            RequestError: the run is not over, or nothing of it is left to run.
+        """
+        from maze import _runs
+
+        return self._call(_runs.retry_run(self.server_url, run_id, from_failed=from_failed))
 
     def subscribe(self, run_id: str, *, after: int = 0, transport: Transport = "websocket") -> Subscription:
         """Return the events of a run, the past ones first, then each as it happens; ends with the run.

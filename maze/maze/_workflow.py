@@ -66,17 +66,44 @@ class MaWorkflow(WorkflowBase[MaTask]):
         self._check_saved()
         return call(_remote.submit(self._state, fail_fast=fail_fast, priority=priority))
 
-    def cancel(self, run_id: str) -> dict[str, Any]:
-        """Ask the head to stop a run.
+    def cancel(self, run_id: str, wait: bool = False) -> dict[str, Any]:
+        """Ask the head to stop a run, and return its summary.
+
+        Nothing of it starts any more; what runs is ended. Its status is `cancelling` until that is done.
+
+        Args:
+            run_id: returned by `run`.
+            wait: return when nothing of the run is running any more: its status is `cancelled` then.
 
         Raises:
             UnknownRunError: a `ValueError`: no such run of this workflow.
+            HeadUnavailableError: the head went away and did not come back.
         """
-        from maze import _remote
+        from maze import _remote, _runs
         from maze._loop import call
 
         call(_remote.own_run(self._state, run_id))
-        return call(_remote.cancel_run(self.server_url, run_id))
+        return call(_runs.cancel_run(self.server_url, run_id, wait=wait))
+
+    def retry(self, run_id: str, from_failed: bool = False) -> str:
+        """Run the graph of an earlier run again, as it was then.
+
+        Args:
+            run_id: a run of this workflow that is over.
+            from_failed: reuse its results; only what has none is run.
+
+        Returns:
+            The id of the new run.
+
+        Raises:
+            UnknownRunError: a `ValueError`: no such run of this workflow.
+            RequestError: the run is not over, or nothing of it is left to run.
+        """
+        from maze import _remote, _runs
+        from maze._loop import call
+
+        call(_remote.own_run(self._state, run_id))
+        return call(_runs.retry_own_run(self._state, run_id, from_failed=from_failed))
 
     def get_results(self, run_id: str, verbose: bool = True) -> list[dict[str, Any]]:
         """Wait until a run is over and return all its messages.
@@ -110,7 +137,7 @@ class MaWorkflow(WorkflowBase[MaTask]):
             HeadUnavailableError: the head went away and did not come back.
         """
         with RunReport(run_id) as report:
-            record = self._follow(run_id, report.entry, report)
+            record = self._follow(run_id, report.step, report)
             report.finished(record)
         return record.summary()
 

@@ -15,18 +15,19 @@ from maze._graph import AddEdge, AddTask, DelEdge, Vertex
 from maze._handles import TaskHandle
 from maze._policy import OPTIONS
 from maze._report import print_line, print_message
+from maze._results import Entry
 from maze._shared import state_of
 from maze.errors import ForeignTaskError, GraphError, InputTypeError, InvalidTaskError, UnknownRunError
 from maze_protocol.ids import short_id
 
 if TYPE_CHECKING:
-    from maze._results import Entry, RunRecord
+    from maze._results import RunRecord, Step
 
 __all__ = ["Show", "WorkflowBase", "print_raw", "replay", "say_nothing"]
 
 Task = TypeVar("Task", bound=TaskHandle)
-Show = Callable[["Entry"], None]
-"""What is done with each message of a run: printing it raw, for people, or not at all."""
+Show = Callable[["Step"], None]
+"""What is done with each step of a run: printing it raw, for people, or not at all."""
 _LEGACY: Final = ("code_str", "task_input", "task_output", "resources")
 
 
@@ -229,17 +230,18 @@ class WorkflowBase(Generic[Task]):
 
 def replay(record: RunRecord, show: Show) -> RunRecord:
     """Show the messages of a run that was read before."""
-    for entry in record.entries:
-        show(entry)
+    for step in record.story:
+        show(step)
     return record
 
 
-def print_raw(entry: Entry) -> None:
-    """Print a message as it is."""
-    print_message(entry.message)
+def print_raw(step: Step) -> None:
+    """Print a message as it is; what is none is for people only."""
+    if isinstance(step, Entry):
+        print_message(step.message)
 
 
-def say_nothing(entry: Entry) -> None:
+def say_nothing(step: Step) -> None:
     """Let a message pass."""
 
 

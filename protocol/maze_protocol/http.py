@@ -14,9 +14,9 @@ from msgspec import UNSET, UnsetType
 
 __all__ = [
     "MSGPACK_TYPE", "AddEdge", "AddTask", "ClientEvent", "CodeBody", "DelEdge", "DelTask", "EditRequest",
-    "EditResponse", "ErrorBody", "ErrorDetail", "InfoBody", "InputBody", "NodeBody", "NodeList", "Op", "RetryRequest",
-    "RunBody", "RunList", "RunRequest", "RunTaskBody", "RunTaskList", "SaveTask", "TaskBody", "WorkflowBody",
-    "WorkflowList", "WorkflowRequest", "WorkflowSummary", "EncodedValue",
+    "EditResponse", "ErrorBody", "ErrorDetail", "InfoBody", "InputBody", "LostAttempt", "NodeBody", "NodeList", "Op",
+    "RetryRequest", "RunBody", "RunList", "RunRequest", "RunTaskBody", "RunTaskList", "SaveTask", "TaskBody",
+    "WorkflowBody", "WorkflowList", "WorkflowRequest", "WorkflowSummary", "EncodedValue",
 ]  # fmt: skip
 
 MSGPACK_TYPE: Final = "application/msgpack"
@@ -225,6 +225,21 @@ class RunList(msgspec.Struct):
     next: str = ""
 
 
+class LostAttempt(msgspec.Struct):
+    """An attempt that ended without an accepted result, and why.
+
+    `kind`: that of the error (user, timeout, crash, node_lost, …), or interrupted (the head restarted) or released
+    (it had not begun).
+    """
+
+    attempt: int
+    node: str
+    time: float
+    kind: str
+    error: str
+    """`Type: message`, in one line."""
+
+
 class RunTaskBody(msgspec.Struct):
     """A task within a run. `status`: waiting, ready, leased, running, finished, failed, skipped, cancelled."""
 
@@ -241,6 +256,11 @@ class RunTaskBody(msgspec.Struct):
     error: str = ""
     claim: dict[str, Any] = {}
     warnings: list[str] = []
+    lost: list[LostAttempt] = []
+    retry_at: float | None = None
+    """Wall-clock time before which the next attempt does not start, while the task waits for that."""
+    reused: bool = False
+    """Its result is that of the run which this one retries."""
 
 
 class RunTaskList(msgspec.Struct):

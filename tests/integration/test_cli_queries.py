@@ -218,7 +218,36 @@ def test_doctor_sees_the_head(maze, cluster):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("command", ["show", "logs", "cancel"])
+def test_retry_runs_what_has_no_result(maze, ended):
+    run_id, task_id = ended
+    done = maze("retry", run_id[:14], "--from-failed", "--wait", status=1)
+    again, status = done.stdout.split()
+    assert (again != run_id, status) == (True, "failed")
+    text = maze("show", again).stdout
+    assert f"retry of\t{run_id}\n" in text
+    tasks = rows(text.partition("\n\n")[2])
+    assert [(task["NAME"], task["STATUS"], task["TRY"]) for task in tasks] == [
+        ("first", "finished (reused)", "0"), ("second", "failed", "1"), ("third", "skipped", "0"),
+    ]  # fmt: skip
+    document = json.loads(maze("show", again, "--json").stdout)
+    assert document["run"]["retry_of"] == run_id
+    assert document["tasks"][0]["task_id"] == task_id
+    assert document["tasks"][0]["reused"]
+
+
+def test_retry_of_all_of_it_and_without_waiting(maze, cluster, ended):
+    again = json.loads(maze("retry", ended[0], "--json").stdout)["run"]["run_id"]
+    body = wait_until(lambda: (found := status_of(cluster, again))["sealed"] and found, "the end of the run")
+    assert (body["finished"], body["failed"], body["skipped"]) == (1, 1, 1)
+
+
+def test_retry_of_a_run_that_goes_on_says_what_to_do(maze, endless):
+    done = maze("retry", endless[0], status=1)
+    assert "is not over" in done.stderr
+    assert "wait for its end, or cancel it" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["show", "logs", "cancel", "retry"])
 def test_unknown_runs_are_usage_errors(maze, ended, command):
     assert "no run" in maze(command, "fffffffff", status=2).stderr
     assert "no run" in maze(command, "run_" + "f" * 32, status=2).stderr
@@ -228,7 +257,9 @@ def test_unknown_tasks_are_usage_errors(maze, ended):
     assert "it has: first, second, third" in maze("logs", ended[0], "nosuch", status=2).stderr
 
 
-@pytest.mark.parametrize("arguments", [["ps"], ["show", "x"], ["logs", "x"], ["cancel", "x"], ["nodes"], ["info"]])
+@pytest.mark.parametrize(
+    "arguments", [["ps"], ["show", "x"], ["logs", "x"], ["cancel", "x"], ["retry", "x"], ["nodes"], ["info"]]
+)
 def test_nobody_there_is_69(mark, arguments):
     done = mark.run(*arguments, MAZE_URL="http://127.0.0.1:1")
     assert done.returncode == 69

@@ -157,6 +157,8 @@ def _error(error: ErrorInfo) -> dict[str, Any]:
         said["signal"] = error.signal
     if error.exit_code is not None:
         said["exit_code"] = error.exit_code
+    if error.oom:
+        said["oom"] = True
     if error.stderr_tail:
         said["stderr_tail"] = error.stderr_tail
     return said
@@ -187,14 +189,19 @@ def _finished(event: TaskFinished, names: Names) -> dict[str, Any]:
 
 
 def _failed(event: TaskFailed, names: Names) -> dict[str, Any]:
-    return {**_lost(event, names), **_costs(event)}
+    return {**_fault(event, names), **_costs(event)}
 
 
 def _costs(event: TaskFinished | TaskFailed) -> dict[str, Any]:
     return {"wall_ms": event.wall_ms, "cpu_ms": event.cpu_ms, "peak_rss_kib": event.peak_rss_kib}
 
 
-def _lost(event: AttemptLost | TaskFailed, names: Names) -> dict[str, Any]:
+def _lost(event: AttemptLost, names: Names) -> dict[str, Any]:
+    again = {"not_before": event.not_before, "retries": names.graph.spec(event.task).retries}
+    return {**_fault(event, names), **again}
+
+
+def _fault(event: AttemptLost | TaskFailed, names: Names) -> dict[str, Any]:
     return {**names.attempt(event), "result": event.error.text, **_error(event.error)}
 
 

@@ -82,6 +82,10 @@ class Head:
         """Return the JSON answer to a GET below /api/v1."""
         return self._json("GET", path, query)
 
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """Return the JSON answer to a POST below /api/v1."""
+        return self._json("POST", path, {}, json.dumps(body).encode())
+
     def delete(self, path: str, **query: Any) -> Any:
         """Return the JSON answer to a DELETE below /api/v1."""
         return self._json("DELETE", path, query)
@@ -95,18 +99,21 @@ class Head:
         """Close the connection."""
         self._connection.close()
 
-    def _json(self, method: str, path: str, query: dict[str, Any]) -> Any:
-        status, body, _ = self._exchange(method, path, query)
+    def _json(self, method: str, path: str, query: dict[str, Any], data: bytes | None = None) -> Any:
+        status, body, _ = self._exchange(method, path, query, data)
         try:
             return json.loads(body) if body else None
         except ValueError as error:
             raise ApiError(status, "", f"{self.url} did not answer in JSON") from error
 
-    def _exchange(self, method: str, path: str, query: dict[str, Any]) -> tuple[int, bytes, http.client.HTTPMessage]:
+    def _exchange(
+        self, method: str, path: str, query: dict[str, Any], data: bytes | None = None
+    ) -> tuple[int, bytes, http.client.HTTPMessage]:
         given = {key: value for key, value in query.items() if value is not None}
         target = self._base + PREFIX + quote(path) + (f"?{urlencode(given)}" if given else "")
         try:
-            self._connection.request(method, target, headers={"Accept": "application/json"})
+            headers = {"Accept": "application/json"} | ({} if data is None else {"Content-Type": "application/json"})
+            self._connection.request(method, target, data, headers)
             response = self._connection.getresponse()
             body = response.read()
         except (OSError, http.client.HTTPException) as error:

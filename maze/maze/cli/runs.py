@@ -1,8 +1,9 @@
-"""`maze ps`, `maze show`, `maze cancel`: runs as the head knows them."""
+"""`maze ps`, `maze show`: runs as the head knows them."""
 
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Any, Final
 
 import click
@@ -12,10 +13,9 @@ from maze.cli._api import Head, url_option
 from maze.cli._find import find_run, list_runs, short
 from maze.cli._render import ago, echo_json, echo_pairs, echo_table, json_option, milliseconds
 
-__all__ = ["cancel", "ps", "show"]
+__all__ = ["ps", "show"]
 
 _ERROR_WIDTH: Final = 60
-_CANCEL_POLL_SECONDS: Final = 5
 
 
 @click.command(
@@ -47,7 +47,7 @@ def ps(everything: bool, limit: int, url: str | None, as_json: bool) -> None:
 @url_option
 @json_option
 def show(run: str, url: str | None, as_json: bool) -> None:
-    """Show a run and its tasks.
+    """Show a run, its tasks, and the attempts that were lost.
 
     RUN is the id or any unique beginning of it, with or without `run_`.
     """
@@ -60,32 +60,10 @@ def show(run: str, url: str | None, as_json: bool) -> None:
     echo_pairs(_run_pairs(body))
     click.echo()
     echo_table(("TASK", "NAME", "STATUS", "TRY", "NODE", "TOOK", "CPU", "PEAK", "ERROR"), map(_task_row, tasks))
-
-
-@click.command(
-    cls=DaemonCommand,
-    epilog="Examples:\n  maze cancel run_3f2a\n  maze cancel 3f2a --wait",
-)
-@click.argument("run")
-@click.option("--wait", is_flag=True, help="Return when nothing of the run is running any more.")
-@url_option
-@json_option
-def cancel(run: str, wait: bool, url: str | None, as_json: bool) -> None:
-    """Cancel a run: nothing new starts, and what runs is killed.
-
-    RUN is the id or any unique beginning of it, with or without `run_`.
-    """
-    head = Head.find(url)
-    run_id = find_run(head, run)["run_id"]
-    head.delete(f"/runs/{run_id}")
-    body = head.get(f"/runs/{run_id}")
-    while wait and not body["sealed"]:
-        head.get(f"/runs/{run_id}/events", after=body["last_seq"], wait=_CANCEL_POLL_SECONDS)
-        body = head.get(f"/runs/{run_id}")
-    if as_json:
-        echo_json({"run": body})
-    else:
-        click.echo(f"{run_id} {body['status']}")
+    lost = [(task, attempt) for task in tasks for attempt in task["lost"]]
+    if lost:
+        click.echo()
+        echo_table(("TASK", "NAME", "TRY", "NODE", "LOST", "WHY"), itertools.starmap(_lost_row, lost))
 
 
 def _run_row(run: dict[str, Any]) -> tuple[object, ...]:
@@ -100,6 +78,7 @@ def _run_pairs(run: dict[str, Any]) -> list[tuple[str, object]]:
     return [
         ("run", run["run_id"]),
         ("workflow", f"{run['workflow_id']} (revision {run['revision']})"),
+        *([("retry of", run["retry_of"])] if run["retry_of"] else []),
         ("status", run["status"]),
         ("tasks", f"{run['tasks']}: {counts}"),
         ("submitted", f"{ago(run['submitted_at'])} ago"),
@@ -112,7 +91,7 @@ def _task_row(task: dict[str, Any]) -> tuple[object, ...]:
     return (
         short(task["task_id"]),
         task["name"],
-        task["status"],
+        _status(task),
         task["attempt"],
         task["node"],
         milliseconds(task["wall_ms"]),
@@ -120,6 +99,19 @@ def _task_row(task: dict[str, Any]) -> tuple[object, ...]:
         "" if peak is None else f"{peak / 1024:.0f} MiB",
         _last_line(task["error"]),
     )
+
+
+def _status(task: dict[str, Any]) -> str:
+    """Return the word for a task's state, and what it waits for or comes from."""
+    if task["reused"]:
+        return f"{task['status']} (reused)"
+    pause = 0.0 if task["retry_at"] is None else task["retry_at"] - time.time()
+    return f"{task['status']}, retry in {pause:.1f} s" if pause > 0 else str(task["status"])
+
+
+def _lost_row(task: dict[str, Any], lost: dict[str, Any]) -> tuple[object, ...]:
+    when = f"{ago(lost['time'])} ago"
+    return short(task["task_id"]), task["name"], lost["attempt"], lost["node"], when, lost["error"]
 
 
 def _last_line(error: str) -> str:

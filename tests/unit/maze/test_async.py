@@ -72,7 +72,8 @@ def test_every_request_tells_that_nobody_answers() -> None:
         async with AsyncMaClient(URL) as client:
             for work in (
                 client.create_workflow(), client.get_workflow("w"), client.list_workflows(), client.list_runs(),
-                client.get_run("r"), client.cancel_run("r"), client.list_nodes(), client.get_info(),
+                client.get_run("r"), client.cancel_run("r"), client.retry_run("r"), client.list_nodes(),
+                client.get_info(),
             ):  # fmt: skip
                 with pytest.raises(HeadUnavailableError):
                     await work

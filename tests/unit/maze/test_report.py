@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from maze._report import RunReport, print_line, print_message
-from maze._results import Collector, Entry, RunRecord
+from maze._results import Collector, Entry, Retry, RunRecord, Step
 
 TASK = "task_12345678" + "0" * 24
 
@@ -26,11 +27,11 @@ def failed(error: str) -> Entry:
     return Entry({"type": "task_exception", "data": {"task_id": TASK, "result": "Traceback …"}}, error)
 
 
-def show(*entries: Entry, skipped: int = 0, cancelled: bool = False) -> None:
+def show(*entries: Step, skipped: int = 0, cancelled: bool = False) -> None:
     with RunReport("run_1") as report:
         report.connected()
         for entry in entries:
-            report.entry(entry)
+            report.step(entry)
         report.finished(RunRecord("run_1", list(entries), len(entries), skipped, cancelled))
 
 
@@ -54,6 +55,27 @@ def test_a_failure_prints_its_short_error(capsys: pytest.CaptureFixture[str]) ->
         "⏭ 2 dependent tasks skipped",
         "⚠️ Workflow execution completed with exceptions",
     ]
+
+
+def test_a_retry_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    retries = (
+        Retry(TASK, "ValueError: bad thing", 1.23, 2, 4),
+        Retry(TASK, "WorkerCrashed: SIGKILL", 0.01),
+        Retry(TASK, "Odd: \x1b[31m", 0.0, 3, 4),
+    )
+    show(started(), *retries, finished())
+    assert capsys.readouterr().out.splitlines()[1:-1] == [
+        "▶ Task started: task_12345678",
+        "🔁 Task retrying: task_12345678 in 1.2 s after ValueError: bad thing (attempt 2 of 4)",
+        "🔁 Task retrying: task_12345678 after WorkerCrashed: SIGKILL",
+        "🔁 Task retrying: task_12345678 after Odd: �[31m (attempt 3 of 4)",
+        "✓ Task completed: task_12345678",
+    ]
+
+
+def test_a_reused_result_is_told_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    show(replace(started(), reused=True), replace(finished(y=1), reused=True))
+    assert capsys.readouterr().out.splitlines()[1:-1] == ["♻ Result reused: task_12345678", "  y: 1"]
 
 
 def test_a_cancelled_run_says_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,7 +154,7 @@ def test_a_terminal_gets_a_progress_line_that_vanishes(monkeypatch: pytest.Monke
     with RunReport("run_1") as report:
         report.progress(collector(1, 4))
         report.progress(collector(2, 4))
-        report.entry(started())
+        report.step(started())
     assert terminal.getvalue() == "⏳ 1/4 tasks done\r\x1b[2K▶ Task started: task_12345678\n"
 
 
@@ -142,7 +164,7 @@ def test_the_progress_line_comes_back_below_what_was_printed_over_it(monkeypatch
     monkeypatch.setenv("TERM", "xterm")
     with RunReport("run_1") as report:
         report.progress(collector(1, 4))
-        report.entry(started())
+        report.step(started())
         report.progress(collector(1, 4))
         assert terminal.getvalue().endswith("Task started: task_12345678\n⏳ 1/4 tasks done")
 

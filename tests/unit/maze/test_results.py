@@ -7,7 +7,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from maze._results import Collector, OpaqueValue, RunRecord, fresh
+from maze._results import Collector, OpaqueValue, Retry, RunRecord, fresh
 from maze._values import encode
 from maze.errors import UnknownTaskError
 from maze_protocol.http import ClientEvent
@@ -31,6 +31,11 @@ def finished(task_id: str, **values: Any) -> ClientEvent:
 
 def failed(task_id: str, text: str, **more: Any) -> ClientEvent:
     return event("task_exception", task_id, result=text, **more)
+
+
+def lost(task_id: str, kind: str = "user", at: float = 0.0, **more: Any) -> ClientEvent:
+    told = {"result": "…", "error_type": "ValueError", "error_message": "bad\nthing", "retries": 3, **more}
+    return ClientEvent(1, 1, at, "attempt_lost", event("", task_id, kind=kind, **told).data)
 
 
 def collected(*events: ClientEvent) -> Collector:
@@ -65,7 +70,35 @@ def test_messages_have_the_documented_types_and_exactly_their_keys() -> None:
 
 def test_a_retried_task_starts_once() -> None:
     start = event("start_task", ONE, node_ip="127.0.0.1")
-    assert len(record(start, event("attempt_lost", ONE), start, finished(ONE)).entries) == 2
+    assert len(record(start, lost(ONE), start, finished(ONE)).entries) == 2
+
+
+def test_tries_after_errors_of_its_own_are_counted_and_no_messages() -> None:
+    found = record(
+        lost(ONE, at=10.0, not_before=11.5),
+        lost(ONE, "crash", error_type="WorkerCrashed", error_message="SIGKILL"),
+        lost(TWO, "timeout", error_type="TaskTimeout", error_message="5 s"),
+        lost(ONE, at=20.0, not_before=19.0),
+    )
+    assert found.messages() == []
+    assert found.story == [
+        Retry(ONE, "ValueError: bad", 1.5, 2, 4),
+        Retry(ONE, "WorkerCrashed: SIGKILL", 0.0),
+        Retry(TWO, "TaskTimeout: 5 s", 0.0, 2, 4),
+        Retry(ONE, "ValueError: bad", 0.0, 3, 4),
+    ]
+
+
+def test_a_reused_result_is_a_pair_of_messages_in_the_reference_order() -> None:
+    collector = collected(event("run_submitted", tasks=2), event("task_reused", ONE, result={"y": list(encode(7))}))
+    assert collector.done == 1
+    assert [entry.reused for entry in collector.record.entries] == [True, True]
+    assert collector.record.messages() == [
+        {"type": "start_task", "data": {"workflow_id": WORKFLOW, "task_id": ONE, "node_ip": ""}},
+        {"type": "finish_task", "data": {"workflow_id": WORKFLOW, "task_id": ONE, "result": {"y": 7}}},
+    ]
+    found = collector.record.task_result(ONE)
+    assert found == {"task_id": ONE, "result": {"y": 7}, "status": "success"}
 
 
 def test_cancelled_tasks_are_told_if_they_ran() -> None:

@@ -23,7 +23,7 @@ def test_every_request_tells_that_nobody_answers(name: str) -> None:
 
 def test_requests_with_ids_too() -> None:
     client = MaClient(URL)
-    for name in ("get_workflow", "get_run", "cancel_run"):
+    for name in ("get_workflow", "get_run", "cancel_run", "retry_run"):
         with pytest.raises(HeadUnavailableError):
             getattr(client, name)("x")
 

@@ -29,7 +29,7 @@ def test_a_workflow_made_elsewhere_is_fetched_on_first_use(name: str) -> None:
         getattr(MaWorkflow("workflow_2", URL), name)()
 
 
-@pytest.mark.parametrize("name", ["get_results", "show_results", "cancel"])
+@pytest.mark.parametrize("name", ["get_results", "show_results", "cancel", "retry"])
 def test_runs_are_asked_for(name: str) -> None:
     with pytest.raises(HeadUnavailableError, match=URL):
         getattr(MaWorkflow("workflow_2", URL), name)("run_1")

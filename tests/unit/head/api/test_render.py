@@ -76,6 +76,13 @@ def test_a_crash_tells_signal_and_stderr() -> None:
     assert (data["signal"], data["exit_code"], data["stderr_tail"]) == ("SIGKILL", -9, "last words")
 
 
+def test_a_lost_attempt_tells_when_the_next_may_begin_and_how_many_there_are() -> None:
+    error = ErrorInfo("user", "ValueError", "bad thing", oom=True)
+    data = data_of(AttemptLost(0, 1, 77, error, 60.0))
+    assert (data["not_before"], data["retries"], data["oom"]) == (60.0, 0, True)
+    assert "not_before" not in data_of(TaskFailed(0, 1, 77, error))
+
+
 def test_lease_shows_the_claim() -> None:
     claim = Claim(1500, 256, (DeviceClaim(1, 500, 4096),))
     assert data_of(TaskLeased(0, 1, 77, "n", claim))["claim"] == {

@@ -7,10 +7,12 @@ import pytest
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_head.core.fold import fold
-from maze_head.core.graph import load_graph
-from maze_protocol.events import Segment, TaskSkipped
-from maze_protocol.messages import FAILED
-from support.head_core import Head, R, add, ended, ok, tid
+from maze_head.core.graph import Graph, TaskSpec, compile_graph, load_graph, pack
+from maze_protocol.events import AttemptLost, RunEvent, RunSubmitted, Segment, TaskAdopted, TaskLeased, TaskSkipped
+from maze_protocol.http import LostAttempt, RunTaskBody
+from maze_protocol.messages import CRASHED, FAILED, ErrorInfo, Release
+from maze_protocol.resources import Claim, Request
+from support.head_core import Head, R, W, add, ended, ok, raw, tid
 
 
 def view_of(head: Head):
@@ -48,6 +50,57 @@ def test_a_new_attempt_forgets_the_start_of_the_last() -> None:
     head.greet(b"L2", "n2")
     (task,) = view_of(head).tasks()
     assert (task.status, task.attempt, task.node, task.started_at) == ("leased", 2, "n2", None)
+
+
+def test_lost_attempts_are_told_with_their_nodes_and_reasons() -> None:
+    head = Head()
+    head.workflow(add(1), add(2))
+    head.greet()
+    head.run()
+    one, two = head.leases()
+    head.result(ended(one, CRASHED, "crash", name="WorkerCrashed"))
+    (one,) = head.leases()
+    head.say(Release((one,), "no room"))
+    other = head.recover()
+    first, second = view_of(other).tasks()
+    assert [(lost.attempt, lost.node, lost.kind, lost.error) for lost in first.lost[:2]] == [
+        (1, "n1", "crash", "WorkerCrashed: bad thing"), (2, "n1", "released", "no room"),
+    ]  # fmt: skip
+    assert first.lost[0].time == head.now.wall
+    assert two
+    assert [lost.kind for lost in second.lost] == ["interrupted"]
+
+
+def lost_once(*more: RunEvent) -> RunTaskBody:
+    """Return a task that lost its first attempt at the time of 50 and may begin again at 60."""
+    claim = Claim(1000, 0)
+    error = ErrorInfo("node_lost", "NodeLost", "node n1 was lost\nfor long")
+    events = (RunSubmitted(R, W, 1, 1), TaskLeased(0, 1, 7, "n1", claim), AttemptLost(0, 1, 7, error, 60.0), *more)
+    packed = pack(TaskSpec(raw(1), "t1", Request(), (0, 0)))
+    return fold([Segment(1, 50.0, 1, events)], compile_graph(Graph(W, 1, "", [packed]), [])).task(0)
+
+
+def test_a_task_that_pauses_tells_until_when() -> None:
+    task = lost_once()
+    assert (task.status, task.retry_at) == ("ready", 60.0)
+    assert task.lost == [LostAttempt(1, "n1", 50.0, "node_lost", "NodeLost: node n1 was lost")]
+    again = lost_once(TaskLeased(0, 2, 8, "n2", Claim(1000, 0)))
+    assert (again.status, again.retry_at, again.node, len(again.lost)) == ("leased", None, "n2", 1)
+
+
+def test_an_attempt_that_goes_on_after_all_was_not_lost() -> None:
+    task = lost_once(TaskAdopted(0, 2, 8, "n1", Claim(1000, 0), 7))
+    assert (task.status, task.attempt, task.lost, task.retry_at) == ("leased", 2, [], None)
+
+
+def test_results_come_in_the_order_in_which_they_came_to_be() -> None:
+    head = Head()
+    head.workflow(add(1), add(2), add(3))
+    head.greet()
+    head.run()
+    one, two, three = head.leases()
+    head.result(ok(three, size=3), ended(two, FAILED, "user"), ok(one))
+    assert [(task, outputs[0].size) for task, outputs in view_of(head).results()] == [(2, 3), (0, 1)]
 
 
 def test_damaged_logs_are_refused() -> None:
