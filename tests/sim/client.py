@@ -1,7 +1,6 @@
 """Clients: they make workflows, run and cancel them, and repeat every request until it is answered.
 
-A repeated request carries the same id, so however often it comes it must be done once and answered alike. A reader
-follows every run as a subscriber does: it takes what is published and fills gaps from the log.
+A repeated request carries the same id, so however often it comes it must be done once and answered alike.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from typing import Any
 
 from maze_head.core import events as ev
 from maze_head.core.errors import Unavailable
-from maze_protocol.events import Segment
 from maze_protocol.http import EditRequest, RunRequest, WorkflowRequest
 from maze_protocol.ids import WORKFLOW, format_id
 from support.head_core import CODE_BODY, add, raw
@@ -139,36 +137,3 @@ class Client:
         if self._world.amnesia:
             return  # the run may be gone with the power
         self._ask(lambda ticket: ev.DescribeRun(ticket, run_id), seen)
-
-
-class Reader:
-    """A subscriber to every run: published segments come to it or not; gaps are filled from the log."""
-
-    def __init__(self, world: Any) -> None:
-        self._world = world
-        self.logs: dict[int, list[Segment]] = {}
-
-    def push(self, run_no: int, segment: Segment) -> None:
-        """Take a publication, unless it is lost or leaves a gap."""
-        if not self._world.calm and self._world.random.random() < self._world.knobs.loss:
-            return
-        log = self.logs.setdefault(run_no, [])
-        if segment.first_seq == 1 + sum(len(each.events) for each in log):
-            log.append(segment)
-
-    def rewind(self, history: Any) -> None:
-        """Forget what a machine that lost its power had told."""
-        for run_no, log in list(self.logs.items()):
-            run = history.runs.get(run_no)
-            kept = run.segments if run is not None else []
-            self.logs[run_no] = [each for each in log if each in kept]
-
-    def catch_up(self, history: Any, read: Callable[[int, int], list[Segment]]) -> None:
-        """Fill every gap as a subscriber does, and compare with what is committed."""
-        for run_no, run in history.runs.items():
-            log = self.logs.setdefault(run_no, [])
-            after = sum(len(each.events) for each in log)
-            log += read(run_no, after)
-            mine = [event for segment in log for event in segment.events]
-            theirs = [event for segment in run.segments for event in segment.events]
-            assert mine == theirs, f"I9: a reader of run {run_no} has another log than is committed"

@@ -2,7 +2,8 @@
 
 A batch is written some time after it was handed over, and its writer hears of that some time later: a head can die at
 each of these points. A process that dies loses what was not written; a machine that loses power also loses written
-batches that were not synced: with durability `power` every batch is synced before its writer hears of it.
+batches that were not synced. With durability `power` no reader sees a batch before it is synced, so writing and syncing
+are one step here.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ class Disk:
         self.batches: list[Batch] = []
         self.synced = 0
         """How many batches survive the loss of power."""
+        self.full = False
+        """The head is to write as little as it can."""
         self.connection = _fresh()
         self._commits = 0
 

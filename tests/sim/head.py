@@ -35,7 +35,6 @@ class HeadProcess:
         self.process = Process(world.clock, "head")
         self.wall_offset = 0.0
         self.points = 0
-        self.writing: Batch | None = None
 
     def start(self) -> None:
         """Come up: a new epoch, recovery, the first turn."""
@@ -52,7 +51,9 @@ class HeadProcess:
         self.driver = Driver(WatchedCore(self), self.journal.epoch, self._fail, self._clocks)
         self.transport = SimTransport(self, self.driver.feed)
         self.dispatcher = Dispatcher(self.transport, self.hub, self._fail)
-        ports = Ports(self._submit, self.hub.commit, self.dispatcher.release, self.transport.tick)
+        ports = Ports(
+            self._submit, self.hub.commit, self.dispatcher.release, self.transport.tick, lambda: self.disk.full
+        )
         self.driver.start(ports, self._recover())
 
     def _recover(self) -> list[Any]:
@@ -118,23 +119,19 @@ class HeadProcess:
     # -- the journal's thread
 
     def _submit(self, batch: Batch, done: Any) -> None:
-        self.writing = batch
         if not self._dies_at("submitted"):
             self.world.clock.later(self.world.delay("commit"), self.process, self._write, batch, done)
 
     def _write(self, batch: Batch, done: Any) -> None:
         self.disk.write(batch)
         self.world.trace(b"%d" % len(self.disk.batches))
-        if not self.journal.syncs:
-            self.watch.committed(batch)
+        if self.journal.syncs:
+            self.disk.synced = len(self.disk.batches)
+        self.watch.committed(batch)
         if not self._dies_at("written"):
             self.world.clock.later(self.world.delay("release"), self.process, self._written, batch, done)
 
     def _written(self, batch: Batch, done: Any) -> None:
-        if self.journal.syncs:
-            self.disk.synced = len(self.disk.batches)
-            self.watch.committed(batch)
-        self.writing = None
         done(None)
         self._dies_at("released")
 

@@ -15,6 +15,7 @@ FAULTS = (
     "head_point",
     "head_pause",
     "head_twin",
+    "disk_full",
     "node_kill",
     "node_pause",
     "node_drain",
@@ -62,6 +63,8 @@ class Knobs:
     reorder: bool = False
     hold: bool = False
     """What a cut catches arrives after it (TCP) or never."""
+    unheard: float = 0.0
+    """Publications that do not come to their reader."""
     commit: float = 0.002
     release: float = 0.002
     durability: str = "process"
@@ -103,6 +106,7 @@ def draw(random: Random) -> Knobs:
         fork_failure=random.choice((0.0, 0.0, 0.9)),
         exit_delay=random.choice((0.01, 0.05, 2.0)),
         cancel=random.choice((0.0, 0.3, 0.8)),
+        unheard=random.choice((0.0, 0.0, 0.3)),
         commit=random.choice((0.001, 0.01, 0.3)),
         release=random.choice((0.0, 0.002, 0.2)),
         durability=random.choice(("process", "power")),

@@ -26,6 +26,7 @@ class Nemesis:
             "head_point": self._arm,
             "head_pause": self._pause_head,
             "head_twin": world.fail_over,
+            "disk_full": self._fill_disk,
             "node_kill": self._kill_node,
             "node_pause": self._pause_node,
             "node_drain": self._drain,
@@ -64,6 +65,10 @@ class Nemesis:
         head = self._world.head
         if head is not None and head.process.alive:
             self._pause(head.process, self._world.outage())
+
+    def _fill_disk(self) -> None:
+        self._world.disk.full = True
+        self._world.clock.later(self._world.outage(), None, self._world.free_disk)
 
     def _pause_node(self) -> None:
         node = self._node()

@@ -157,6 +157,7 @@ class Watch:
         check(head.core.state)
         for effect in effects:
             if isinstance(effect, AssignTask):
+                assert not head.core.state.read_only, "work is given out though the disk is full"
                 heard_at = self._heard.get(effect.link)
                 assert heard_at is not None, f"I12: work for a link without a node: {effect.link!r}"
                 silence = now.mono - heard_at

@@ -16,7 +16,7 @@ from random import Random
 from typing import Any
 
 from maze_protocol.resources import Capacity
-from sim.client import Client, Reader
+from sim.client import Client
 from sim.clock import Clock
 from sim.disk import Disk
 from sim.head import HeadProcess
@@ -25,6 +25,7 @@ from sim.nemesis import Nemesis
 from sim.network import Network
 from sim.node import NodeProcess
 from sim.pool import Plan, output_of, plan_of
+from sim.reader import Reader
 from sim.watch import Watch
 
 BOUND = 240.0
@@ -119,6 +120,7 @@ class World:
             self.head = HeadProcess(self, self.disk)
             asyncio._set_running_loop(self.head.process.loop)  # type: ignore[arg-type]
             self.head.start()
+            self.reader.head_began(self.watch.epochs[-1])
 
     def crash_head(self, *, power: bool) -> None:
         """Kill the head, or cut its machine's power; start another one later."""
@@ -133,7 +135,8 @@ class World:
             self.amnesia = self.amnesia or (disk.durability != "power" and keep < len(disk.batches))
             disk.lose_tail(keep)
         self.watch.recover(disk.batches)
-        self.reader.rewind(self.watch.history)
+        if self.amnesia:
+            self.reader.forget()
         self.clock.later(self.outage(), None, self.start_head)
 
     def fail_over(self) -> None:
@@ -159,6 +162,10 @@ class World:
         if self.deposed is not None:
             self.deposed.kill()
             self.deposed = None
+
+    def free_disk(self) -> None:
+        """Let there be room on the disk again."""
+        self.disk.full = False
 
     def at_point(self, head: HeadProcess, point: str) -> bool:
         """Let the head die here if that is planned; tell whether it did."""
@@ -206,16 +213,15 @@ class World:
         self._heal()
         deadline = self.clock.now + BOUND
         while not self._at_rest():
-            assert self.clock.now < deadline, f"I14: not over {BOUND} s after the storm: {self.watch.unfinished()}"
+            assert self.clock.now < deadline, f"I14: not over {BOUND} s after the storm: {self.unfinished()}"
             self.clock.run(self.clock.now + 1.0)
         self.watch.quiet()
-        head = self.head
-        assert head is not None, "there is a head at the end"
-        self.reader.catch_up(self.watch.history, lambda no, after: head.journal.segments(no, after, 1_000_000))
+        self.reader.judge(self.watch.history)
 
     def _heal(self) -> None:
         self.calm = True
         self.point = None
+        self.free_disk()
         self._end_deposed()
         self.network.settle()
         if self.head is not None:
@@ -226,7 +232,11 @@ class World:
                 self._restart(name)
 
     def _at_rest(self) -> bool:
-        return self.head is not None and self.client.done and not self.watch.unfinished()
+        return self.head is not None and self.client.done and not self.unfinished()
+
+    def unfinished(self) -> list[str]:
+        """Tell what is still to come."""
+        return self.watch.unfinished() + self.reader.behind(self.watch.history)
 
     def run(self) -> Report:
         """Live, and tell how it went."""
