@@ -173,7 +173,7 @@ class Agent:
         self._alone_since = None
         self._fence.welcome(welcome.lease_ttl, now.mono if event.asked_at is None else event.asked_at)
         for old, new in welcome.keep:
-            self._adopt(old, new)
+            self._keep(old, new)
         for token in welcome.drop:
             self._drop(token, now)
         self._outbox.restart()
@@ -185,6 +185,17 @@ class Agent:
         self._live = False
         self._released.clear()
         self._runner.started.clear()
+
+    def _keep(self, old: int, new: int) -> None:
+        """Go on answering for a lease, under the token that is in force now."""
+        self._adopt(old, new)
+        lease = self._runner.leases.get(new)
+        if lease is None and new not in self._outbox:
+            # Let go of since HELLO told of it, by a drain or for the head's long absence.
+            self._release(new, "let go while the head was away")
+        elif lease is not None and lease.ending is Ending.DROPPED:
+            # The head gave it up and came back for it: now it waits for an outcome.
+            lease.ending = Ending.ABANDONED
 
     def _adopt(self, old: int, new: int) -> None:
         if old == new or new in self._runner.leases or new in self._outbox:
@@ -301,11 +312,14 @@ class Agent:
         return self._fence.is_open(now.mono)
 
     def _abandon(self, now: Instant) -> None:
-        """The head has been away for the orphan time: end what runs, forget what waits; keep what is done."""
+        """The head has been away for the orphan time: end what runs, forget what waits; keep what is done.
+
+        The outcome of what is ended is kept, too: a head that comes back in that moment waits for it.
+        """
         for lease in self._runner.leases.waiting():
             self._runner.forget_waiting(lease)
         for lease in self._runner.leases.running():
-            self._runner.end(lease, Ending.DROPPED, "the head is gone", self._grace(), now)
+            self._runner.end(lease, Ending.ABANDONED, "the head is gone", self._grace(), now)
 
     def _grace(self) -> float:
         return 5.0

@@ -23,6 +23,8 @@ class Ending(Enum):
     CANCELLED = "cancelled"
     TIMED_OUT = "timed out"
     DRAINED = "the node leaves"
+    ABANDONED = "the head was away for too long"
+    """Told to the head if it comes back for it."""
     DROPPED = "dropped"
     """The head wants no outcome of it."""
 

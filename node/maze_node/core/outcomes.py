@@ -20,6 +20,7 @@ _KINDS: Final[dict[Ending, tuple[int, str, str]]] = {
     Ending.CANCELLED: (CANCELLED, "cancelled", "Cancelled"),
     Ending.TIMED_OUT: (TIMED_OUT, "timeout", "TaskTimeout"),
     Ending.DRAINED: (CRASHED, "node_lost", "NodeLeft"),
+    Ending.ABANDONED: (CRASHED, "node_lost", "Abandoned"),
     Ending.DROPPED: (CANCELLED, "cancelled", "Cancelled"),
 }
 

@@ -442,7 +442,28 @@ def test_after_the_orphan_time_everything_ends_and_results_stay() -> None:
     assert of(rig.tick(2.0), Signal) == [Signal(rig.worker_of(2), "SIGTERM")]
     assert of(rig.tick(6.0), Signal) == [Signal(rig.worker_of(2), "SIGKILL")]
     rig.do(WorkerExited(rig.worker_of(2), "SIGKILL"))
-    assert [(held.lease, held.state) for held in rig.agent.inventory()] == [(1, HELD_DONE)]
+    assert [(held.lease, held.state) for held in rig.agent.inventory()] == [(1, HELD_DONE), (2, HELD_DONE)]
+
+
+def test_a_head_that_comes_back_late_is_told_how_everything_ended() -> None:
+    """HELLO told of leases that the node lets go of before WELCOME comes; the head must not wait for them for ever."""
+    rig = Rig()
+    rig.assign(make_assignment(1), make_assignment(2, grant=1))
+    rig.do(LinkLost("silence"))
+    rig.tick(601.0)
+    rig.welcome(session=2, keep=((1, 11), (2, 12)))
+    assert [release.leases for release in rig.all(Release)] == [(12,)]
+    (outcome,) = outcomes(rig.do(WorkerExited(rig.worker_of(1), "SIGTERM")))
+    assert (outcome.lease, outcome.status, outcome.error.kind) == (11, CRASHED, "node_lost")
+
+
+def test_what_was_dropped_and_is_kept_after_all_has_an_outcome() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1))
+    rig.welcome(session=2, drop=(1,))
+    rig.welcome(session=3, keep=((1, 11),))
+    (outcome,) = outcomes(rig.do(WorkerExited(rig.worker_of(1), "SIGKILL")))
+    assert (outcome.lease, outcome.error.kind) == (11, "node_lost")
 
 
 def test_adoption_renames_what_runs_and_what_is_done() -> None:
