@@ -31,6 +31,7 @@ class Traffic:
     failed_total: int = 0
     streams_open: int = 0
     frames_sent_total: int = 0
+    streams_lagged_total: int = 0
 
 
 @dataclass(frozen=True)

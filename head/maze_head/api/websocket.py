@@ -2,8 +2,9 @@
 
 Close codes: 1000 with an EMPTY reason after the last event of a run (the original's client takes any reason text for
 a failure), 1001 when the head stops in the middle of a run, 1003 when the client sends messages, 1009 when those are
-large, 1011 when the head fails. Each frame is awaited until the socket took it, so a slow reader holds one frame of
-memory; it reads from the log at its own pace, and one that vanished is found by heartbeat.
+large, 1011 when the head fails, 4408 when the client does not take a frame for LAG_SECONDS: it comes back with the
+number that it has. Each frame is awaited until the socket took it, so a slow reader holds one frame of memory and a
+socket's buffer; it reads from the log at its own pace, and one that vanished is found by heartbeat.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Final
 
 from aiohttp import ClientError, WSCloseCode, WSMsgType, web
@@ -20,18 +21,26 @@ from maze_head.api.call import Call
 from maze_head.api.errors import Malformed
 from maze_protocol.limits import KIB
 
-__all__ = ["HEARTBEAT", "INBOUND_LIMIT", "stream", "wants_upgrade"]
+__all__ = ["HEARTBEAT", "INBOUND_LIMIT", "LAGGED", "LAG_SECONDS", "stream", "wants_upgrade"]
 
 logger = logging.getLogger(__name__)
 HEARTBEAT: Final = 20.0
 INBOUND_LIMIT: Final = 64 * KIB
 CLOSE_TIMEOUT: Final = 5.0
+LAGGED: Final = 4408
+LAG_SECONDS: Final = 10.0
+SMALL_FRAME: Final = 32 * KIB
+"""Into an empty buffer one of this size goes at once: no timer is needed for it."""
 Frames = AsyncGenerator[bytes, None]
 
 
 def wants_upgrade(request: web.Request) -> bool:
     """Tell whether the client asks for a WebSocket."""
     return request.headers.get("Upgrade", "").strip().lower() == "websocket"
+
+
+class _Lagged(Exception):
+    """The reader does not take what is sent."""
 
 
 async def stream(call: Call, frames: Frames, kind: WSMsgType, *, strict: bool = True) -> web.WebSocketResponse:
@@ -51,7 +60,7 @@ async def stream(call: Call, frames: Frames, kind: WSMsgType, *, strict: bool = 
     try:
         code = await _serve(call, socket, _send(call, socket, frames, kind), strict=strict)
         if code is not None:
-            await socket.close(code=code)
+            await _close(call, socket, code)
     finally:
         call.traffic.streams_open -= 1
     return socket
@@ -82,16 +91,41 @@ async def _send(call: Call, socket: web.WebSocketResponse, frames: Frames, kind:
     try:
         async with aclosing(frames):
             async for frame in frames:
-                await socket.send_frame(frame, kind)
+                await _push(call, socket, frame, kind)
                 call.traffic.frames_sent_total += 1
                 # A socket that takes everything suspends nobody: a long replay must not hold up the rest of the head.
                 await asyncio.sleep(0)
     except (ConnectionError, ClientError):
         return None  # the reader is gone, which costs nobody anything
+    except _Lagged:
+        call.traffic.streams_lagged_total += 1
+        return LAGGED
     except Exception:
         logger.exception("a stream of events failed: %s", ascii(call.request.path))
         return WSCloseCode.INTERNAL_ERROR
     return WSCloseCode.OK
+
+
+async def _push(call: Call, socket: web.WebSocketResponse, frame: bytes, kind: WSMsgType) -> None:
+    transport = call.request.transport
+    if len(frame) <= SMALL_FRAME and (transport is None or not transport.get_write_buffer_size()):
+        await socket.send_frame(frame, kind)
+        return
+    try:
+        async with asyncio.timeout(LAG_SECONDS):
+            await socket.send_frame(frame, kind)
+    except TimeoutError as error:
+        raise _Lagged from error
+
+
+async def _close(call: Call, socket: web.WebSocketResponse, code: int) -> None:
+    """Say goodbye; who does not take it in time is cut off, since a closed transport keeps what it has not sent."""
+    transport = call.request.transport
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LAG_SECONDS):
+            await socket.close(code=code, drain=code != LAGGED)
+    if transport is not None and transport.get_write_buffer_size():
+        transport.abort()
 
 
 async def _hear(socket: web.WebSocketResponse, *, strict: bool) -> int | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket as socket_module
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from maze_head.api.encoder import EventEncoder
 from maze_head.api.errors import catch_errors
 from maze_head.api.views import RunViews
 from support.api_double import Served, asynchronous, running, serving
+from support.zmq_peers import until
 
 
 class Source:
@@ -123,3 +126,71 @@ async def test_what_is_no_handshake_is_400() -> None:
         app, _ = app_over(head, Source([]), strict=True)
         async with running(app) as (_, http), http.get("/", headers={"Upgrade": "websocket"}) as response:
             assert (response.status, (await response.json())["error"]["code"]) == (400, "bad_upgrade")
+
+
+class StoppedReader:
+    """A client of the smallest buffers that shakes hands and reads only when it is told to."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket_module.socket()
+        self.socket.setsockopt(socket_module.SOL_SOCKET, socket_module.SO_RCVBUF, 4096)
+        self.socket.connect(("127.0.0.1", port))
+        self.socket.sendall(HANDSHAKE)
+        self.socket.settimeout(20)
+
+    def read_all(self) -> bytes:
+        """Return what comes until the connection ends."""
+        data = b""
+        with suppress(ConnectionError):
+            while chunk := self.socket.recv(65_536):
+                data += chunk
+        self.socket.close()
+        return data
+
+
+HANDSHAKE = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(("size", "count"), [(100, 200_000), (60_000, 200), (4_000_000, 3)])
+@asynchronous
+async def test_a_reader_that_takes_nothing_is_cut_off_and_told_so(
+    size: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "LAG_SECONDS", 0.3)
+    source = Source([bytes(size)] * count)
+    async with serving() as head:
+        app, traffic = app_over(head, source, strict=True)
+        async with running(app) as (port, _):
+            reader = await asyncio.to_thread(StoppedReader, port)
+            await source.closed.wait()
+            assert (traffic.streams_lagged_total, traffic.frames_sent_total < count) == (1, True)
+            # It comes to itself before the connection is cut: the last thing it reads is why.
+            assert (await asyncio.to_thread(reader.read_all)).endswith(b"\x88\x02" + (4408).to_bytes(2, "big"))
+            await until(lambda: not traffic.streams_open)
+
+
+@asynchronous
+async def test_who_never_reads_again_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "LAG_SECONDS", 0.1)
+    monkeypatch.setattr(websocket, "CLOSE_TIMEOUT", 0.1)
+    transports = []
+    close = websocket._close
+
+    async def watched(call: Call, *rest: Any) -> None:
+        transports.append(call.request.transport)
+        await close(call, *rest)
+
+    monkeypatch.setattr(websocket, "_close", watched)
+    async with serving() as head:
+        # The second one is stuck at the very end, when nothing is left to send but the goodbye.
+        for source in (Source([bytes(60_000)] * 200), Source([bytes(30_000)] * 100)):
+            app, traffic = app_over(head, source, strict=True)
+            async with running(app) as (port, _):
+                reader = await asyncio.to_thread(StoppedReader, port)
+                await source.closed.wait()
+                await until(lambda: not traffic.streams_open)  # noqa: B023 -- called before the next turn
+                assert transports.pop().get_write_buffer_size() == 0
+                reader.socket.close()
