@@ -14,6 +14,7 @@ from aiohttp import web
 
 from maze_head.api.encoder import EventEncoder
 from maze_head.api.errors import Malformed
+from maze_head.api.idempotency import Keyed, Repeats
 from maze_head.api.services import Services
 from maze_head.api.views import RunViews
 from maze_head.core.events import Command
@@ -44,10 +45,12 @@ class Shared:
     traffic: Traffic
     unsaved: dict[str, str] = field(default_factory=dict)
     """Names of tasks that the original's client has added and not defined yet; it tells them only once."""
+    repeats: Repeats = field(default_factory=Repeats)
 
-    def call(self, request: web.Request, body: object) -> Call:
+    def call(self, request: web.Request, body: object, key: Keyed | None = None) -> Call:
         """Return what the handler of this request gets."""
-        return Call(self.services, self.encoder, self.views, self.traffic, self.unsaved, request=request, body=body)
+        shared = (self.services, self.encoder, self.views, self.traffic, self.unsaved, self.repeats)
+        return Call(*shared, request=request, body=body, key=key)
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,16 @@ class Call(Shared):
 
     request: web.Request = field(kw_only=True)
     body: Any = field(kw_only=True)
+    key: Keyed | None = field(kw_only=True, default=None)
+
+    def new_id(self) -> bytes:
+        """Return the id of what this request makes, if its body brings none."""
+        return make_id() if self.key is None else self.key.id
+
+    @property
+    def edit_id(self) -> str:
+        """Return the id of the edit that this request makes, empty if it cannot be repeated."""
+        return "" if self.key is None else self.key.edit_id
 
     async def ask(self, make: Callable[[int], Command]) -> Any:
         """Ask the core; its refusals propagate to the error middleware."""

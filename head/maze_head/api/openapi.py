@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from maze_head.api.idempotency import HEADER, KEY_LENGTH
 from maze_head.api.routes import Query, Route
 from maze_head.api.seed_forms import Detail
 from maze_protocol.http import MSGPACK_TYPE, ClientEvent, ErrorBody
@@ -65,7 +66,11 @@ def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:
         "summary": route.summary,
         "operationId": _operation_id(route),
         "tags": ["original" if route.seed else "v1"],
-        "parameters": [*map(_in_path, _PARAMETER.findall(route.path)), *map(_in_query, route.query)],
+        "parameters": [
+            *map(_in_path, _PARAMETER.findall(route.path)),
+            *map(_in_query, route.query),
+            *_in_header(route),
+        ],
         "responses": {
             str(route.status): _response(route, schemas),
             "default": {"description": "A refusal", "content": schemas.content(Detail if route.seed else ErrorBody)},
@@ -89,6 +94,14 @@ def _operation_id(route: Route) -> str:
 
 def _in_path(name: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _in_header(route: Route) -> list[dict[str, Any]]:
+    if route.method != "POST":
+        return []
+    what = "repeating the request with the same key makes nothing twice"
+    schema = {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH}
+    return [{"name": HEADER, "in": "header", "description": what, "schema": schema}]
 
 
 def _in_query(query: Query) -> dict[str, Any]:

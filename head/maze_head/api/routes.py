@@ -16,6 +16,7 @@ from maze_head.api import events, logs, meta, nodes, runs, seed_routes, workflow
 from maze_head.api.bodies import json_response, load, read_body, respond
 from maze_head.api.call import Call, Shared
 from maze_head.api.errors import seed_refusal
+from maze_head.api.idempotency import keyed
 from maze_head.api.schemas import Counters, EdgeBody, EdgeList, EventPage, Health, NewTask, TaskList
 from maze_head.api.seed_forms import (
     AddTaskForm,
@@ -174,20 +175,27 @@ ROUTES: Final[tuple[Route, ...]] = (
 def endpoint(route: Route, shared: Shared) -> web.RouteDef:
     """Make the aiohttp handler of a route."""
 
+    async def answer(request: web.Request, body: object) -> Any:
+        key = await keyed(request)
+        if key is None:
+            return await route.handler(shared.call(request, body))
+        shared.repeats.check(key)
+        answered = await route.handler(shared.call(request, body, key))
+        shared.repeats.keep(key)
+        return answered
+
     async def handle(request: web.Request) -> web.StreamResponse:
         body = None if route.request is None else await read_body(request, route.request)
-        answer = await route.handler(shared.call(request, body))
-        if isinstance(answer, web.StreamResponse):
-            return answer
-        return respond(request, answer, route.status)
+        answered = await answer(request, body)
+        return answered if isinstance(answered, web.StreamResponse) else respond(request, answered, route.status)
 
     async def handle_seed(request: web.Request) -> web.StreamResponse:
         try:
             body = None if route.request is None else await load(request, route.request, msgpack=False)
-            answer = await route.handler(shared.call(request, body))
+            answered = await answer(request, body)
         except Rejected as error:
             return seed_refusal(error)
-        return answer if isinstance(answer, web.StreamResponse) else json_response(answer)
+        return answered if isinstance(answered, web.StreamResponse) else json_response(answered)
 
     options = {"allow_head": False} if route.method == "GET" else {}
     return web.RouteDef(route.method, route.path, handle_seed if route.seed else handle, options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from maze_head.api.call import Call, make_id, raw_id
+from maze_head.api.call import Call, raw_id
 from maze_head.api.errors import Malformed
 from maze_head.api.events import open_run
 from maze_head.api.views import THREAD_FROM
@@ -22,7 +22,7 @@ async def submit(call: Call) -> RunBody:
     """Run a snapshot of a workflow; the same run id again is the same run."""
     request: RunRequest = call.body
     raw_id(request.workflow_id, WORKFLOW)
-    raw = make_id() if request.run_id is None else raw_id(request.run_id, RUN)
+    raw = call.new_id() if request.run_id is None else raw_id(request.run_id, RUN)
     body: RunBody = await call.ask(lambda ticket: SubmitRun(ticket, raw, request))
     return body
 
@@ -30,7 +30,7 @@ async def submit(call: Call) -> RunBody:
 async def retry(call: Call) -> RunBody:
     """Run the graph of an earlier run again; the same run id again is the same run."""
     request: RetryRequest = call.body
-    raw = make_id() if request.run_id is None else raw_id(request.run_id, RUN)
+    raw = call.new_id() if request.run_id is None else raw_id(request.run_id, RUN)
     earlier = await open_run(call, call.id("run_id", RUN))
     view = await call.views.current(earlier)
     graph = await call.services.hub.graph(earlier.place.workflow_id, earlier.place.version)

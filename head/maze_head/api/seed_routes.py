@@ -19,7 +19,7 @@ from typing import Any, Final
 from aiohttp import WSMsgType, web
 
 from maze_head.api import websocket, workflows
-from maze_head.api.call import Call, make_id
+from maze_head.api.call import Call
 from maze_head.api.encoder import OpenRun
 from maze_head.api.errors import NotServed
 from maze_head.api.events import open_run
@@ -86,7 +86,7 @@ WHOLE: Final = ""
 
 async def create_workflow(call: Call) -> WorkflowMade:
     """Make an empty workflow; the body is ignored."""
-    raw = make_id()
+    raw = call.new_id()
     await call.ask(lambda ticket: CreateWorkflow(ticket, raw, WorkflowRequest()))
     return WorkflowMade(format_id(raw, WORKFLOW))
 
@@ -94,7 +94,7 @@ async def create_workflow(call: Call) -> WorkflowMade:
 async def add_task(call: Call) -> TaskMade:
     """Add a task without a definition yet."""
     form: AddTaskForm = call.body
-    task_id = format_id(make_id(), TASK)
+    task_id = format_id(call.new_id(), TASK)
     task = TaskBody(task_id, form.task_name or UNNAMED, task_type=form.task_type, strict_outputs=False)
     await _edit(call, form, AddTask(task))
     call.unsaved[task_id] = task.name
@@ -147,7 +147,7 @@ async def run_workflow(call: Call) -> RunMade:
     """Run a snapshot of a workflow."""
     form: WorkflowForm = call.body
     _raw(form.workflow_id, WORKFLOW)
-    raw, request = make_id(), RunRequest(form.workflow_id)
+    raw, request = call.new_id(), RunRequest(form.workflow_id)
     await call.ask(lambda ticket: SubmitRun(ticket, raw, request))
     return RunMade(format_id(raw, RUN))
 

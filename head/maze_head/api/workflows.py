@@ -13,7 +13,7 @@ import warnings
 from typing import Final
 
 from maze_head.api.bodies import THREAD_FROM
-from maze_head.api.call import Call, make_id, raw_id
+from maze_head.api.call import Call, raw_id
 from maze_head.api.errors import TooLarge
 from maze_head.api.schemas import EdgeBody, EdgeList, NewTask, TaskList
 from maze_head.core.errors import Invalid, NotFound, Rejected
@@ -48,7 +48,7 @@ MAX_SOURCE: Final = MIB
 async def create(call: Call) -> WorkflowSummary:
     """Make an empty workflow, or find the one with that id."""
     request: WorkflowRequest = call.body
-    raw = make_id() if request.workflow_id is None else raw_id(request.workflow_id, WORKFLOW)
+    raw = call.new_id() if request.workflow_id is None else raw_id(request.workflow_id, WORKFLOW)
     summary: WorkflowSummary = await call.ask(lambda ticket: CreateWorkflow(ticket, raw, request))
     return summary
 
@@ -75,6 +75,7 @@ async def send_edit(call: Call, workflow_id: bytes, request: EditRequest) -> Edi
     """Hand an edit to the core."""
     if len(request.ops) > MAX_OPS_PER_REQUEST:
         raise TooLarge("too_many_ops", f"{len(request.ops)} operations; one edit holds up to {MAX_OPS_PER_REQUEST}")
+    request.edit_id = request.edit_id or call.edit_id
     await _check_codes(request.codes)
     response: EditResponse = await call.ask(lambda ticket: EditWorkflow(ticket, workflow_id, request))
     return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from maze_head.api.call import Call, make_id, raw_id
 from maze_head.api.errors import Malformed
+from maze_head.api.idempotency import Keyed
 from maze_protocol.ids import RUN, TASK
 
 
@@ -16,6 +18,12 @@ def call(query: str = "", **places: str) -> Call:
     request = make_mocked_request("GET", f"/?{query}", match_info=places)
     nothing: Any = None
     return Call(nothing, nothing, nothing, nothing, request=request, body=None)
+
+
+def test_what_a_request_makes_has_the_id_of_its_key() -> None:
+    plain, keyed = call(), replace(call(), key=Keyed(b"k" * 16, b""))
+    assert plain.new_id() != plain.new_id()
+    assert (plain.edit_id, keyed.edit_id, keyed.new_id()) == ("", f"key_{'6b' * 16}", b"k" * 16)
 
 
 def test_a_number_has_a_default_and_bounds() -> None:
