@@ -116,9 +116,15 @@ class Cluster:
         """Return the tasks of a run by id."""
         return {task["task_id"]: task for task in self.get(f"/api/v1/runs/{run_id}/tasks")["tasks"]}
 
-    def add_node(self, *args: str) -> Daemon:
-        """Start one more node and wait until the head counts on it."""
-        node = _start(self.folder, f"node-{len(self.nodes) + len(self.past) + 1}", "maze_node", self._node_flags(args))
+    def add_node(self, *args: str, before: Sequence[str] = ()) -> Daemon:
+        """Start one more node and wait until the head counts on it.
+
+        Args:
+            args: flags of the node.
+            before: a command that is to become the node, for example one that enters a network namespace.
+        """
+        name = f"node-{len(self.nodes) + len(self.past) + 1}"
+        node = _start(self.folder, name, "maze_node", self._node_flags(args), before)
         self.nodes.append(node)
         wanted = len(self.nodes)
         wait_until(lambda: self.ready_nodes() >= wanted, f"{wanted} ready nodes")
@@ -186,9 +192,9 @@ def start_cluster(
             _end(cluster)
 
 
-def _start(folder: Path, name: str, module: str, flags: Sequence[str]) -> Daemon:
+def _start(folder: Path, name: str, module: str, flags: Sequence[str], before: Sequence[str] = ()) -> Daemon:
     log = folder / f"{name}.log"
-    command = [sys.executable, "-m", module, *flags]
+    command = [*before, sys.executable, "-m", module, *flags]
     with log.open("ab") as stderr:
         process = subprocess.Popen(
             command,
