@@ -25,9 +25,8 @@ def need(*, filters: bool = False) -> None:
 
 def reaches(wires: Any) -> bool:
     """Tell whether a datagram comes from the node's side to the head's within half a second."""
-    listen = (
-        f"import socket; s=socket.socket(2,2); s.bind(({HEAD!r},9)); s.settimeout(.5); print(1,flush=True); s.recv(9)"
-    )
+    listen = f"import socket; s = socket.socket(2, 2); s.bind(({HEAD!r}, 9)); s.settimeout(0.5); print(1, flush=True)"
+    listen += "; s.recv(9)"
     send = f"import socket; socket.socket(2,2).sendto(b'x',({HEAD!r},9))"
     with subprocess.Popen(
         wires.command(wires.head, [sys.executable, "-c", listen]), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
