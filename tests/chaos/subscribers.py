@@ -1,4 +1,4 @@
-"""Readers of a run's log, each by another road, all of whom must read the same: pages, WebSockets, the SDK's stream.
+"""Readers of a run's log, each by another road, all of whom must read the same: pages, WebSockets, the SDK.
 
 A subscriber reads in a thread until the log is sealed, over as many connections as that takes, and never gives up:
 the head may be dead at any moment. It asks for what comes after the last event it has; nothing is sorted or dropped
@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 
 from chaos.history import SEALING, Event, History
+from maze import HeadUnavailableError, MaClient
 
 
 class Subscriber(threading.Thread):
@@ -91,7 +92,31 @@ class Socket(Subscriber):
                 self.events += json.loads(message.data)
 
 
+class Sdk(Subscriber):
+    """The SDK's own subscription, over one of its transports. One call shall do, whatever happens to the head."""
+
+    transport = "websocket"
+    kind = "sdk-websocket"
+
+    def read(self) -> None:
+        after = self.events[-1]["seq"] if self.events else 0
+        try:
+            with MaClient(self.url).subscribe(self.run_id, after=after, transport=self.transport) as stream:
+                for event in stream:
+                    # As it would look in JSON, to compare it with what the others read.
+                    self.events.append(json.loads(json.dumps(event)))
+        except HeadUnavailableError as error:
+            raise OSError(str(error)) from error
+
+
+class SdkPublished(Sdk):
+    """The SDK's subscription over ZeroMQ."""
+
+    transport = "zmq"
+    kind = "sdk-zmq"
+
+
 def subscribe(url: str, run_id: str, history: History, *, each: int = 1) -> list[Subscriber]:
     """Start `each` readers of every kind."""
-    kinds: tuple[Any, ...] = (Pages, Socket)
+    kinds: tuple[Any, ...] = (Pages, Socket, Sdk, SdkPublished)
     return [kind(url, run_id, history, number) for kind in kinds for number in range(each)]
