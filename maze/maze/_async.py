@@ -12,9 +12,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from maze._address import DEFAULT_URL, resolve
+from maze._collector import Collector
 from maze._handles import TaskHandle
 from maze._report import RunReport
-from maze._results import Collector, RunRecord
+from maze._results import RunRecord
 from maze._stream import EventStream
 from maze._subscription import AsyncSubscription, Transport
 from maze._workflow import WAIT_NOTICE

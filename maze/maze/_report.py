@@ -16,7 +16,8 @@ from maze._results import Entry, Retry
 from maze_protocol.ids import short_id
 
 if TYPE_CHECKING:
-    from maze._results import Collector, RunRecord, Step
+    from maze._collector import Collector
+    from maze._results import RunRecord, Step
 
 __all__ = ["RunReport", "print_line", "print_message"]
 

@@ -13,7 +13,8 @@ from maze._report import RunReport
 from maze._workflow_base import Show, WorkflowBase, print_raw, replay, say_nothing
 
 if TYPE_CHECKING:
-    from maze._results import Collector, RunRecord
+    from maze._collector import Collector
+    from maze._results import RunRecord
     from maze._subscription import Subscription, Transport
 
 __all__ = ["WAIT_NOTICE", "MaWorkflow"]
@@ -157,8 +158,8 @@ class MaWorkflow(WorkflowBase[MaTask]):
     def _follow(self, run_id: str, show: Show, report: RunReport | None = None) -> RunRecord:
         """Show the messages of a run, from the cache or as they come; when all have come, cache them."""
         from maze import _remote
+        from maze._collector import Collector
         from maze._loop import call
-        from maze._results import Collector
         from maze._stream import EventStream
 
         record = self._state.results.get(run_id)

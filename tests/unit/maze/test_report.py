@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from maze._collector import Collector
 from maze._report import RunReport, print_line, print_message
-from maze._results import Collector, Entry, Retry, RunRecord, Step
+from maze._results import Entry, Retry, RunRecord, Step
 
 TASK = "task_12345678" + "0" * 24
 
