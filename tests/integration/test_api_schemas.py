@@ -96,6 +96,8 @@ async def run_and_read(check: Checker) -> None:
     ):
         await check.ask("GET", path, **at)
     await check.ask("DELETE", run, **at)
+    again = await check.ask("POST", f"{run}/retry", {"from_failed": False}, **at)
+    assert again["retry_of"] == RUN
     for path in ("info", "livez", "readyz", "metrics", "nodes", "nodes/{node_id}"):
         await check.ask("GET", f"/api/v1/{path}", node_id="puppet")
 

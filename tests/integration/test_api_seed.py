@@ -216,6 +216,28 @@ async def test_a_cancelled_run_ends_without_finish_workflow(client: OriginalClie
 
 
 @original
+async def test_a_reused_result_begins_and_finishes_like_any_other(client: OriginalClient) -> None:
+    def bad(inputs: dict[str, Any]) -> dict[str, Any]:
+        raise ValueError("bad thing")
+
+    client.head.puppet.behaviours["bad"] = bad
+    workflow = await client.workflow()
+    good = await client.add_task(workflow, "one", {"x": 1})
+    failing = await client.add_task(workflow, "bad", {"x": f"{good}.output.y"})
+    run = await client.run(workflow)
+    before = await client.results(workflow, run)
+    async with client.head.http.post(f"/api/v1/runs/{run}/retry", json={"from_failed": True}) as response:
+        again = (await response.json())["run_id"]
+    messages = await client.results(workflow, again)
+    assert [(message["type"], message["data"].get("task_id")) for message in messages] == [
+        ("start_task", good), ("finish_task", good), ("start_task", failing), ("task_exception", failing),
+        ("finish_workflow", None),
+    ]  # fmt: skip
+    assert messages[1]["data"]["result"] == before[1]["data"]["result"]
+    assert messages[0]["data"] | {"node_ip": "", "node_id": "", "gpu_id": None} == messages[0]["data"]
+
+
+@original
 async def test_gpu_id_names_the_device(client: OriginalClient) -> None:
     workflow = await client.workflow()
     await client.add_task(workflow, "one", {"x": 1}, resources={"gpu": 1})
