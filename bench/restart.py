@@ -27,7 +27,7 @@ from typing import Any
 import psutil
 from _machine import describe
 
-from maze_head.batch import Batch
+from maze_head.batch import Batch, Durable
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_head.core.scheduler import HeadCore
@@ -40,7 +40,6 @@ from maze_protocol.resources import Capacity
 from maze_protocol.values import MSGPACK, OutputValue, Value
 
 CLEAN = {key: value for key, value in os.environ.items() if not key.startswith("MAZE_")}
-DURABLE = (fx.Append, fx.Accept, fx.SaveGraph, fx.SaveCode, fx.SaveLog, fx.AppendCluster)
 SOURCE = b"cloudpickle of a function"
 CODE = CodeBody(hashlib.blake2b(SOURCE, digest_size=16).hexdigest(), "pickle", (3, 11), SOURCE, "f")
 LINK = b"link"
@@ -65,7 +64,7 @@ class History:
         made += self.core.schedule(now)
         batch = Batch(self.journal.epoch, now.wall)
         for effect in made:
-            if isinstance(effect, DURABLE):
+            if isinstance(effect, Durable):
                 batch.add(effect)
             elif isinstance(effect, fx.AssignTask):
                 self.leased.append(effect.assignment.lease)

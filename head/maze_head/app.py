@@ -34,7 +34,9 @@ from maze_head.ballast import Ballast
 from maze_head.blobs import BlobPort
 from maze_head.config import HeadConfig
 from maze_head.core.effects import Effect
+from maze_head.core.events import JournalSized
 from maze_head.core.scheduler import HeadCore
+from maze_head.core.sealed import unpack_sealed
 from maze_head.core.state import Settings
 from maze_head.descriptors import raise_limit, tell_rarely
 from maze_head.dispatch import Dispatcher
@@ -42,7 +44,7 @@ from maze_head.driver import Driver, Ports, read_clocks
 from maze_head.endpoints import listen
 from maze_head.errors import EXIT_BUG, HeadError, StateDirUnusable
 from maze_head.hub import READ_THREADS, RunHub
-from maze_head.journal import ClusterRow, GraphRow, Journal, SegmentRow
+from maze_head.journal import ClusterRow, GraphRow, Journal, SealedRow, SegmentRow
 from maze_head.publisher import Publisher, Readings
 from maze_head.sockets import is_loopback
 from maze_head.statedir import StateLock, prepare
@@ -94,6 +96,9 @@ def settings_of(config: HeadConfig) -> Settings:
         heartbeat=config.heartbeat,
         suspect_after=config.suspect_after * SUSPECT_MARGIN,
         lost_after=config.lost_after * LOST_MARGIN,
+        keep_runs=config.keep_runs,
+        keep_days=config.keep_days,
+        keep_bytes=config.keep_bytes,
     )
 
 
@@ -221,6 +226,9 @@ class Head:
                 case SegmentRow(run_no, segment):
                     self.core.restore_segment(run_no, segment)
                     self.hub.restore(run_no, segment)
+                case SealedRow(run_no, body):
+                    self.core.restore_sealed(run_no, body)
+                    self.hub.restore_sealed(run_no, unpack_sealed(body).body)
                 case GraphRow(workflow_id, version, body):
                     self.core.restore_graph(workflow_id, version, body)
                 case ClusterRow(kind, body, wall):
@@ -269,6 +277,12 @@ class Head:
         self.publisher.tick()
         self.blobs.tick()
         self.ballast.tick(failing=self.journal.failing)
+        self._measure()
+
+    def _measure(self) -> None:
+        size = self.journal.size
+        if self.config.keep_bytes and size is not None:
+            self.driver.feed(JournalSized(size))
 
     def _describe(self) -> InfoBody:
         return InfoBody(

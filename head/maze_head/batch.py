@@ -9,12 +9,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from maze_head.core.effects import Accept, Append, AppendCluster, CopyAccepted, SaveCode, SaveGraph, SaveLog
+from maze_head.core.effects import (
+    Accept,
+    Append,
+    AppendCluster,
+    CopyAccepted,
+    DropGraph,
+    DropRuns,
+    DropWorkflow,
+    SaveCode,
+    SaveGraph,
+    SaveLog,
+    SaveSealed,
+)
 from maze_protocol.events import RunEvent, Segment
 
-__all__ = ["Batch", "Durable", "RunSegment"]
+__all__ = ["Batch", "Drop", "Durable", "RunSegment"]
 
-Durable = Append | Accept | CopyAccepted | SaveGraph | SaveCode | SaveLog | AppendCluster
+Drop = DropRuns | DropGraph | DropWorkflow
+Durable = Append | Accept | CopyAccepted | SaveGraph | SaveCode | SaveLog | SaveSealed | AppendCluster | Drop
 
 
 @dataclass(slots=True)
@@ -41,10 +54,13 @@ class Batch:
     copies: list[CopyAccepted] = field(default_factory=list)
     codes: list[SaveCode] = field(default_factory=list)
     logs: list[SaveLog] = field(default_factory=list)
+    sealed: list[SaveSealed] = field(default_factory=list)
+    drops: list[Drop] = field(default_factory=list)
     runs: dict[int, RunSegment] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.facts or self.runs or self.accepted or self.copies or self.codes or self.logs)
+        rows = (self.facts, self.runs, self.accepted, self.copies, self.codes, self.logs, self.sealed, self.drops)
+        return any(rows)
 
     @property
     def ordered(self) -> list[SaveGraph | AppendCluster | RunSegment]:
@@ -70,6 +86,10 @@ class Batch:
                 self.codes.append(effect)
             case SaveLog():
                 self.logs.append(effect)
+            case SaveSealed():
+                self.sealed.append(effect)
+            case DropRuns() | DropGraph() | DropWorkflow():
+                self.drops.append(effect)
 
     def _append(self, effect: Append) -> None:
         segment = self.runs.get(effect.run_no)

@@ -28,6 +28,10 @@ class HeadConfig:
     durability: str = PROCESS
     ballast: int = 64
     """MiB kept in advance for the day when the disk is full; 0 for none."""
+    keep_runs: int = 10_000
+    keep_days: float = 30.0
+    keep_bytes: int = 0
+    """How much is kept of what is over; 0: no limit."""
     insecure: bool = False
     embedded: bool = False
     exit_with_stdin: bool = False

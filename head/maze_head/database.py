@@ -47,6 +47,7 @@ def _make(path: Path) -> None:
     new.unlink(missing_ok=True)
     new.touch(mode=0o600)
     with closing(sqlite3.connect(new, isolation_level=None)) as connection:
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         migrate(connection, str(new))
     os.replace(new, path)
 
@@ -119,6 +120,7 @@ _LAST: Final = (
     "SELECT commit_no FROM segment ORDER BY rowid DESC LIMIT 1",
     "SELECT commit_no FROM graph ORDER BY rowid DESC LIMIT 1",
     "SELECT commit_no FROM cluster_event ORDER BY commit_no DESC LIMIT 1",
+    "SELECT last_commit FROM hole ORDER BY commit_no DESC LIMIT 1",
 )
 
 

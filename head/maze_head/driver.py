@@ -18,26 +18,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, get_args
 
-from maze_head.batch import Batch
-from maze_head.core.effects import (
-    Accept,
-    Admit,
-    Append,
-    AppendCluster,
-    AssignTask,
-    CopyAccepted,
-    Drop,
-    Effect,
-    Refuse,
-    Reply,
-    SaveCode,
-    SaveGraph,
-    SaveLog,
-    Send,
-    SendCode,
-)
+from maze_head.batch import Batch, Durable
+from maze_head.core.effects import Admit, AssignTask, Drop, Effect, Refuse, Reply, Send, SendCode
 from maze_head.core.errors import Rejected, Unavailable
 from maze_head.core.events import Command, DiskTurned, Event, Instant, Ticked
 from maze_head.dispatch import LinkEffect
@@ -50,7 +34,7 @@ TICK: Final = 0.25
 MAX_TURN: Final = 1024
 """Most inputs of one turn: the loop must get round to its sockets."""
 
-_DURABLE: Final = (Append, Accept, CopyAccepted, SaveGraph, SaveCode, SaveLog, AppendCluster)
+_DURABLE: Final = get_args(Durable)
 _ON_LINKS: Final = (Send, SendCode, AssignTask, Admit, Refuse, Drop)
 
 

@@ -19,10 +19,12 @@ from typing import Final, Protocol, TypeVar
 
 from maze_head.batch import Batch
 from maze_head.cache import ByteCache
-from maze_head.core.effects import Accept
+from maze_head.core.effects import Accept, DropRuns
 from maze_head.facts import KeptLog, RunPlace
 from maze_head.journal_writer import inline_outputs
 from maze_protocol.events import SEALING, RunSubmitted, Segment
+from maze_protocol.http import RunBody
+from maze_protocol.ids import RUN, WORKFLOW, parse_id
 from maze_protocol.limits import MIB
 from maze_protocol.values import OutputValue
 
@@ -120,6 +122,21 @@ class RunHub:
         """Take in a segment of the journal at start, without keeping it in memory."""
         self._tail(run_no, segment).advance(segment)
 
+    def restore_sealed(self, run_no: int, body: RunBody) -> None:
+        """Take in a run that is over by its summary, at start."""
+        run_id, workflow_id = parse_id(body.run_id, RUN), parse_id(body.workflow_id, WORKFLOW)
+        tail = self._tails[run_no] = _Tail(run_id)
+        tail.last_seq, tail.sealed = body.last_seq, True
+        self._places[run_id] = RunPlace(run_no, workflow_id, body.revision)
+
+    def forget(self, run_no: int) -> None:
+        """Let go of a run that was removed, and of everybody who waits for it."""
+        tail = self._tails.pop(run_no, None)
+        if tail is not None:
+            self._places.pop(tail.run_id, None)
+            self._held_events -= sum(len(segment.events) for segment in tail.ring or ())
+            tail.wake()
+
     def commit(self, batch: Batch) -> None:
         """Take in a committed batch: outputs and code first, so that a reader of an event finds what it tells of."""
         for accept in batch.accepted:
@@ -128,6 +145,10 @@ class RunHub:
             self._codes.put(code.hash, code.body, len(code.body))
         for run_no, segment in batch.segments():
             self.publish(run_no, segment)
+        for order in batch.drops:
+            if isinstance(order, DropRuns):
+                for run_no in order.run_nos:
+                    self.forget(run_no)
 
     def keep(self, accept: Accept) -> None:
         """Cache the outputs of an accepted result."""
@@ -141,8 +162,9 @@ class RunHub:
         self._held.append(run_no)
         self._held_events += len(segment.events)
         while self._held_events > RING_EVENTS and len(self._held) > 1:
-            oldest = self._tails[self._held.popleft()].drop_oldest()
-            self._held_events -= len(oldest.events)
+            oldest = self._tails.get(self._held.popleft())
+            if oldest is not None:
+                self._held_events -= len(oldest.drop_oldest().events)
         tail.wake()
         if self.listener is not None:
             self.listener(tail.run_id, segment)

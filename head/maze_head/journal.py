@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from heapq import merge
+from operator import itemgetter
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, NamedTuple
@@ -32,12 +33,13 @@ from maze_head.database import (
     refusal,
 )
 from maze_head.errors import JournalUnusable
+from maze_head.holes import Place
 from maze_head.journal_writer import BatchWriter, Done, Relieve
 from maze_head.schema import task_key
 from maze_protocol.events import Segment
 from maze_protocol.values import OutputValue
 
-__all__ = ["POWER", "PROCESS", "AttemptLog", "ClusterRow", "GraphRow", "Journal", "Row", "SegmentRow"]
+__all__ = ["POWER", "PROCESS", "AttemptLog", "ClusterRow", "GraphRow", "Journal", "Row", "SealedRow", "SegmentRow"]
 
 PROCESS: Final = "process"
 POWER: Final = "power"
@@ -73,8 +75,16 @@ class SegmentRow(NamedTuple):
     segment: Segment
 
 
-Row = GraphRow | ClusterRow | SegmentRow
-_Placed = tuple[int, int, Row]
+class SealedRow(NamedTuple):
+    """What is kept in short of a run that is over; its log is not read."""
+
+    run_no: int
+    body: bytes
+
+
+Row = GraphRow | ClusterRow | SegmentRow | SealedRow
+_Placed = tuple[Place, Place, Row | None]
+"""The first and the last place that a row takes (a hole: several), and the row, unless recovery need not see it."""
 
 
 class AttemptLog(NamedTuple):
@@ -162,6 +172,11 @@ class Journal:
         """Tell whether a batch is being tried again."""
         return self._writer.failing
 
+    @property
+    def size(self) -> int | None:
+        """Return how many bytes are in use, or None while removed things are still being swept."""
+        return None if self._writer.sweeping else self._writer.used_bytes
+
     def counters(self) -> dict[str, int | float]:
         """Return how often and for how long the writer wrote."""
         writer = self._writer
@@ -170,17 +185,21 @@ class Journal:
             "journal_commit_seconds_total": writer.seconds,
             "journal_failures_total": writer.failures,
             "journal_failing": int(writer.failing),
+            "journal_used_bytes": writer.used_bytes,
+            "journal_sweeping": int(writer.sweeping),
         }
 
     def load(self) -> Iterator[Row]:
-        """Yield all rows in the order of their commits, for recovery.
+        """Yield what recovery needs: the summaries of runs that are over, then all other rows in commit order.
 
         Raises:
             JournalUnusable: a commit or a row of one is missing.
         """
         try:
             with self._reading() as connection:
-                yield from _contiguous(self.path, merge(*_sources(connection), key=lambda placed: placed[:2]))
+                for run_no, body in connection.execute("SELECT run_no, body FROM sealed_run ORDER BY run_no"):
+                    yield SealedRow(run_no, body)
+                yield from _contiguous(self.path, merge(*_sources(connection), key=itemgetter(0)))
         except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
             raise JournalUnusable(f"{self.path} cannot be read: {error}", remedy=RESTORE) from error
 
@@ -235,18 +254,33 @@ class Journal:
 def _sources(connection: sqlite3.Connection) -> tuple[Iterator[_Placed], ...]:
     graphs = connection.execute("SELECT commit_no, pos, workflow_id, version, body FROM graph ORDER BY rowid")
     events = connection.execute("SELECT commit_no, pos, kind, body, time FROM cluster_event ORDER BY commit_no, pos")
-    segments = connection.execute("SELECT commit_no, pos, run_no, body FROM segment ORDER BY rowid")
+    holes = connection.execute("SELECT commit_no, pos, last_commit, last_pos FROM hole ORDER BY commit_no, pos")
     return (
-        ((c, p, GraphRow(workflow, version, body)) for c, p, workflow, version, body in graphs),
-        ((c, p, ClusterRow(kind, _decode_body(body), time)) for c, p, kind, body, time in events),
-        ((c, p, SegmentRow(run_no, _decode_segment(body))) for c, p, run_no, body in segments),
+        (((c, p), (c, p), GraphRow(workflow, version, body)) for c, p, workflow, version, body in graphs),
+        (((c, p), (c, p), ClusterRow(kind, _decode_body(body), time)) for c, p, kind, body, time in events),
+        _segments(connection),
+        (((c, p), (last_c, last_p), None) for c, p, last_c, last_p in holes),
     )
 
 
+def _segments(connection: sqlite3.Connection) -> Iterator[_Placed]:
+    """Yield all places of segments; the content only of runs that are neither summed up nor removed."""
+    for c, p, run_no, body in connection.execute(_LIVE_SEGMENTS):
+        yield (c, p), (c, p), None if body is None else SegmentRow(run_no, _decode_segment(body))
+
+
+_LIVE_SEGMENTS: Final = """
+SELECT commit_no, pos, run_no, iif(
+    run_no IN (SELECT run_no FROM sealed_run) OR run_no IN (SELECT run_no FROM doomed_run), NULL, body)
+FROM segment ORDER BY rowid
+"""
+
+
 def _contiguous(path: Path, placed: Iterable[_Placed]) -> Iterator[Row]:
-    last = (0, -1)
-    for commit_no, pos, row in placed:
-        if (commit_no, pos) not in ((last[0], last[1] + 1), (last[0] + 1, 0)):
-            raise JournalUnusable(f"{path} has a gap: row {(commit_no, pos)} follows {last}", remedy=RESTORE)
-        last = (commit_no, pos)
-        yield row
+    end = (0, -1)
+    for first, last, row in placed:
+        if first not in ((end[0], end[1] + 1), (end[0] + 1, 0)):
+            raise JournalUnusable(f"{path} has a gap: row {first} follows {end}", remedy=RESTORE)
+        end = last
+        if row is not None:
+            yield row

@@ -5,15 +5,19 @@ A batch whose commit fails is kept and tried again until `patience` seconds have
 JournalFailed and so does every later batch. `relieve` is called at each failure, on this thread: it frees space, and
 makes the head read-only (ballast.py). An error that is not the disk's (a second accepted result, a row that cannot be
 encoded) is a bug: it is handed over at once, as it is.
+
+Between batches the thread sweeps what was removed (sweep.py), a few rows at a time.
 """
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from queue import SimpleQueue
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from typing import Final
 
 import msgspec
@@ -22,9 +26,12 @@ from maze_head.batch import Batch, RunSegment
 from maze_head.core.effects import Accept, AppendCluster, CopyAccepted, SaveGraph
 from maze_head.errors import JournalFailed
 from maze_head.schema import SEGMENT_MSGPACK, task_key, to_signed
+from maze_head.sweep import drop, has_work, sweep, used_bytes
 from maze_protocol.values import OutputValue, Value, body_of
 
 __all__ = ["BatchWriter", "Done", "Relieve", "inline_outputs", "write_batch"]
+
+log = logging.getLogger(__name__)
 
 Done = Callable[[BaseException | None], None]
 """Called on the writer's thread, once per batch, in order."""
@@ -32,6 +39,9 @@ Relieve = Callable[[], None]
 """Called on the writer's thread when a commit failed, before it is tried again."""
 FIRST_PAUSE: Final = 0.01
 LONGEST_PAUSE: Final = 1.0
+SWEEP_EVERY: Final = 0.01
+"""Seconds from one step of the sweep to the next: most of them are for commits."""
+MEASURE_EVERY: Final = 1.0
 
 _INSERT_SEGMENT: Final = "INSERT INTO segment VALUES(?,?,?,?,?,?,?)"
 _INSERT_GRAPH: Final = "INSERT INTO graph VALUES(?,?,?,?,?)"
@@ -39,6 +49,7 @@ _INSERT_CLUSTER: Final = "INSERT INTO cluster_event VALUES(?,?,?,?,?)"
 _INSERT_ACCEPTED: Final = "INSERT INTO accepted VALUES(?,?,?)"
 _COPY_ACCEPTED: Final = "INSERT INTO accepted SELECT ?, lease, value FROM accepted WHERE k=?"
 _INSERT_CODE: Final = "INSERT OR IGNORE INTO code VALUES(?,?)"
+_INSERT_SEALED: Final = "INSERT OR REPLACE INTO sealed_run VALUES(?,?)"
 _INSERT_LOG: Final = "INSERT OR REPLACE INTO attempt_log VALUES(?,?,?,?,?,?)"
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -58,6 +69,9 @@ def _inlined(output: OutputValue, payloads: tuple[bytes, ...]) -> OutputValue:
 
 def write_batch(connection: sqlite3.Connection, batch: Batch, commit_no: int) -> None:
     """Put a batch's rows into the open transaction."""
+    # First, since what is saved in the same turn may be the same function or graph again.
+    for order in batch.drops:
+        drop(connection, order)
     for pos, row in enumerate(batch.ordered):
         _write_ordered(connection, row, batch, (commit_no, pos))
     if batch.accepted:
@@ -68,6 +82,8 @@ def write_batch(connection: sqlite3.Connection, batch: Batch, commit_no: int) ->
         connection.executemany(_INSERT_CODE, ((code.hash, code.body) for code in batch.codes))
     if batch.logs:
         connection.executemany(_INSERT_LOG, _log_rows(batch))
+    if batch.sealed:
+        connection.executemany(_INSERT_SEALED, ((sealed.run_no, sealed.body) for sealed in batch.sealed))
 
 
 def _write_ordered(
@@ -117,6 +133,10 @@ class BatchWriter:
         self.commits = 0
         self.failures = 0
         self.seconds = 0.0
+        self.used_bytes = used_bytes(connection)
+        self.sweeping = has_work(connection)
+        """True while removed things are still on the disk."""
+        self._next_step = self._next_measure = 0.0
         self._thread.start()
 
     def submit(self, batch: Batch, done: Done) -> None:
@@ -130,7 +150,7 @@ class BatchWriter:
         self._thread.join()
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
+        while (item := self._next()) is not None:
             batch, done = item
             try:
                 if self._failed is None:
@@ -138,6 +158,38 @@ class BatchWriter:
             except BaseException as error:  # noqa: BLE001 -- thread entry point: the error goes to the owner
                 self._failed = error
             done(self._failed)
+
+    def _next(self) -> tuple[Batch, Done] | None:
+        """Wait for a batch, sweeping meanwhile if there is something to sweep."""
+        while self.sweeping:
+            if time.monotonic() >= self._next_step:
+                self._sweep()
+            with suppress(Empty):
+                return self._queue.get(timeout=SWEEP_EVERY)
+        return self._queue.get()
+
+    def _sweep(self) -> None:
+        try:
+            with self._transaction():
+                sweep(self._connection)
+            self.sweeping = has_work(self._connection)
+            self.used_bytes = used_bytes(self._connection)
+        except sqlite3.DatabaseError as error:
+            # Nothing is lost by waiting: the next removal, or the next head, goes on with it.
+            self.sweeping = False
+            log.warning("what was removed could not be swept", extra={"error": str(error)})
+        self._next_step = time.monotonic() + SWEEP_EVERY
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        finally:
+            # After some errors (SQLITE_FULL, SQLITE_IOERR) SQLite has rolled back by itself.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     def _commit(self, batch: Batch) -> None:
         pause = FIRST_PAUSE
@@ -162,17 +214,16 @@ class BatchWriter:
         began = time.perf_counter()
         # A batch without ordered rows takes no number, or the order of recovery would have a gap.
         commit_no = self._last_commit + (1 if batch.facts or batch.runs else 0)
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
+        with self._transaction():
             write_batch(self._connection, batch, commit_no)
-            self._connection.execute("COMMIT")
-        finally:
-            # After some errors (SQLITE_FULL, SQLITE_IOERR) SQLite has rolled back by itself.
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
         self._last_commit = commit_no
         self.commits += 1
         self.seconds += time.perf_counter() - began
+        if batch.drops:
+            self.sweeping = True
+        if time.monotonic() >= self._next_measure:
+            self._next_measure = time.monotonic() + MEASURE_EVERY
+            self.used_bytes = used_bytes(self._connection)
 
 
 _REMEDY: Final = "free space on the disk of the state directory and start the head again; nothing acknowledged is lost"

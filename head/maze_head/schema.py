@@ -1,8 +1,11 @@
 """The journal's tables and how a database file becomes, or is refused as, a journal of this version.
 
 Rules
-* `segment`, `graph` and `cluster_event` carry (commit_no, pos); together these are gapless, and that is the order of
-  recovery. The first two are rowid tables filled in that order, so reading by rowid needs no index of its own.
+* `segment`, `graph` and `cluster_event` carry (commit_no, pos); together with `hole`, the ranges of what was removed,
+  these are gapless, and that is the order of recovery. The first two are rowid tables filled in that order, so reading
+  by rowid needs no index of its own.
+* `sealed_run` sums up a run that is over, so that recovery need not read its log; a run in `doomed_run` is removed, and
+  what is left of it is being deleted (sweep.py). A run without either is live, or was sealed before version 2.
 * `accepted` is the only row per task. Its integer key makes a second accepted result impossible.
 * Numbers that may exceed 63 bits (leases) are stored as signed 64-bit integers.
 * A migration is appended to MIGRATIONS and never edited; `user_version` counts those applied.
@@ -39,7 +42,17 @@ CREATE TABLE attempt_log(
     stdout_size INTEGER NOT NULL, stderr_size INTEGER NOT NULL, PRIMARY KEY(k, attempt)) STRICT;
 """
 
-MIGRATIONS: Final = (_V1,)
+_V2: Final = """
+CREATE TABLE sealed_run(run_no INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
+CREATE TABLE doomed_run(run_no INTEGER PRIMARY KEY) STRICT;
+CREATE TABLE doomed_workflow(workflow_id BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE hole(
+    commit_no INTEGER NOT NULL, pos INTEGER NOT NULL, last_commit INTEGER NOT NULL, last_pos INTEGER NOT NULL,
+    PRIMARY KEY(commit_no, pos)) STRICT, WITHOUT ROWID;
+CREATE INDEX graph_place ON graph(commit_no, pos);
+"""
+
+MIGRATIONS: Final = (_V1, _V2)
 _TASK_BITS: Final = 24
 _SIGN: Final = 1 << 63
 
@@ -61,7 +74,7 @@ def from_signed(number: int) -> int:
 
 
 def migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Bring an empty or older database to the current version, all migrations in one transaction.
+    """Bring an empty or older database to the current version, each migration in one transaction.
 
     Raises:
         JournalUnusable: the file belongs to another program, or to a newer Maze.
@@ -75,11 +88,11 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
             remedy="start that version of maze-head, or give another --state-dir",
         )
     _refuse_foreign(connection, path, version)
-    statements = "\n".join(MIGRATIONS[version:])
-    connection.executescript(
-        f"BEGIN IMMEDIATE;\n{statements}\n"
-        f"PRAGMA application_id={APPLICATION_ID};\nPRAGMA user_version={len(MIGRATIONS)};\nCOMMIT;"
-    )
+    for number, statements in enumerate(MIGRATIONS[version:], version + 1):
+        connection.executescript(
+            f"BEGIN IMMEDIATE;\n{statements}\n"
+            f"PRAGMA application_id={APPLICATION_ID};\nPRAGMA user_version={number};\nCOMMIT;"
+        )
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -310,6 +310,8 @@ def _refused_run(state: WorkflowState, error: RequestError) -> NoReturn:
 
 def _no_workflow(error: RequestError, state: WorkflowState) -> MazeError:
     """Return what a refusal means for a workflow: that it doesn't exist, or just the refusal."""
+    if error.code == "workflow_removed":
+        return UnknownWorkflowError(error.message, code=error.code)
     if error.code in {"workflow_not_found", "unknown_workflow", "bad_id"}:
         return UnknownWorkflowError(
             f"the head at {state.url} has no workflow {state.workflow_id!r}", code="workflow_not_found"
@@ -319,7 +321,9 @@ def _no_workflow(error: RequestError, state: WorkflowState) -> MazeError:
 
 def no_run(error: RequestError, run_id: str) -> MazeError:
     """Return what a refusal means for a run: that it doesn't exist, or just the refusal."""
-    if error.status in {404, 410} or error.code == "bad_id":
+    if error.status == 410:
+        return UnknownRunError(error.message, code=error.code, hint=error.hint, run_id=run_id)
+    if error.status == 404 or error.code == "bad_id":
         return UnknownRunError(f"the head knows no run {run_id!r}", code=error.code, hint=error.hint, run_id=run_id)
     return error
 

@@ -43,6 +43,12 @@ def write_history(directory: Path) -> None:
     crashed, done, running, *_ = history.leases
     history.turn(ev.NodeSaid(LINK, Started(tuple(StartedItem(lease, 1e9) for lease in (crashed, done, running)))))
     history.report(ended(crashed, CRASHED, "crash", signal="SIGKILL"), ok(done, 40))
+    history.leases.clear()
+    for number, workflow in ((6, 6), (7, 6), (8, 8)):
+        history.submit(number, add(1), workflow=workflow)
+        history.finish()
+    history.ask(ev.RemoveRun, (6).to_bytes(16, "big"))
+    history.ask(ev.RemoveWorkflow, (8).to_bytes(16, "big"))
     history.close()
 
 

@@ -15,11 +15,12 @@ from maze_head.api.app import make_app
 from maze_head.api.services import Services
 from maze_head.core.events import NodeGreeted, NodeSaid
 from maze_head.core.scheduler import HeadCore
+from maze_head.core.sealed import unpack_sealed
 from maze_head.core.state import Settings
 from maze_head.dispatch import Dispatcher
 from maze_head.driver import Driver, Ports, read_clocks
 from maze_head.hub import RunHub
-from maze_head.journal import PROCESS, ClusterRow, GraphRow, Journal, SegmentRow
+from maze_head.journal import PROCESS, ClusterRow, GraphRow, Journal, SealedRow, SegmentRow
 from maze_protocol.messages import (
     CANCELLED,
     FAILED,
@@ -152,7 +153,10 @@ class Stack:
 
     def recover(self) -> list[Any]:
         for row in self.journal.load():
-            if isinstance(row, GraphRow):
+            if isinstance(row, SealedRow):
+                self.core.restore_sealed(*row)
+                self.hub.restore_sealed(row.run_no, unpack_sealed(row.body).body)
+            elif isinstance(row, GraphRow):
                 self.core.restore_graph(*row)
             elif isinstance(row, ClusterRow):
                 self.core.restore_cluster(*row)

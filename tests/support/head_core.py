@@ -123,7 +123,8 @@ class Head:
         return self._took([*self.core.handle(event, self.now), *self.core.schedule(self.now)])
 
     def _took(self, effects: list[fx.Effect]) -> list[fx.Effect]:
-        self.effects += effects
+        # Summaries only spare a recovery the logs of runs that are over; the tests' own recovery reads these.
+        self.effects += [effect for effect in effects if not isinstance(effect, fx.SaveSealed)]
         self._commit(effects)
         check(self.core.state)
         return effects

@@ -16,7 +16,7 @@ from maze_head.core.errors import Rejected
 from maze_head.core.invariants import check
 from maze_head.core.scheduler import HeadCore
 from maze_head.core.state import Settings
-from maze_head.journal import PROCESS, ClusterRow, GraphRow, Journal, SegmentRow
+from maze_head.journal import PROCESS, ClusterRow, GraphRow, Journal, SealedRow, SegmentRow
 from maze_protocol.http import EditRequest, Op, RunRequest, WorkflowRequest
 from maze_protocol.ids import WORKFLOW, format_id
 from maze_protocol.messages import Outcome, Result
@@ -107,6 +107,8 @@ class History:
         match row:
             case SegmentRow(run_no, segment):
                 self.core.restore_segment(run_no, segment)
+            case SealedRow(run_no, body):
+                self.core.restore_sealed(run_no, body)
             case GraphRow(workflow_id, version, body):
                 self.core.restore_graph(workflow_id, version, body)
             case ClusterRow(kind, body, wall):

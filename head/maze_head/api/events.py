@@ -82,8 +82,9 @@ async def _frames(call: Call, run: OpenRun, after: int, fmt: str) -> AsyncGenera
                 pending = []
         for frame in framed(pending, fmt):
             yield frame
-        if not segments:
-            await hub.wait(run.place.run_no, after, PATIENCE)
+        if not segments and not await hub.wait(run.place.run_no, after, PATIENCE):
+            # Nothing came for long, or never will: the core knows whether the run was removed meanwhile.
+            sealed = await over(call, run, after)
         elif call.traffic.streams_open > CROWD:
             await asyncio.sleep(PACE)
 

@@ -9,13 +9,13 @@ from maze_head.api.errors import Malformed
 from maze_head.api.events import open_run
 from maze_head.api.views import THREAD_FROM
 from maze_head.core.errors import NotFound
-from maze_head.core.events import CancelRun, DescribeRun, ExplainTask, ListRuns, RetryRun, SubmitRun
+from maze_head.core.events import CancelRun, DescribeRun, ExplainTask, ListRuns, RemoveRun, RetryRun, SubmitRun
 from maze_head.core.explain import Explanation
 from maze_head.core.fold import RunView
 from maze_protocol.http import RetryRequest, RunBody, RunList, RunRequest, RunTaskBody, RunTaskList
 from maze_protocol.ids import RUN, TASK, WORKFLOW
 
-__all__ = ["cancel", "describe", "explain", "list_all", "number_of", "retry", "submit", "task", "tasks"]
+__all__ = ["cancel", "describe", "explain", "list_all", "number_of", "remove", "retry", "submit", "task", "tasks"]
 
 
 async def submit(call: Call) -> RunBody:
@@ -67,6 +67,13 @@ async def cancel(call: Call) -> RunBody:
     if len(reason) > 256 or not reason.isprintable():
         raise Malformed("bad_query", "reason must be at most 256 printable characters")
     body: RunBody = await call.ask(lambda ticket: CancelRun(ticket, raw, reason))
+    return body
+
+
+async def remove(call: Call) -> RunBody:
+    """Remove all that is kept of a run that is over; return what it was."""
+    raw = call.id("run_id", RUN)
+    body: RunBody = await call.ask(lambda ticket: RemoveRun(ticket, raw))
     return body
 
 

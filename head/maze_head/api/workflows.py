@@ -17,7 +17,7 @@ from maze_head.api.call import Call, raw_id
 from maze_head.api.errors import TooLarge
 from maze_head.api.schemas import EdgeBody, EdgeList, NewTask, TaskList
 from maze_head.core.errors import Invalid, NotFound, Rejected
-from maze_head.core.events import CreateWorkflow, DescribeWorkflow, EditWorkflow, ListWorkflows
+from maze_head.core.events import CreateWorkflow, DescribeWorkflow, EditWorkflow, ListWorkflows, RemoveWorkflow
 from maze_protocol.http import (
     AddEdge,
     AddTask,
@@ -39,7 +39,7 @@ from maze_protocol.limits import MAX_OPS_PER_REQUEST, MIB
 
 __all__ = [
     "add_edge", "add_task", "check_source", "create", "delete_edge", "delete_task", "describe", "edit",
-    "edges", "get_task", "list_all", "put_task", "send_edit", "tasks",
+    "edges", "get_task", "list_all", "put_task", "remove", "send_edit", "tasks",
 ]  # fmt: skip
 
 MAX_SOURCE: Final = MIB
@@ -64,6 +64,13 @@ async def describe(call: Call) -> WorkflowBody:
     raw = call.id("workflow_id", WORKFLOW)
     body: WorkflowBody = await call.ask(lambda ticket: DescribeWorkflow(ticket, raw))
     return body
+
+
+async def remove(call: Call) -> WorkflowSummary:
+    """Remove a workflow and all its runs; return what it was."""
+    raw = call.id("workflow_id", WORKFLOW)
+    summary: WorkflowSummary = await call.ask(lambda ticket: RemoveWorkflow(ticket, raw))
+    return summary
 
 
 async def edit(call: Call) -> EditResponse:

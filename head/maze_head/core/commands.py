@@ -17,14 +17,14 @@ from maze_head.core.ends import cancel_run as halt
 from maze_head.core.ends import seal_if_over
 from maze_head.core.errors import Conflict, Invalid, Rejected, Unavailable
 from maze_head.core.graph import Graph
-from maze_head.core.lookups import find_run, find_workflow, show
+from maze_head.core.lookups import find_run, find_workflow, refuse_gone, show
 from maze_head.core.runs import Run
 from maze_head.core.state import State
 from maze_head.core.workflows import Edit, Workflow
 from maze_protocol.declare import check_name
 from maze_protocol.events import RunSubmitted
 from maze_protocol.http import CodeBody, EditResponse, RunBody, WorkflowSummary
-from maze_protocol.ids import TASK, WORKFLOW, format_id, parse_id
+from maze_protocol.ids import RUN, TASK, WORKFLOW, format_id, parse_id
 from maze_protocol.limits import MAX_OPS_PER_REQUEST, NAME_LENGTH
 
 __all__ = ["begin_run", "cancel_run", "check_room", "create_workflow", "edit_workflow", "submit_run"]
@@ -38,6 +38,7 @@ def create_workflow(state: State, command: asked.CreateWorkflow) -> WorkflowSumm
     """Make an empty workflow, or return the one of that id."""
     workflow = state.workflows.get(command.workflow_id)
     if workflow is None:
+        refuse_gone(state, command.workflow_id, WORKFLOW)
         name = command.request.name
         if name:
             _named(name)
@@ -100,12 +101,19 @@ def _save_codes(state: State, codes: dict[bytes, tuple[CodeFacts, CodeBody]]) ->
 
 
 def _keep_edit(state: State, workflow: Workflow, edit: Edit, edit_id: str) -> None:
-    before = state.graphs.get((workflow.id, workflow.revision))
-    changes = edit.keep(edit_id)
+    key = workflow.id, workflow.revision
+    before = state.graphs.get(key)
+    changes, codes = edit.keep(edit_id), edit.codes()
     if before is not None:
         state.drop_graph(before)
+    state.settle_graph(key)
     state.counters.edits += 1
-    body = {"workflow_id": workflow.id, "revision": workflow.revision, "edit_id": edit_id, "changes": changes}
+    for hash_ in codes:
+        state.code_users.setdefault(hash_, {})[workflow.id] = None
+    body = {
+        "workflow_id": workflow.id, "revision": workflow.revision, "edit_id": edit_id, "changes": changes,
+        "codes": codes, "tasks": len(workflow.tasks),
+    }  # fmt: skip
     state.emit(AppendCluster("workflow_edited", body))
 
 
@@ -116,6 +124,7 @@ def submit_run(state: State, command: asked.SubmitRun) -> RunBody:
     number = state.run_numbers.get(command.run_id)
     if number is not None:
         return _same_run(state, number, request.workflow_id)
+    refuse_gone(state, command.run_id, RUN)
     graph = _graph(state, workflow, request.revision)
     check_room(state, len(graph))
     state.save_graph(graph)
@@ -134,7 +143,7 @@ def check_room(state: State, tasks: int) -> None:
 
 def begin_run(state: State, submitted: RunSubmitted, graph: Graph) -> Run:
     """Open a new run of a graph."""
-    run = Run(len(state.run_numbers) + 1, submitted, graph, state.now.wall)
+    run = Run(state.last_run_no + 1, submitted, graph, state.now.wall)
     state.open_run(run)
     state.record(run, submitted)
     state.counters.runs_submitted += 1

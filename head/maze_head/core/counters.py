@@ -13,6 +13,7 @@ class Counters:
 
     runs_submitted: int = 0
     runs_sealed: int = 0
+    runs_removed: int = 0
     edits: int = 0
     rejected: int = 0
     leases: int = 0

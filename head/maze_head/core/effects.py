@@ -1,8 +1,8 @@
 """What the core orders. Imperative. The driver obeys in order, after the commit of the batch that made them.
 
-Durable effects (Append, Accept, CopyAccepted, SaveGraph, SaveCode, SaveLog, AppendCluster) form the batch's journal
-rows; every other effect waits for that commit, except those with `free=True`, which carry liveness or facts already
-committed.
+Durable effects (Append, Accept, CopyAccepted, SaveGraph, SaveCode, SaveLog, SaveSealed, AppendCluster, DropRuns,
+DropGraph, DropWorkflow) form the batch's journal rows; every other effect waits for that commit, except those with
+`free=True`, which carry liveness or facts already committed.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from maze_protocol.messages import Assignment, Disconnect, Message, Reject, Retr
 from maze_protocol.values import OutputValue, Value
 
 __all__ = [
-    "Accept", "Admit", "Append", "AppendCluster", "AssignTask", "CopyAccepted", "Drop", "Effect", "LogPlace", "Refuse",
-    "Reply", "SaveCode", "SaveGraph", "SaveLog", "Send", "SendCode", "Source",
+    "Accept", "Admit", "Append", "AppendCluster", "AssignTask", "CopyAccepted", "Drop", "DropGraph", "DropRuns",
+    "DropWorkflow", "Effect", "LogPlace", "Refuse", "Reply", "SaveCode", "SaveGraph", "SaveLog", "SaveSealed", "Send",
+    "SendCode", "Source",
 ]  # fmt: skip
 
 
@@ -79,6 +80,37 @@ class SaveLog:
     stderr: bytes
     stdout_size: int
     stderr_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveSealed:
+    """Keep what recovery needs to know of a run that is over. `body` is the core's own encoding (core/sealed.py)."""
+
+    run_no: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DropRuns:
+    """Remove all that is kept of runs that are over; space is freed little by little after the commit."""
+
+    run_nos: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DropGraph:
+    """Remove a version of a workflow's graph that no run needs any more."""
+
+    workflow_id: bytes
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class DropWorkflow:
+    """Remove a workflow's edits, and the functions that only it used; after DropRuns and DropGraph."""
+
+    workflow_id: bytes
+    codes: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,8 +193,8 @@ class Drop:
 
 
 Effect = (
-    Append | Accept | CopyAccepted | SaveGraph | SaveCode | SaveLog | AppendCluster | Reply | AssignTask | SendCode
-    | Send | Admit | Refuse | Drop
+    Append | Accept | CopyAccepted | SaveGraph | SaveCode | SaveLog | SaveSealed | AppendCluster | DropRuns | DropGraph
+    | DropWorkflow | Reply | AssignTask | SendCode | Send | Admit | Refuse | Drop
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from maze_protocol.messages import Hello, Message
 __all__ = [
     "CancelRun", "Command", "CreateWorkflow", "DescribeNodes", "DescribeRun", "DescribeWorkflow", "EditWorkflow",
     "Event", "Instant", "LinkLost", "ListRuns", "ListWorkflows", "LocateLog", "NodeGreeted", "NodeSaid", "SubmitRun",
-    "Ticked", "CountersAsked", "ExplainTask", "DiskTurned", "RetryRun",
+    "Ticked", "CountersAsked", "ExplainTask", "DiskTurned", "RetryRun", "RemoveRun", "RemoveWorkflow", "JournalSized",
 ]  # fmt: skip
 
 
@@ -72,6 +72,13 @@ class DiskTurned:
 
 
 @dataclass(frozen=True, slots=True)
+class JournalSized:
+    """So many bytes of the journal are in use, and nothing that was removed is still among them."""
+
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
 class CreateWorkflow:
     """Make an empty workflow; idempotent by id. Reply: WorkflowSummary."""
 
@@ -123,6 +130,22 @@ class CancelRun:
     ticket: int
     run_id: bytes
     reason: str = "cancelled by the user"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRun:
+    """Remove all that is kept of a run that is over. Reply: RunBody, as it was."""
+
+    ticket: int
+    run_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveWorkflow:
+    """Remove a workflow and all its runs, which must be over. Reply: WorkflowSummary, as it was."""
+
+    ticket: int
+    workflow_id: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +220,7 @@ class ExplainTask:
 
 
 Command = (
-    CreateWorkflow | EditWorkflow | SubmitRun | RetryRun | CancelRun | DescribeWorkflow | ListWorkflows | DescribeRun
-    | ListRuns | DescribeNodes | LocateLog | CountersAsked | ExplainTask
+    CreateWorkflow | EditWorkflow | SubmitRun | RetryRun | CancelRun | RemoveRun | RemoveWorkflow | DescribeWorkflow
+    | ListWorkflows | DescribeRun | ListRuns | DescribeNodes | LocateLog | CountersAsked | ExplainTask
 )  # fmt: skip
-Event = NodeGreeted | NodeSaid | LinkLost | Ticked | DiskTurned | Command
+Event = NodeGreeted | NodeSaid | LinkLost | Ticked | DiskTurned | JournalSized | Command

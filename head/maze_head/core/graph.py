@@ -104,7 +104,7 @@ class Graph:
     """One version of a workflow, ready to run."""
 
     __slots__ = (
-        "first", "ids", "index", "live_runs", "manual", "missing", "name", "packed", "roots", "saved",
+        "first", "ids", "index", "live_runs", "manual", "missing", "name", "packed", "roots",
         "shape_of", "shapes", "successors", "version", "workflow_id",
     )  # fmt: skip
 
@@ -122,7 +122,6 @@ class Graph:
         self.first = array("I")
         self.successors = array("I")
         self.roots = array("I")
-        self.saved = False
         self.live_runs = 0
 
     def __len__(self) -> int:
@@ -186,7 +185,6 @@ def compile_graph(graph: Graph, manual: Iterable[tuple[int, int]], ids: Iterable
     edges = dict.fromkeys((graph.index[source], target) for source, target in references)
     edges.update(dict.fromkeys(graph.manual))
     _link(graph, edges)
-    graph.saved = True
     return graph
 
 

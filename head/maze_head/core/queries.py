@@ -47,16 +47,17 @@ def show_run(state: State, command: asked.DescribeRun) -> RunBody:
 
 def list_runs(state: State, command: asked.ListRuns) -> RunList:
     """Return a page of runs, newest first; `next` is the number to ask for as `before`."""
-    newest = len(state.run_numbers)
+    newest, oldest = state.last_run_no, min(state.run_numbers.values(), default=1)
     number = min(command.before - 1, newest) if command.before > 0 else newest
     wanted = format_id(command.workflow_id, WORKFLOW) if command.workflow_id is not None else None
     runs: list[RunBody] = []
-    while number > 0 and len(runs) < max(1, command.limit):
-        body = show(state, number)
-        if wanted in (None, body.workflow_id):
-            runs.append(body)
+    while number >= oldest and len(runs) < max(1, command.limit):
+        if number in state.runs or number in state.sealed:
+            body = show(state, number)
+            if wanted in (None, body.workflow_id):
+                runs.append(body)
         number -= 1
-    return RunList(runs, str(number + 1) if number > 0 else "")
+    return RunList(runs, str(number + 1) if number >= oldest else "")
 
 
 def show_nodes(state: State, command: asked.DescribeNodes) -> NodeList:

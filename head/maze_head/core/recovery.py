@@ -13,6 +13,7 @@ from maze_head.core.codes import CodeFacts
 from maze_head.core.describe import run_body
 from maze_head.core.graph import Graph, load_graph
 from maze_head.core.runs import Run
+from maze_head.core.sealed import unpack_sealed
 from maze_head.core.state import State
 from maze_head.core.transitions import LEASED, READY, RUNNING
 from maze_head.core.workflows import Workflow, replay
@@ -25,8 +26,9 @@ from maze_protocol.events import (
     TaskFailed,
     TaskFinished,
 )  # fmt: skip
+from maze_protocol.ids import RUN, WORKFLOW, parse_id
 
-__all__ = ["finish", "restore_cluster", "restore_graph", "restore_segment"]
+__all__ = ["finish", "restore_cluster", "restore_graph", "restore_sealed", "restore_segment"]
 
 
 def restore_graph(state: State, workflow_id: bytes, version: int, body: bytes) -> None:
@@ -40,10 +42,29 @@ def restore_cluster(state: State, kind: str, body: dict[str, Any], time: float) 
         created_at = float(body.get("time", time))
         state.workflows[body["workflow_id"]] = Workflow(body["workflow_id"], body["name"], created_at)
     elif kind == "workflow_edited":
-        replay(state.workflows[body["workflow_id"]], body["changes"], body["edit_id"])
+        _edit(state, body)
     elif kind == "code_saved":
         major, minor = body["python"]
         state.codes[body["hash"]] = CodeFacts(body["kind"], (major, minor))
+    elif kind == "runs_removed":
+        for number, run_id in body["runs"]:
+            state.forget_run(number, run_id, body["reason"])
+    elif kind == "workflow_removed":
+        state.forget_workflow(body["workflow_id"], body["codes"])
+
+
+def _edit(state: State, body: dict[str, Any]) -> None:
+    workflow = state.workflows[body["workflow_id"]]
+    codes = replay(workflow, body["changes"], body["edit_id"])
+    for hash_ in codes:
+        state.code_users.setdefault(hash_, {})[workflow.id] = None
+
+
+def restore_sealed(state: State, run_no: int, packed: bytes) -> None:
+    """Take in the summary of a run that is over."""
+    sealed = unpack_sealed(packed)
+    graph = parse_id(sealed.body.workflow_id, WORKFLOW), sealed.body.revision
+    state.keep_sealed(run_no, parse_id(sealed.body.run_id, RUN), graph, sealed)
 
 
 def restore_segment(state: State, run_no: int, segment: Segment) -> None:
@@ -80,9 +101,8 @@ def _remember(state: State, event: RunEvent) -> None:
 
 def finish(state: State) -> None:
     """Queue what is ready, older runs first, and interrupt what the earlier head had leased."""
-    _load_newest(state)
-    for graph in list(state.graphs.values()):
-        state.drop_graph(graph)
+    _settle_graphs(state)
+    state.sealed = dict(sorted(state.sealed.items(), key=lambda item: item[1].body.ended_at or 0.0))
     for run in list(state.runs.values()):
         run.fresh.extend(task for task in range(len(run.graph)) if run.phase[task] == READY)
         state.enqueue(run)
@@ -91,13 +111,14 @@ def finish(state: State) -> None:
         _interrupt(state, run)
 
 
-def _load_newest(state: State) -> None:
-    """Compile the versions that are run next, whoever ran them before; they must not be saved a second time."""
-    for (workflow_id, version), body in state.saved_graphs.items():
-        workflow = state.workflows.get(workflow_id)
-        if workflow is not None and workflow.revision == version:
-            state.graphs.setdefault((workflow_id, version), load_graph(workflow_id, version, body))
+def _settle_graphs(state: State) -> None:
+    """Note which versions are saved; the compiled ones that no live run uses are compiled again when they are run."""
+    for key in state.saved_graphs:
+        state.graph_runs.setdefault(key, 0)
+        state.settle_graph(key)
     state.saved_graphs.clear()
+    for graph in list(state.graphs.values()):
+        state.drop_graph(graph)
 
 
 def _interrupt(state: State, run: Run) -> None:

@@ -15,7 +15,7 @@ from maze_head.core.describe import run_body
 from maze_head.core.effects import CopyAccepted
 from maze_head.core.errors import Conflict
 from maze_head.core.graph import Graph, load_graph
-from maze_head.core.lookups import find_run, show
+from maze_head.core.lookups import find_run, refuse_gone, show
 from maze_head.core.state import State
 from maze_protocol.events import RunSubmitted, TaskReused
 from maze_protocol.http import RunBody
@@ -35,6 +35,7 @@ def retry_run(state: State, command: asked.RetryRun) -> RunBody:
     number = state.run_numbers.get(command.run_id)
     if number is not None:
         return _same_retry(state, number, earlier)
+    refuse_gone(state, command.run_id, RUN)
     earlier_number = find_run(state, earlier.run_id)
     _check_over(state, earlier_number, command)
     reused = tuple(task for task, _ in command.reused)

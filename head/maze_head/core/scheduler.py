@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from maze_head.core import commands, events, membership, queries, readonly, recovery, repeats, results
-from maze_head.core.effects import Effect, Reply
+from maze_head.core import commands, events, membership, queries, readonly, recovery, repeats, results, retention
+from maze_head.core.effects import Effect, Reply, SaveSealed
 from maze_head.core.ends import retire, seal_if_over
 from maze_head.core.errors import Rejected
-from maze_head.core.events import DiskTurned, Event, Instant, LinkLost, NodeGreeted, NodeSaid, Ticked
+from maze_head.core.events import DiskTurned, Event, Instant, JournalSized, LinkLost, NodeGreeted, NodeSaid, Ticked
 from maze_head.core.nodes import Node
 from maze_head.core.placement import place
+from maze_head.core.sealed import pack_sealed
 from maze_head.core.state import Settings, State
 from maze_protocol.events import Segment
 from maze_protocol.messages import Drain, Goodbye, Heartbeat, Message, Release, Result, Started
@@ -45,8 +46,11 @@ class HeadCore:
             membership.lose_link(state, event)
         elif isinstance(event, Ticked):
             membership.tick(state, event)
+            retention.expire(state)
         elif isinstance(event, DiskTurned):
             _turn_disk(state, event)
+        elif isinstance(event, JournalSized):
+            retention.shrink(state, event)
         return self._flush()
 
     def schedule(self, now: Instant) -> list[Effect]:
@@ -58,7 +62,7 @@ class HeadCore:
 
     def _answer(self, event: Any, answer: Callable[[State, Any], Any]) -> None:
         try:
-            if self.state.read_only and type(event) not in _QUERIES:
+            if self.state.read_only and type(event) not in _ALLOWED:
                 raise readonly.refusal()
             value = answer(self.state, event)
         except Rejected as refusal:
@@ -76,11 +80,17 @@ class HeadCore:
         for run in touched:
             if run.sealed_by is not None:
                 retire(state, run)
+        unsaved, state.unsaved_sealed = state.unsaved_sealed, []
+        effects += [SaveSealed(no, pack_sealed(state.sealed[no])) for no in unsaved if no in state.sealed]
         return effects
 
     def restore_graph(self, workflow_id: bytes, version: int, body: bytes) -> None:
         """Take in a saved graph; before the segments that run it."""
         recovery.restore_graph(self.state, workflow_id, version, body)
+
+    def restore_sealed(self, run_no: int, body: bytes) -> None:
+        """Take in the summary of a run that is over, instead of its log."""
+        recovery.restore_sealed(self.state, run_no, body)
 
     def restore_cluster(self, kind: str, body: dict[str, Any], time: float) -> None:
         """Take in an event of the cluster's log, in commit order."""
@@ -153,6 +163,8 @@ _COMMANDS: Final[dict[type, Callable[[State, Any], Any]]] = {
     events.SubmitRun: commands.submit_run,
     events.RetryRun: repeats.retry_run,
     events.CancelRun: commands.cancel_run,
+    events.RemoveRun: retention.remove_run,
+    events.RemoveWorkflow: retention.remove_workflow,
     events.DescribeWorkflow: queries.show_workflow,
     events.ListWorkflows: queries.list_workflows,
     events.DescribeRun: queries.show_run,
@@ -163,5 +175,7 @@ _COMMANDS: Final[dict[type, Callable[[State, Any], Any]]] = {
     events.ExplainTask: queries.explain_task,
 }
 
-_QUERIES: Final = frozenset(kind for kind, answer in _COMMANDS.items() if answer.__module__ == queries.__name__)
-"""Commands that need no disk; any other is refused while it is full."""
+_ALLOWED: Final = frozenset(
+    kind for kind, answer in _COMMANDS.items() if answer.__module__ in (queries.__name__, retention.__name__)
+)
+"""Commands that need no disk, or free some; any other is refused while it is full."""

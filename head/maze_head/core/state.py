@@ -8,27 +8,39 @@ else as emitted. What waits for a commit and what does not is the driver's busin
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from maze_head.core.codes import CodeFacts
 from maze_head.core.counters import Counters
-from maze_head.core.effects import Append, Effect, SaveGraph
+from maze_head.core.effects import Append, DropGraph, Effect, SaveGraph
 from maze_head.core.events import Instant, NodeSaid
 from maze_head.core.graph import Graph
 from maze_head.core.leases import Leases
 from maze_head.core.nodes import Node
 from maze_head.core.ready import Queue, ReadyQueues
 from maze_head.core.runs import Run
+from maze_head.core.sealed import Sealed
 from maze_head.core.workflows import Workflow
 from maze_protocol import limits
 from maze_protocol.events import RunEvent
 from maze_protocol.http import RunBody
+from maze_protocol.ids import WORKFLOW, parse_id
 
-__all__ = ["Sealed", "Settings", "State"]
+__all__ = ["EXPIRED", "REMOVED", "Settings", "State"]
 
 KEPT_NODES: Final = 256
 """How many lost or departed nodes are still listed."""
+EXPIRED: Final = "expired"
+REMOVED: Final = "removed"
+"""Why something is gone: retention, or somebody's wish."""
+GONE_REMEMBERED: Final = 100_000
+"""Of how many removed things it is still known that they were there."""
+
+GraphKey = tuple[bytes, int]
+"""Workflow id and version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +57,10 @@ class Settings:
     node_loss_budget: int = limits.NODE_LOSS_BUDGET
     max_pending_tasks: int = 5_000_000
     cancel_grace: float = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Sealed:
-    """What stays in memory of a run that is over."""
-
-    body: RunBody
-    attempts: dict[int, int]
-    """Of tasks that had more than one."""
+    keep_runs: int = 10_000
+    keep_days: float = 30.0
+    keep_bytes: int = 0
+    """How much is kept of what is over: runs, days, size of the journal. 0: no limit."""
 
 
 @dataclass(slots=True)
@@ -74,7 +81,16 @@ class State:
     """Live runs only."""
     sealed: dict[int, Sealed] = field(default_factory=dict)
     """Summaries of runs that are over; everything else about them is in the journal."""
+    unsaved_sealed: list[int] = field(default_factory=list)
+    """Runs whose summary is not in the journal yet."""
     run_numbers: dict[bytes, int] = field(default_factory=dict)
+    last_run_no: int = 0
+    graph_runs: dict[GraphKey, int] = field(default_factory=dict)
+    """Per saved version, how many runs of it are kept."""
+    code_users: dict[bytes, dict[bytes, None]] = field(default_factory=dict)
+    """Per function, the workflows that ever used it."""
+    gone: OrderedDict[bytes, str] = field(default_factory=OrderedDict)
+    """Ids of runs and workflows that were removed, and why; the newest of them."""
     nodes: dict[str, Node] = field(default_factory=dict)
     links: dict[bytes, Node] = field(default_factory=dict)
     sessions: int = 0
@@ -128,7 +144,7 @@ class State:
         graph = run.graph
         graph.live_runs += 1
         self.runs[run.no] = run
-        self.run_numbers[run.submitted.run_id] = run.no
+        self._number(run.submitted.run_id, run.no, (graph.workflow_id, graph.version))
         self.queues[run.no] = [self.ready.use(shape) for shape in graph.shapes]
 
     def close_run(self, run: Run, summary: RunBody) -> None:
@@ -141,7 +157,51 @@ class State:
             self.ready.leave(shape)
         attempts = {task: count for task, count in enumerate(run.attempt) if count > 1}
         self.sealed[run.no] = Sealed(summary, attempts)
+        self.unsaved_sealed.append(run.no)
         self.drop_graph(graph)
+
+    def keep_sealed(self, number: int, run_id: bytes, graph: GraphKey, sealed: Sealed) -> None:
+        """Take in the summary of a run that was over when this head started."""
+        self._number(run_id, number, graph)
+        self.sealed[number] = sealed
+
+    def _number(self, run_id: bytes, number: int, graph: GraphKey) -> None:
+        self.run_numbers[run_id] = number
+        self.last_run_no = max(self.last_run_no, number)
+        self.graph_runs[graph] = self.graph_runs.get(graph, 0) + 1
+
+    def forget_run(self, number: int, run_id: bytes, reason: str) -> None:
+        """Forget a run that is over, but for the fact that it was."""
+        self.last_run_no = max(self.last_run_no, number)
+        self._note_gone(run_id, reason)
+        sealed = self.sealed.pop(number, None)
+        if sealed is not None:
+            del self.run_numbers[run_id]
+            self.graph_runs[parse_id(sealed.body.workflow_id, WORKFLOW), sealed.body.revision] -= 1
+
+    def forget_workflow(self, workflow_id: bytes, codes: Sequence[bytes]) -> None:
+        """Forget a workflow without runs, and the functions that only it used."""
+        self._note_gone(workflow_id, REMOVED)
+        self.workflows.pop(workflow_id, None)  # its edits may be swept already
+        for hash_ in codes:
+            self.codes.pop(hash_, None)
+            self.code_users.pop(hash_, None)
+        for users in self.code_users.values():
+            users.pop(workflow_id, None)
+
+    def _note_gone(self, id_: bytes, reason: str) -> None:
+        self.gone[id_] = reason
+        if len(self.gone) > GONE_REMEMBERED:
+            self.gone.popitem(last=False)
+
+    def settle_graph(self, key: GraphKey) -> None:
+        """Let a saved version go that no run is kept of, unless it is its workflow's newest."""
+        workflow = self.workflows.get(key[0])
+        newest = workflow is not None and workflow.revision == key[1]
+        if self.graph_runs.get(key) == 0 and not newest:
+            del self.graph_runs[key]
+            self.graphs.pop(key, None)
+            self.emit(DropGraph(*key))
 
     def drop_graph(self, graph: Graph) -> None:
         """Let go of a compiled version that no live run uses and that is not the newest."""
@@ -152,8 +212,7 @@ class State:
 
     def save_graph(self, graph: Graph) -> None:
         """Have a version saved, once, ahead of the log of the run that needs it."""
-        if not graph.saved:
-            graph.saved = True
+        if (graph.workflow_id, graph.version) not in self.graph_runs:
             self.graphs_to_save.append(SaveGraph(graph.workflow_id, graph.version, graph.encode()))
 
     def take_effects(self) -> list[Effect]:

@@ -64,7 +64,6 @@ class Workflow:
         number = {task_id: index for index, task_id in enumerate(self.tasks)}
         manual = sorted((number[s], number[t]) for s, t in self.edges() if self.edge(s, t) & MANUAL)
         compile_graph(graph, manual, self.tasks)
-        graph.saved = False
         return graph
 
     def edges(self) -> list[tuple[bytes, bytes]]:
@@ -132,6 +131,11 @@ class Edit:
                 del workflow.edits[next(iter(workflow.edits))]
         return msgspec.msgpack.encode(self.changes)
 
+    def codes(self) -> list[bytes]:
+        """Return the functions that the tasks put here use, each once."""
+        specs = (unpack(one) for kind, one, _ in self.changes if kind == _PUT)
+        return list(dict.fromkeys(spec.code for spec in specs if spec.code))
+
     def take_back(self) -> None:
         """Restore what was before."""
         while self._undo:
@@ -196,8 +200,8 @@ def _drop(table: dict[bytes, dict[bytes, int]] | dict[bytes, dict[bytes, None]],
             del table[key]
 
 
-def replay(workflow: Workflow, changes: bytes, edit_id: str) -> None:
-    """Apply a journalled edit again."""
+def replay(workflow: Workflow, changes: bytes, edit_id: str) -> list[bytes]:
+    """Apply a journalled edit again; return the functions that it used."""
     edit = Edit(workflow)
     for kind, one, two in _record.decode(changes):
         if kind == _PUT:
@@ -209,3 +213,4 @@ def replay(workflow: Workflow, changes: bytes, edit_id: str) -> None:
         else:
             edit.part(one, two)
     edit.keep(edit_id)
+    return edit.codes()

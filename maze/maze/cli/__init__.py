@@ -26,6 +26,8 @@ _COMMANDS: Final = {
     "events": ("maze.cli.events", "Print what happened in a run, event by event."),
     "cancel": ("maze.cli.changes", "Cancel a run."),
     "retry": ("maze.cli.changes", "Run the graph of an earlier run again."),
+    "rm": ("maze.cli.keep", "Remove runs that are over, or a workflow."),
+    "backup": ("maze.cli.keep", "Copy all that a head keeps, while it runs or not."),
     "nodes": ("maze.cli.cluster", "List the nodes of the cluster."),
     "info": ("maze.cli.cluster", "Show which head answers, and its promises."),
     "doctor": ("maze.cli.doctor", "Check whether this machine is fit for Maze."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -13,7 +13,7 @@ from maze_head.core.effects import Effect, Reply, Send
 from maze_head.core.errors import NotFound, Unavailable
 from maze_head.core.events import Command, DescribeNodes, DiskTurned, Event, Instant, LinkLost, Ticked
 from maze_head.dispatch import LinkEffect
-from maze_head.driver import MAX_TURN, Driver, Ports
+from maze_head.driver import _DURABLE, _ON_LINKS, MAX_TURN, Driver, Ports
 from maze_protocol.messages import Cancel, Recall
 from support.head_shells import ScriptedCore, begin, note
 
@@ -84,6 +84,10 @@ def scenario(check: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
     test.__name__ = check.__name__
     test.__doc__ = check.__doc__
     return test
+
+
+def test_every_effect_is_carried_out_by_somebody() -> None:
+    assert {*_DURABLE, *_ON_LINKS, Reply} == set(get_args(Effect))
 
 
 @scenario

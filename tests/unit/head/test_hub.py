@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from maze_head import hub as hub_module
-from maze_head.core.effects import Append, SaveCode
+from maze_head.core.effects import Append, DropRuns, SaveCode
 from maze_head.facts import KeptLog, RunPlace
 from maze_head.hub import RunHub
 from maze_protocol.events import Segment
+from maze_protocol.http import RunBody
+from maze_protocol.ids import RUN, format_id
 from maze_protocol.values import OutputValue
 from support.head_shells import WORKFLOW, accept, batch_of, begin, finished, output, run_id, sealed, segment, submitted
 
@@ -197,3 +199,52 @@ async def test_a_tip_tells_where_the_committed_log_ends(hub: RunHub, disk: Disk)
     assert hub.tip(run_id(1)) == (1, False)
     hub.commit(batch_of(Append(1, 2, (sealed(),))))
     assert hub.tip(run_id(1)) == (2, True)
+
+
+@scenario
+async def test_a_removed_run_is_forgotten_and_whoever_waits_for_it_is_let_go(hub: RunHub, disk: Disk) -> None:
+    hub.commit(batch_of(begin(1), begin(2)))
+    hub.commit(batch_of(Append(1, 2, (finished(0), sealed()))))
+    waiting = asyncio.create_task(hub.wait(1, 3, 60.0))
+    await asyncio.sleep(0)
+    hub.commit(batch_of(DropRuns((1, 7))))
+    assert not await waiting
+    assert await hub.find(run_id(1)) is None
+    assert (await hub.read(1, 0), hub.last_seq(1)) == ([], 0)
+    assert hub.counters()["hub_runs"] == 1
+    assert hub.counters()["hub_ring_events"] == 1
+    hub.commit(batch_of(Append(2, 2, (sealed(),))))
+    assert hub.last_seq(2) == 2
+
+
+@scenario
+async def test_a_run_restored_by_its_summary_is_found_and_read_from_the_disk(hub: RunHub, disk: Disk) -> None:
+    body = RunBody(
+        format_id(run_id(4), RUN),
+        format_id(WORKFLOW, "workflow"),
+        3,
+        "finished",
+        1,
+        1,
+        0,
+        0,
+        0,
+        1.0,
+        2.0,
+        3,
+        sealed=True,
+    )
+    hub.restore_sealed(4, body)
+    disk.logs[4] = [segment(1, submitted(4), finished(0), sealed())]
+    assert await hub.find(run_id(4)) == RunPlace(4, WORKFLOW, 3)
+    assert hub.tip(run_id(4)) == (3, True)
+    assert await hub.read(4, 1) == disk.logs[4]
+
+
+@scenario
+async def test_the_ring_survives_the_removal_of_a_run_in_it(hub: RunHub, disk: Disk) -> None:
+    hub.commit(batch_of(begin(1), begin(2)))
+    hub.commit(batch_of(DropRuns((1,))))
+    for seq in range(2, hub_module.RING_EVENTS + 50):
+        hub.commit(batch_of(Append(2, seq, (finished(0),))))
+    assert hub.counters()["hub_ring_events"] <= hub_module.RING_EVENTS

@@ -38,7 +38,19 @@ def test_an_empty_database_is_migrated_once(connection: sqlite3.Connection) -> N
     assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
     assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")}
-    assert tables == {"meta", "segment", "graph", "cluster_event", "accepted", "code", "attempt_log"}
+    assert tables == {
+        "meta",
+        "segment",
+        "graph",
+        "cluster_event",
+        "accepted",
+        "code",
+        "attempt_log",
+        "sealed_run",
+        "doomed_run",
+        "doomed_workflow",
+        "hole",
+    }
 
 
 def test_a_newer_journal_is_refused(connection: sqlite3.Connection) -> None:

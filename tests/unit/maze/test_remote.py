@@ -159,6 +159,17 @@ def test_a_workflow_that_is_not_there_is_told(state: WorkflowState, head: Callab
         asyncio.run(_remote.load(WorkflowState("u", "w")))
 
 
+def test_what_was_removed_is_told_as_removed(state: WorkflowState, head: Callable[..., FakeConnection]) -> None:
+    removed = refused("workflow_removed", 410, message="workflow_1 was removed")
+    head(post_edits=lambda _: removed, get_runs=lambda _: refused("run_expired", 410, message="run_1 was removed"))
+    state.record(AddTask(vertex("t")))
+    with pytest.raises(UnknownWorkflowError, match="workflow_1 was removed"):
+        asyncio.run(_remote.flush(state))
+    with pytest.raises(UnknownRunError, match="run_1 was removed") as caught:
+        asyncio.run(_remote.own_run(state, "run_1"))
+    assert caught.value.code == "run_expired"
+
+
 def test_a_workflow_made_elsewhere_is_fetched_once(head: Callable[..., FakeConnection]) -> None:
     connection = head(get_workflows=lambda _: workflow_body(A, B, revision=5, manual=(("a", "b"),)))
     state = WorkflowState("u", "w")

@@ -80,7 +80,7 @@ def test_log_entries_lead_the_effects_of_a_call() -> None:
     head.greet()
     head.run()
     kinds = [type(effect) for effect in head.result(ok(head.leases()[0]))]
-    assert kinds == [fx.Append, fx.Accept, fx.Send]
+    assert kinds == [fx.Append, fx.Accept, fx.Send, fx.SaveSealed]
 
 
 def test_inputs_travel_as_sources_and_literals_inline() -> None:

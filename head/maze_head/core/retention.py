@@ -1,0 +1,106 @@
+"""How long runs are kept once they are over, and how they go: by count, by age, by the size of the journal, or because
+somebody asks.
+
+Rules
+* Only runs that are over go, the oldest first, and whole: the fact is in the cluster's log, and from its commit on the
+  run is unknown but for the word that it was removed (410). The rows follow little by little (sweep.py).
+* A few per tick: removing is never in anybody's way.
+* A version of a graph goes with the last run of it unless it is its workflow's newest; edits and functions go with the
+  workflow, and a workflow goes only because somebody asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from maze_head.core import events as asked
+from maze_head.core.describe import summarise_workflow
+from maze_head.core.effects import AppendCluster, DropRuns, DropWorkflow
+from maze_head.core.errors import Conflict
+from maze_head.core.lookups import find_run, find_workflow, show
+from maze_head.core.state import EXPIRED, REMOVED, State
+from maze_head.core.workflows import Workflow
+from maze_protocol.http import RunBody, WorkflowSummary
+from maze_protocol.ids import RUN, WORKFLOW, format_id, parse_id
+
+__all__ = ["expire", "remove_run", "remove_workflow", "shrink"]
+
+AT_ONCE: Final = 64
+"""Most runs that go in one tick."""
+SHRINK_PART: Final = 50
+"""One of so many runs goes when the journal is too large; then it is measured again."""
+DAY: Final = 86_400.0
+
+
+def expire(state: State) -> None:
+    """Remove the oldest runs beyond the limits of count and age."""
+    settings = state.settings
+    surplus = len(state.sealed) - settings.keep_runs if settings.keep_runs else 0
+    # The only use of the wall clock for a decision: days are what people mean by days.
+    horizon = state.now.wall - settings.keep_days * DAY if settings.keep_days else 0.0
+    if surplus <= 0 and not horizon:
+        return
+    old: list[int] = []
+    for number, sealed in state.sealed.items():
+        ended_at = sealed.body.ended_at or 0.0
+        if len(old) >= AT_ONCE or (len(old) >= surplus and ended_at >= horizon):
+            break
+        old.append(number)
+    _remove(state, old, EXPIRED)
+
+
+def shrink(state: State, event: asked.JournalSized) -> None:
+    """Remove some of the oldest runs if the journal is too large."""
+    limit = state.settings.keep_bytes
+    if limit and event.used > limit:
+        count = min(AT_ONCE, len(state.sealed) // SHRINK_PART + 1)
+        _remove(state, list(state.sealed)[:count], EXPIRED)
+
+
+def remove_run(state: State, command: asked.RemoveRun) -> RunBody:
+    """Remove a run that is over; return what it was."""
+    number = find_run(state, command.run_id)
+    body = show(state, number)
+    if number in state.runs:
+        message = f"{body.run_id} is not over ({body.status})"
+        raise Conflict("run_not_over", message, hint="cancel it, and wait for its end")
+    _remove(state, [number], REMOVED)
+    return body
+
+
+def remove_workflow(state: State, command: asked.RemoveWorkflow) -> WorkflowSummary:
+    """Remove a workflow with all its runs; return what it was."""
+    workflow = find_workflow(state, command.workflow_id)
+    live = next((run for run in state.runs.values() if run.submitted.workflow_id == workflow.id), None)
+    if live is not None:
+        message = f"{format_id(live.submitted.run_id, RUN)} of this workflow is not over"
+        raise Conflict("run_not_over", message, hint="cancel it, and wait for its end")
+    summary = summarise_workflow(workflow)
+    text = format_id(workflow.id, WORKFLOW)
+    _remove(state, [number for number, sealed in state.sealed.items() if sealed.body.workflow_id == text], REMOVED)
+    _drop_workflow(state, workflow)
+    return summary
+
+
+def _drop_workflow(state: State, workflow: Workflow) -> None:
+    codes = [hash_ for hash_, users in state.code_users.items() if list(users) == [workflow.id]]
+    state.emit(AppendCluster("workflow_removed", {"workflow_id": workflow.id, "codes": codes}))
+    state.forget_workflow(workflow.id, codes)
+    for key in [key for key in state.graph_runs if key[0] == workflow.id]:
+        state.settle_graph(key)
+    state.emit(DropWorkflow(workflow.id, tuple(codes)))
+
+
+def _remove(state: State, numbers: Sequence[int], reason: str) -> None:
+    if not numbers:
+        return
+    bodies = [(number, state.sealed[number].body) for number in numbers]
+    runs = [(number, parse_id(body.run_id, RUN)) for number, body in bodies]
+    state.emit(AppendCluster("runs_removed", {"reason": reason, "runs": runs}))
+    state.emit(DropRuns(tuple(numbers)))
+    for number, run_id in runs:
+        state.forget_run(number, run_id, reason)
+    for key in dict.fromkeys((parse_id(body.workflow_id, WORKFLOW), body.revision) for _, body in bodies):
+        state.settle_graph(key)
+    state.counters.runs_removed += len(runs)

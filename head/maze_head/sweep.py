@@ -1,0 +1,127 @@
+"""How removed things leave the disk: marked in the commit that removes them, deleted little by little afterwards.
+
+Rules
+* The mark makes a run or workflow removed, whatever is left of its rows; recovery skips them.
+* `sweep` deletes so few rows at a time that a commit hardly waits for it, each with its hole (holes.py); the mark goes
+  last. A crash in between loses nothing: the next head goes on.
+* Pages that become free are given back to the file system if the database was made with incremental vacuum (version 2
+  and later do), and else used again.
+
+Everything here happens in the caller's transaction, on the journal's one writing connection.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+
+from maze_head.batch import Drop
+from maze_head.core.effects import DropGraph, DropRuns
+from maze_head.holes import Place, dig, split
+from maze_head.schema import task_key
+
+__all__ = ["drop", "has_work", "sweep", "used_bytes"]
+
+STEP_ROWS: Final = 32
+STEP_PAGES: Final = 64
+
+_DOOMED: Final = "SELECT (SELECT min(run_no) FROM doomed_run), (SELECT min(workflow_id) FROM doomed_workflow)"
+_EDITS: Final = """
+SELECT commit_no, pos, body FROM cluster_event
+WHERE kind IN ('workflow_created', 'workflow_edited') AND instr(body, ?) ORDER BY commit_no DESC, pos DESC
+"""
+_decode_body: Final = msgspec.msgpack.Decoder(dict[str, Any]).decode
+
+
+def drop(connection: sqlite3.Connection, order: Drop) -> None:
+    """Mark what is removed, or remove it at once if it is one row."""
+    if isinstance(order, DropRuns):
+        keys = [(run_no,) for run_no in order.run_nos]
+        connection.executemany("DELETE FROM sealed_run WHERE run_no=?", keys)
+        connection.executemany("INSERT OR IGNORE INTO doomed_run VALUES(?)", keys)
+    elif isinstance(order, DropGraph):
+        key = (order.workflow_id, order.version)
+        places = connection.execute("SELECT commit_no, pos FROM graph WHERE workflow_id=? AND version=?", key)
+        for place in places.fetchall():
+            connection.execute("DELETE FROM graph WHERE workflow_id=? AND version=?", key)
+            dig(connection, place, split(connection, place))
+    else:
+        connection.executemany("DELETE FROM code WHERE hash=?", ((hash_,) for hash_ in order.codes))
+        connection.execute("INSERT OR IGNORE INTO doomed_workflow VALUES(?)", (order.workflow_id,))
+
+
+def has_work(connection: sqlite3.Connection) -> bool:
+    """Tell whether there is anything to sweep or to give back."""
+    return connection.execute(_DOOMED).fetchone() != (None, None) or bool(_spare_pages(connection))
+
+
+def sweep(connection: sqlite3.Connection) -> None:
+    """Delete a few rows of what is marked; once nothing is, give a few pages back."""
+    run_no, workflow_id = connection.execute(_DOOMED).fetchone()
+    if run_no is not None:
+        _sweep_run(connection, run_no)
+    elif workflow_id is not None:
+        _sweep_workflow(connection, workflow_id)
+    else:
+        connection.execute(f"PRAGMA incremental_vacuum({STEP_PAGES})").fetchall()
+
+
+def used_bytes(connection: sqlite3.Connection) -> int:
+    """Return how much of the database is in use."""
+    pages, spare, size = (_pragma(connection, name) for name in ("page_count", "freelist_count", "page_size"))
+    return (pages - spare) * size
+
+
+def _sweep_run(connection: sqlite3.Connection, run_no: int) -> None:
+    span = (task_key(run_no, 0), task_key(run_no + 1, 0), STEP_ROWS)
+    gone = connection.execute(
+        "DELETE FROM accepted WHERE k IN (SELECT k FROM accepted WHERE k>=? AND k<? LIMIT ?)", span
+    ).rowcount
+    gone += connection.execute(
+        "DELETE FROM attempt_log WHERE rowid IN (SELECT rowid FROM attempt_log WHERE k>=? AND k<? LIMIT ?)", span
+    ).rowcount
+    if gone < STEP_ROWS and not _sweep_log(connection, run_no):
+        # A run that ended in the turn that removed it was summed up after it was marked.
+        connection.execute("DELETE FROM sealed_run WHERE run_no=?", (run_no,))
+        connection.execute("DELETE FROM doomed_run WHERE run_no=?", (run_no,))
+
+
+def _sweep_log(connection: sqlite3.Connection, run_no: int) -> bool:
+    """Delete some segments of a run; tell whether there may be more."""
+    query = "SELECT rowid, commit_no, pos FROM segment WHERE run_no=? ORDER BY first_seq LIMIT ?"
+    rows = connection.execute(query, (run_no, STEP_ROWS)).fetchall()
+    for rowid, *place in rows:
+        connection.execute("DELETE FROM segment WHERE rowid=?", (rowid,))
+        dig(connection, (place[0], place[1]), rowid)
+    return len(rows) == STEP_ROWS
+
+
+def _sweep_workflow(connection: sqlite3.Connection, workflow_id: bytes) -> None:
+    # The newest first: what is left of a workflow is always its beginning, which recovery can read.
+    places = list(islice(_edits(connection, workflow_id), STEP_ROWS))
+    for place in places:
+        connection.execute("DELETE FROM cluster_event WHERE commit_no=? AND pos=?", place)
+        dig(connection, place, split(connection, place))
+    if len(places) < STEP_ROWS:
+        connection.execute("DELETE FROM doomed_workflow WHERE workflow_id=?", (workflow_id,))
+
+
+def _edits(connection: sqlite3.Connection, workflow_id: bytes) -> Iterator[Place]:
+    for commit_no, pos, body in connection.execute(_EDITS, (workflow_id,)):
+        # Those bytes may stand in another workflow's edit, too.
+        if _decode_body(body)["workflow_id"] == workflow_id:
+            yield commit_no, pos
+
+
+def _spare_pages(connection: sqlite3.Connection) -> int:
+    """Return how many free pages can be given back."""
+    incremental = _pragma(connection, "auto_vacuum") == 2
+    return _pragma(connection, "freelist_count") if incremental else 0
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
