@@ -12,11 +12,12 @@ from typing import Any
 from maze_head.batch import Batch
 from maze_head.core.events import Event, Instant
 from maze_head.core.scheduler import HeadCore
+from maze_head.core.sealed import unpack_sealed
 from maze_head.core.state import Settings
 from maze_head.dispatch import Dispatcher
 from maze_head.driver import Driver, Ports
 from maze_head.hub import RunHub
-from maze_head.journal import ClusterRow, GraphRow, SegmentRow
+from maze_head.journal import ClusterRow, GraphRow, SealedRow, SegmentRow
 from maze_head.links import Link, LinkTable
 from maze_head.pulls import LogPulls
 from maze_head.transport import Transport
@@ -63,6 +64,9 @@ class HeadProcess:
                 case SegmentRow(run_no, segment):
                     self.core.restore_segment(run_no, segment)
                     self.hub.restore(run_no, segment)
+                case SealedRow(run_no, body):
+                    self.core.restore_sealed(run_no, body)
+                    self.hub.restore_sealed(run_no, unpack_sealed(body).body)
                 case GraphRow(workflow_id, version, body):
                     self.core.restore_graph(workflow_id, version, body)
                 case ClusterRow(kind, body, wall):
