@@ -1,7 +1,8 @@
 """One attempt inside a worker: inputs, function, outputs, and a report that always comes.
 
-Order: load the function, decode the inputs, call it, check what it returned, encode the outputs, put the process
-back in order. Only the call itself is timed. Whatever user code raises, SystemExit included, becomes a report.
+Order: name the attempt in the environment, load the function, decode the inputs, call it, check what it returned,
+encode the outputs, put the process back in order. Only the call itself is timed. Whatever user code raises, SystemExit
+included, becomes a report.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from maze_node.frames import ReportFrame, TaskFrame
 from maze_node.meter import Meter
 from maze_node.surroundings import Surroundings
 from maze_node.tracebacks import describe
+from maze_protocol.ids import RUN, TASK, format_id
 from maze_protocol.limits import MAX_TASK_VALUES, NAME_LENGTH
 from maze_protocol.messages import FAILED, OK, OutputDecl
 from maze_protocol.values import Input, OutputValue, Value
@@ -30,6 +32,7 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
 
 def run_attempt(frame: TaskFrame, load: Callable[[], Callable[..., Any]], surroundings: Surroundings) -> ReportFrame:
     """Run one attempt and report how it ended."""
+    surroundings.enter(_identity(frame))
     meter: Meter | None = None
     outputs: tuple[OutputValue, ...] = ()
     warnings: list[str] = []
@@ -60,6 +63,16 @@ def run_attempt(frame: TaskFrame, load: Callable[[], Callable[..., Any]], surrou
         tuple(warnings),
         surroundings.restore(),
     )
+
+
+def _identity(frame: TaskFrame) -> dict[str, str]:
+    """Return what task code may know itself by, for keys that make its side effects happen once."""
+    return {
+        "MAZE_RUN_ID": format_id(frame.run, RUN),
+        "MAZE_TASK_ID": format_id(frame.task, TASK),
+        "MAZE_ATTEMPT": str(frame.attempt),
+        "MAZE_LEASE": str(frame.lease),
+    }
 
 
 def _call(function: Callable[..., Any], params: dict[str, Any]) -> Any:

@@ -49,6 +49,9 @@ class TaskFrame(msgspec.Struct, array_like=True, frozen=True):
     strict: bool
     environ: dict[str, str]
     """Set before any user code of this worker runs; never changes in a worker's life."""
+    run: bytes = b""
+    task: bytes = b""
+    attempt: int = 0
 
 
 class ReportFrame(msgspec.Struct, array_like=True, frozen=True):

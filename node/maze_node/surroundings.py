@@ -42,6 +42,14 @@ class Surroundings:
         self._threads = threading.active_count()
         self._path = list(sys.path)
 
+    def enter(self, variables: dict[str, str]) -> None:
+        """Give the next attempt its variables; they replace those of the one before."""
+        for name, value in variables.items():
+            key, data = name.encode(), value.encode()
+            if self._environ.get(key) != data:
+                os.environ[name] = value
+                self._environ[key] = data
+
     def restore(self) -> str:
         """Put everything back; return what could not be, in words, or nothing."""
         self._restore_streams()

@@ -93,6 +93,9 @@ class Runner:
             assignment.outputs,
             assignment.strict_outputs,
             binding.environ,
+            assignment.run,
+            assignment.task,
+            assignment.attempt,
         )
         self.started[lease.token] = StartedItem(lease.token, now.wall, worker.pid)
         self._emit(Start(worker.number, frame))

@@ -13,9 +13,14 @@ from maze_node.frames import ReportFrame, TaskFrame
 from maze_protocol.messages import FAILED, OK, OutputDecl
 from maze_protocol.values import Input, Value
 
+entered: list[dict[str, str]] = []
+
 
 class NoSurroundings:
     """Leaves the test process alone."""
+
+    def enter(self, variables: dict[str, str]) -> None:
+        entered.append(variables)
 
     def restore(self) -> str:
         return "left"
@@ -25,7 +30,7 @@ def run(
     function: Any, inputs: tuple[Input, ...] = (), outputs: tuple[str, ...] = ("out",), strict: bool = True
 ) -> ReportFrame:
     declared = tuple(OutputDecl(key) for key in outputs)
-    frame = TaskFrame(5, "t", b"h", None, (), inputs, declared, strict, {})
+    frame = TaskFrame(5, "t", b"h", None, (), inputs, declared, strict, {}, b"r" * 16, b"t" * 16, 3)
     return run_attempt(frame, lambda: function, NoSurroundings())  # type: ignore[arg-type]
 
 
@@ -35,6 +40,13 @@ def test_a_report_carries_everything() -> None:
     assert {each.key: decode(each.value.codec, each.value.body) for each in report.outputs} == {"out": [1], "more": 2}
     assert report.warnings == ("undeclared output 'more' was kept",)
     assert report.peak_rss_kib > 0
+
+
+def test_an_attempt_can_know_itself() -> None:
+    run(lambda params: {"out": 1})
+    assert entered[-1] == {
+        "MAZE_RUN_ID": "run_" + "72" * 16, "MAZE_TASK_ID": "task_" + "74" * 16, "MAZE_ATTEMPT": "3", "MAZE_LEASE": "5",
+    }  # fmt: skip
 
 
 def test_templates_are_filled() -> None:

@@ -51,3 +51,18 @@ def test_threads_and_children_are_told() -> None:
 
 def test_output_of_a_closed_stream_does_no_harm() -> None:
     assert run("s = Surroundings()\nsys.stdout.close()\nsys.stdout = 5\ns.restore()\nos.write(1, b'fine')") == "fine"
+
+
+def test_an_attempts_variables_replace_those_of_the_one_before_and_survive_nothing_else() -> None:
+    body = """
+s = Surroundings()
+s.enter({"MAZE_TASK_ID": "one", "MAZE_ATTEMPT": "1"})
+print(os.environ["MAZE_TASK_ID"], end=" ")
+os.environ["MAZE_ATTEMPT"] = "forged"
+os.environ["LEFT"] = "1"
+s.restore()
+s.enter({"MAZE_TASK_ID": "two", "MAZE_ATTEMPT": "2"})
+s.restore()
+print(os.environ["MAZE_TASK_ID"], os.environ["MAZE_ATTEMPT"], "LEFT" in os.environ)
+"""
+    assert run(body).split() == ["one", "two", "2", "False"]
