@@ -1,4 +1,4 @@
-"""The composition root: agent, transport, pool and logs on one event loop.
+"""The composition root: agent, transport, pool, logs and spool on one event loop.
 
 A turn: events that came are handled in order, then what may start is started. What is to be said to the head is
 flushed when no further event is waiting, and FLUSH_AFTER after the first unsaid thing at the latest: an idle node
@@ -26,23 +26,27 @@ from maze_node.config import Settings
 from maze_node.core.agent import STARTED_AFTER, Agent
 from maze_node.core.effects import (
     AnswerLog,
+    Discard,
     Dismiss,
     DropLogs,
     Effect,
     Fork,
     Leave,
+    Load,
     Reconnect,
     RenameLog,
     Send,
     Signal,
+    Spill,
     Start,
 )
-from maze_node.core.events import DrainAsked, Event, Instant, StopAsked, Ticked, Welcomed
+from maze_node.core.events import DrainAsked, Event, Instant, Loaded, Spilled, StopAsked, Ticked, Welcomed
 from maze_node.errors import EXIT_CRASHED, EXIT_REFUSED
 from maze_node.gpus import free_memory
 from maze_node.logs import Logs
 from maze_node.pool import Pool
 from maze_node.spawning import Spawned
+from maze_node.spool import Spool
 from maze_node.transport import Transport, monotonic
 from maze_protocol.limits import PROTOCOL_MAJOR, PROTOCOL_MINOR
 from maze_protocol.messages import Hello, NodeLoad
@@ -65,8 +69,9 @@ class Node:
         self.capacity = measure(settings)
         self.node_id = settings.node_id()
         self._incarnation = int.from_bytes(os.urandom(7), "big")
-        self._agent = Agent(self.capacity, settings.orphan_timeout, settings.head_timeout)
+        self._agent = Agent(self.capacity, settings.orphan_timeout, settings.head_timeout, settings.result_memory * MIB)
         self._logs = Logs()
+        self._spool = Spool(settings.spool_dir)
         self._pool = Pool(self._loop, self.post, self._logs)
         self._transport = Transport(self._loop, self.post, settings.find_head, self._hello, self._give_up)
         self._inbox: list[Event] = []
@@ -85,6 +90,9 @@ class Node:
             AnswerLog: lambda effect: self._transport.send(self._logs.answer(effect.pull, over=effect.over)),
             RenameLog: lambda effect: self._pool.rename(effect.old, effect.new),
             DropLogs: self._drop_logs,
+            Spill: self._spill,
+            Load: self._load_back,
+            Discard: lambda effect: self._spool.drop(effect.number),
             Leave: self._leave,
         }
 
@@ -102,6 +110,7 @@ class Node:
                 watcher.cancel()
             self._transport.close()
             await self._pool.stop()
+            self._spool.close()
         log.info("node stopped", extra={"reason": reason, "code": code})
         return code
 
@@ -195,6 +204,24 @@ class Node:
     def _drop_logs(self, effect: DropLogs) -> None:
         for lease in effect.leases:
             self._logs.drop(lease)
+
+    def _spill(self, effect: Spill) -> None:
+        try:
+            self._spool.put(effect.number, effect.data)
+        except OSError as error:
+            log.warning("a result stays in memory: the disk does not take it: %s", error)
+            self.post(Spilled(effect.number, done=False))
+        else:
+            self.post(Spilled(effect.number, done=True))
+
+    def _load_back(self, effect: Load) -> None:
+        try:
+            data = self._spool.get(effect.number)
+        except OSError as error:
+            log.error("a result on disk cannot be read back: %s", error)  # noqa: TRY400 -- the disk's fault, not a bug
+            self.post(Loaded(effect.number, None))
+        else:
+            self.post(Loaded(effect.number, data))
 
     def _leave(self, effect: Leave) -> None:
         if effect.code:

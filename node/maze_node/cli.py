@@ -107,6 +107,19 @@ def doctor(as_json: bool) -> None:
     metavar="SECONDS",
     help="Leave with 75 after so long without a head.  [default: wait for ever]",
 )
+@option(
+    "--result-memory",
+    type=click.IntRange(min=0),
+    default=64,
+    show_default=True,
+    metavar="MIB",
+    help="For results that wait for the head; more of them wait on disk.",
+)
+@option(
+    "--spool-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where on disk; what is there vanishes with the node.  [default: $TMPDIR or /var/tmp]",
+)
 @option("--share", metavar="I/N", hidden=True, help="Offer the I-th of N parts of what is measured (`maze up`).")
 @common_options
 @version_option("maze-node")
@@ -143,6 +156,8 @@ def _settings(options: dict[str, Any]) -> Any:
             drain_timeout=options.get("drain_timeout", 30.0),
             orphan_timeout=options.get("orphan_timeout", 600.0),
             head_timeout=options.get("head_timeout") or 0.0,
+            result_memory=options.get("result_memory", 64),
+            spool_dir=options.get("spool_dir"),
             **{key: options.get(key) for key in ("cpus", "memory", "gpus", "gpu_mem", "workers")},
         )
     except UsageError as error:

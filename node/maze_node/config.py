@@ -35,6 +35,9 @@ class Settings:
     """(i, n): this is the i-th of n nodes that divide what is measured of the machine."""
     head_timeout: float = 0.0
     """How long to be without a head before leaving; 0: for ever."""
+    result_memory: int = 64
+    """MiB of results that wait for the head in memory; more of them wait on disk."""
+    spool_dir: Path | None = None
 
     def find_head(self) -> str | None:
         """Return the head's endpoint, read anew from the connection file unless it was given."""

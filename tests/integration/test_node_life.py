@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -382,6 +383,53 @@ def test_an_unacknowledged_outcome_is_sent_again() -> None:
             assert outputs_of(outcome, head.payloads[1]) == {"out": "y" * 100_000}
 
 
+@pytest.mark.parametrize("disk", ["there", "missing"])
+def test_results_beyond_the_memory_wait_on_disk_or_stay_in_memory(disk: str, tmp_path: Path) -> None:
+    def large(params):
+        return {"out": bytes([params["x"]]) * 2**20}
+
+    place = tmp_path if disk == "there" else tmp_path / "missing"
+    flags = ("--result-memory", "1", "--spool-dir", str(place), "--cpus", "2")
+    with fake_head() as first, node("--head", first.endpoint, *flags) as process:
+        first.auto_ack = False
+        first.wait_node()
+        code = code_of(large)
+        first.send(code)
+        first.send(*assign(*(assignment(number, code, {"x": number}, grant=1) for number in range(1, 5))))
+        first.serve(lambda: len(first.outcomes) == 4)
+        wait_for(lambda: bool(_spools(process.pid, place)) is (disk == "there"))
+        assert list(tmp_path.iterdir()) == [], "nobody sees the files"
+        first.close()
+        with fake_head(port=first.port, epoch=2) as head:
+            head.wait_node()
+            head.serve(lambda: len(head.outcomes) == 4)
+            for number in range(1, 5):
+                values = outputs_of(head.outcomes[number], head.payloads[number])
+                assert values == {"out": bytes([number]) * 2**20}
+            head.serve(lambda: not _spools(process.pid, place))
+        if disk == "missing":
+            assert "a result stays in memory" in process.stderr()
+
+
+def test_after_a_standstill_nothing_starts_on_what_the_head_said_before_it() -> None:
+    with fake_head(lease_ttl=1.0) as head, node("--head", head.endpoint) as process:
+        head.wait_node()
+        code = code_of(quick)
+        head.send(code)
+        head.send(*assign(assignment(1, code, {"x": 1})))
+        head.wait_outcome(1)
+        os.kill(process.pid, signal.SIGSTOP)
+        head.send(*assign(assignment(2, code, {"x": 2})))
+        _pass(1.5)
+        os.kill(process.pid, signal.SIGCONT)
+        # The assignment and old answers have been in the node's socket for long; nothing new is answered as yet.
+        _pass(0.7)
+        answered = time.time()
+        outcome = head.wait_outcome(2)
+        assert outcome.status == OK
+        assert outcome.started_at >= answered
+
+
 def test_a_moved_head_is_found_through_the_connection_file(tmp_path: Path) -> None:
     file = tmp_path / "connection.json"
 
@@ -448,6 +496,22 @@ def test_bad_arguments_are_told_without_a_traceback(tmp_path: Path) -> None:
         assert "Traceback" not in text
     finally:
         process.end()
+
+
+def _pass(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    wait_for(lambda: time.monotonic() >= end)
+
+
+def _spools(pid: int, directory: Path) -> list[str]:
+    """Return the process's open files in that directory."""
+    found = []
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found.append(os.readlink(descriptor))
+        except OSError:
+            continue
+    return [name for name in found if name.startswith(f"{directory}/")]
 
 
 def _cmdline(pid: int) -> bytes:

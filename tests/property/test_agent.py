@@ -38,7 +38,8 @@ GPU = CLAIMS[3]
 class AgentMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
-        self.rig = Rig(auto_fork=False)
+        # No memory for results: each goes over the disk, which takes it or not.
+        self.rig = Rig(auto_fork=False, result_memory=0)
         self.live = True
         self.session = 1
         self.heard = self.rig.mono
@@ -75,6 +76,7 @@ class AgentMachine(RuleBasedStateMachine):
             for outcome in result.items:
                 assert self.fate[outcome.lease] in ("over", "told")
                 self.fate[outcome.lease] = "told"
+                assert all(each.value.body == b"\x01" for each in outcome.outputs), "on disk nothing changes"
                 self.unacked[outcome.lease] = outcome.status
         for started in of(effects, Started):
             assert all(item.lease in self.tasks.values() for item in started.items), "only what still runs"
@@ -213,6 +215,10 @@ class AgentMachine(RuleBasedStateMachine):
             self.heard = self.rig.mono + seconds  # the rig answers heartbeats
         self.obey(self.rig.tick(seconds))
 
+    @rule()
+    def disk_fills_or_empties(self) -> None:
+        self.rig.disk_full = not self.rig.disk_full
+
     # -- what always holds
 
     @invariant()
@@ -228,6 +234,7 @@ class AgentMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "rig"):
             return
+        self.rig.disk_full = False
         if not self.live:
             self.live, self.heard = True, self.rig.mono
             before = len(self.rig.effects)
@@ -244,6 +251,7 @@ class AgentMachine(RuleBasedStateMachine):
             self.hear(ResultAck((AckItem(lease, 0),)))
         assert set(self.fate.values()) <= {"acknowledged", "released", "gone"}, self.fate
         assert self.rig.agent.inventory() == ()
+        assert self.rig.disk == {}
         self.let_workers_finish()
         assert len(self.rig.agent._runner.slots) == 0
 

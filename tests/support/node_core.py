@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from maze_node.core.agent import STARTED_AFTER, Agent
-from maze_node.core.effects import Effect, Fork, Send, Start
+from maze_node.core.effects import Discard, Effect, Fork, Load, Send, Spill, Start
 from maze_node.core.events import (
     NO_OUTPUT,
     Event,
     Instant,
+    Loaded,
     LogTails,
     Said,
+    Spilled,
     Ticked,
     Welcomed,
     WorkerForked,
@@ -51,9 +53,13 @@ def make_assignment(lease: int, **fields: Any) -> Assignment:
 class Rig:
     """An agent, its clock, all that it ordered. Workers appear and heartbeats are answered at once, unless told not."""
 
-    def __init__(self, capacity: Capacity = CAPACITY, *, auto_fork: bool = True, welcome: bool = True) -> None:
+    def __init__(
+        self, capacity: Capacity = CAPACITY, *, auto_fork: bool = True, welcome: bool = True, **options: Any
+    ) -> None:
         self.answers = True
-        self.agent = Agent(capacity)
+        self.disk: dict[int, bytes] = {}
+        self.disk_full = False
+        self.agent = Agent(capacity, **options)
         self.mono = 1000.0
         self.auto_fork = auto_fork
         self.effects: list[Effect] = []
@@ -89,11 +95,24 @@ class Rig:
         self.effects += effects
         for beat in of(effects, Heartbeat) if self.answers else []:
             self._collect(self.agent.handle(Said(HeartbeatAck(beat.sent_at)), self.now))
+        for effect in effects:
+            self._obey_disk(effect)
         forks = [effect.worker for effect in effects if isinstance(effect, Fork)] if self.auto_fork else []
         for worker in forks:
             self._collect(self.agent.handle(WorkerForked(worker, 5000 + worker), self.now))
         if forks:
             self._collect(self.agent.start(self.now))
+
+    def _obey_disk(self, effect: Effect) -> None:
+        if isinstance(effect, Spill):
+            if not self.disk_full:
+                self.disk[effect.number] = effect.data
+            self._collect(self.agent.handle(Spilled(effect.number, not self.disk_full), self.now))
+        elif isinstance(effect, Load):
+            self._collect(self.agent.handle(Loaded(effect.number, self.disk[effect.number]), self.now))
+            self._collect(self.agent.flush(self.now))
+        elif isinstance(effect, Discard):
+            self.disk.pop(effect.number, None)
 
     def said(self, message: Message, payloads: tuple[bytes, ...] = ()) -> list[Effect]:
         return self.do(Said(message, payloads))

@@ -16,10 +16,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
-__all__ = ["Guarantee", "Host", "Kernel", "guarantees"]
+__all__ = ["Guarantee", "Host", "Kernel", "guarantees", "spool_dir"]
 
 _PR_GET_PDEATHSIG: Final = 2
 _PR_GET_CHILD_SUBREAPER: Final = 37
+
+
+def spool_dir() -> str:
+    """Return where large temporary files belong: on a disk, whereas `/tmp` is memory on many systems."""
+    if "TMPDIR" not in os.environ and os.access("/var/tmp", os.W_OK | os.X_OK):  # noqa: S108 -- files without a name
+        return "/var/tmp"  # noqa: S108 -- as above
+    return tempfile.gettempdir()
 
 
 class Guarantee(NamedTuple):
@@ -82,7 +89,7 @@ class Kernel:
 
     def makes_unnamed_files(self) -> bool:
         try:
-            os.close(os.open(tempfile.gettempdir(), os.O_TMPFILE | os.O_RDWR, 0o600))
+            os.close(os.open(spool_dir(), os.O_TMPFILE | os.O_RDWR, 0o600))
         except (OSError, AttributeError):
             return False
         return True
@@ -170,7 +177,7 @@ def _results_leave_nothing(host: Host) -> Guarantee:
         "waiting results",
         "results on disk that wait for the head vanish with their node",
         makes,
-        f"{'O_TMPFILE' if makes else 'no O_TMPFILE'} in {tempfile.gettempdir()}",
+        f"{'O_TMPFILE' if makes else 'no O_TMPFILE'} in {spool_dir()}",
         "a node that is killed may leave a file there",
     )
 

@@ -23,7 +23,9 @@ from maze_node.core.events import (
     Event,
     Instant,
     LinkLost,
+    Loaded,
     Said,
+    Spilled,
     StopAsked,
     Ticked,
     Welcomed,
@@ -36,6 +38,7 @@ from maze_node.core.intake import Intake
 from maze_node.core.leases import Ending, Lease
 from maze_node.core.outbox import Outbox
 from maze_node.core.runner import Runner
+from maze_node.core.shelf import RESULT_MEMORY
 from maze_node.errors import EXIT_CRASHED, EXIT_UNREACHABLE
 from maze_protocol.limits import ORPHAN_TIMEOUT
 from maze_protocol.messages import (
@@ -72,9 +75,15 @@ LAST_WORDS: Final = 10.0
 class Agent:
     """Everything a node decides."""
 
-    def __init__(self, capacity: Capacity, orphan_timeout: float = ORPHAN_TIMEOUT, head_timeout: float = 0.0) -> None:
+    def __init__(
+        self,
+        capacity: Capacity,
+        orphan_timeout: float = ORPHAN_TIMEOUT,
+        head_timeout: float = 0.0,
+        result_memory: int = RESULT_MEMORY,
+    ) -> None:
         self._effects: list[Effect] = []
-        self._outbox = Outbox()
+        self._outbox = Outbox(self._effects.append, result_memory)
         self._runner = Runner(capacity, self._outbox, self._effects.append)
         self._intake = Intake(self._runner, self._outbox)
         self._fence = Fence()
@@ -97,6 +106,8 @@ class Agent:
             WorkerForked: self._runner.forked,
             WorkerReported: self._runner.reported,
             WorkerExited: self._runner.exited,
+            Spilled: self._outbox.spilled,
+            Loaded: self._outbox.loaded,
             Ticked: self._on_tick,
             DrainAsked: self._on_drain,
             StopAsked: self._on_stop,
@@ -151,6 +162,7 @@ class Agent:
         """Say what there is to say; after one turn or after several, as the shell likes."""
         if not self._left:
             self._speak(now)
+            self._outbox.settle(now.mono, live=self._live)
             self._leave_if_done()
         return self._take_effects()
 
@@ -309,7 +321,7 @@ class Agent:
 
     def _may_start(self, now: Instant) -> bool:
         """Tell whether leases still hold: asked before any start, in every turn, after SIGCONT too."""
-        return self._fence.is_open(now.mono)
+        return self._fence.is_open(now.mono) and not self._outbox.overfull
 
     def _abandon(self, now: Instant) -> None:
         """The head has been away for the orphan time: end what runs, forget what waits; keep what is done.

@@ -8,7 +8,8 @@ from maze_node.frames import TaskFrame
 from maze_protocol.messages import LogPull, Message
 
 __all__ = [
-    "AnswerLog", "Dismiss", "DropLogs", "Effect", "Fork", "Leave", "Reconnect", "RenameLog", "Send", "Signal", "Start",
+    "AnswerLog", "Discard", "Dismiss", "DropLogs", "Effect", "Fork", "Leave", "Load", "Reconnect", "RenameLog", "Send",
+    "Signal", "Spill", "Start",
 ]  # fmt: skip
 
 
@@ -72,6 +73,25 @@ class DropLogs(msgspec.Struct, frozen=True):
     leases: tuple[int, ...]
 
 
+class Spill(msgspec.Struct, frozen=True):
+    """Write an outcome to disk under that number; answered by Spilled."""
+
+    number: int
+    data: bytes
+
+
+class Load(msgspec.Struct, frozen=True):
+    """Read an outcome back; answered by Loaded."""
+
+    number: int
+
+
+class Discard(msgspec.Struct, frozen=True):
+    """The disk may forget an outcome, if it has it."""
+
+    number: int
+
+
 class Leave(msgspec.Struct, frozen=True):
     """The node's work is over: stop the workers that are left, and exit."""
 
@@ -80,5 +100,6 @@ class Leave(msgspec.Struct, frozen=True):
 
 
 Effect = (
-    Send | Reconnect | Fork | Start | Signal | Dismiss | AnswerLog | RenameLog | DropLogs | Leave
+    Send | Reconnect | Fork | Start | Signal | Dismiss | AnswerLog | RenameLog | DropLogs | Spill | Load | Discard
+    | Leave
 )  # fmt: skip

@@ -13,8 +13,8 @@ from maze_node.frames import ReportFrame
 from maze_protocol.messages import Message, NodeLoad, Welcome
 
 __all__ = [
-    "DrainAsked", "Event", "Instant", "LinkLost", "LogTails", "Said", "StopAsked", "Ticked", "Welcomed",
-    "WorkerExited", "WorkerForked", "WorkerReported",
+    "DrainAsked", "Event", "Instant", "LinkLost", "Loaded", "LogTails", "Said", "Spilled", "StopAsked", "Ticked",
+    "Welcomed", "WorkerExited", "WorkerForked", "WorkerReported",
 ]  # fmt: skip
 
 
@@ -90,6 +90,20 @@ class WorkerExited(msgspec.Struct, frozen=True):
     """It died with the spawner, not by its task's doing."""
 
 
+class Spilled(msgspec.Struct, frozen=True):
+    """An outcome is on disk, or the disk would not take it."""
+
+    number: int
+    done: bool
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """An outcome was read back; None if that failed."""
+
+    number: int
+    data: bytes | None
+
+
 class Ticked(msgspec.Struct, frozen=True):
     """Time passed; sent about twice per second. `load` is what the shell measured."""
 
@@ -112,5 +126,6 @@ class StopAsked(msgspec.Struct, frozen=True):
 
 
 Event = (
-    Welcomed | LinkLost | Said | WorkerForked | WorkerReported | WorkerExited | Ticked | DrainAsked | StopAsked
+    Welcomed | LinkLost | Said | WorkerForked | WorkerReported | WorkerExited | Spilled | Loaded | Ticked | DrainAsked
+    | StopAsked
 )  # fmt: skip

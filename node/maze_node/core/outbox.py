@@ -1,16 +1,20 @@
 """Outcomes that the head has not acknowledged: the one copy of a finished attempt's result.
 
 They are sent once per session, and again after each WELCOME, until RESULT_ACK or a drop; nothing else removes them.
-Bodies of values stay in the outcome; each message packs them anew (small ones inline, large ones as payloads).
+Bodies of values stay in the outcome; each message packs them anew (small ones inline, large ones as payloads). What
+does not fit into memory is on the shelf (shelf.py), and comes back to be sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
 
+from maze_node.core.effects import Effect
+from maze_node.core.events import Instant, Loaded, Spilled
+from maze_node.core.shelf import RESULT_MEMORY, Kept, Shelf
 from maze_protocol.limits import FLUSH_BYTES, MAX_CONTROL_MESSAGE
 from maze_protocol.messages import HELD_DONE, Held, Outcome, Result
 from maze_protocol.values import OutputValue, ValuePacker
@@ -24,9 +28,11 @@ _OVERHEAD: Final = 256
 class Outbox:
     """Finished attempts by lease, in the order in which they finished."""
 
-    def __init__(self) -> None:
-        self._kept: dict[int, Outcome] = {}
+    def __init__(self, emit: Callable[[Effect], None], budget: int = RESULT_MEMORY) -> None:
+        self._kept: dict[int, Kept] = {}
         self._unsent: dict[int, None] = {}
+        self._shelf = Shelf(emit, budget)
+        self._next = 1
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -34,43 +40,83 @@ class Outbox:
     def __contains__(self, lease: int) -> bool:
         return lease in self._kept
 
+    @property
+    def overfull(self) -> bool:
+        """Tell whether the node should start nothing before some of this is acknowledged."""
+        return self._shelf.overfull
+
     def inventory(self) -> Iterator[Held]:
         """Return what HELLO tells about them."""
-        for lease, outcome in self._kept.items():
-            yield Held(lease, HELD_DONE, outcome.started_at)
+        for lease, kept in self._kept.items():
+            yield Held(lease, HELD_DONE, kept.started_at)
 
     def keep(self, outcome: Outcome) -> None:
         """Keep an outcome until it is acknowledged."""
-        self._kept[outcome.lease] = outcome
+        size = _text_size(outcome) + sum(each.value.size for each in outcome.outputs)
+        kept = self._kept[outcome.lease] = Kept(self._next, outcome.lease, outcome, outcome.started_at, size)
+        self._next += 1
         self._unsent[outcome.lease] = None
+        self._shelf.add(kept)
 
     def forget(self, lease: int) -> None:
         """Drop an outcome that is acknowledged or unwanted."""
-        self._kept.pop(lease, None)
+        kept = self._kept.pop(lease, None)
         self._unsent.pop(lease, None)
+        if kept is not None:
+            self._shelf.remove(kept)
 
     def rename(self, old: int, new: int) -> None:
         """Report a finished attempt under another token."""
-        outcome = self._kept.pop(old, None)
-        if outcome is not None:
+        kept = self._kept.pop(old, None)
+        if kept is not None:
             self._unsent.pop(old, None)
-            self.keep(msgspec.structs.replace(outcome, lease=new))
+            kept.lease = new
+            if kept.outcome is not None:
+                kept.outcome = msgspec.structs.replace(kept.outcome, lease=new)
+            self._kept[new] = kept
+            self.send_again(new)
 
     def send_again(self, lease: int) -> None:
         """Send one outcome once more in this session."""
-        if lease in self._kept:
+        kept = self._kept.get(lease)
+        if kept is None:
+            return
+        if kept.outcome is not None:
             self._unsent[lease] = None
+        else:
+            self._shelf.want(kept)
 
     def restart(self) -> None:
         """A session began: everything goes out again."""
-        self._unsent = dict.fromkeys(self._kept)
+        self._shelf.restart()
+        self._unsent = {lease: None for lease, kept in self._kept.items() if kept.outcome is not None}
+
+    def settle(self, mono: float, *, live: bool) -> None:
+        """Move outcomes between memory and disk."""
+        self._shelf.settle(mono, live=live)
+
+    def spilled(self, event: Spilled, now: Instant) -> None:
+        """Note how a write went."""
+        kept = self._shelf.spilled(event.number, done=event.done, mono=now.mono)
+        if kept is not None and kept.lease in self._unsent:
+            del self._unsent[kept.lease]
+            self._shelf.want(kept)
+
+    def loaded(self, event: Loaded, now: Instant) -> None:
+        """Let what was read go out."""
+        kept = self._shelf.loaded(event.number, event.data)
+        if kept is not None:
+            self._unsent[kept.lease] = None
 
     def messages(self) -> Iterator[tuple[Result, tuple[bytes, ...]]]:
         """Yield what has not been sent in this session, in messages within the limits."""
         batch: list[Outcome] = []
         packer, size, payload = ValuePacker(), 0, 0
-        for lease in self._unsent:
-            outcome = self._kept[lease]
+        unsent, self._unsent = self._unsent, {}
+        for kept in map(self._kept.__getitem__, unsent):
+            outcome = kept.outcome
+            assert outcome is not None, "what is only on disk waits on the shelf"
+            self._shelf.said(kept)
             bodies = [each.value.size for each in outcome.outputs]
             text, total = _text_size(outcome), sum(bodies)
             full = size + text > FLUSH_BYTES or payload + total > MAX_CONTROL_MESSAGE // 2 or not packer.fits(bodies)
@@ -79,7 +125,6 @@ class Outbox:
                 batch, packer, size, payload = [], ValuePacker(), 0, 0
             batch.append(_packed(outcome, packer))
             size, payload = size + text, payload + total
-        self._unsent = {}
         if batch:
             yield Result(tuple(batch)), tuple(packer.payloads)
 

@@ -590,6 +590,34 @@ def test_pulls_and_forgotten_logs_are_passed_on() -> None:
     assert of(rig.said(Forget((1,))), DropLogs) == [DropLogs((1,))]
 
 
+def test_results_beyond_the_memory_wait_on_disk_and_are_said_when_the_head_is_back() -> None:
+    rig = Rig(result_memory=0)
+    rig.assign(make_assignment(1), make_assignment(2))
+    rig.do(LinkLost("x"))
+    rig.report(rig.worker_of(1), 1)
+    rig.report(rig.worker_of(2), 2)
+    assert len(rig.disk) == 2
+    assert [held.state for held in rig.agent.inventory()] == [HELD_DONE] * 2
+    rig.effects.clear()
+    rig.welcome(session=2, keep=((2, 12),))
+    assert sorted(outcome.lease for outcome in outcomes(rig.effects)) == [1, 12]
+    assert all(outcome.outputs[0].value.body == b"\x01" for outcome in outcomes(rig.effects))
+    rig.said(ResultAck((AckItem(1, 0), AckItem(12, 0))))
+    assert rig.disk == {}
+    assert rig.agent.inventory() == ()
+
+
+def test_a_node_whose_results_fit_nowhere_starts_nothing_more() -> None:
+    rig = Rig(result_memory=100)
+    rig.disk_full = True
+    rig.assign(*(make_assignment(lease, grant=1) for lease in (1, 2, 3, 4)))
+    rig.report(rig.worker_of(1), 1)
+    effects = rig.report(rig.worker_of(2), 2)
+    assert not of(effects, Start), "two results of some 260 bytes wait; at most 400 may"
+    effects = rig.said(ResultAck((AckItem(1, 0),)))
+    assert of(effects, Start)[0].frame.lease == 3
+
+
 # -- leaving
 
 
