@@ -124,11 +124,30 @@ class Client:
             if self._runs < 2 * self._world.knobs.workflows and not self._world.calm:
                 self._world.clock.later(random.random() * 6.0, None, self._submit, workflow_id)
             self._world.clock.later(random.random() * 3.0, None, self._look, run_id)
+            if random.random() < self._world.knobs.retry:
+                self._world.clock.later(random.random() * 10.0, None, self._retry, run_id)
 
         self._ask(lambda ticket: ev.SubmitRun(ticket, run_id, request), submitted)
 
     def _cancel(self, run_id: bytes) -> None:
         self._ask(lambda ticket: ev.CancelRun(ticket, run_id), lambda _: self._world.watch.acked("cancel", run_id))
+
+    def _retry(self, earlier_id: bytes) -> None:
+        """Run again what is over, with its results, as the API does it: it reads the journal and asks the core."""
+        history = self._world.watch.history
+        number = history.numbers.get(earlier_id)
+        if number is None or history.runs[number].sealed is None or self._world.amnesia:
+            return
+        self._runs += 1
+        run, run_id, reused = history.runs[number], raw(2000 + self._runs), history.results_of(number)
+        if len(reused) == len(run.tasks):
+            reused = reused[: len(reused) // 2] if self._random.random() < 0.5 else ()
+        body = history.bodies[run.submitted.workflow_id, run.submitted.version]
+
+        def retried(_: Any) -> None:
+            self._world.watch.acked("run", run_id)
+
+        self._ask(lambda ticket: ev.RetryRun(ticket, run_id, run.submitted, run.last_seq, body, reused), retried)
 
     def _look(self, run_id: bytes) -> None:
         def seen(body: Any) -> None:

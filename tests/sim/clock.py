@@ -46,6 +46,7 @@ class Clock:
         self.processes: list[Process] = []
         self._heap: list[tuple[float, int, Entry]] = []
         self._entries = 0
+        self._current: Process | None = None
 
     def at(self, when: float, process: Process | None, call: Callable[..., Any], *args: Any) -> Entry:
         """Make a call at some time, on behalf of a process or of the world (None)."""
@@ -87,7 +88,9 @@ class Clock:
             if process.paused:
                 process.backlog.append(entry)
                 return
-            _set_running_loop(process.loop)
+            if process is not self._current:
+                self._current = process
+                _set_running_loop(process.loop)
         self.now = when
         self.steps += 1
         call(*entry.args)
@@ -141,7 +144,8 @@ class ProcessLoop:
 
     def call_soon(self, call: Callable[..., Any], *args: Any, context: Any = None) -> Entry:
         """Make a call in this instant, after those that are due already."""
-        return self._clock.at(self._clock.now, self._process, call, *args)
+        clock = self._clock
+        return clock.enter(clock.now, Entry(self._process, call, args))
 
     call_soon_threadsafe = call_soon
 

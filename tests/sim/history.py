@@ -8,7 +8,7 @@ cancel). When a machine has lost power, the account is made again from what is l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from maze_protocol.events import (
     AttemptInterrupted,
     AttemptLost,
     CancelRequested,
+    OutputMeta,
     RunSubmitted,
     Segment,
     TaskAdopted,
@@ -30,6 +31,7 @@ from maze_protocol.events import (
     TaskFinished,
     TaskLeased,
     TaskReleased,
+    TaskReused,
     TaskSkipped,
     TaskStarted,
     TaskWarned,
@@ -84,6 +86,7 @@ class History:
         self.workflows: set[bytes] = set()
         self.edits: set[tuple[bytes, str]] = set()
         self.graphs: dict[tuple[bytes, int], Graph] = {}
+        self.bodies: dict[tuple[bytes, int], bytes] = {}
         self.runs: dict[int, RunFacts] = {}
         self.numbers: dict[bytes, int] = {}
         self.accepted: dict[tuple[int, int], tuple[int, bytes]] = {}
@@ -102,6 +105,10 @@ class History:
             assert key not in self.accepted, f"I1: a second accepted result of {key}"
             bodies = {output.key: output.value.body for output in inline_outputs(accept)}
             self.accepted[key] = accept.lease, bodies["y"]
+        for copy in batch.copies:
+            for task in copy.tasks:
+                assert (copy.run_no, task) not in self.accepted, f"I1: a copy over an accepted result: {copy}"
+                self.accepted[copy.run_no, task] = self.accepted[copy.from_run_no, task]
         for run_no, segment in batch.segments():
             self._segment(run_no, segment)
 
@@ -109,6 +116,7 @@ class History:
         if isinstance(fact, SaveGraph):
             graph = load_graph(fact.workflow_id, fact.version, fact.body)
             self.graphs[fact.workflow_id, fact.version] = graph
+            self.bodies[fact.workflow_id, fact.version] = fact.body
         elif fact.kind == "workflow_created":
             self.workflows.add(fact.body["workflow_id"])
         elif fact.kind == "workflow_edited":
@@ -185,6 +193,13 @@ class History:
         task.state = "finished"
         self.ended.add(event.lease)
 
+    def _reuse(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskReused) -> None:
+        assert task.state == OPEN, f"reused while {task.state}: {event}"
+        earlier = self.numbers[run.submitted.retry_of]
+        assert self.runs[earlier].tasks[event.task].state == "finished", f"reused without a result: {event}"
+        assert self.accepted[run_no, event.task] == self.accepted[earlier, event.task], f"another result: {event}"
+        task.state = "finished"
+
     def _fail(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskFailed) -> None:
         assert task.state in (RUNNING, OPEN), f"failed while {task.state}: {event}"
         kind = event.error.kind
@@ -221,9 +236,10 @@ class History:
         self.ended.add(task.lease)
         task.state = "cancelled"
 
-    def log_of(self, run_no: int) -> Iterable[Segment]:
-        """Return the committed segments of a run."""
-        return self.runs[run_no].segments
+    def results_of(self, run_no: int) -> tuple[tuple[int, tuple[OutputMeta, ...]], ...]:
+        """Return the results of a run with their outputs, in the order in which they came to be."""
+        events = (event for segment in self.runs[run_no].segments for event in segment.events)
+        return tuple((each.task, each.outputs) for each in events if isinstance(each, (TaskFinished, TaskReused)))
 
 
 _ON: dict[type, Callable[..., None]] = {
@@ -231,6 +247,7 @@ _ON: dict[type, Callable[..., None]] = {
     TaskAdopted: History._adopt,
     TaskStarted: History._start,
     TaskFinished: History._finish,
+    TaskReused: History._reuse,
     TaskFailed: History._fail,
     AttemptLost: History._lose,
     TaskReleased: History._return,

@@ -53,6 +53,8 @@ class Knobs:
     fork_failure: float = 0.0
     exit_delay: float = 0.05
     cancel: float = 0.2
+    retry: float = 0.2
+    """Runs that are run again once they are over."""
     fail_fast: float = 0.2
     repeat: float = 0.2
     """Requests whose answer gets lost, so that they come again."""
@@ -118,7 +120,20 @@ def draw(random: Random) -> Knobs:
     _draw_timing(knobs, random)
     _draw_network(knobs, random)
     knobs.faults = tuple(random.sample(FAULTS, random.choice((0, 1, 2, 3, 4, 6))))
+    _draw_theme(knobs, random)
     return knobs
+
+
+def _draw_theme(knobs: Knobs, random: Random) -> None:
+    """Make some worlds of a kind that chance alone would seldom give."""
+    theme = random.choice(("any", "any", "any", "any", "head", "head", "away"))
+    if theme == "head":
+        knobs.loss = knobs.double = knobs.unheard = 0.0
+        knobs.reorder, knobs.jitter, knobs.orphan_timeout = False, 0.01, 600.0
+        knobs.faults = tuple(random.sample(sorted(HEAD_FAULTS), random.choice((1, 2))))
+    elif theme == "away":
+        knobs.fork_seconds, knobs.outage, knobs.suspect_after, knobs.lost_after = 16.0, 14.0, 2.5, 5.0
+        knobs.faults = (random.choice(("cut_both", "cut_out", "head_kill", "node_pause")), random.choice(FAULTS))
 
 
 def _draw_timing(knobs: Knobs, random: Random) -> None:

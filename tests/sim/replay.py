@@ -1,7 +1,7 @@
-"""Reading a journal again: what a prefix of it gives, and that reading it twice gives the same (I19).
+"""Reading a journal again: what a prefix of it gives, and what going on from there leaves (I19).
 
-`image` is everything that must follow from the journal, in plain values, to be compared with another reading of it or
-kept beside a recorded journal (tests/golden/journal).
+`image` is everything that must follow from the journal, to be compared with another reading of it; `story` is what of
+it people would notice, in words that later versions can still say: it is kept beside recorded journals.
 """
 
 from __future__ import annotations
@@ -9,19 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from maze_head.batch import Batch
+from maze_head.core.effects import Accept, Append, AppendCluster, CopyAccepted, SaveGraph
 from maze_head.core.events import Instant
 from maze_head.core.invariants import check
+from maze_head.core.runs import Run
 from maze_head.core.scheduler import HeadCore
 from maze_head.core.state import Settings
+from maze_head.core.transitions import PHASE_NAMES
 from maze_head.journal import ClusterRow, GraphRow, Row, SegmentRow
 from sim.disk import CLUSTER_ID
 from support.head_core import dump
 
 EPOCH = 2_000_000_000
+NOW = Instant(1.0, 1.9e9)
+DURABLE = (Append, Accept, CopyAccepted, SaveGraph, AppendCluster)
 
 
-def restore(core: HeadCore, rows: Iterable[Row]) -> None:
-    """Give rows to a core in their order, as maze_head/app.py does."""
+def read(rows: Iterable[Row]) -> HeadCore:
+    """Return a core that has read these rows, as maze_head/app.py gives them."""
+    core = HeadCore(Settings(), EPOCH, CLUSTER_ID)
     for row in rows:
         match row:
             case SegmentRow(run_no, segment):
@@ -30,23 +37,61 @@ def restore(core: HeadCore, rows: Iterable[Row]) -> None:
                 core.restore_graph(workflow_id, version, body)
             case ClusterRow(kind, body, wall):
                 core.restore_cluster(kind, body, wall)
-
-
-def read(rows: Sequence[Row]) -> HeadCore:
-    """Return a core that has read these rows."""
-    core = HeadCore(Settings(), EPOCH, CLUSTER_ID)
-    restore(core, rows)
     return core
 
 
-def image(rows: Sequence[Row]) -> dict[str, Any]:
-    """Return what a core knows after these rows."""
-    return dump(read(rows))
+def image(core: HeadCore) -> dict[str, Any]:
+    """Return what a core knows of everything that the journal must give back."""
+    return dump(core)
 
 
-def recover(rows: Sequence[Row]) -> HeadCore:
-    """Return a core that has read these rows and gone on from there."""
+def story(core: HeadCore) -> dict[str, Any]:
+    """Return what a core knows, in words and numbers that do not change with its structs."""
+    state = core.state
+    return {
+        "workflows": {
+            flow.id.hex(): [flow.name, flow.revision, [task.hex() for task in flow.tasks], list(flow.edits)]
+            for flow in state.workflows.values()
+        },
+        "codes": [code.hex() for code in state.codes],
+        "live": {str(run.no): _live(run) for run in state.runs.values()},
+        "over": {
+            str(no): [sealed.body.status, sealed.body.last_seq, sealed.body.finished, sealed.body.failed]
+            for no, sealed in state.sealed.items()
+        },
+        "runs": {run_id.hex(): no for run_id, no in state.run_numbers.items()},
+    }
+
+
+def _live(run: Run) -> dict[str, Any]:
+    return {
+        "tasks": [PHASE_NAMES[phase] for phase in run.phase],
+        "attempts": list(run.attempt),
+        "leases": list(run.lease),
+        "faults": {str(task): [fault.kind for fault in faults] for task, faults in sorted(run.faults.items())},
+        "last_seq": run.next_seq - 1,
+        "cancelling": run.cancelling,
+        "stopped_by": run.stopped_by,
+    }
+
+
+def recover(rows: Sequence[Row]) -> tuple[HeadCore, list[Row]]:
+    """Return a core that has read these rows and gone on, and the rows with what it wrote by doing so."""
     core = read(rows)
-    core.restored(Instant(1.0, 1.7e9))
+    effects = core.restored(NOW)
     check(core.state)
-    return core
+    return core, [*rows, *_rows(effects)]
+
+
+def _rows(effects: Sequence[Any]) -> list[Row]:
+    batch = Batch(EPOCH, NOW.wall)
+    for effect in effects:
+        if isinstance(effect, DURABLE):
+            batch.add(effect)
+    rows: list[Row] = [
+        GraphRow(fact.workflow_id, fact.version, fact.body)
+        if isinstance(fact, SaveGraph)
+        else ClusterRow(fact.kind, fact.body, NOW.wall)
+        for fact in batch.facts
+    ]
+    return rows + [SegmentRow(run_no, segment) for run_no, segment in batch.segments()]
