@@ -31,6 +31,8 @@ FAULTS = (
 )
 """What can go wrong by itself; see nemesis.py."""
 
+HEAD_FAULTS = frozenset({"head_kill", "head_point", "head_pause", "disk_full", "clock_jump"})
+
 
 @dataclass
 class Knobs:
@@ -82,6 +84,12 @@ class Knobs:
     outage: float = 3.0
     """How long what fails is away: cut, stopped, down."""
     faults: tuple[str, ...] = field(default=())
+
+    @property
+    def gentle(self) -> bool:
+        """Tell whether nothing but the head fails, and not for long: then no work may be done twice."""
+        steady = not (self.loss or self.double or self.reorder) and self.jitter < 0.1
+        return steady and set(self.faults) <= HEAD_FAULTS and self.orphan_timeout > 60.0
 
     def changed(self) -> str:
         """Return the settings that are not the defaults, for reports."""

@@ -48,7 +48,7 @@ from maze_protocol.messages import (
     Welcome,
 )  # fmt: skip
 from maze_protocol.session import SessionState
-from sim.history import OPEN, OVER, History
+from sim.history import BUDGETS, OPEN, OVER, History
 
 HELLO = TYPE_OF[Hello].to_bytes(2, "big")
 SLACK = 0.3
@@ -342,6 +342,15 @@ class Watch:
         for no, run in self.history.runs.items():
             for number, task in enumerate(run.tasks):
                 assert task.state in OVER, f"I14: run {no} task {number} is {task.state}"
+        if self.world.knobs.gentle:
+            self._check_nothing_was_done_twice()
+
+    def _check_nothing_was_done_twice(self) -> None:
+        """While only the head fails, nodes go on with what they have, and nobody starts it again."""
+        for (no, task), count in self.executions.items():
+            crashes = self.world.plan(self.history.runs[no].name(task)).crashes
+            allowed = min(crashes + 1, BUDGETS["crash"])
+            assert count <= allowed, f"run {no} task {task} was begun {count} times though its node never failed"
 
 
 def _plain(phase: str) -> str:
