@@ -109,7 +109,9 @@ class Client:
         for number in range(random.randint(1, self._world.knobs.tasks)):
             sources = sorted(random.sample(range(number), min(number, random.choice((0, 1, 1, 2)))))
             resources = {"cpu": random.randint(1, self._world.knobs.cpus)}
-            ops.append(add(number, *sources, name=f"w{workflow}t{number}", resources=resources))
+            once = random.random() < self._world.knobs.once
+            given = {"name": f"w{workflow}t{number}", "resources": resources, "at_most_once": once}
+            ops.append(add(number, *sources, **given))
         return ops
 
     def _submit(self, workflow_id: bytes) -> None:

@@ -73,8 +73,14 @@ class Clock:
         self.now = until
         return False
 
+    def become(self, process: Process | None) -> None:
+        """Let that process be the one that runs."""
+        self._current = process
+        _set_running_loop(None if process is None else process.loop)
+
     def close(self) -> None:
         """End the world: what its processes were waiting for never comes."""
+        self.become(None)
         for process in self.processes:
             process.loop.close()
 
@@ -89,8 +95,7 @@ class Clock:
                 process.backlog.append(entry)
                 return
             if process is not self._current:
-                self._current = process
-                _set_running_loop(process.loop)
+                self.become(process)
         self.now = when
         self.steps += 1
         call(*entry.args)

@@ -67,6 +67,10 @@ class RunFacts:
     sealed: Any = None
     segments: list[Segment] = field(default_factory=list)
 
+    def once(self, task: int) -> bool:
+        """Tell whether a task may be begun once only."""
+        return self.graph.spec(task).at_most_once
+
     def node_of(self, task: int) -> str:
         """Return the node that a task was leased to last."""
         return self.tasks[task].node
@@ -173,7 +177,7 @@ class History:
 
     def _adopt(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskAdopted) -> None:
         self._lease(run_no, run, task, event)
-        if task.faults.get("node_lost"):
+        if event.refunded:
             task.faults["node_lost"] -= 1
 
     def _start(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskStarted) -> None:
@@ -203,7 +207,7 @@ class History:
     def _fail(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskFailed) -> None:
         assert task.state in (RUNNING, OPEN), f"failed while {task.state}: {event}"
         kind = event.error.kind
-        if kind in BUDGETS:
+        if kind in BUDGETS and not run.once(event.task):
             faults = task.faults.get(kind, 0) + 1
             assert faults == BUDGETS[kind], f"I13: failed at {faults} faults of {kind}: {event}"
         task.state = "failed"
@@ -212,6 +216,7 @@ class History:
 
     def _lose(self, run_no: int, run: RunFacts, task: TaskFacts, event: AttemptLost) -> None:
         assert task.state == RUNNING, f"lost while {task.state}: {event}"
+        assert not run.once(event.task), f"tried again though it may begin once only: {event}"
         self._end_lease(task, event.lease)
         kind = event.error.kind
         task.faults[kind] = task.faults.get(kind, 0) + 1

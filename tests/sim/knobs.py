@@ -45,10 +45,12 @@ class Knobs:
     tasks: int = 6
     slow_task: float = 2.0
     user_error: float = 0.05
-    crash_once: float = 0.1
+    crash_once: float = 0.0
     poison: float = 0.03
     stubborn: float = 0.1
     """Tasks that ignore SIGTERM."""
+    once: float = 0.0
+    """Tasks that may be begun once only."""
     bulky: float = 0.03
     """Tasks whose output needs a payload frame."""
     fork_seconds: float = 0.02

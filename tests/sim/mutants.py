@@ -64,6 +64,7 @@ def hunt(name: str, seeds: int = SEEDS) -> Report | None:
         for seed in range(seeds):
             report = run(seed)
             if not report.ok:
+                assert not report.confused, f"the mutant itself is broken: {report.problem}"
                 return report
         return None
     finally:
@@ -78,8 +79,8 @@ def no_fence(patch: Patch) -> None:
     """A result under a token out of force counts for the task's newer attempt."""
     tokens: dict[int, tuple[Any, int]] = {}
 
-    def granted(self: Leases, lease_run: Any, task: int, *rest: Any) -> Any:
-        lease = grant(self, lease_run, task, *rest)
+    def granted(self: Leases, lease_run: Any, task: int, *rest: Any, **given: Any) -> Any:
+        lease = grant(self, lease_run, task, *rest, **given)
         tokens[lease.token] = lease_run, task
         return lease
 

@@ -299,8 +299,10 @@ class Watch:
         run = self.history.runs[run_no]
         for source in run.before[task]:
             assert run.tasks[source].state == "finished", f"I4: {place} runs before {source} is accepted"
-        self.executions[place] = self.executions.get(place, 0) + 1
-        return self.executions[place]
+        count = self.executions[place] = self.executions.get(place, 0) + 1
+        if run.once(task) and not self.world.forgetful:
+            assert count == 1, f"{place} was begun {count} times though it may begin once only"
+        return count
 
     def node_greets(self, node: Any, hello: Hello) -> None:
         """An agent introduces itself: it must still have every outcome that nobody has acknowledged."""
@@ -342,7 +344,7 @@ class Watch:
         for no, run in self.history.runs.items():
             for number, task in enumerate(run.tasks):
                 assert task.state in OVER, f"I14: run {no} task {number} is {task.state}"
-        if self.world.knobs.gentle:
+        if self.world.knobs.gentle and hasattr(state.settings, "recovery_grace"):
             self._check_nothing_was_done_twice()
 
     def _check_nothing_was_done_twice(self) -> None:

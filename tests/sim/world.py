@@ -6,7 +6,6 @@ seed; `Report.trace` is the proof of that. A broken rule, or any exception at al
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import hashlib
 import traceback
@@ -52,6 +51,11 @@ class Report:
         """Tell whether nothing was broken."""
         return not self.problem
 
+    @property
+    def confused(self) -> bool:
+        """Tell whether what escaped is no broken rule but nonsense: a mutant that does not fit the code any more."""
+        return self.problem.rstrip().rpartition("\n")[2].startswith(("TypeError", "AttributeError", "NameError"))
+
 
 class World:
     """Everything that there is."""
@@ -75,6 +79,11 @@ class World:
         self.nodes: dict[str, NodeProcess] = {}
         self.head: HeadProcess | None = None
         self.deposed: HeadProcess | None = None
+
+    @property
+    def forgetful(self) -> bool:
+        """Tell whether facts got lost: with the power, or by having two heads."""
+        return self.amnesia or "head_twin" in self.knobs.faults
 
     # -- what others ask
 
@@ -118,7 +127,7 @@ class World:
         """Start a head on the disk, unless there is one."""
         if self.head is None:
             self.head = HeadProcess(self, self.disk)
-            asyncio._set_running_loop(self.head.process.loop)  # type: ignore[arg-type]
+            self.clock.become(self.head.process)
             self.head.start()
             self.reader.head_began(self.watch.epochs[-1])
 
@@ -250,7 +259,6 @@ class World:
         except Exception as error:
             problem = "".join(traceback.format_exception(error)[-6:])
         finally:
-            asyncio._set_running_loop(None)
             self.clock.close()
             self.disk.connection.close()
             gc.enable()
