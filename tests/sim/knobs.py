@@ -141,7 +141,9 @@ def _draw_theme(knobs: Knobs, random: Random) -> None:
         knobs.loss = knobs.double = knobs.unheard = 0.0
         knobs.reorder, knobs.jitter, knobs.orphan_timeout = False, 0.01, 600.0
         knobs.faults = tuple(random.sample(sorted(HEAD_FAULTS), random.choice((1, 2))))
-    elif theme == "away":
+    elif random.random() < 0.2:
+        knobs.faults = (*knobs.faults, "forge")
+    if theme == "away":
         knobs.fork_seconds, knobs.outage, knobs.suspect_after, knobs.lost_after = 16.0, 14.0, 2.5, 5.0
         knobs.faults = (random.choice(("cut_both", "cut_out", "head_kill", "node_pause")), random.choice(FAULTS))
 
@@ -153,7 +155,7 @@ def _draw_timing(knobs: Knobs, random: Random) -> None:
 
 
 def _draw_network(knobs: Knobs, random: Random) -> None:
-    kind = random.choice(("good", "good", "slow", "lossy", "wild"))
+    kind = random.choice(("good", "slow", "lossy", "lossy", "wild"))
     knobs.hold = random.random() < 0.5
     if kind == "slow":
         knobs.jitter = random.choice((0.05, 0.5))
