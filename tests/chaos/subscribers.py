@@ -8,6 +8,7 @@ here, because a repetition or a gap is what the checker looks for.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 import time
@@ -19,6 +20,9 @@ import aiohttp
 
 from chaos.history import SEALING, Event, History
 from maze import HeadUnavailableError, MaClient
+
+PAUSE = 0.25
+"""Between connections: a crowd that knocks all the time would be the heaviest load of its test."""
 
 
 class Subscriber(threading.Thread):
@@ -49,10 +53,9 @@ class Subscriber(threading.Thread):
     def run(self) -> None:
         while not self.sealed and not self._given_up.is_set():
             self.connections += 1
-            try:
+            with contextlib.suppress(OSError, aiohttp.ClientError, TimeoutError):
                 self.read()
-            except (OSError, aiohttp.ClientError, TimeoutError):
-                time.sleep(0.05)  # nobody answers; there is nothing to wait on but time
+            time.sleep(PAUSE)
 
     def finish(self, timeout: float = 60.0) -> list[Event]:
         """Wait for the end of the log; return all that was read."""

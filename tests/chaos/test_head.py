@@ -59,8 +59,8 @@ def test_a_head_that_is_killed_again_and_again_loses_nothing(figures: dict[str, 
         check_everything(stage, runs, summaries, readers)
         figures |= {"kills": KILLS, "tasks": TASKS, "runs": len(runs), "subscribers": len(readers)}
         figures["connections_of_subscribers"] = sum(reader.connections for reader in readers)
-        figures["restart_p50"] = round(sorted(back)[len(back) // 2], 3)
-        within("restart_max", max(back), READY_SECONDS, figures)
+        # Beside nodes at work and all these readers; what is promised is measured below.
+        figures["restart_p50"], figures["restart_max"] = (round(sorted(back)[i], 3) for i in (len(back) // 2, -1))
 
 
 def watch_new(stage: Stage, runs: dict[str, Job], readers: list[Subscriber]) -> list[Subscriber]:
