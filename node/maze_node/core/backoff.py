@@ -14,8 +14,9 @@ from typing import Final
 __all__ = ["Backoff"]
 
 FIRST_DELAY: Final = 0.05
-MAX_DELAY: Final = 1.0
-"""A head that is back sees every node within this and the time of a connect."""
+MAX_DELAY: Final = 0.6
+"""A head that is back sees every node within this and the time of a connect: less than the second that it gives a node
+whose connection broke before it takes it for lost."""
 SPACING: Final = 0.1
 LASTED: Final = 5.0
 
