@@ -60,6 +60,11 @@ class Stage:
         agent = psutil.Process(node.pid)
         return [agent.pid, *(child.pid for child in agent.children(recursive=True))]
 
+    def zombies(self, node: Daemon) -> list[int]:
+        """Return the dead below a node that nobody has buried."""
+        below = psutil.Process(node.pid).children(recursive=True)
+        return [child.pid for child in below if _status(child) == psutil.STATUS_ZOMBIE]
+
     def alive(self) -> list[int]:
         """Return the living processes of this stage, wherever they have moved to."""
         return [pid for pid in psutil.pids() if self._is_ours(pid)]
@@ -243,6 +248,13 @@ def _children(parent: psutil.Process) -> list[psutil.Process]:
         return [child for child in parent.children() if child.status() != psutil.STATUS_ZOMBIE]
     except psutil.NoSuchProcess:
         return []
+
+
+def _status(process: psutil.Process) -> str:
+    try:
+        return str(process.status())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def _cmdline(process: psutil.Process) -> list[str]:

@@ -15,7 +15,7 @@ from chaos.history import (
     check_results,
     check_subscribers,
 )
-from chaos.scale import sized, within
+from chaos.scale import liveness_flags, sized, within
 from chaos.stage import Job, Stage, open_stage
 from chaos.subscribers import Subscriber, subscribe
 from support.cluster import wait_until
@@ -83,6 +83,31 @@ def check_everything(stage: Stage, runs: dict[str, Job], summaries: dict[str, An
         assert check_results(events, job.expected) == []
         assert check_effects(done, job.names.values()) == []
         assert check_subscribers(stage.history.logs.get(run_id, {}) | {"afterwards": events}) == []
+
+
+def test_a_cluster_that_lost_its_power_goes_on_where_it_was(figures: dict[str, Any]) -> None:
+    with open_stage(2, liveness_flags(), ("--cpus=2",)) as stage:
+        job = stage.prepare(sized(60, 400), 0.05)
+        run_id = stage.submit(job.workflow)
+        wait_until(lambda: (stage.read(run_id) or {}).get("finished", 0) > 10, "some results")
+        finished = {event["data"]["task_id"] for event in stage.log(run_id) if event["type"] == "finish_task"}
+        for daemon in stage.cluster.processes:
+            daemon.kill()
+        began = time.monotonic()
+        stage.cluster.start_head()
+        stage.cluster.past += stage.cluster.nodes
+        stage.cluster.nodes.clear()
+        for number in range(2):
+            stage.cluster.add_node(f"--name=node-{number + 1}", "--cpus=2")
+        stage.wait_sealed(run_id)
+        figures["over_after"] = round(time.monotonic() - began, 1)
+        events = stage.log(run_id)
+        assert check_log(events, job.names) == []
+        assert check_results(events, job.expected) == []
+        spared = [job.names[task_id] for task_id in finished]
+        assert check_effects(stage.executions(), job.names.values()) == []
+        assert check_effects(stage.executions(), spared, once=True) == []
+        figures["acknowledged_before"] = len(spared)
 
 
 def test_a_head_with_many_live_tasks_is_soon_ready_again(figures: dict[str, Any]) -> None:

@@ -29,6 +29,12 @@ def leave_traces(params: dict[str, Any]) -> dict[str, Any]:
     return {"digest": hashlib.sha256(params["name"].encode()).hexdigest()}
 
 
+@task(inputs=["x"], outputs=["x"])
+def no_op(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the input."""
+    return {"x": params["x"]}
+
+
 @task(inputs=["folder", "name", "seconds"], outputs=["digest"])
 def leave_strays(params: dict[str, Any]) -> dict[str, Any]:
     """Start children, one of them in a session of its own with no parent, and wait."""

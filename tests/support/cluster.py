@@ -136,11 +136,15 @@ class Cluster:
 
     def restart_head(self, *, gently: bool = False) -> None:
         """Kill the head, or ask it to stop, and start it again with the same state and ports."""
-        before = self.head
         if gently:
-            assert before.stop() == 0, before.tail()
+            assert self.head.stop() == 0, self.head.tail()
         else:
-            before.kill()
+            self.head.kill()
+        self.start_head()
+
+    def start_head(self) -> None:
+        """Start the head again, after its end, with the same state and ports."""
+        before = self.head
         before.release()
         self.past.append(before)
         port = self.url.rpartition(":")[2]
