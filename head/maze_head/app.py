@@ -36,7 +36,6 @@ from maze_head.config import HeadConfig
 from maze_head.core.effects import Effect
 from maze_head.core.events import JournalSized
 from maze_head.core.scheduler import HeadCore
-from maze_head.core.sealed import unpack_sealed
 from maze_head.core.state import Settings
 from maze_head.descriptors import raise_limit, tell_rarely
 from maze_head.dispatch import Dispatcher
@@ -227,8 +226,7 @@ class Head:
                     self.core.restore_segment(run_no, segment)
                     self.hub.restore(run_no, segment)
                 case SealedRow(run_no, body):
-                    self.core.restore_sealed(run_no, body)
-                    self.hub.restore_sealed(run_no, unpack_sealed(body).body)
+                    self.hub.restore_sealed(run_no, self.core.restore_sealed(run_no, body))
                 case GraphRow(workflow_id, version, body):
                     self.core.restore_graph(workflow_id, version, body)
                 case ClusterRow(kind, body, wall):

@@ -58,6 +58,7 @@ async def test_every_answer_fits_its_description(tmp_path: Path) -> None:
         await author(check)
         await run_and_read(check)
         await original(check)
+        await remove(check)
         untested = {(route.method, route.path) for route in ROUTES} - check.seen
         assert untested == {("GET", "/get_workflow_res/{workflow_id}/{run_id}")}  # a WebSocket only: test_api_seed.py
 
@@ -100,6 +101,13 @@ async def run_and_read(check: Checker) -> None:
     assert again["retry_of"] == RUN
     for path in ("info", "livez", "readyz", "metrics", "nodes", "nodes/{node_id}"):
         await check.ask("GET", f"/api/v1/{path}", node_id="puppet")
+
+
+async def remove(check: Checker) -> None:
+    assert (await check.ask("DELETE", "/api/v1/runs/{run_id}/record", run_id=RUN))["run_id"] == RUN
+    workflow = "workflow_" + "e" * 32
+    await check.ask("POST", "/api/v1/workflows", {"workflow_id": workflow})
+    await check.ask("DELETE", "/api/v1/workflows/{workflow_id}", workflow_id=workflow)
 
 
 async def original(check: Checker) -> None:

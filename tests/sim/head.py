@@ -12,7 +12,6 @@ from typing import Any
 from maze_head.batch import Batch
 from maze_head.core.events import Event, Instant
 from maze_head.core.scheduler import HeadCore
-from maze_head.core.sealed import unpack_sealed
 from maze_head.core.state import Settings
 from maze_head.dispatch import Dispatcher
 from maze_head.driver import Driver, Ports
@@ -65,8 +64,7 @@ class HeadProcess:
                     self.core.restore_segment(run_no, segment)
                     self.hub.restore(run_no, segment)
                 case SealedRow(run_no, body):
-                    self.core.restore_sealed(run_no, body)
-                    self.hub.restore_sealed(run_no, unpack_sealed(body).body)
+                    self.hub.restore_sealed(run_no, self.core.restore_sealed(run_no, body))
                 case GraphRow(workflow_id, version, body):
                     self.core.restore_graph(workflow_id, version, body)
                 case ClusterRow(kind, body, wall):

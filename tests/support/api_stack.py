@@ -15,7 +15,6 @@ from maze_head.api.app import make_app
 from maze_head.api.services import Services
 from maze_head.core.events import NodeGreeted, NodeSaid
 from maze_head.core.scheduler import HeadCore
-from maze_head.core.sealed import unpack_sealed
 from maze_head.core.state import Settings
 from maze_head.dispatch import Dispatcher
 from maze_head.driver import Driver, Ports, read_clocks
@@ -154,8 +153,7 @@ class Stack:
     def recover(self) -> list[Any]:
         for row in self.journal.load():
             if isinstance(row, SealedRow):
-                self.core.restore_sealed(*row)
-                self.hub.restore_sealed(row.run_no, unpack_sealed(row.body).body)
+                self.hub.restore_sealed(row.run_no, self.core.restore_sealed(*row))
             elif isinstance(row, GraphRow):
                 self.core.restore_graph(*row)
             elif isinstance(row, ClusterRow):

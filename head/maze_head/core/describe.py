@@ -64,7 +64,7 @@ def summarise_workflow(workflow: Workflow) -> WorkflowSummary:
         workflow_id=format_id(workflow.id, WORKFLOW),
         name=workflow.name,
         revision=workflow.revision,
-        tasks=len(workflow.tasks),
+        tasks=workflow.size,
         created_at=workflow.created_at,
     )
 

@@ -26,6 +26,7 @@ from maze_protocol.events import (
     TaskFailed,
     TaskFinished,
 )  # fmt: skip
+from maze_protocol.http import RunBody
 from maze_protocol.ids import RUN, WORKFLOW, parse_id
 
 __all__ = ["finish", "restore_cluster", "restore_graph", "restore_sealed", "restore_segment"]
@@ -55,16 +56,21 @@ def restore_cluster(state: State, kind: str, body: dict[str, Any], time: float) 
 
 def _edit(state: State, body: dict[str, Any]) -> None:
     workflow = state.workflows[body["workflow_id"]]
-    codes = replay(workflow, body["changes"], body["edit_id"])
+    codes = body.get("codes")
+    if codes is None:  # journalled before version 2 of the schema
+        codes = replay(workflow, body["changes"], body["edit_id"])
+    else:
+        workflow.postpone(body["changes"], body["edit_id"], body["tasks"])
     for hash_ in codes:
         state.code_users.setdefault(hash_, {})[workflow.id] = None
 
 
-def restore_sealed(state: State, run_no: int, packed: bytes) -> None:
-    """Take in the summary of a run that is over."""
+def restore_sealed(state: State, run_no: int, packed: bytes) -> RunBody:
+    """Take in the summary of a run that is over, and return what it says."""
     sealed = unpack_sealed(packed)
     graph = parse_id(sealed.body.workflow_id, WORKFLOW), sealed.body.revision
     state.keep_sealed(run_no, parse_id(sealed.body.run_id, RUN), graph, sealed)
+    return sealed.body
 
 
 def restore_segment(state: State, run_no: int, segment: Segment) -> None:

@@ -20,6 +20,7 @@ from maze_head.core.placement import place
 from maze_head.core.sealed import pack_sealed
 from maze_head.core.state import Settings, State
 from maze_protocol.events import Segment
+from maze_protocol.http import RunBody
 from maze_protocol.messages import Drain, Goodbye, Heartbeat, Message, Release, Result, Started
 
 __all__ = ["HeadCore"]
@@ -88,9 +89,9 @@ class HeadCore:
         """Take in a saved graph; before the segments that run it."""
         recovery.restore_graph(self.state, workflow_id, version, body)
 
-    def restore_sealed(self, run_no: int, body: bytes) -> None:
-        """Take in the summary of a run that is over, instead of its log."""
-        recovery.restore_sealed(self.state, run_no, body)
+    def restore_sealed(self, run_no: int, body: bytes) -> RunBody:
+        """Take in the summary of a run that is over, instead of its log, and return what it says."""
+        return recovery.restore_sealed(self.state, run_no, body)
 
     def restore_cluster(self, kind: str, body: dict[str, Any], time: float) -> None:
         """Take in an event of the cluster's log, in commit order."""

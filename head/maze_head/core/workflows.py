@@ -4,6 +4,8 @@
 cost proportional to the edit) and what to journal. Rules of what may be done are in edits.py; replaying the journal
 (`replay`) trusts them.
 
+After a restart most workflows are never looked at again, so their edits are kept as they were journalled until then.
+
 Odd: a deleted task stays as None in `tasks` until the edit is kept, so that taking it back restores its place.
 """
 
@@ -28,18 +30,12 @@ _PUT, _REMOVE, _JOIN, _PART = range(4)
 _record = msgspec.msgpack.Decoder(list[tuple[int, bytes, bytes]])
 
 
-class Workflow:
-    """The current graph of one workflow."""
+class _Contents:
+    """The tasks and edges of a workflow, and how it came to them."""
 
-    __slots__ = (
-        "after", "before", "created_at", "edits", "id", "name", "order", "revision", "tasks", "unsaved",
-    )  # fmt: skip
+    __slots__ = ("after", "before", "edits", "order", "tasks", "unsaved")
 
-    def __init__(self, workflow_id: bytes, name: str, created_at: float) -> None:
-        self.id = workflow_id
-        self.name = name
-        self.created_at = created_at
-        self.revision = 0
+    def __init__(self) -> None:
         self.tasks: dict[bytes, bytes | None] = {}
         self.unsaved: dict[bytes, None] = {}
         self.before: dict[bytes, dict[bytes, int]] = {}
@@ -47,6 +43,73 @@ class Workflow:
         self.after: dict[bytes, dict[bytes, None]] = {}
         self.order: Order[bytes] = Order()
         self.edits: dict[str, int] = {}
+
+
+class Workflow:
+    """The current graph of one workflow."""
+
+    __slots__ = ("_contents", "_postponed", "_size", "created_at", "id", "name", "revision")
+
+    def __init__(self, workflow_id: bytes, name: str, created_at: float) -> None:
+        self.id = workflow_id
+        self.name = name
+        self.created_at = created_at
+        self.revision = 0
+        self._contents: _Contents | None = None
+        self._postponed: list[tuple[bytes, str]] = []
+        """Journalled edits that nobody has needed yet."""
+        self._size = 0
+
+    @property
+    def tasks(self) -> dict[bytes, bytes | None]:
+        """Return the packed tasks by id, in the order they were added."""
+        return self._needed().tasks
+
+    @property
+    def unsaved(self) -> dict[bytes, None]:
+        """Return the tasks without a function."""
+        return self._needed().unsaved
+
+    @property
+    def before(self) -> dict[bytes, dict[bytes, int]]:
+        """Return target -> source -> REFERENCE | MANUAL."""
+        return self._needed().before
+
+    @property
+    def after(self) -> dict[bytes, dict[bytes, None]]:
+        """Return source -> targets."""
+        return self._needed().after
+
+    @property
+    def order(self) -> Order[bytes]:
+        """Return the order that finds cycles."""
+        return self._needed().order
+
+    @property
+    def edits(self) -> dict[str, int]:
+        """Return the revisions that the remembered edit ids made."""
+        return self._needed().edits
+
+    @property
+    def size(self) -> int:
+        """Return the number of tasks, whether or not they are at hand."""
+        return self._size if self._contents is None or self._postponed else len(self._contents.tasks)
+
+    def postpone(self, changes: bytes, edit_id: str, size: int) -> None:
+        """Take note of a journalled edit, after which there are so many tasks; it is applied when somebody looks."""
+        self._postponed.append((changes, edit_id))
+        self._size = size
+        self.revision += 1
+
+    def _needed(self) -> _Contents:
+        if self._contents is None:
+            self._contents = _Contents()
+        if self._postponed:
+            postponed, self._postponed = self._postponed, []
+            self.revision -= len(postponed)
+            for changes, edit_id in postponed:
+                replay(self, changes, edit_id)
+        return self._contents
 
     def spec(self, task_id: bytes) -> TaskSpec | None:
         """Return the definition of a task, or None."""

@@ -147,3 +147,30 @@ def test_unknown_kinds_of_cluster_events_are_skipped() -> None:
     head = Head()
     head.core.restore_cluster("from_a_later_version", {}, 0.0)
     assert head.core.restored(head.now) == []
+
+
+def test_a_workflow_is_rebuilt_when_somebody_looks_and_counted_before() -> None:
+    head = Head()
+    head.workflow(add(1), add(2, 1), add(3))
+    head.edit(edge(3, 2), edit_id="one")
+    head.run()
+    (saved,) = head.take(fx.SaveGraph)
+    again = head.recover()
+    workflow = again.core.state.workflows[W]
+    assert [(flow.tasks, flow.revision) for flow in again.ask(ev.ListWorkflows).workflows] == [(3, 2)]
+    assert workflow._contents is None
+    assert workflow.compile().encode() == saved.body
+    assert again.edit(edge(3, 2), edit_id="one").revision == 2
+    assert again.edit(add(4)).revision == 3
+    assert dump(again.recover().core)["workflows"] == dump(again.core)["workflows"]
+
+
+def test_an_edit_journalled_by_an_older_version_is_applied_at_once() -> None:
+    head = Head()
+    head.workflow(add(1), add(2, 1))
+    for row in head.journal:
+        if isinstance(row, fx.AppendCluster) and row.kind == "workflow_edited":
+            del row.body["codes"], row.body["tasks"]
+    again = head.recover()
+    assert again.core.state.code_users == head.core.state.code_users
+    assert dump(again.core) == dump(head.core)
