@@ -98,6 +98,7 @@ def settings_of(config: HeadConfig) -> Settings:
         keep_runs=config.keep_runs,
         keep_days=config.keep_days,
         keep_bytes=config.keep_bytes,
+        max_pending_tasks=config.max_pending_tasks,
     )
 
 
@@ -297,7 +298,7 @@ class Head:
             started_at=self.started_at,
             endpoints=self.endpoints.addresses,
             nodes_ready=0,
-            limits=LIMITS | {name: getattr(self.config, name) for name in ("heartbeat", "suspect_after", "lost_after")},
+            limits=LIMITS | {name: getattr(self.config, name) for name in CONFIGURED},
             read_only=self.ballast.read_only,
         )
 
@@ -309,6 +310,7 @@ class Head:
         return {name: value for part in parts for name, value in part().items()}
 
 
+CONFIGURED: Final = ("heartbeat", "suspect_after", "lost_after", "max_pending_tasks")
 LIMITS: Final[dict[str, float]] = {
     "inline_value": limits.INLINE_VALUE,
     "task_values": limits.MAX_TASK_VALUES,

@@ -38,6 +38,8 @@ class HeadConfig:
     heartbeat: float = limits.HEARTBEAT
     suspect_after: float = limits.SUSPECT_AFTER
     lost_after: float = limits.LOST_AFTER
+    max_pending_tasks: int = 5_000_000
+    """Submissions beyond it are answered 429."""
 
     def __post_init__(self) -> None:
         """Refuse what can never work.

@@ -135,10 +135,20 @@ def submit_run(state: State, command: asked.SubmitRun) -> RunBody:
 
 
 def check_room(state: State, tasks: int) -> None:
-    """Refuse so many more tasks if too many would be pending."""
-    pending = tasks + sum(run.open for run in state.runs.values())
-    if pending > state.settings.max_pending_tasks:
-        raise Unavailable("too_many_pending", f"{pending} tasks would be pending", hint="try again later")
+    """Refuse so many more tasks if too many would be pending.
+
+    Raises:
+        Invalid: more than this head ever takes.
+        Unavailable: not now.
+    """
+    most = state.settings.max_pending_tasks
+    if tasks > most:
+        message = f"{tasks} tasks: this head takes at most {most} at a time"
+        raise Invalid("too_many_tasks", message, hint="split the workflow, or raise --max-pending-tasks of the head")
+    pending = tasks + state.pending
+    if pending > most:
+        message = f"{pending} tasks would be pending, and this head takes at most {most}"
+        raise Unavailable("too_many_pending", message, hint="try again when some of them are done")
 
 
 def begin_run(state: State, submitted: RunSubmitted, graph: Graph) -> Run:

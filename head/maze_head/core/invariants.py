@@ -26,6 +26,7 @@ def check(state: State) -> None:
         _check_counts(run)
         _check_readiness(run)
         _check_leases(state, run)
+    assert state.pending == sum(run.open for run in state.runs.values()), f"{state.pending} tasks counted as pending"
     _check_queues(state)
     for node in state.nodes.values():
         _check_room(node)

@@ -95,7 +95,8 @@ class Run:
     @property
     def open(self) -> int:
         """Return how many tasks are not over."""
-        return sum(self.counts[:FINISHED])
+        waiting, ready, leased, running = self.counts[:FINISHED]
+        return waiting + ready + leased + running
 
     @property
     def held(self) -> int:

@@ -105,6 +105,8 @@ class HeadCore:
         """End the recovery: attempts of the head's earlier life are interrupted and their tasks queued again."""
         self.state.now = now
         recovery.finish(self.state)
+        # Events of the journal were applied without counting.
+        self.state.pending = sum(run.open for run in self.state.runs.values())
         return self._flush()
 
 

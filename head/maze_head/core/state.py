@@ -83,6 +83,8 @@ class State:
     """Summaries of runs that are over; everything else about them is in the journal."""
     unsaved_sealed: list[int] = field(default_factory=list)
     """Runs whose summary is not in the journal yet."""
+    pending: int = 0
+    """Tasks of live runs that are not over."""
     run_numbers: dict[bytes, int] = field(default_factory=dict)
     last_run_no: int = 0
     graph_runs: dict[GraphKey, int] = field(default_factory=dict)
@@ -120,7 +122,9 @@ class State:
 
     def record(self, run: Run, event: RunEvent) -> None:
         """Let something happen in a run: its state, its log, the ready queues."""
+        before = run.open
         run.apply(event)
+        self.pending += run.open - before
         events = self.touched.get(run.no)
         if events is None:
             self.touched[run.no] = [event]
@@ -145,6 +149,7 @@ class State:
         graph.live_runs += 1
         self.runs[run.no] = run
         self._number(run.submitted.run_id, run.no, (graph.workflow_id, graph.version))
+        self.pending += run.open
         self.queues[run.no] = [self.ready.use(shape) for shape in graph.shapes]
 
     def close_run(self, run: Run, summary: RunBody) -> None:

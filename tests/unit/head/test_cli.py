@@ -59,6 +59,13 @@ def test_how_long_a_node_may_be_silent_can_be_told(started: list[HeadConfig]) ->
     assert invoke("--heartbeat=0").exit_code == 2
 
 
+def test_how_much_work_may_wait_can_be_told(started: list[HeadConfig]) -> None:
+    assert invoke(MAZE_MAX_PENDING_TASKS="7").exit_code == 0
+    assert invoke("--max-pending-tasks=8").exit_code == 0
+    assert [config.max_pending_tasks for config in started] == [7, 8]
+    assert invoke("--max-pending-tasks=0").exit_code == 2
+
+
 @pytest.mark.parametrize("flags", [("--port", "x"), ("--port", "70000"), ("--durability", "hope"), ("--prot", "1")])
 def test_impossible_flags_are_usage_errors(started: list[HeadConfig], flags: tuple[str, ...]) -> None:
     assert invoke(*flags).exit_code == 2

@@ -241,12 +241,22 @@ def test_code_is_saved_once_with_what_its_message_needs() -> None:
     assert (stored.kind, stored.python, stored.name, stored.body) == ("pickle", (3, 11), "f", CODE_BODY.body)
 
 
-def test_too_much_pending_work_is_refused() -> None:
+def test_too_much_pending_work_is_refused_until_some_is_done() -> None:
     head = Head(Settings(max_pending_tasks=3))
     head.workflow(add(1), add(2))
-    head.run()
-    with pytest.raises(Unavailable):
+    first = head.run()
+    with pytest.raises(Unavailable, match="4 tasks would be pending, and this head takes at most 3"):
         head.run(b"q" * 16)
+    assert head.run().run_id == first.run_id, "a repeated submission is no new one"
+    head.ask(ev.CancelRun, b"r" * 16)
+    assert head.run(b"q" * 16).tasks == 2
+
+
+def test_more_work_than_ever_fits_is_an_error_of_its_own() -> None:
+    head = Head(Settings(max_pending_tasks=1))
+    head.workflow(add(1), add(2))
+    with pytest.raises(Invalid, match="at most 1 at a time"):
+        head.run()
 
 
 def test_runs_are_listed_newest_first_in_pages() -> None:
