@@ -173,6 +173,8 @@ class TaskAdopted(msgspec.Struct, array_like=True, frozen=True, tag=15):
     claim: Claim
     old_lease: int
     grant: int = 0
+    refunded: bool = False
+    """Giving it up had been charged to the task."""
 
 
 class TaskReused(msgspec.Struct, array_like=True, frozen=True, tag=16):

@@ -14,6 +14,8 @@ Mutants tried by hand, each caught within the 150 histories of the default profi
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -108,18 +110,46 @@ class HeadCoreMachine(RuleBasedStateMachine):
         kept = set(data.draw(st.lists(st.sampled_from(mine), unique=True))) if mine else set()
         self._greet(name, node.cpu, node.workers, node.incarnation, kept)
 
-    def _greet(self, name: str, cpu: int, workers: int, incarnation: int, kept: set[int]) -> None:
+    @precondition(lambda self: self.oracle.parted)
+    @rule(data=st.data())
+    def lost_node_returns(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from(list(self.oracle.parted)))
+        mine = [lease for lease, loss in self.oracle.lost.items() if loss.node == name]
+        again = set(data.draw(st.lists(st.sampled_from(mine), unique=True))) if mine else set()
+        self._greet(name, *self.oracle.parted[name], set(), again)
+
+    @precondition(lambda self: self.oracle.leases)
+    @rule(data=st.data(), begin=st.booleans(), restart=st.booleans())
+    def all_fall_silent_and_one_returns(self, data: st.DataObject, begin: bool, restart: bool) -> None:
+        """Rarely the outcome of the single steps: work that was given up, and that nobody has begun again."""
+        if begin:
+            self.attempt_starts(data)
+        self.time_passes(30.0)
+        if restart:
+            self.head_dies()
+        self.lost_node_returns(data)
+
+    def _greet(
+        self, name: str, cpu: int, workers: int, incarnation: int, kept: set[int], again: Collection[int] = ()
+    ) -> None:
         self.links += 1
         link = b"%d" % self.links
-        strangers = [lease for lease in self.oracle.all_leases[-3:] if lease not in self.oracle.of(name)]
+        claimed = [*self.oracle.all_leases[-3:], *again]
+        strangers = [lease for lease in dict.fromkeys(claimed) if lease not in self.oracle.of(name)]
         inventory = tuple(
             held(lease, HELD_RUNNING if self._state_of(lease) == "running" else HELD_LEASED) for lease in sorted(kept)
         ) + tuple(held(lease, HELD_DONE) for lease in strangers)
         self.oracle.join(name, cpu, workers, incarnation, link, kept)
         self.head.greet(link, name, incarnation, capacity=Capacity(cpu * 1000, 1024, (), workers), inventory=inventory)
         (admit,) = self.head.take(fx.Admit)
-        assert {old for old, new in admit.welcome.keep} == kept
-        assert set(admit.welcome.drop) == set(strangers)
+        renamed = dict(admit.welcome.keep)
+        assert {old for old, new in renamed.items() if old == new} == kept
+        for lease in strangers:
+            if self.oracle.adoptable(lease, name, incarnation):
+                self.oracle.adopted(lease, renamed.pop(lease))
+            else:
+                assert lease in admit.welcome.drop
+        assert renamed.keys() == kept
         self.look()
 
     def _state_of(self, lease: int) -> str:
@@ -227,8 +257,8 @@ class HeadCoreMachine(RuleBasedStateMachine):
     def head_dies(self) -> None:
         assert dump(self.head.replay().core) == dump(self.head.core)
         self.head = self.head.recover()
-        self.oracle.restart()
         self.oracle.now = self.head.mono
+        self.oracle.restart()
         self.look()
 
     # -- what must hold --------------------------------------------------------------------------------------------

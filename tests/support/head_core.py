@@ -131,7 +131,8 @@ class Head:
 
     def _commit(self, effects: Sequence[fx.Effect]) -> None:
         segments: dict[int, list[fx.Append]] = {}
-        for effect in effects:
+        # As in a batch of the driver, facts stand before the segments of the same turn.
+        for effect in sorted(effects, key=lambda effect: isinstance(effect, fx.Append)):
             if isinstance(effect, fx.Append):
                 assert effect.events, "an empty Append"
                 if effect.run_no not in segments:

@@ -50,11 +50,24 @@ class Run:
 
 
 @dataclass
+class Loss:
+    run: int
+    task: int
+    node: str
+    incarnation: int
+    charged: bool
+
+
+@dataclass
 class Oracle:
     runs: dict[int, Run] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
     leases: dict[int, tuple[int, int]] = field(default_factory=dict)
     """In force: token -> (run, task)."""
+    lost: dict[int, Loss] = field(default_factory=dict)
+    """Given up, and perhaps still going on."""
+    parted: dict[str, tuple[int, int, int]] = field(default_factory=dict)
+    """Lost nodes: (cpu, workers, incarnation)."""
     all_leases: list[int] = field(default_factory=list)
     accepted: set[int] = field(default_factory=set)
     now: float = 0.0
@@ -131,16 +144,38 @@ class Oracle:
         if old is not None:
             for lease in [lease for lease in self.of(name) if lease not in kept]:
                 self.release(lease)
+        self.parted.pop(name, None)
         self.nodes[name] = Node(cpu, workers, incarnation, link, self.now, lost_at=self.now + 10)
 
     def lose(self, name: str) -> None:
-        for lease in self.of(name):
+        node = self.nodes[name]
+        for lease in reversed(self.of(name)):  # the oldest comes to stand at the front
             no, number = self.leases.pop(lease)
             task = self.runs[no].tasks[number]
             ran = task.state == "running"
             task.losses += ran and not self.runs[no].halting
             self._again(self.runs[no], number, spent=ran and task.losses >= self.loss_budget)
+            self.lost[lease] = Loss(no, number, name, node.incarnation, ran)
+        self.parted[name] = node.cpu, node.workers, node.incarnation
         del self.nodes[name]
+
+    def adoptable(self, lease: int, name: str, incarnation: int) -> bool:
+        """Tell whether a node that comes back with a lost attempt may go on with it."""
+        loss = self.lost.get(lease)
+        if loss is None or (loss.node, loss.incarnation) != (name, incarnation):
+            return False
+        task = self.runs[loss.run].tasks[loss.task]
+        wanted = task.state == "ready" and task.lease == lease and not self.runs[loss.run].halting
+        return wanted and self.free(name) >= task.cpu and self.count(name) < self.nodes[name].workers
+
+    def adopted(self, old: int, new: int) -> None:
+        loss = self.lost.pop(old)
+        task = self.runs[loss.run].tasks[loss.task]
+        assert new > max(self.all_leases), "tokens must grow"
+        task.state, task.lease, task.node = "leased", new, loss.node
+        task.losses -= loss.charged
+        self.leases[new] = loss.run, loss.task
+        self.all_leases.append(new)
 
     def leave(self, name: str) -> None:
         for lease in self.of(name):
@@ -169,9 +204,12 @@ class Oracle:
                 node.suspect = node.doubted or self.now >= node.heard + 3
 
     def restart(self) -> None:
-        for lease in list(self.leases):
-            self.release(lease)
-        self.nodes.clear()
+        """Nodes and leases are as they were, but nobody has been heard yet."""
+        for node in self.nodes.values():
+            node.link, node.draining = None, False
+            node.heard, node.doubted, node.suspect, node.lost_at = self.now, True, True, self.now + 10
+        # What was never told to have begun was given up without a charge, of which the journal says nothing.
+        self.lost = {lease: loss for lease, loss in self.lost.items() if loss.charged}
 
     # -- what must be ----------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ class Counters:
     tasks_cancelled: int = 0
     attempts_lost: int = 0
     leases_released: int = 0
+    leases_adopted: int = 0
     results_accepted: int = 0
     results_stale: int = 0
     results_duplicate: int = 0

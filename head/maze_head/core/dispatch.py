@@ -17,7 +17,7 @@ from maze_head.core.runs import Run
 from maze_head.core.state import State
 from maze_protocol.events import TaskFailed, TaskLeased, TaskWarned
 from maze_protocol.limits import MAX_TASK_VALUES
-from maze_protocol.messages import KEEP, Assignment, ErrorInfo
+from maze_protocol.messages import AT_MOST_ONCE, KEEP, Assignment, ErrorInfo
 from maze_protocol.resources import Claim
 from maze_protocol.values import MSGPACK, Value
 
@@ -44,7 +44,7 @@ def _lease(
     state: State, node: Node, run: Run, task: int, spec: TaskSpec, claim: Claim, inputs: tuple[_Filled, ...]
 ) -> None:
     attempt = run.attempt[task] + 1
-    token = state.leases.grant(run, task, node, claim).token
+    token = state.leases.grant(run, task, node, claim, once=spec.at_most_once).token
     state.counters.leases += 1
     state.record(run, TaskLeased(task, attempt, token, node.id, claim, token))
     link = node.link
@@ -64,8 +64,10 @@ def _lease(
         (),
         spec.outputs,
         claim,
-        KEEP if spec.keep else 0,
-        project=submitted.project,
+        (KEEP if spec.keep else 0) | (AT_MOST_ONCE if spec.at_most_once else 0),
+        spec.timeout,
+        spec.idle_timeout,
+        submitted.project,
         strict_outputs=spec.strict_outputs,
     )
     state.emit(AssignTask(link, assignment, inputs))

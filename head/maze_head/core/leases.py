@@ -25,14 +25,16 @@ REMEMBERED: Final = 16_384
 class Lease:
     """One attempt in the hands of a node."""
 
-    __slots__ = ("cancelled", "claim", "node", "run", "task", "token")
+    __slots__ = ("cancelled", "claim", "node", "once", "run", "task", "token")
 
-    def __init__(self, token: int, run: Run, task: int, node: Node, claim: Claim) -> None:
+    def __init__(self, token: int, run: Run, task: int, node: Node, claim: Claim, *, once: bool = False) -> None:
         self.token = token
         self.run = run
         self.task = task
         self.node = node
         self.claim = claim
+        self.once = once
+        """The task may be started once only (`at_most_once`)."""
         self.cancelled = False
         """The node was told to stop it; whatever it answers, the task is cancelled."""
 
@@ -48,12 +50,15 @@ class Leases:
         # Beside the set, since taking a dict's first key again and again is quadratic.
         self._oldest: deque[int] = deque()
 
-    def grant(self, run: Run, task: int, node: Node, claim: Claim) -> Lease:
+    def grant(self, run: Run, task: int, node: Node, claim: Claim, *, once: bool = False) -> Lease:
         """Make a lease under a new token; the claim is already taken from the node."""
         self._counter += 1
-        lease = Lease(make_lease(self._epoch, self._counter), run, task, node, claim)
+        return self.restore(Lease(make_lease(self._epoch, self._counter), run, task, node, claim, once=once))
+
+    def restore(self, lease: Lease) -> Lease:
+        """Put a lease in force; one of an earlier epoch keeps the token under which its node knows it."""
         self.current[lease.token] = lease
-        node.leases[lease.token] = lease
+        lease.node.leases[lease.token] = lease
         return lease
 
     def end(self, lease: Lease) -> None:

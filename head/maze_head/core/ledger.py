@@ -62,6 +62,16 @@ class Ledger:
         self.take(claim)
         return claim
 
+    def has_room(self, claim: Claim) -> bool:
+        """Tell whether exactly this claim, on its very devices, could be taken."""
+        if self.attempts >= self.capacity.workers or claim.cpu_milli > self.cpu_free or claim.mem_mib > self.mem_free:
+            return False
+        parts = [(self.devices.get(part.index), part) for part in claim.devices]
+        return all(
+            device is not None and part.milli <= device.free_milli and part.mem_mib <= device.free_mem
+            for device, part in parts
+        )
+
     def take(self, claim: Claim) -> None:
         """Count a claim as given."""
         self._move(claim, -1)

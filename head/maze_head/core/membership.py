@@ -1,8 +1,9 @@
 """Nodes come, fall silent, return and leave.
 
 * HELLO on a new link: checked, then the newest wins. Another incarnation of the same node takes its place and all
-  leases of the old one are lost at once; the same incarnation keeps the leases that it still holds and that are still
-  in force, gives back what it never got, and drops the rest.
+  leases of the old one are lost at once; the same incarnation goes on with what it holds (inventory.py).
+* After a restart of the head, the nodes that its journal knows are members that nobody has heard yet (recovery.py):
+  suspect, and lost when the recovery grace is over.
 * A broken link makes a node suspect (no new work). It is lost when its silence passes `lost_after`, or already after
   `disconnect_grace` if the connection was seen to break while the node was well heard (a reason in DISCONNECTED).
 * A lost node's leases are fenced by leaving the table: attempts that ran are blamed on the loss (with a budget),
@@ -17,15 +18,17 @@ from maze_head.core.admission import refusal
 from maze_head.core.effects import Admit, AppendCluster, Drop, Refuse, Send
 from maze_head.core.ends import end_cancelled, fail, give_back, release
 from maze_head.core.events import LinkLost, NodeGreeted, Ticked
+from maze_head.core.inventory import Verdicts, reconcile
 from maze_head.core.leases import Lease
 from maze_head.core.ledger import Ledger
 from maze_head.core.nodes import Node
+from maze_head.core.recovery import pack_hello
 from maze_head.core.retry import node_loss, spent
-from maze_head.core.state import KEPT_NODES, State
-from maze_head.core.transitions import LEASED, RUNNING
-from maze_protocol.events import AttemptLost, TaskFailed, TaskStarted
+from maze_head.core.state import KEPT_NODES, LostLease, State
+from maze_head.core.transitions import READY, RUNNING
+from maze_protocol.events import AttemptLost, TaskFailed
 from maze_protocol.liveness import Liveness, NodeLiveness
-from maze_protocol.messages import HELD_DONE, HELD_RUNNING, Cancel, Disconnect, ErrorInfo, Goodbye, Held, Hello, Welcome
+from maze_protocol.messages import Cancel, Disconnect, ErrorInfo, Goodbye, Hello, Welcome
 from maze_protocol.versions import choose_version
 
 __all__ = ["DISCONNECTED", "greet", "hear", "leave", "lose_attempt", "lose_link", "tick"]
@@ -43,8 +46,8 @@ def greet(state: State, event: NodeGreeted) -> None:
         return
     node = _member(state, event.link, event.hello)
     _bind(state, node, event.link, event.hello)
-    keep, drop, send = _reconcile(state, node, event.hello)
-    state.emit(Admit(event.link, _welcome(state, node, keep, drop, send)))
+    verdicts = reconcile(state, node, event.hello)
+    state.emit(Admit(event.link, _welcome(state, node, verdicts)))
     stopping = tuple(lease.token for lease in node.leases.values() if lease.cancelled)
     if stopping:
         state.emit(Send(event.link, Cancel(stopping, "the run is stopping", state.settings.cancel_grace)))
@@ -69,7 +72,8 @@ def _member(state: State, link: bytes, hello: Hello) -> Node:
     node = state.nodes[hello.node_id] = Node(hello, state.sessions, state.now.wall)
     state.counters.nodes_joined += 1
     facts = {"node_id": node.id, "incarnation": hello.incarnation, "hostname": hello.hostname}
-    state.emit(AppendCluster("node_joined", {**facts, "address": hello.address, "time": state.now.wall}))
+    known = {"hello": pack_hello(hello), "address": hello.address, "time": state.now.wall}
+    state.emit(AppendCluster("node_joined", {**facts, **known}))
     return node
 
 
@@ -98,40 +102,7 @@ def _forget_link(state: State, node: Node) -> None:
     node.liveness.doubt()
 
 
-Tokens = tuple[int, ...]
-
-
-def _reconcile(state: State, node: Node, hello: Hello) -> tuple[Tokens, Tokens, Tokens]:
-    """Compare the inventory with the lease table; return what to keep, drop and send."""
-    ours = hello.cluster_id in (b"", state.cluster_id)
-    keep: list[int] = []
-    drop: list[int] = []
-    send: list[int] = []
-    for held in hello.inventory:
-        lease = node.leases.get(held.lease) if ours else None
-        if lease is None:
-            drop.append(held.lease)
-            continue
-        keep.append(held.lease)
-        if held.state == HELD_DONE:
-            send.append(held.lease)
-        _catch_up(state, lease, held)
-    held_leases = frozenset(keep)
-    for lease in reversed([lease for lease in node.leases.values() if lease.token not in held_leases]):
-        release(state, lease, "the node does not hold it")
-    return tuple(keep), tuple(drop), tuple(send)
-
-
-def _catch_up(state: State, lease: Lease, held: Held) -> None:
-    run, task = lease.run, lease.task
-    if held.state == HELD_RUNNING and run.phase[task] == LEASED:
-        started_at = held.started_at if held.started_at > 0 else state.now.wall
-        node = lease.node
-        started = TaskStarted(task, run.attempt[task], lease.token, node.id, node.hello.address, started_at)
-        state.record(run, started)
-
-
-def _welcome(state: State, node: Node, keep: Tokens, drop: Tokens, send: Tokens) -> Welcome:
+def _welcome(state: State, node: Node, verdicts: Verdicts) -> Welcome:
     settings = state.settings
     major, minor = choose_version(node.hello)
     return Welcome(
@@ -144,9 +115,9 @@ def _welcome(state: State, node: Node, keep: Tokens, drop: Tokens, send: Tokens)
         settings.suspect_after,
         settings.lost_after,
         settings.orphan_timeout,
-        keep=tuple((token, token) for token in keep),
-        drop=drop,
-        send=send,
+        keep=verdicts.keep,
+        drop=verdicts.drop,
+        send=verdicts.send,
     )
 
 
@@ -167,7 +138,9 @@ def lose_link(state: State, event: LinkLost) -> None:
     node.link = None
     node.suspected = True
     well_heard = state.now.mono - node.heard_at < 2 * state.settings.heartbeat
-    quick = event.reason in DISCONNECTED and well_heard
+    # What may be started once only waits for its node as long as it can: given up early it would fail.
+    patient = any(lease.once for lease in node.leases.values())
+    quick = event.reason in DISCONNECTED and well_heard and not patient
     node.liveness.doubt(state.now.mono + state.settings.disconnect_grace if quick else None)
 
 
@@ -201,7 +174,7 @@ def _part(state: State, node: Node, how: str, reason: str) -> None:
         node.link = None
     node.gone = how
     for lease in reversed(list(node.leases.values())):
-        lose_attempt(state, lease, node_loss(node.id, reason), state.settings.node_loss_budget)
+        _lose_to(state, lease, node, reason)
     state.gained.pop(node.id, None)
     if how == "lost":
         state.counters.nodes_lost += 1
@@ -212,6 +185,14 @@ def _part(state: State, node: Node, how: str, reason: str) -> None:
     _forget_old(state)
 
 
+def _lose_to(state: State, lease: Lease, node: Node, reason: str) -> None:
+    run, task = lease.run, lease.task
+    charged = run.phase[task] == RUNNING
+    lose_attempt(state, lease, node_loss(node.id, reason), state.settings.node_loss_budget)
+    if node.gone == "lost" and run.phase[task] == READY:
+        state.remember_lost(lease.token, LostLease(run.no, task, lease.claim, node.identity, charged))
+
+
 def _forget_old(state: State) -> None:
     gone = [node.id for node in state.nodes.values() if node.gone]
     for node_id in gone[: max(0, len(gone) - KEPT_NODES)]:
@@ -220,16 +201,23 @@ def _forget_old(state: State) -> None:
 
 def lose_attempt(state: State, lease: Lease, error: ErrorInfo, budget: int) -> None:
     """End an attempt that will never have a result: try again, or fail if its budget is spent."""
-    run, task, token = lease.run, lease.task, lease.token
+    run = lease.run
     if run.halting:
         end_cancelled(state, lease)
-    elif run.phase[task] != RUNNING:
+        return
+    if run.phase[lease.task] != RUNNING and not lease.once:
         release(state, lease, error.message)
     else:
-        give_back(state, lease)
-        final = spent(run.faults.get(task, ()), error, budget)
-        if final is None:
-            state.counters.attempts_lost += 1
-            state.record(run, AttemptLost(task, run.attempt[task], token, error))
-        else:
-            fail(state, run, TaskFailed(task, run.attempt[task], token, final))
+        _blame(state, lease, error, budget)
+
+
+def _blame(state: State, lease: Lease, error: ErrorInfo, budget: int) -> None:
+    """Charge a fault to a task whose attempt ran, or may have run."""
+    run, task, token = lease.run, lease.task, lease.token
+    give_back(state, lease)
+    final = error if lease.once else spent(run.faults.get(task, ()), error, budget)
+    if final is not None:
+        fail(state, run, TaskFailed(task, run.attempt[task], token, final))
+        return
+    state.counters.attempts_lost += 1
+    state.record(run, AttemptLost(task, run.attempt[task], token, error))

@@ -43,6 +43,11 @@ class Node:
         self.load = NodeLoad()
 
     @property
+    def identity(self) -> tuple[str, int]:
+        """Return what names this life of the node."""
+        return self.id, self.hello.incarnation
+
+    @property
     def state(self) -> str:
         """Return the word that people see."""
         if self.gone:

@@ -3,12 +3,14 @@
 An entry is one integer, `serial << 64 | run number << 24 | task number`: forty bytes, no object for the garbage
 collector, and comparing the heads of two queues tells which has waited longer. Retries get negative serials, the
 latest retry the smallest. Entries are not removed when a task is cancelled; the pass drops those that are not ready
-any more (a task is never READY with two entries, so no entry can be mistaken for a later one of the same task).
+any more (a task is never READY with two entries, so no entry can be mistaken for a later one of the same task: what
+leaves READY for a while, by adoption, is withdrawn).
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container
 from typing import Final
 
 from maze_head.core.graph import Shape
@@ -74,6 +76,12 @@ class ReadyQueues:
         """Put a newly ready task at the back."""
         self._back += 1
         queue.entries.append(self._back << _KEY_BITS | run_no << TASK_BITS | task)
+
+    def withdraw(self, queue: Queue, keys: Container[tuple[int, int]]) -> None:
+        """Take out the entries of tasks that go on without waiting their turn."""
+        queue.entries = deque(entry for entry in queue.entries if _split(entry) not in keys)
+        # A pass does not look at empty queues: what the next task here may use would go unnoticed.
+        queue.blocked = queue.blocked and bool(queue.entries)
 
     def push_front(self, queue: Queue, run_no: int, task: int) -> None:
         """Put a task that is tried again at the front."""

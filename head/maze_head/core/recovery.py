@@ -1,35 +1,57 @@
-"""From the journal back to the state: the same `apply` as live, then one event per unfinished attempt.
+"""From the journal back to the state: the same `apply` as live, then what unfinished attempts and their nodes need.
 
 Order: the driver restores in commit order; a graph comes before the segments that run it. Workflows come back by
-replaying their journalled edits, runs by replaying their segments. A sealed run keeps only its summary. Nodes are not
-restored: they say HELLO again. Lease tokens of an earlier epoch stay out of force for good.
+replaying their journalled edits, runs by replaying their segments. A sealed run keeps only its summary.
+
+Attempts of the head's earlier life stay in force under their old tokens: the nodes that the journal knows become
+members that nobody has heard, suspect until they say HELLO (inventory.py goes through what they still hold) or the
+recovery grace is over. An attempt whose node the journal does not know is interrupted and queued again.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from maze_head.core.codes import CodeFacts
 from maze_head.core.describe import run_body
 from maze_head.core.graph import Graph, load_graph
+from maze_head.core.leases import Lease
+from maze_head.core.nodes import Node
+from maze_head.core.retry import NODE_LOSS
 from maze_head.core.runs import Run
 from maze_head.core.sealed import unpack_sealed
-from maze_head.core.state import State
+from maze_head.core.state import LostLease, Recovered, State
 from maze_head.core.transitions import LEASED, READY, RUNNING
 from maze_head.core.workflows import Workflow, replay
 from maze_protocol.events import (
     AttemptInterrupted,
+    AttemptLost,
     RunEvent,
     RunSubmitted,
     Segment,
+    TaskAdopted,
     TaskCancelled,
     TaskFailed,
     TaskFinished,
+    TaskLeased,
+    TaskReleased,
 )  # fmt: skip
 from maze_protocol.http import RunBody
 from maze_protocol.ids import RUN, WORKFLOW, parse_id
+from maze_protocol.liveness import NodeLiveness
+from maze_protocol.messages import Hello
 
-__all__ = ["finish", "restore_cluster", "restore_graph", "restore_sealed", "restore_segment"]
+__all__ = ["finish", "pack_hello", "restore_cluster", "restore_graph", "restore_sealed", "restore_segment"]
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode_hello: Final = msgspec.msgpack.Decoder(Hello).decode
+
+
+def pack_hello(hello: Hello) -> bytes:
+    """Return what the journal keeps of a node that joins: its HELLO without the inventory."""
+    return _encode(msgspec.structs.replace(hello, inventory=()))
 
 
 def restore_graph(state: State, workflow_id: bytes, version: int, body: bytes) -> None:
@@ -52,6 +74,12 @@ def restore_cluster(state: State, kind: str, body: dict[str, Any], time: float) 
             state.forget_run(number, run_id, body["reason"])
     elif kind == "workflow_removed":
         state.forget_workflow(body["workflow_id"], body["codes"])
+    elif kind == "node_joined" and "hello" in body:
+        hello = _decode_hello(body["hello"])
+        state.recovered.nodes[hello.node_id] = hello, time
+    elif kind in ("node_lost", "node_left"):
+        state.recovered.nodes.pop(body["node_id"], None)
+        state.recovered.incarnations[body["node_id"]] = body["incarnation"]
 
 
 def _edit(state: State, body: dict[str, Any]) -> None:
@@ -78,18 +106,20 @@ def restore_segment(state: State, run_no: int, segment: Segment) -> None:
     first = segment.events[0]
     if isinstance(first, RunSubmitted):
         state.open_run(Run(run_no, first, _graph(state, first), segment.time))
+        state.recovered.held[run_no] = {}
     run = state.runs[run_no]
     if segment.first_seq != run.next_seq:
         raise ValueError(f"run {run_no}: the log continues at {segment.first_seq}, {run.next_seq} was expected")
     for event in segment.events:
         run.apply(event)
-        _remember(state, event)
+        _remember(state, run_no, event)
     # Which tasks wait in which order is settled at the end, when all runs are there.
     run.fresh.clear()
     run.again.clear()
     if run.sealed_by is not None:
         run.ended_at = segment.time
         state.close_run(run, run_body(state, run))
+        del state.recovered.held[run_no]
 
 
 def _graph(state: State, submitted: RunSubmitted) -> Graph:
@@ -100,21 +130,41 @@ def _graph(state: State, submitted: RunSubmitted) -> Graph:
     return graph
 
 
-def _remember(state: State, event: RunEvent) -> None:
-    if isinstance(event, (TaskFinished, TaskFailed)):
+def _remember(state: State, run_no: int, event: RunEvent) -> None:
+    held = state.recovered.held[run_no]
+    if isinstance(event, (TaskLeased, TaskAdopted)):
+        held[event.task] = event
+    elif isinstance(event, TaskFinished):
         state.leases.remember(event.lease)
+        held.pop(event.task, None)
+    elif isinstance(event, (TaskFailed, AttemptLost)):
+        _remember_fault(state, run_no, event, held.pop(event.task, None))
+    elif isinstance(event, (TaskReleased, AttemptInterrupted, TaskCancelled)):
+        held.pop(event.task, None)
+
+
+def _remember_fault(
+    state: State, run_no: int, event: TaskFailed | AttemptLost, leased: TaskLeased | TaskAdopted | None
+) -> None:
+    if event.error.type_name != NODE_LOSS:
+        state.leases.remember(event.lease)  # its node reported that end, and may do so again
+    elif isinstance(event, AttemptLost) and leased is not None:
+        holder = leased.node, state.recovered.incarnations.get(leased.node, 0)
+        state.remember_lost(event.lease, LostLease(run_no, event.task, leased.claim, holder, charged=True))
 
 
 def finish(state: State) -> None:
-    """Queue what is ready, older runs first, and interrupt what the earlier head had leased."""
+    """Queue what is ready, older runs first, and wait for the nodes that hold the rest."""
     _settle_graphs(state)
     state.sealed = dict(sorted(state.sealed.items(), key=lambda item: item[1].body.ended_at or 0.0))
     for run in list(state.runs.values()):
         run.fresh.extend(task for task in range(len(run.graph)) if run.phase[task] == READY)
         state.enqueue(run)
         state.touched.setdefault(run.no, [])
-    for run in reversed(state.runs.values()):
-        _interrupt(state, run)
+    for node_id, (hello, joined_at) in state.recovered.nodes.items():
+        state.nodes[node_id] = _unheard(state, hello, joined_at)
+    _settle_attempts(state)
+    state.recovered = Recovered()
 
 
 def _settle_graphs(state: State) -> None:
@@ -127,11 +177,46 @@ def _settle_graphs(state: State) -> None:
         state.drop_graph(graph)
 
 
-def _interrupt(state: State, run: Run) -> None:
-    held = [task for task in range(len(run.graph)) if run.phase[task] in (LEASED, RUNNING)]
-    for task in reversed(held):
-        if run.halting:
-            was_running = run.phase[task] == RUNNING
-            state.record(run, TaskCancelled(task, run.attempt[task], "the head restarted", was_running))
-        else:
-            state.record(run, AttemptInterrupted(task, run.attempt[task], run.lease[task]))
+def _settle_attempts(state: State) -> None:
+    """Put the attempts that nodes may still hold in force again; interrupt those that nobody can hold."""
+    held = [
+        (leased, state.runs[run_no])
+        for run_no, leases in state.recovered.held.items()
+        for leased in leases.values()
+        if state.runs[run_no].phase[leased.task] in (LEASED, RUNNING)
+    ]
+    held.sort(key=lambda entry: entry[0].lease)
+    for leased, run in held:
+        node = state.nodes.get(leased.node)
+        if node is not None:
+            _hold(state, run, leased.task, leased, node)
+    for leased, run in reversed(held):
+        if leased.node not in state.nodes:
+            _interrupt(state, run, leased.task)
+
+
+def _unheard(state: State, hello: Hello, joined_at: float) -> Node:
+    settings = state.settings
+    state.sessions += 1
+    node = Node(hello, state.sessions, joined_at)
+    grace = max(settings.recovery_grace, settings.lost_after)
+    node.liveness = NodeLiveness(state.now.mono, suspect_after=grace, lost_after=grace)
+    node.liveness.doubt()
+    node.heard_at = state.now.mono
+    node.suspected = True
+    return node
+
+
+def _hold(state: State, run: Run, task: int, leased: TaskLeased | TaskAdopted, node: Node) -> None:
+    once = run.graph.spec(task).at_most_once
+    lease = state.leases.restore(Lease(leased.lease, run, task, node, leased.claim, once=once))
+    lease.cancelled = run.halting
+    node.ledger.take(lease.claim)
+
+
+def _interrupt(state: State, run: Run, task: int) -> None:
+    if run.halting:
+        was_running = run.phase[task] == RUNNING
+        state.record(run, TaskCancelled(task, run.attempt[task], "the head restarted", was_running))
+    else:
+        state.record(run, AttemptInterrupted(task, run.attempt[task], run.lease[task]))

@@ -12,10 +12,12 @@ from typing import Final
 
 from maze_protocol.messages import ErrorInfo
 
-__all__ = ["CRASH", "NODE_LOST", "crash_of", "node_loss", "spent"]
+__all__ = ["CRASH", "NODE_LOSS", "NODE_LOST", "crash_of", "node_loss", "spent"]
 
 CRASH: Final = "crash"
 NODE_LOST: Final = "node_lost"
+NODE_LOSS: Final = "NodeLost"
+"""Type name of the fault whose attempt may still be going on somewhere."""
 
 
 def spent(faults: Sequence[ErrorInfo], error: ErrorInfo, budget: int) -> ErrorInfo | None:
@@ -57,4 +59,4 @@ def crash_of(error: ErrorInfo | None) -> ErrorInfo:
 
 def node_loss(node_id: str, reason: str) -> ErrorInfo:
     """Return the fault of an attempt whose node is gone."""
-    return ErrorInfo(NODE_LOST, "NodeLost", f"node {node_id} was lost while the task ran ({reason})")
+    return ErrorInfo(NODE_LOST, NODE_LOSS, f"node {node_id} was lost while the task ran ({reason})")

@@ -149,10 +149,8 @@ class Run:
         task = event.task
         self._move(task, LEASED, event)
         self.attempt[task], self.lease[task] = event.attempt, event.lease
-        faults = self.faults.get(task)
-        if faults:
-            # The loss that made it ready turned out to be none.
-            faults.pop()
+        if event.refunded:
+            self.faults[task].pop()
 
     def _started(self, event: TaskStarted) -> None:
         self._move(event.task, RUNNING, event)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from maze_head.core.codes import CodeFacts
 from maze_head.core.counters import Counters
@@ -25,14 +25,18 @@ from maze_head.core.runs import Run
 from maze_head.core.sealed import Sealed
 from maze_head.core.workflows import Workflow
 from maze_protocol import limits
-from maze_protocol.events import RunEvent
+from maze_protocol.events import RunEvent, TaskAdopted, TaskLeased
 from maze_protocol.http import RunBody
 from maze_protocol.ids import WORKFLOW, parse_id
+from maze_protocol.messages import Hello
+from maze_protocol.resources import Claim
 
-__all__ = ["EXPIRED", "REMOVED", "Settings", "State"]
+__all__ = ["EXPIRED", "REMOVED", "LostLease", "Recovered", "Settings", "State"]
 
 KEPT_NODES: Final = 256
 """How many lost or departed nodes are still listed."""
+KEPT_LOST: Final = 65_536
+"""How many leases given up as lost are remembered, in case their node comes back with the work done."""
 EXPIRED: Final = "expired"
 REMOVED: Final = "removed"
 """Why something is gone: retention, or somebody's wish."""
@@ -50,6 +54,8 @@ class Settings:
     heartbeat: float = limits.HEARTBEAT
     suspect_after: float = limits.SUSPECT_AFTER
     lost_after: float = limits.LOST_AFTER
+    recovery_grace: float = limits.LOST_AFTER
+    """How long a restarted head waits for the nodes that held work (decisions, 11); at least `lost_after`."""
     disconnect_grace: float = 1.0
     """A node whose connection broke while it was well heard has so long to say HELLO again (decisions, 10)."""
     orphan_timeout: float = limits.ORPHAN_TIMEOUT
@@ -61,6 +67,30 @@ class Settings:
     keep_days: float = 30.0
     keep_bytes: int = 0
     """How much is kept of what is over: runs, days, size of the journal. 0: no limit."""
+
+
+class LostLease(NamedTuple):
+    """An attempt that was given up because its node was lost."""
+
+    run_no: int
+    task: int
+    claim: Claim
+    holder: tuple[str, int]
+    """Node id and incarnation."""
+    charged: bool
+    """The loss counts against the task's budget."""
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What only a recovery needs of the journal; forgotten at its end."""
+
+    nodes: dict[str, tuple[Hello, float]] = field(default_factory=dict)
+    """Members when the head died, with the time of their joining."""
+    incarnations: dict[str, int] = field(default_factory=dict)
+    """Of each node that was lost."""
+    held: dict[int, dict[int, TaskLeased | TaskAdopted]] = field(default_factory=dict)
+    """Per run, the last lease of each task that has no result."""
 
 
 @dataclass(slots=True)
@@ -98,6 +128,8 @@ class State:
     sessions: int = 0
     ready: ReadyQueues = field(default_factory=ReadyQueues)
     counters: Counters = field(default_factory=Counters)
+    lost: OrderedDict[int, LostLease] = field(default_factory=OrderedDict)
+    recovered: Recovered = field(default_factory=Recovered)
     leases: Leases = field(init=False)
     queues: dict[int, list[Queue]] = field(default_factory=dict)
     """Per live run: its queues by the graph's number of the shape."""
@@ -142,6 +174,12 @@ class State:
             self.ready.push_front(queues[shape_of[task]], run.no, task)
         run.fresh.clear()
         run.again.clear()
+
+    def remember_lost(self, token: int, lost: LostLease) -> None:
+        """Note what was given up, for the case that its node comes back."""
+        self.lost[token] = lost
+        if len(self.lost) > KEPT_LOST:
+            self.lost.popitem(last=False)
 
     def open_run(self, run: Run) -> None:
         """Begin to keep a live run."""

@@ -6,10 +6,10 @@ import pytest
 
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
-from maze_protocol.events import AttemptInterrupted, RunCancelled, RunFinished, Segment
+from maze_protocol.events import AttemptInterrupted, RunCancelled, Segment
 from maze_protocol.http import DelTask
 from maze_protocol.leases import epoch_of
-from maze_protocol.messages import ACCEPTED, FAILED, HELD_RUNNING, STALE
+from maze_protocol.messages import ACCEPTED, CRASHED, FAILED, HELD_DONE, HELD_RUNNING
 from support.head_core import Head, R, W, add, dump, edge, ended, held, ok, raw, tid
 
 
@@ -24,28 +24,75 @@ def test_an_acknowledged_edit_survives_though_nothing_ran() -> None:
     assert other.edit(add(9)).revision == 3
 
 
-def test_unfinished_attempts_are_interrupted_and_tried_again_first_without_blame() -> None:
+def busy() -> tuple[Head, int, int]:
+    """Return a head whose node n1 runs task 0 and was sent task 1, while task 2 waits for room."""
     head = Head()
     head.workflow(*(add(number, resources={"cpu": 2}) for number in range(3)))
     head.greet()
     head.run()
     one, two = head.leases()
     head.started(one)
+    return head, one, two
 
+
+def test_work_goes_on_across_a_restart_under_its_old_leases() -> None:
+    head, one, two = busy()
     other = head.recover()
-
-    assert other.log() == [AttemptInterrupted(1, 1, two), AttemptInterrupted(0, 1, one)]
-    other.greet(inventory=(held(one, HELD_RUNNING),))
+    assert other.log() == []
+    (node,) = other.ask(ev.DescribeNodes).nodes
+    assert (node.state, node.running, node.cpu_free) == ("suspect", 2, 0.0)
+    other.greet(b"L2", inventory=(held(one, HELD_RUNNING), held(two, HELD_DONE)))
     (admit,) = other.take(fx.Admit)
-    assert admit.welcome.drop == (one,)
-    again = [effect.assignment for effect in other.take(fx.AssignTask)]
-    assert [(entry.task, entry.attempt, epoch_of(entry.lease)) for entry in again] == [(raw(0), 2, 2), (raw(1), 2, 2)]
+    assert (admit.welcome.keep, admit.welcome.drop) == (((one, one), (two, two)), ())
+    assert (other.log(), other.leases()) == ([], [])
+    other.result(ok(one), ok(two), link=b"L2")
+    (third,) = other.leases()
+    assert epoch_of(third) == 2
+    other.result(ok(third), link=b"L2")
+    kinds = other.kinds()
+    assert kinds.count("TaskFinished") == 3
+    assert not {"AttemptInterrupted", "AttemptLost", "TaskReleased"} & {*kinds}
+
+
+def test_what_the_node_never_got_is_queued_again_first_without_blame() -> None:
+    head, one, two = busy()
+    other = head.recover()
+    other.greet(b"L2", inventory=(held(one, HELD_RUNNING),))
+    assert other.kinds() == ["TaskReleased", "TaskLeased"]
+    (again,) = [effect.assignment for effect in other.take(fx.AssignTask)]
+    assert (again.task, again.attempt) == (raw(1), 2)
+    assert again.lease > two
+
+
+def test_nodes_that_do_not_come_back_are_lost_when_the_grace_is_over() -> None:
+    head, *_ = busy()
+    other = head.recover()
+    other.greet(b"L9", "n9")
+    assert [effect.assignment.task for effect in other.take(fx.AssignTask)] == [raw(2)]
     other.forget()
-    other.result(ok(one))
-    assert [item.verdict for send in other.take(fx.Send) for item in send.message.items] == [STALE]
-    other.result(*(ok(entry.lease) for entry in again))
-    other.result(ok(other.leases()[0]))
-    assert other.log()[-1] == RunFinished(3, 0, 0)
+    for _ in range(9):
+        other.wait(1)
+        other.beat(b"L9")
+    other.done()
+    other.wait(1)
+    assert [row.kind for row in other.take(fx.AppendCluster)] == ["node_lost"]
+    assert other.kinds() == ["TaskReleased", "AttemptLost", "TaskLeased"]
+
+
+def test_another_process_of_the_node_ends_the_wait_at_once() -> None:
+    head, one, _ = busy()
+    other = head.recover()
+    other.greet(b"L2", incarnation=2, inventory=(held(one, HELD_RUNNING),))
+    (admit,) = other.take(fx.Admit)
+    assert (admit.welcome.keep, admit.welcome.drop) == ((), (one,))
+    assert other.kinds().count("TaskLeased") == 2
+
+
+def test_attempts_of_a_node_that_the_journal_does_not_know_are_interrupted() -> None:
+    head, one, two = busy()
+    rows = [row for row in head.journal if not (isinstance(row, fx.AppendCluster) and row.kind == "node_joined")]
+    other = Head(journal=rows).recover()
+    assert other.log() == [AttemptInterrupted(1, 1, two), AttemptInterrupted(0, 1, one)]
 
 
 def test_a_result_accepted_before_the_crash_is_answered_so_after_it() -> None:
@@ -65,6 +112,16 @@ def test_a_result_accepted_before_the_crash_is_answered_so_after_it() -> None:
     assert [item.verdict for send in other.take(fx.Send) for item in send.message.items] == [ACCEPTED]
 
 
+def test_a_crash_reported_before_the_restart_is_answered_so_after_it() -> None:
+    head, one, _ = busy()
+    head.result(ended(one, CRASHED, "crash"))
+    other = head.recover()
+    other.greet(b"L2")
+    other.forget()
+    other.result(ended(one, CRASHED, "crash"), link=b"L2")
+    assert [item.verdict for send in other.take(fx.Send) for item in send.message.items] == [ACCEPTED]
+
+
 def test_a_cancellation_is_finished() -> None:
     head = Head()
     head.workflow(add(1), add(2, 1))
@@ -72,7 +129,10 @@ def test_a_cancellation_is_finished() -> None:
     head.run()
     head.ask(ev.CancelRun, R)
     other = head.recover()
+    assert other.ask(ev.DescribeRun, R).status == "cancelling"
+    other.greet(b"L2")
     assert other.log()[-1] == RunCancelled(0, 0, 2)
+    other.forget()
     assert other.ask(ev.DescribeRun, R).status == "cancelled"
     other.done()
 
@@ -84,6 +144,7 @@ def test_a_fail_fast_stop_is_finished() -> None:
     head.run(fail_fast=True)
     head.result(ended(head.leases()[0], FAILED, "user"))
     other = head.recover()
+    other.wait(10)
     assert other.kinds() == ["TaskCancelled", "RunFinished"]
 
 
