@@ -319,6 +319,22 @@ def test_a_refused_node_says_why_and_exits(refusal: Reject | Disconnect) -> None
         process.wait_gone()
 
 
+def test_a_head_that_ends_every_session_is_not_hammered() -> None:
+    with fake_head() as head, node("--head", head.endpoint) as process:
+        times: list[float] = []
+
+        def end_each_session() -> bool:
+            if len(head.hellos) > len(times):
+                times.append(time.monotonic())
+                head.refuse(Disconnect("lost", "flapping"))
+            return len(times) >= 6
+
+        head.serve(end_each_session, 30)
+        assert process.process.poll() is None
+        # Delays of 0.1, 0.1, 0.1 to 0.2, … seconds: each at least half of what it may be.
+        assert times[-1] - times[0] > 0.1 + 0.1 + 0.1 + 0.2 + 0.4 - 0.1
+
+
 def test_a_node_that_may_not_wait_for_ever_leaves_with_75() -> None:
     with fake_head() as head, node("--head", head.endpoint, "--head-timeout", "0.5") as process:
         head.wait_node()
