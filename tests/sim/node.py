@@ -9,8 +9,21 @@ from __future__ import annotations
 from typing import Any
 
 from maze_node.core.agent import STARTED_AFTER, Agent
-from maze_node.core.effects import Dismiss, Effect, Fork, Leave, Reconnect, Send, Signal, Start
-from maze_node.core.events import DrainAsked, Event, Instant, LinkLost, Said, Ticked, Welcomed
+from maze_node.core.backoff import Backoff
+from maze_node.core.effects import (
+    Discard,
+    Dismiss,
+    Effect,
+    Fork,
+    Leave,
+    Load,
+    Reconnect,
+    Send,
+    Signal,
+    Spill,
+    Start,
+)
+from maze_node.core.events import DrainAsked, Event, Instant, LinkLost, Loaded, Said, Spilled, Ticked, Welcomed
 from maze_protocol.framing import decode_frames, encode_frames
 from maze_protocol.limits import PROTOCOL_MAJOR, PROTOCOL_MINOR
 from maze_protocol.messages import Hello, Message, NodeLoad
@@ -20,8 +33,10 @@ from sim.clock import Process
 from sim.network import TO_HEAD, Connection
 from sim.pool import Pool
 
-FIRST_DELAY = 0.05
-MAX_DELAY = 2.0
+SPILLING_LIVES = 2
+"""Each so-manieth life of a node has no memory for results: they wait on its disk."""
+REFUSED_WRITES = 5
+"""Each so-manieth write is refused, as by a full disk."""
 
 
 class NodeProcess:
@@ -36,13 +51,16 @@ class NodeProcess:
         self.process = Process(world.clock, name)
         self.mono_offset = world.random.choice((0.0, 100_000.0))
         self.wall_offset = 0.0
-        self.agent = Agent(capacity)
+        spills = incarnation % SPILLING_LIVES == 0
+        self.agent = Agent(capacity, result_memory=0) if spills else Agent(capacity)
+        self._disk: dict[int, bytes] = {}
         self.pool = Pool(world, self)
         self.session = NodeSession()
         self.connection: Connection | None = None
         self.left = False
         self._inbox: list[Event] = []
-        self._delay = FIRST_DELAY
+        self._backoff = Backoff()
+        self._asked_at = 0.0
         self._connecting = False
 
     def start(self) -> None:
@@ -129,8 +147,22 @@ class NodeProcess:
                     self.pool.obey(effect)
                 case Reconnect(reason):
                     self._disconnect("reconnect", reason)
+                case Spill() | Load() | Discard():
+                    self._obey_disk(effect)
                 case Leave():
                     self._leave()
+
+    def _obey_disk(self, effect: Spill | Load | Discard) -> None:
+        match effect:
+            case Spill(number, data):
+                done = number % REFUSED_WRITES > 0
+                if done:
+                    self._disk[number] = data
+                self.post(Spilled(number, done))
+            case Load(number):
+                self.post(Loaded(number, self._disk[number]))
+            case Discard(number):
+                self._disk.pop(number, None)
 
     def _leave(self) -> None:
         self.left = True
@@ -144,6 +176,8 @@ class NodeProcess:
         if self.left:
             return
         self.session = NodeSession()
+        self._asked_at = self.now.mono
+        self._backoff.connecting(self._asked_at)
         self.connection = self.world.network.connect(self, self.world.find_head(self))
         if self.connection is None:
             self._connect_later()
@@ -173,8 +207,7 @@ class NodeProcess:
     def _connect_later(self, at_least: float = 0.0) -> None:
         if not self._connecting:
             self._connecting = True
-            delay = max(at_least, self._delay * self.world.random.uniform(0.5, 1.5))
-            self._delay = min(MAX_DELAY, self._delay * 2)
+            delay = self._backoff.delay(self.now.mono, self.world.random.random(), at_least)
             self._later(delay, self._connect)
 
     def _disconnect(self, code: str, reason: str, retry_after: float = 0.0) -> None:
@@ -197,8 +230,8 @@ class NodeProcess:
                 case Deliver(message, payloads):
                     self.post(Said(message, payloads))
                 case Established(welcome):
-                    self._delay = FIRST_DELAY
-                    self.post(Welcomed(welcome))
+                    self._backoff.established(self.now.mono)
+                    self.post(Welcomed(welcome, self._asked_at))
                 case Ended():
                     self._on_ended(output)
 
