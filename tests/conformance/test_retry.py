@@ -125,6 +125,19 @@ def test_a_retry_can_be_retried(broken: Broken) -> None:
     assert (caught.value.code, caught.value.status) == ("nothing_to_retry", 409)
 
 
+def test_reused_results_outlive_the_run_that_made_them(broken: Broken, client: MaClient, cluster: Cluster) -> None:
+    workflow = broken.workflow
+    again, messages = finish(workflow, workflow.retry(broken.run_id, from_failed=True))
+    assert cluster.request("DELETE", f"/api/v1/runs/{broken.run_id}/record")[0] == 200
+    workflow.clear_cache()
+    assert finish(workflow, again)[1] == messages
+    broken.fixed.touch()
+    third, _ = finish(workflow, workflow.retry(again, from_failed=True))
+    assert workflow.get_task_result(third, broken.first.task_id)["result"] == {"y": (1, "as a tuple")}
+    with pytest.raises(ValueError, match=broken.run_id):
+        client.retry_run(broken.run_id)
+
+
 def test_the_same_request_again_is_the_same_run(broken: Broken, cluster: Cluster) -> None:
     path, body = f"/api/v1/runs/{broken.run_id}/retry", {"run_id": "run_" + "ab" * 16, "from_failed": True}
     first, second = (cluster.request("POST", path, body) for _ in range(2))
