@@ -16,12 +16,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
+from maze_head.core.errors import Conflict
 from maze_head.core.fold import fold
 from maze_head.core.graph import load_graph
 from maze_head.core.state import Settings
@@ -65,6 +67,8 @@ class HeadCoreMachine(RuleBasedStateMachine):
         self.accepts: dict[tuple[int, int], int] = {}
         self.seq: dict[int, int] = {}
         self.begun: dict[int, set[tuple[int, int]]] = {}
+        self.flows: dict[int, bytes] = {}
+        """The workflow of each run."""
 
     # -- runs ------------------------------------------------------------------------------------------------------
 
@@ -84,6 +88,7 @@ class HeadCoreMachine(RuleBasedStateMachine):
         workflow_id = raw(1000 + no)
         self.head.workflow(*ops, workflow_id=workflow_id)
         self.oracle.submit(no, before, cpus, fail_fast=fail_fast)
+        self.flows[no] = workflow_id
         self.head.run(raw(2000 + no), workflow_id, fail_fast=fail_fast)
         self.look()
 
@@ -92,6 +97,26 @@ class HeadCoreMachine(RuleBasedStateMachine):
         no = data.draw(st.sampled_from(list(self.oracle.runs)))
         self.oracle.cancel(no)
         self.head.ask(ev.CancelRun, raw(2000 + no))
+        self.look()
+
+    @precondition(lambda self: len(self.oracle.runs) < 6 and any(run.over for run in self.oracle.runs.values()))
+    @rule(data=st.data(), reuse=st.booleans())
+    def retry(self, data: st.DataObject, reuse: bool) -> None:
+        earlier = data.draw(st.sampled_from([no for no, run in self.oracle.runs.items() if run.over]))
+        no, view = len(self.oracle.runs) + 1, self._view(earlier)
+        told = view.run.submitted, view.run.next_seq - 1, self._saved(earlier).body, view.results() if reuse else ()
+        if reuse and set(self.oracle.states(earlier)) == {"finished"}:
+            with pytest.raises(Conflict, match="every task"):
+                self.head.ask(ev.RetryRun, raw(2000 + no), *told, from_failed=True)
+            return
+        self.flows[no] = self.flows[earlier]
+        reused = self.oracle.retry(no, earlier, reuse=reuse)
+        self.head.ask(ev.RetryRun, raw(2000 + no), *told, from_failed=reuse)
+        copies = self.head.take(fx.CopyAccepted)
+        assert [(copy.from_run_no, copy.run_no, sorted(copy.tasks)) for copy in copies] == (
+            [(earlier, no, reused)] if reused else []
+        )
+        self.accepts |= {(no, task): self.accepts[earlier, task] for task in reused}
         self.look()
 
     # -- nodes -----------------------------------------------------------------------------------------------------
@@ -325,8 +350,14 @@ class HeadCoreMachine(RuleBasedStateMachine):
     def _view(self, no: int):
         rows = self.head.journal
         segments = [row[1] for row in rows if isinstance(row, tuple) and row[0] == no and isinstance(row[1], Segment)]
-        (saved,) = [row for row in rows if isinstance(row, fx.SaveGraph) and row.workflow_id == raw(1000 + no)]
+        saved = self._saved(no)
         return fold(segments, load_graph(saved.workflow_id, saved.version, saved.body))
+
+    def _saved(self, no: int) -> fx.SaveGraph:
+        (saved,) = [
+            row for row in self.head.journal if isinstance(row, fx.SaveGraph) and row.workflow_id == self.flows[no]
+        ]
+        return saved
 
 
 TestHeadCore = HeadCoreMachine.TestCase

@@ -81,6 +81,16 @@ class Oracle:
         self.runs[no] = Run(tasks, fail_fast)
         self._wake(self.runs[no])
 
+    def retry(self, no: int, earlier: int, *, reuse: bool) -> list[int]:
+        """Return the tasks whose results are reused."""
+        before = self.runs[earlier]
+        self.runs[no] = Run([Task(task.before, task.cpu) for task in before.tasks], before.fail_fast)
+        reused = [number for number, task in enumerate(before.tasks) if reuse and task.state == "finished"]
+        for number in reused:
+            self.runs[no].tasks[number].state = "finished"
+        self._wake(self.runs[no])
+        return reused
+
     def assigned(self, no: int, number: int, lease: int, link: bytes) -> None:
         run = self.runs[no]
         task = run.tasks[number]

@@ -14,7 +14,7 @@ from maze_protocol.events import RunFinished, RunSubmitted, TaskReused
 from maze_protocol.http import DelTask
 from maze_protocol.ids import RUN, format_id
 from maze_protocol.messages import FAILED
-from support.head_core import Head, R, W, add, dump, ended, ok, raw, tid
+from support.head_core import Head, R, W, add, dump, edge, ended, ok, raw, tid
 
 AGAIN = b"a" * 16
 THIRD = b"t" * 16
@@ -84,6 +84,19 @@ def test_a_retry_from_the_failure_reuses_every_result_and_runs_the_rest() -> Non
     ]  # fmt: skip
     head.result(ok(after.assignment.lease))
     assert head.log(2)[-1] == RunFinished(4, 0, 0)
+
+
+def test_results_are_reused_in_an_order_in_which_they_can_have_come_to_be() -> None:
+    head = Head()
+    head.workflow(add(1), add(2), add(3), edge(2, 1))
+    head.greet()
+    head.run()
+    two, three = head.leases()
+    head.result(ok(two), ended(three, FAILED, "user"))
+    head.result(*map(ok, head.leases()))
+    head.forget()
+    retry(head, from_failed=True)
+    assert [event.task for event in head.log(2) if isinstance(event, TaskReused)] == [1, 0]
 
 
 def test_a_retry_of_a_retry_reuses_what_that_reused() -> None:
