@@ -25,7 +25,7 @@ from maze_protocol.events import Segment
 from maze_protocol.http import RunBody
 from maze_protocol.ids import RUN
 
-__all__ = ["CROWD", "PACE", "events", "open_run", "over", "publication"]
+__all__ = ["CROWD", "PACE", "events", "nothing_more", "open_run", "over", "publication"]
 
 CROWD: Final = 64
 PACE: Final = 0.05
@@ -66,6 +66,18 @@ async def over(call: Call, run: OpenRun, after: int) -> bool:
     return body.sealed and after >= body.last_seq
 
 
+async def nothing_more(call: Call, run: OpenRun, after: int) -> bool:
+    """Wait for events after that number; return True if there will never be any.
+
+    Raises:
+        Gone: the run was removed meanwhile.
+    """
+    if await call.services.hub.wait(run.place.run_no, after, PATIENCE):
+        return False
+    # Nothing came for long, or never will: the core knows.
+    return await over(call, run, after)
+
+
 async def _frames(call: Call, run: OpenRun, after: int, fmt: str) -> AsyncGenerator[bytes, None]:
     """Yield arrays of encoded events until the log is sealed; resume wherever the last one ended."""
     hub, sealed = call.services.hub, await over(call, run, after)
@@ -82,9 +94,8 @@ async def _frames(call: Call, run: OpenRun, after: int, fmt: str) -> AsyncGenera
                 pending = []
         for frame in framed(pending, fmt):
             yield frame
-        if not segments and not await hub.wait(run.place.run_no, after, PATIENCE):
-            # Nothing came for long, or never will: the core knows whether the run was removed meanwhile.
-            sealed = await over(call, run, after)
+        if not segments:
+            sealed = await nothing_more(call, run, after)
         elif call.traffic.streams_open > CROWD:
             await asyncio.sleep(PACE)
 

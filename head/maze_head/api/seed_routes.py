@@ -22,7 +22,7 @@ from maze_head.api import websocket, workflows
 from maze_head.api.call import Call
 from maze_head.api.encoder import OpenRun
 from maze_head.api.errors import NotServed
-from maze_head.api.events import open_run
+from maze_head.api.events import nothing_more, open_run
 from maze_head.api.render import seed_value
 from maze_head.api.seed_forms import (
     AddTaskForm,
@@ -74,7 +74,6 @@ __all__ = [
     "not_served", "run_workflow", "save_task", "seed_messages",
 ]  # fmt: skip
 
-PATIENCE: Final = 60.0
 UNNAMED: Final = "unnamed"
 UNSAVED_AT_MOST: Final = 10_000
 WHOLE: Final = ""
@@ -248,7 +247,7 @@ async def _frames(call: Call, run: OpenRun) -> AsyncGenerator[bytes, None]:
                 sealed = isinstance(event, SEALING)
             after = segment.first_seq + len(segment.events) - 1
         if not segments:
-            await hub.wait(run_no, after, PATIENCE)
+            sealed = await nothing_more(call, run, after)
 
 
 def seed_messages(

@@ -2,9 +2,10 @@
 
 Close codes: 1000 with an EMPTY reason after the last event of a run (the original's client takes any reason text for
 a failure), 1001 when the head stops in the middle of a run, 1003 when the client sends messages, 1009 when those are
-large, 1011 when the head fails, 4408 when the client does not take a frame for LAG_SECONDS: it comes back with the
-number that it has. Each frame is awaited until the socket took it, so a slow reader holds one frame of memory and a
-socket's buffer; it reads from the log at its own pace, and one that vanished is found by heartbeat.
+large, 1011 when the head fails or the run is removed, 4408 when the client does not take a frame for LAG_SECONDS: it
+comes back with the number that it has. Each frame is awaited until the socket took it, so a slow reader holds one
+frame of memory and a socket's buffer; it reads from the log at its own pace, and one that vanished is found by
+heartbeat.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from aiohttp import ClientError, WSCloseCode, WSMsgType, web
 
 from maze_head.api.call import Call
 from maze_head.api.errors import Malformed
+from maze_head.core.errors import Gone
 from maze_protocol.limits import KIB
 
 __all__ = ["HEARTBEAT", "INBOUND_LIMIT", "LAGGED", "LAG_SECONDS", "stream", "wants_upgrade"]
@@ -97,6 +99,8 @@ async def _send(call: Call, socket: web.WebSocketResponse, frames: Frames, kind:
                 await asyncio.sleep(0)
     except (ConnectionError, ClientError):
         return None  # the reader is gone, which costs nobody anything
+    except Gone:
+        return WSCloseCode.INTERNAL_ERROR  # whoever comes back is told why
     except _Lagged:
         call.traffic.streams_lagged_total += 1
         return LAGGED

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import msgspec
+import pytest
 from aiohttp import WSMsgType
 
 from maze_head.api.encoder import EventEncoder
 from maze_head.api.events import publication
 from maze_head.api.render import FRAME_BYTES
-from maze_protocol.events import RunFinished, RunSubmitted, TaskWarned
-from support.api_double import RUN_ID, RUN_TEXT, WORKFLOW_ID, Served, asynchronous, serving
+from maze_head.core.errors import Gone
+from maze_head.core.events import DescribeRun
+from maze_protocol.events import RunFinished, RunSubmitted, TaskStarted, TaskWarned
+from support.api_double import RUN_ID, RUN_TEXT, WORKFLOW_ID, WORKFLOW_TEXT, Served, asynchronous, serving
 
 PATH = f"/api/v1/runs/{RUN_TEXT}/events"
 LARGE = "x" * (FRAME_BYTES // 3)
@@ -91,6 +94,22 @@ async def test_a_publication_is_what_a_websocket_gets_in_smaller_pieces() -> Non
             frames.append(message.data)
         assert flat(pieces) == flat(frames)
         assert await publication(encoder, bytes(16), head.hub.segments[0], 1000) == []
+
+
+@pytest.mark.parametrize("path", [PATH, f"/get_workflow_res/{WORKFLOW_TEXT}/{RUN_TEXT}"])
+@asynchronous
+async def test_a_run_that_is_removed_under_its_readers_ends_their_streams(path: str) -> None:
+    async with serving() as head:
+        head.hub.patience = 0.01
+        await head.hub.commit(RunSubmitted(RUN_ID, WORKFLOW_ID, 1, 2), TaskStarted(0, 1, 1, "n", "ip", 0.0))
+        async with head.http.ws_connect(path) as socket:
+            assert (await socket.receive()).type is WSMsgType.TEXT
+            head.driver.answers[DescribeRun] = Gone("run_removed", "it was removed")
+            head.hub.segments.clear()
+            assert (await socket.receive()).type is WSMsgType.CLOSE
+            assert socket.close_code == 1011
+        async with head.http.get(path, headers={"Accept": "application/json"}) as response:
+            assert response.status == 410
 
 
 def flat(arrays: list[bytes]) -> list[object]:
