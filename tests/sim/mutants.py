@@ -142,11 +142,9 @@ def unknown_leases_are_kept(patch: Patch) -> None:
     """A returning node goes on with attempts that the head gave up."""
 
     def reconciled(state: State, node: Node, hello: Any) -> Any:
-        found = list(reconcile(state, node, hello))
-        found[1] = ()
-        return tuple(found)
+        return reconcile(state, node, hello)._replace(drop=())
 
-    reconcile = patch.set(membership, "_reconcile", reconciled)
+    reconcile = patch.set(membership, "reconcile", reconciled)
 
 
 # -- commit, then tell
