@@ -13,9 +13,9 @@ from chaos.stage import NodeWatch, Stage, open_stage
 from chaos.work import no_op
 from support.cluster import wait_until
 
-NODES = sized(40, 500)
+NODES = sized(30, 500)
 BACK_SECONDS = 10.0
-FLOOD = sized(2_000, 20_000)
+FLOOD = sized(800, 20_000)
 
 
 def ready(stage: Stage) -> int:

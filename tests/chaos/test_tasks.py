@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -43,51 +43,54 @@ def faults(stage: Stage, run_id: str) -> list[tuple[str, str]]:
     return [(event["data"]["kind"], event["data"].get("signal", "")) for event in events]
 
 
-def test_a_poison_task_ends_after_three_workers_while_everything_else_goes_on(figures: dict[str, Any]) -> None:
-    with open_stage(2, node_args=("--cpus=2",)) as stage:
-        job = stage.prepare(sized(60, 500), 0.02)
-        run_id = stage.submit(job.workflow)
-        began = time.monotonic()
-        poison, task_id = run_alone(stage, kill_own_worker, "poison")
-        assert stage.wait_sealed(poison)[poison]["status"] in ("finished", "failed")
-        figures["poison_over"] = round(time.monotonic() - began, 3)
-        check_others(stage, job, run_id)
-        (last,) = [e for e in stage.log(poison) if e["type"] == "task_exception"]
-        assert last["data"]["task_id"] == task_id
-        assert "3x: SIGKILL" in last["data"]["error_message"].replace("the worker died ", "")
-        assert faults(stage, poison) == [("crash", "SIGKILL")] * 2
-        figures["workers_killed"] = len(stage.executions()["poison"])
-        assert figures["workers_killed"] == 3
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with open_stage(2, node_args=("--cpus=2",)) as running:
+        yield running
 
 
-def test_leaving_with_status_0_is_not_success() -> None:
-    with open_stage(1, node_args=("--cpus=1",)) as stage:
-        run_id, task_id = run_alone(stage, vanish, "vanish")
-        stage.wait_sealed(run_id)
-        task = stage.cluster.tasks(run_id)[task_id]
-        assert (task["status"], task["attempt"]) == ("failed", 3)
-        assert "exit code 0" in task["error"]
+def test_a_poison_task_ends_after_three_workers_while_all_else_goes_on(stage: Stage, figures: dict[str, Any]) -> None:
+    job = stage.prepare(sized(60, 500), 0.02)
+    run_id = stage.submit(job.workflow)
+    began = time.monotonic()
+    poison, task_id = run_alone(stage, kill_own_worker, "poison")
+    assert stage.wait_sealed(poison)[poison]["status"] in ("finished", "failed")
+    figures["poison_over"] = round(time.monotonic() - began, 3)
+    check_others(stage, job, run_id)
+    (last,) = [e for e in stage.log(poison) if e["type"] == "task_exception"]
+    assert last["data"]["task_id"] == task_id
+    assert "3x: SIGKILL" in last["data"]["error_message"].replace("the worker died ", "")
+    assert faults(stage, poison) == [("crash", "SIGKILL")] * 2
+    figures["workers_killed"] = len(stage.executions()["poison"])
+    assert figures["workers_killed"] == 3
+
+
+def test_leaving_with_status_0_is_not_success(stage: Stage) -> None:
+    run_id, task_id = run_alone(stage, vanish, "vanish")
+    stage.wait_sealed(run_id)
+    task = stage.cluster.tasks(run_id)[task_id]
+    assert (task["status"], task["attempt"]) == ("failed", 3)
+    assert "exit code 0" in task["error"]
 
 
 @full_only
 @pytest.mark.parametrize("how", ["cancel"])
-def test_a_task_that_ignores_sigterm_is_killed_in_time(figures: dict[str, Any], how: str) -> None:
-    with open_stage(1, node_args=("--cpus=1",)) as stage:
-        options = {"timeout": 0.5} if how == "timeout" else {}
-        run_id, task_id = run_alone(stage, ignore_sigterm, how, **options)
-        wait_until(lambda: stage.started(how), "the task to run")
-        (execution,) = stage.executions()[how]
-        moment = time.monotonic()
-        if how == "cancel":
-            assert stage.cluster.request("DELETE", f"/api/v1/runs/{run_id}")[0] == 202
-        stage.wait_sealed(run_id)
-        within("over", time.monotonic() - moment, KILL_SECONDS + 0.5, figures)
-        assert execution.pid not in stage.alive(), "the log was sealed before the process was gone"
-        status = stage.cluster.tasks(run_id)[task_id]["status"]
-        assert status == {"cancel": "cancelled", "timeout": "failed"}[how]
-        # Its slot is free again.
-        job = stage.prepare(3, 0.0, f"after-{how}")
-        check_others(stage, job, stage.submit(job.workflow))
+def test_a_task_that_ignores_sigterm_is_killed_in_time(stage: Stage, figures: dict[str, Any], how: str) -> None:
+    options = {"timeout": 0.5} if how == "timeout" else {}
+    run_id, task_id = run_alone(stage, ignore_sigterm, how, **options)
+    wait_until(lambda: stage.started(how), "the task to run")
+    (execution,) = stage.executions()[how]
+    moment = time.monotonic()
+    if how == "cancel":
+        assert stage.cluster.request("DELETE", f"/api/v1/runs/{run_id}")[0] == 202
+    stage.wait_sealed(run_id)
+    within("over", time.monotonic() - moment, KILL_SECONDS + 0.5, figures)
+    assert execution.pid not in stage.alive(), "the log was sealed before the process was gone"
+    status = stage.cluster.tasks(run_id)[task_id]["status"]
+    assert status == {"cancel": "cancelled", "timeout": "failed"}[how]
+    # Its slot is free again.
+    job = stage.prepare(3, 0.0, f"after-{how}")
+    check_others(stage, job, stage.submit(job.workflow))
 
 
 def test_a_task_that_kills_its_agent_takes_nobody_along(figures: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import psutil
@@ -63,29 +63,34 @@ def check_story(stage: Stage, job: Job, run_id: str, killed: list[str]) -> None:
     assert sorted(lost) == sorted(killed), "exactly the killed tasks are blamed"
 
 
-def test_a_killed_workers_task_runs_again_at_once_and_nothing_else_does(figures: dict[str, Any]) -> None:
-    with open_stage(1, node_args=("--cpus=2",)) as stage:
-        job = stage.prepare(TASKS, 0.01)
-        run_id = stage.submit(job.workflow)
-        again, ahead, killed = [], [], []
-        for _ in range(KILLS):
-            worker, name = catch_at_work(stage, killed)
-            moment = time.monotonic()
-            stage.signal([worker.pid], signal.SIGKILL)
-            runs = wait_until(lambda name=name: (r := stage.executions()[name])[1:] and r, f"{name} to run again")
-            again.append(runs[1].started - moment)
-            ahead.append(_started_between(stage, moment, runs[1].started))
-            killed.append(name)
-            assert runs[1].pid != worker.pid
-        stage.wait_sealed(run_id)
-        (node,) = stage.cluster.nodes
-        wait_until(lambda: len(stage.workers(node)) >= 2, "workers in place of the killed ones")
-        check_story(stage, job, run_id, killed)
-        wait_until(lambda: not stage.zombies(node), "an end of zombies", 5)
-        figures["kills"], figures["tasks"], figures["started_before_it"] = KILLS, TASKS, max(ahead)
-        assert max(ahead) < TASKS // 10, f"not at the front of the queue: {ahead} tasks were started before"
-        figures["again_p50"] = round(sorted(again)[len(again) // 2], 3)
-        within("again_max", max(again), AGAIN_SECONDS, figures)
+@pytest.fixture(scope="module")
+def stage() -> Iterator[Stage]:
+    with open_stage(1, node_args=("--cpus=2",)) as running:
+        yield running
+
+
+def test_a_killed_workers_task_runs_again_at_once_and_nothing_else_does(stage: Stage, figures: dict[str, Any]) -> None:
+    job = stage.prepare(TASKS, 0.01)
+    run_id = stage.submit(job.workflow)
+    again, ahead, killed = [], [], []
+    for _ in range(KILLS):
+        worker, name = catch_at_work(stage, killed)
+        moment = time.monotonic()
+        stage.signal([worker.pid], signal.SIGKILL)
+        runs = wait_until(lambda name=name: (r := stage.executions()[name])[1:] and r, f"{name} to run again")
+        again.append(runs[1].started - moment)
+        ahead.append(_started_between(stage, moment, runs[1].started))
+        killed.append(name)
+        assert runs[1].pid != worker.pid
+    stage.wait_sealed(run_id)
+    (node,) = stage.cluster.nodes
+    wait_until(lambda: len(stage.workers(node)) >= 2, "workers in place of the killed ones")
+    check_story(stage, job, run_id, killed)
+    wait_until(lambda: not stage.zombies(node), "an end of zombies", 5)
+    figures["kills"], figures["tasks"], figures["started_before_it"] = KILLS, TASKS, max(ahead)
+    assert max(ahead) < TASKS // 10, f"not at the front of the queue: {ahead} tasks were started before"
+    figures["again_p50"] = round(sorted(again)[len(again) // 2], 3)
+    within("again_max", max(again), AGAIN_SECONDS, figures)
 
 
 def _started_between(stage: Stage, after: float, before: float) -> int:
@@ -93,14 +98,13 @@ def _started_between(stage: Stage, after: float, before: float) -> int:
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT])
-def test_the_signal_that_ended_a_worker_is_told(number: signal.Signals) -> None:
-    with open_stage(1, node_args=("--cpus=1",)) as stage:
-        job = stage.prepare(3, 0.3, prefix=number.name)
-        run_id = stage.submit(job.workflow)
-        worker, name = catch_at_work(stage)
-        stage.signal([worker.pid], number)
-        stage.signal([worker.pid], signal.SIGCONT)
-        stage.wait_sealed(run_id)
-        check_story(stage, job, run_id, [name])
-        (lost,) = [event["data"] for event in stage.log(run_id) if event["type"] == "attempt_lost"]
-        assert (lost["kind"], lost["signal"]) == ("crash", number.name)
+def test_the_signal_that_ended_a_worker_is_told(stage: Stage, number: signal.Signals) -> None:
+    job = stage.prepare(3, 0.3, prefix=number.name)
+    run_id = stage.submit(job.workflow)
+    worker, name = catch_at_work(stage)
+    stage.signal([worker.pid], number)
+    stage.signal([worker.pid], signal.SIGCONT)
+    stage.wait_sealed(run_id)
+    check_story(stage, job, run_id, [name])
+    (lost,) = [event["data"] for event in stage.log(run_id) if event["type"] == "attempt_lost"]
+    assert (lost["kind"], lost["signal"]) == ("crash", number.name)
