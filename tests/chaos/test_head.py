@@ -26,6 +26,7 @@ RUNS = sized(8, 50)
 SECONDS = 0.02
 LIVE_TASKS = sized(2_000, 10_000)
 READY_SECONDS = 2.0
+AWAY_SECONDS = sized(2.0, 60.0)
 
 
 def submit_all(stage: Stage, jobs: list[Job], runs: dict[str, Job], pause: float) -> None:
@@ -36,7 +37,7 @@ def submit_all(stage: Stage, jobs: list[Job], runs: dict[str, Job], pause: float
         time.sleep(pause)
 
 
-def test_a_head_that_is_killed_again_and_again_loses_nothing(figures: dict[str, Any]) -> None:
+def test_a_head_that_is_killed_again_and_again_loses_and_repeats_nothing(figures: dict[str, Any]) -> None:
     choices = random.Random(20_261_126)
     with open_stage(2, node_args=("--cpus=2",)) as stage:
         jobs = [stage.prepare(TASKS // RUNS, SECONDS, f"w{number:02}") for number in range(RUNS)]
@@ -81,8 +82,27 @@ def check_everything(stage: Stage, runs: dict[str, Job], summaries: dict[str, An
         events = stage.log(run_id)
         assert check_log(events, job.names) == []
         assert check_results(events, job.expected) == []
-        assert check_effects(done, job.names.values()) == []
+        assert check_effects(done, job.names.values(), once=True) == []
         assert check_subscribers(stage.history.logs.get(run_id, {}) | {"afterwards": events}) == []
+
+
+def test_what_is_finished_while_the_head_is_away_is_delivered_and_not_repeated(figures: dict[str, Any]) -> None:
+    with open_stage(2, node_args=("--cpus=4",)) as stage:
+        job = stage.prepare(8, sized(1.0, 5.0))
+        run_id = stage.submit(job.workflow)
+        wait_until(lambda: stage.started(*job.names.values()), "all tasks to run")
+        wait_until(lambda: (stage.read(run_id) or {})["running"] == 8, "the head to know it")
+        began = time.monotonic()
+        stage.cluster.head.kill()
+        wait_until(lambda: all(runs[0].ended for runs in stage.executions().values()), "the end of all tasks", 30)
+        wait_until(lambda: time.monotonic() - began > AWAY_SECONDS, "a long absence", AWAY_SECONDS + 5)
+        stage.cluster.start_head()
+        figures["away"], figures["tasks"] = round(time.monotonic() - began, 1), 8
+        stage.wait_sealed(run_id)
+        events = stage.log(run_id)
+        assert check_log(events, job.names) == []
+        assert check_results(events, job.expected) == []
+        assert check_effects(stage.executions(), job.names.values(), once=True) == []
 
 
 def test_a_cluster_that_lost_its_power_goes_on_where_it_was(figures: dict[str, Any]) -> None:

@@ -41,6 +41,17 @@ def test_nodes_that_drain_under_load_leave_nothing_undone_and_nothing_done_twice
         assert stage.counters()["nodes_lost"] == 0
 
 
+def test_a_head_that_is_asked_to_stop_leaves_running_tasks_alone(figures: dict[str, Any]) -> None:
+    with open_stage(2, node_args=("--cpus=4",)) as stage:
+        job = stage.prepare(TASKS, 0.05)
+        run_id = stage.submit(job.workflow)
+        for number in range(1, 4):
+            wait_finished(stage, run_id, number * TASKS // 5)
+            stage.cluster.restart_head(gently=True)
+        check_once(stage, job, run_id)
+        figures["tasks"], figures["restarts"] = TASKS, 3
+
+
 @full_only
 def test_a_node_whose_agent_stands_still_for_two_seconds_is_kept() -> None:
     with open_stage(1, node_args=("--cpus=2",)) as stage:

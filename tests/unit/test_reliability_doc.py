@@ -29,11 +29,11 @@ def test_the_catalogue_has_all_sixty_rows() -> None:
 
 @pytest.mark.parametrize("name", NAMED)
 def test_a_named_test_exists(name: str) -> None:
-    path, _, function = name.partition("::")
-    assert function in functions(ROOT / "tests" / path)
+    path, colons, function = name.partition("::")
+    assert function in functions(ROOT / "tests" / path) if colons else (ROOT / path).exists()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_a_row_has_a_test_or_a_reason(row: tuple[str, ...]) -> None:
     *_, tests, figure = row
-    assert "::" in tests or re.match(r"(later|nothing to test|not here)", figure), "say why nothing proves this"
+    assert "`" in tests or re.match(r"(later|nothing to test|not here)", figure), "say why nothing proves this"
