@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from conformance.workflows import same
+from conformance.workflows import finish, same
 from maze import MaClient, MaWorkflow, task
 from support.cluster import Cluster
 
@@ -79,3 +80,90 @@ def test_the_head_refuses_what_the_decorator_would(
     new = {"task": {"task_id": "task_" + "0" * 32, "name": "t", **given}}
     status, body = cluster.request("POST", f"/api/v1/workflows/{workflow.workflow_id}/tasks", new)
     assert (status, body["error"]["field"]) == (422, f"$.task.{field}")
+
+
+# Kept to
+
+
+class Unsteady(OSError):
+    """An error of this script's own."""
+
+
+@task(inputs=["log", "failures", "how"], outputs=["y"])
+def flaky(params: dict[str, Any]) -> dict[str, Any]:
+    """Fail so many times, and count the executions in a file."""
+    import os
+    import signal
+    import time
+
+    with open(params["log"], "a") as log:
+        log.write("x")
+    if os.path.getsize(params["log"]) > params["failures"]:
+        return {"y": "at last"}
+    how = params["how"]
+    if how == "crash":
+        os.kill(os.getpid(), signal.SIGKILL)
+    while how == "chatter":
+        print("still here", flush=True)
+        time.sleep(0.05)
+    if how == "hang":
+        time.sleep(600)
+    raise Unsteady("not yet")
+
+
+class Attempts:
+    """A run of one flaky task."""
+
+    def __init__(self, workflow: MaWorkflow, log: Path, failures: int, how: str = "raise", **options: Any) -> None:
+        self.workflow, self.log = workflow, log
+        inputs = {"log": str(log), "failures": failures, "how": how}
+        self.task_id = workflow.add_task(flaky, inputs=inputs, **{"retry_backoff": 0, **options}).task_id
+        self.run_id, self.messages = finish(workflow)
+
+    @property
+    def executions(self) -> int:
+        return len(self.log.read_text())
+
+    @property
+    def kinds(self) -> list[str]:
+        return [message["type"] for message in self.messages]
+
+    @property
+    def error(self) -> str:
+        found = self.workflow.get_task_result(self.run_id, self.task_id)
+        assert found is not None
+        return str(found["error"]).rstrip().splitlines()[-1]
+
+
+ENDED_WELL = ["start_task", "finish_task", "finish_workflow"]
+ENDED_BADLY = ["start_task", "task_exception", "finish_workflow"]
+
+
+def test_without_retries_an_error_is_final(workflow: MaWorkflow, tmp_path: Path) -> None:
+    tried = Attempts(workflow, tmp_path / "log", 1)
+    assert (tried.executions, tried.kinds) == (1, ENDED_BADLY)
+
+
+@pytest.mark.parametrize("options", [{"timeout": 0.5}, {"idle_timeout": 0.5}])
+def test_an_attempt_that_takes_too_long_is_ended(
+    workflow: MaWorkflow, tmp_path: Path, options: dict[str, float]
+) -> None:
+    tried = Attempts(workflow, tmp_path / "log", 1, "hang", **options)
+    assert (tried.executions, tried.kinds) == (1, ENDED_BADLY)
+    assert tried.error.startswith("TaskTimeout: ")
+
+
+def test_who_prints_is_not_idle(workflow: MaWorkflow, tmp_path: Path) -> None:
+    tried = Attempts(workflow, tmp_path / "log", 1, "chatter", idle_timeout=20, timeout=2)
+    assert tried.error.startswith("TaskTimeout: ")
+    assert "2" in tried.error
+
+
+def test_a_crash_is_tried_again_without_retries_but_not_at_most_once(workflow: MaWorkflow, tmp_path: Path) -> None:
+    assert Attempts(workflow, tmp_path / "log", 1, "crash").executions == 2
+
+
+def test_at_most_once_is_never_tried_again(workflow: MaWorkflow, tmp_path: Path) -> None:
+    tried = Attempts(workflow, tmp_path / "log", 1, "crash", at_most_once=True)
+    assert (tried.executions, tried.kinds) == (1, ENDED_BADLY)
+    assert tried.error.startswith("WorkerCrashed: SIGKILL")
