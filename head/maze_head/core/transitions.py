@@ -4,8 +4,9 @@
                                       ^---------+----------'   `---> FAILED
     WAITING, READY --> SKIPPED          any that is not over --> CANCELLED
 
-A task goes back to READY when its lease ends without blame or its attempt is lost; READY --> FAILED is a task whose
-inputs can never be sent. Phases are small integers because a run keeps one byte per task.
+A task goes back to READY when its lease ends without blame or its attempt is lost. READY --> FAILED is a task whose
+inputs can never be sent; LEASED --> FAILED one that may begin once only and was lost with its node, which may have begun
+it. Phases are small integers because a run keeps one byte per task.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ PHASE_NAMES: Final = ("waiting", "ready", "leased", "running", "finished", "fail
 _LEGAL: Final[dict[int, tuple[int, ...]]] = {
     WAITING: (READY, SKIPPED, CANCELLED),
     READY: (LEASED, FAILED, SKIPPED, CANCELLED),
-    LEASED: (READY, RUNNING, CANCELLED),
+    LEASED: (READY, RUNNING, FAILED, CANCELLED),
     RUNNING: (READY, FINISHED, FAILED, CANCELLED),
     FINISHED: (),
     FAILED: (),

@@ -129,6 +129,19 @@ def test_a_lease_that_never_started_is_not_blamed_on_a_loss() -> None:
     assert [(event.lease, event.task) for event in released] == [(lease, 0)]
 
 
+def test_what_may_begin_once_only_fails_with_its_node_even_if_nobody_heard_it_begin() -> None:
+    head = Head()
+    head.workflow(add(0, at_most_once=True))
+    head.greet()
+    head.run()
+    head.forget()
+    head.wait(10.0)
+    failed, _ = head.log()
+    assert isinstance(failed, TaskFailed)
+    assert failed.error.kind == "node_lost"
+    assert not head.leases()
+
+
 @pytest.mark.parametrize("reason", DISCONNECTED)
 def test_a_broken_connection_of_a_well_heard_node_is_a_loss_after_a_second(reason: str) -> None:
     head, _ = busy()
