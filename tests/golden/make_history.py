@@ -17,8 +17,9 @@ from sim.replay import read, story
 from sim.world import World
 
 DIRECTORY = Path(__file__).parent / "history"
-SEEDS = (21, 271)
-"""Of worlds in which heads and nodes fail, tasks crash, and runs are cancelled."""
+SEEDS = (82, 208)
+"""Of worlds in which heads and nodes fail, attempts are adopted, and runs are cancelled. The journals of 21 and 271
+were left by heads that still interrupted attempts when they restarted."""
 KEPT = 0.7
 
 

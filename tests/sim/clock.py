@@ -71,6 +71,7 @@ class Clock:
             if done is not None and done():
                 return True
         self.now = until
+        self.become(None)
         return False
 
     def become(self, process: Process | None) -> None:

@@ -205,7 +205,8 @@ class History:
         task.state = "finished"
 
     def _fail(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskFailed) -> None:
-        assert task.state in (RUNNING, OPEN), f"failed while {task.state}: {event}"
+        begun = task.state == RUNNING or (task.state == LEASED and run.once(event.task))
+        assert begun or task.state == OPEN, f"failed while {task.state}: {event}"
         kind = event.error.kind
         if kind in BUDGETS and not run.once(event.task):
             faults = task.faults.get(kind, 0) + 1

@@ -32,6 +32,7 @@ FAULTS = (
 """What can go wrong by itself; see nemesis.py."""
 
 HEAD_FAULTS = frozenset({"head_kill", "head_point", "head_pause", "disk_full", "clock_jump"})
+NODE_FAULTS = frozenset({"node_kill", "node_pause", "cut_both", "cut_in", "cut_out", "reset", "reroute"})
 
 
 @dataclass
@@ -108,10 +109,11 @@ def draw(random: Random) -> Knobs:
         workers=random.choice((1, 2, 4)),
         workflows=random.choice((1, 2, 2)),
         tasks=random.choice((2, 5, 8)),
-        slow_task=random.choice((0.05, 1.0, 4.0)),
+        slow_task=random.choice((0.05, 2.0, 6.0)),
         user_error=random.choice((0.0, 0.0, 0.15)),
         crash_once=random.choice((0.0, 0.1, 0.5)),
         poison=random.choice((0.0, 0.0, 0.1, 0.3)),
+        once=random.choice((0.0, 0.0, 0.3)),
         stubborn=random.choice((0.0, 0.3)),
         bulky=random.choice((0.0, 0.0, 0.0, 0.1)),
         fork_seconds=random.choice((0.01, 0.01, 0.5, 16.0)),
@@ -136,14 +138,18 @@ def draw(random: Random) -> Knobs:
 
 def _draw_theme(knobs: Knobs, random: Random) -> None:
     """Make some worlds of a kind that chance alone would seldom give."""
-    theme = random.choice(("any", "any", "any", "any", "head", "head", "away"))
+    theme = random.choice(("any", "any", "any", "any", "head", "head", "away", "nodes", "nodes"))
     if theme == "head":
         knobs.loss = knobs.double = knobs.unheard = 0.0
         knobs.reorder, knobs.jitter, knobs.orphan_timeout = False, 0.01, 600.0
         knobs.faults = tuple(random.sample(sorted(HEAD_FAULTS), random.choice((1, 2))))
     elif random.random() < 0.2:
         knobs.faults = (*knobs.faults, "forge")
-    if theme == "away":
+    if theme == "nodes":
+        knobs.slow_task, knobs.poison, knobs.mean_gap = random.choice((3.0, 8.0)), 0.0, random.choice((1.0, 2.0))
+        knobs.outage, knobs.fork_seconds, knobs.fork_failure = random.choice((1.0, 6.0, 14.0)), 0.01, 0.0
+        knobs.faults = (*random.sample(sorted(NODE_FAULTS), 2), random.choice(FAULTS))
+    elif theme == "away":
         knobs.fork_seconds, knobs.outage, knobs.suspect_after, knobs.lost_after = 16.0, 14.0, 2.5, 5.0
         knobs.faults = (random.choice(("cut_both", "cut_out", "head_kill", "node_pause")), random.choice(FAULTS))
 
@@ -160,7 +166,7 @@ def _draw_network(knobs: Knobs, random: Random) -> None:
     if kind == "slow":
         knobs.jitter = random.choice((0.05, 0.5))
     elif kind == "lossy":
-        knobs.loss, knobs.double = random.choice((0.0, 0.01, 0.1)), random.choice((0.0, 0.1))
+        knobs.loss, knobs.double = random.choice((0.0, 0.01, 0.1)), random.choice((0.0, 0.3))
     elif kind == "wild":
         knobs.loss, knobs.double, knobs.reorder = 0.02, 0.05, True
         knobs.jitter = random.choice((0.01, 0.5, 3.0))

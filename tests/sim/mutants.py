@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from maze_head import assign, driver
-from maze_head.core import dispatch, ends, membership, recovery, results, scheduler
+from maze_head.core import dispatch, ends, inventory, membership, recovery, results, scheduler
 from maze_head.core.effects import Reply
 from maze_head.core.leases import Leases
 from maze_head.core.nodes import Node
@@ -270,6 +270,45 @@ def recovery_forgets_leases(patch: Patch) -> None:
             state.enqueue(each)
 
     patch.set(recovery, "finish", finished)
+
+
+@mutant
+def no_recovery_grace(patch: Patch) -> None:
+    """A restarted head gives the nodes of the earlier one no time to come back."""
+
+    def unheard(state: State, *rest: Any) -> Any:
+        node = wait_for(state, *rest)
+        node.liveness.doubt(state.now.mono)
+        return node
+
+    wait_for = patch.set(recovery, "_unheard", unheard)
+
+
+@mutant
+def recovery_interrupts(patch: Patch) -> None:
+    """What runs while the head restarts is begun again."""
+
+    def settled(state: State) -> None:
+        state.nodes.clear()
+        settle(state)
+
+    settle = patch.set(recovery, "_settle_attempts", settled)
+
+
+@mutant
+def adopt_what_was_given_away(patch: Patch) -> None:
+    """An attempt that was lost is adopted although its task has been leased anew."""
+    patch.set(inventory, "_waits", lambda run, task, token: not run.halting)
+
+
+@mutant
+def begin_twice(patch: Patch) -> None:
+    """A task that may begin once only is tried again as any other."""
+
+    def granted(self: Leases, lease_run: Any, task: int, node: Node, claim: Any, *, once: bool = False) -> Any:
+        return grant(self, lease_run, task, node, claim)
+
+    grant = patch.set(Leases, "grant", granted)
 
 
 @mutant

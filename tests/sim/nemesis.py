@@ -40,8 +40,16 @@ class Nemesis:
             "forge": self._forge,
             "clock_jump": self._jump,
         }
-        if world.knobs.faults:
+
+    def begin(self) -> None:
+        """Let faults come by themselves from now on."""
+        if self._world.knobs.faults:
             self._next()
+
+    def strike(self, fault: str) -> None:
+        """Let something go wrong."""
+        self._world.trace(fault.encode())
+        self._faults[fault]()
 
     def _next(self) -> None:
         gap = self._random.expovariate(1.0 / self._world.knobs.mean_gap)
@@ -49,9 +57,7 @@ class Nemesis:
 
     def _strike(self) -> None:
         if not self._world.calm:
-            fault = self._random.choice(self._world.knobs.faults)
-            self._world.trace(fault.encode())
-            self._faults[fault]()
+            self.strike(self._random.choice(self._world.knobs.faults))
             self._next()
 
     def _node(self) -> Any:

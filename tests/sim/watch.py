@@ -344,7 +344,7 @@ class Watch:
         for no, run in self.history.runs.items():
             for number, task in enumerate(run.tasks):
                 assert task.state in OVER, f"I14: run {no} task {number} is {task.state}"
-        if self.world.knobs.gentle and hasattr(state.settings, "recovery_grace"):
+        if self.world.knobs.gentle:
             self._check_nothing_was_done_twice()
 
     def _check_nothing_was_done_twice(self) -> None:

@@ -213,12 +213,21 @@ class World:
 
     def live(self) -> None:
         """Go through everything: start, storm, healing, rest, judgement."""
+        self.begin()
+        self.nemesis.begin()
+        self.clock.run(self.knobs.storm)
+        self.finish()
+
+    def begin(self) -> None:
+        """Start everybody."""
         self.start_head()
         for number in range(self.knobs.nodes):
             self.start_node(f"n{number + 1}")
         self.client = Client(self)
-        Nemesis(self)
-        self.clock.run(self.knobs.storm)
+        self.nemesis = Nemesis(self)
+
+    def finish(self) -> None:
+        """End all faults, wait until everything is over, and judge."""
         self._heal()
         deadline = self.clock.now + BOUND
         while not self._at_rest():
@@ -259,10 +268,14 @@ class World:
         except Exception as error:
             problem = "".join(traceback.format_exception(error)[-6:])
         finally:
-            self.clock.close()
-            self.disk.connection.close()
+            self.close()
             gc.enable()
         return self._report(problem)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.clock.close()
+        self.disk.connection.close()
 
     def _report(self, problem: str) -> Report:
         """Tell how it ended."""
