@@ -4,7 +4,8 @@
 
 Prints one JSON document. The histories are made by the head's own core and journal, with a node played by this program:
 `live` tasks of one run, most of them leased; `sealed` runs of five tasks each, every one of a workflow of its own (the
-dearest way of having them). Ready = the MAZE-READY line, from the start of the process.
+dearest way of having them). Ready = the MAZE-READY line, from the start of the process; `cpu_s` is what it had of the
+processor by then, which a busy machine changes less.
 """
 
 from __future__ import annotations
@@ -127,8 +128,8 @@ def _kill(history: History) -> None:
     history.journal.close()
 
 
-def restart(directory: Path) -> tuple[float, float]:
-    """Start a head on a copy of the history; return the seconds until it is ready and its resident MB."""
+def restart(directory: Path) -> tuple[float, float, float]:
+    """Start a head on a copy of the history; return the seconds until it is ready, those of CPU, and resident MB."""
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder) / "state"
         shutil.copytree(directory, state)
@@ -140,11 +141,12 @@ def restart(directory: Path) -> tuple[float, float]:
         assert process.stdout is not None
         assert process.stdout.readline().startswith(b"MAZE-READY ")
         took = time.perf_counter() - began
-        resident = psutil.Process(process.pid).memory_info().rss / 1e6
+        measured = psutil.Process(process.pid)
+        cpu, resident = sum(measured.cpu_times()[:2]), measured.memory_info().rss / 1e6
         process.terminate()
         process.wait()
         process.stdout.close()
-        return took, resident
+        return took, cpu, resident
 
 
 def measure(make: Callable[[Path], None], repeat: int) -> dict[str, Any]:
@@ -154,10 +156,11 @@ def measure(make: Callable[[Path], None], repeat: int) -> dict[str, Any]:
         make(directory)
         times = [restart(directory) for _ in range(repeat)]
         size = (directory / "journal.db").stat().st_size
-    seconds, resident = zip(*times, strict=True)
+    seconds, cpu, resident = zip(*times, strict=True)
     return {
         "ready_s": round(statistics.median(seconds), 3),
         "worst_s": round(max(seconds), 3),
+        "cpu_s": round(statistics.median(cpu), 3),
         "rss_mb": round(max(resident), 1),
         "journal_mb": round(size / 1e6, 1),
     }
