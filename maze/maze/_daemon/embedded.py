@@ -26,6 +26,8 @@ __all__ = ["EmbeddedCluster"]
 
 START_SECONDS: Final = 30.0
 _TAIL_BYTES: Final = 4096
+_BALLAST: Final = "--ballast=4"
+"""MiB. Temporary directories are in memory on many machines, and what is kept there is thrown away soon."""
 _ANY_PORTS: Final = ("--port=0", "--node-port=0", "--blob-port=0", "--event-port=0")
 
 
@@ -133,7 +135,7 @@ class EmbeddedCluster:
             f"--state-dir={self.directory / 'state'}",
             f"--connection-file={self.directory / 'connection.json'}",
         )
-        command = head_command("--embedded", "--host=127.0.0.1", state, file, *ports)
+        command = head_command("--embedded", "--host=127.0.0.1", _BALLAST, state, file, *ports)
         self.head = self._spawn("head", command, **{EMBEDDED_HOME: str(self.directory)})
         # The nodes load while the head does; each waits for the connection file.
         for number in range(1, self.node_count + 1):

@@ -230,3 +230,21 @@ def test_runs_and_graphs_come_back(tmp_path: Path) -> None:
 
     with_head(tmp_path / "s", write)
     with_head(tmp_path / "s", read)
+
+
+def test_the_core_keeps_what_the_operator_said(tmp_path: Path) -> None:
+    settings = settings_of(config(tmp_path, keep_runs=7, keep_days=1.5, keep_bytes=1000))
+    assert (settings.keep_runs, settings.keep_days, settings.keep_bytes) == (7, 1.5, 1000)
+
+
+def test_a_journal_beyond_its_size_loses_its_oldest_runs(tmp_path: Path) -> None:
+    async def check(head: Head) -> None:
+        told: list[int] = []
+        head.driver.feed = lambda event: told.append(event.used)  # type: ignore[method-assign]
+        head._measure()
+        head.journal._writer.sweeping = True  # what was removed is still on the disk: the size says nothing yet
+        head._measure()
+        head.journal._writer.sweeping = False
+        assert told == [head.journal.size]
+
+    with_head(tmp_path / "s", check, keep_bytes=1)
