@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def help_pages() -> dict[tuple[str, ...], str]:
 @pytest.mark.parametrize(("page", "line"), console_commands())
 def test_a_shown_command_exists(page: Path, line: str, python: Python, help_pages: dict[tuple[str, ...], str]) -> None:
     for command in line.split(" && "):
-        words = shlex.split(command)
+        words = list(dropwhile(_is_setting, shlex.split(command)))
         name = Path(words[0]).name
         if name in COMMANDS:
             _check_ours(name, words[1:], python, help_pages)
@@ -118,8 +119,16 @@ def test_a_shown_command_exists(page: Path, line: str, python: Python, help_page
             assert os.access(ROOT / words[1], os.R_OK)
         elif name == "tox":
             _check_tox(words[1:])
+        elif name == "python":
+            script = (ROOT / words[1]).read_text()
+            assert all(f'"{flag}"' in script for flag in words[2:] if flag.startswith("--"))
         else:
             assert name in {"curl", "pip", "pytest", "export"}, f"{page.name} shows {name!r}, which nobody checks"
+
+
+def _is_setting(word: str) -> bool:
+    """Tell a variable for the command, `NAME=value`, from the command."""
+    return word.partition("=")[0].isupper() and "=" in word
 
 
 def _check_ours(name: str, words: list[str], python: Python, help_pages: dict[tuple[str, ...], str]) -> None:
