@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Final
 
 from maze_node.channel import Channel
-from maze_node.core.events import Event, LogTails, WorkerExited, WorkerForked, WorkerReported
+from maze_node.core.events import Event, LogTails, WorkerExited, WorkerForked, WorkerReported, WorkersDoomed
 from maze_node.frames import Exited, Fork, Forked, Kill, Ping, ReportFrame, TaskFrame, decode_packet, encode_packet
 from maze_node.limits import become_subreaper, children
 from maze_node.logs import Logs
@@ -217,6 +217,7 @@ class Pool:
         waiting = {fork for _, fork in self._queue}
         for number in [number for number in self._channels if number not in waiting]:
             self._dying[number] = self._channels.pop(number)
+        self._post(WorkersDoomed(tuple(self._dying)))
         self._bury()
         self._loop.call_later(RESTART_DELAY, self._restart)
 

@@ -17,7 +17,8 @@ from typing import Any, Final
 
 import msgspec
 
-from maze_node.core.effects import AnswerLog, DropLogs, Effect, Leave, Reconnect, RenameLog, Send
+from maze_node.core.departure import Departure
+from maze_node.core.effects import AnswerLog, DropLogs, Effect, Reconnect, RenameLog, Send
 from maze_node.core.events import (
     DrainAsked,
     Event,
@@ -32,6 +33,7 @@ from maze_node.core.events import (
     WorkerExited,
     WorkerForked,
     WorkerReported,
+    WorkersDoomed,
 )
 from maze_node.core.fence import Fence
 from maze_node.core.intake import Intake
@@ -46,9 +48,7 @@ from maze_protocol.messages import (
     Assignment,
     Cancel,
     Code,
-    Drain,
     Forget,
-    Goodbye,
     Heartbeat,
     HeartbeatAck,
     Held,
@@ -68,8 +68,6 @@ __all__ = ["STARTED_AFTER", "Agent"]
 HEARTBEAT_SLACK: Final = 0.1
 STARTED_AFTER: Final = 0.003
 """Attempts shorter than this are told by their outcomes alone."""
-LAST_WORDS: Final = 10.0
-"""How long a draining node waits for acknowledgements after its deadline."""
 
 
 class Agent:
@@ -95,9 +93,7 @@ class Agent:
         self._head_timeout = head_timeout
         self._alone_since: float | None = None
         self._released: dict[str, list[int]] = {}
-        self._drain_until: float | None = None
-        self._drain_reason = ""
-        self._left = False
+        self._departure = Departure(self._effects.append)
         self._load = NodeLoad()
         self._on: dict[type, Callable[[Any, Instant], None]] = {
             Welcomed: self._on_welcome,
@@ -106,6 +102,7 @@ class Agent:
             WorkerForked: self._runner.forked,
             WorkerReported: self._runner.reported,
             WorkerExited: self._runner.exited,
+            WorkersDoomed: self._runner.doomed,
             Spilled: self._outbox.spilled,
             Loaded: self._outbox.loaded,
             Ticked: self._on_tick,
@@ -154,13 +151,13 @@ class Agent:
 
     def start(self, now: Instant) -> list[Effect]:
         """End a turn: start what may start."""
-        if not self._left and self._may_start(now):
+        if not self._departure.left and self._may_start(now):
             self._runner.start_ready(now)
         return self._take_effects()
 
     def flush(self, now: Instant) -> list[Effect]:
         """Say what there is to say; after one turn or after several, as the shell likes."""
-        if not self._left:
+        if not self._departure.left:
             self._speak(now)
             self._outbox.settle(now.mono, live=self._live)
             self._leave_if_done()
@@ -189,8 +186,7 @@ class Agent:
         for token in welcome.drop:
             self._drop(token, now)
         self._outbox.restart()
-        if self._drain_until is not None:
-            self._say_drain(now)
+        self._departure.tell(now.mono)
         self._beat(now)
 
     def _on_link_lost(self, event: LinkLost, now: Instant) -> None:
@@ -254,7 +250,7 @@ class Agent:
     def _accept(self, assignment: Assignment, payloads: tuple[bytes, ...], now: Instant) -> None:
         if self._intake.knows(assignment.lease):
             return
-        if self._drain_until is not None:
+        if self._departure.begun:
             self._release(assignment.lease, "draining")
         else:
             self._intake.accept(assignment, payloads, now)
@@ -295,14 +291,14 @@ class Agent:
         self._load = event.load
         self._runner.spoke(event.spoke, now)
         self._runner.tick(now)
-        if not self._left and self._drain_until is None:
+        if not self._departure.left and not self._departure.begun:
             self._runner.keep_warm(now)
         if self._live and self._welcome is not None:
             if now.mono - self._beat_at >= self._welcome.heartbeat - HEARTBEAT_SLACK:
                 self._beat(now)
         else:
             self._endure(now)
-        if self._drain_until is not None and now.mono >= self._drain_until:
+        if self._departure.is_due(now.mono):
             self._cut_short(now)
 
     def _endure(self, now: Instant) -> None:
@@ -313,7 +309,7 @@ class Agent:
             self._alone_since = now.mono
         elif 0 < self._head_timeout <= now.mono - self._alone_since:
             self._runner.stop_all(now)
-            self._leave(f"no head for {self._head_timeout:g} s", EXIT_UNREACHABLE)
+            self._departure.leave(f"no head for {self._head_timeout:g} s", EXIT_UNREACHABLE)
 
     def _orphan_limit(self) -> float:
         told = self._welcome.orphan_timeout if self._welcome is not None else 0.0
@@ -351,43 +347,28 @@ class Agent:
     # -- leaving
 
     def _on_drain(self, event: DrainAsked, now: Instant) -> None:
-        if self._drain_until is not None:
+        if self._departure.begun:
             return
-        self._drain_until = now.mono + event.timeout
-        self._drain_reason = event.reason
+        self._departure.begin(event.reason, now.mono + event.timeout)
         for lease in self._runner.leases.waiting():
             self._give_back(lease, "draining")
         if self._live:
-            self._say_drain(now)
-
-    def _say_drain(self, now: Instant) -> None:
-        assert self._drain_until is not None, "only while draining"
-        self._effects.append(Send(Drain(self._drain_reason, max(0.0, self._drain_until - now.mono))))
+            self._departure.tell(now.mono)
 
     def _cut_short(self, now: Instant) -> None:
         """The drain's time is over: end what runs; leave without acknowledgements some time later."""
-        assert self._drain_until is not None, "only while draining"
         for lease in self._runner.leases.running():
             self._runner.end(lease, Ending.DRAINED, "the node leaves; its drain timeout is over", self._grace(), now)
-        if now.mono >= self._drain_until + LAST_WORDS:
-            self._leave("drain timeout", EXIT_CRASHED if self._live else EXIT_UNREACHABLE)
+        self._departure.give_up(now.mono, live=self._live)
 
     def _on_stop(self, event: StopAsked, now: Instant) -> None:
         busy = len(self._runner.leases)
         self._runner.stop_all(now)
-        self._leave(event.reason, EXIT_CRASHED if busy else 0)
+        self._departure.leave(event.reason, EXIT_CRASHED if busy else 0)
 
     def _leave_if_done(self) -> None:
-        if self._drain_until is None or len(self._runner.leases) or len(self._outbox):
-            return
-        if self._live:
-            self._effects.append(Send(Goodbye(self._drain_reason)))
-        self._leave(self._drain_reason, 0)
-
-    def _leave(self, reason: str, code: int) -> None:
-        if not self._left:
-            self._left = True
-            self._effects.append(Leave(reason, code))
+        if self._departure.begun and not len(self._runner.leases) and not len(self._outbox):
+            self._departure.finish(live=self._live)
 
     # -- saying
 

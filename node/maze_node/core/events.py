@@ -14,7 +14,7 @@ from maze_protocol.messages import Message, NodeLoad, Welcome
 
 __all__ = [
     "DrainAsked", "Event", "Instant", "LinkLost", "Loaded", "LogTails", "Said", "Spilled", "StopAsked", "Ticked",
-    "Welcomed", "WorkerExited", "WorkerForked", "WorkerReported",
+    "Welcomed", "WorkersDoomed", "WorkerExited", "WorkerForked", "WorkerReported",
 ]  # fmt: skip
 
 
@@ -90,6 +90,12 @@ class WorkerExited(msgspec.Struct, frozen=True):
     """It died with the spawner, not by its task's doing."""
 
 
+class WorkersDoomed(msgspec.Struct, frozen=True):
+    """The spawner has died: these workers die with it, and their exits will follow."""
+
+    workers: tuple[int, ...]
+
+
 class Spilled(msgspec.Struct, frozen=True):
     """An outcome is on disk, or the disk would not take it."""
 
@@ -126,6 +132,6 @@ class StopAsked(msgspec.Struct, frozen=True):
 
 
 Event = (
-    Welcomed | LinkLost | Said | WorkerForked | WorkerReported | WorkerExited | Spilled | Loaded | Ticked | DrainAsked
-    | StopAsked
+    Welcomed | LinkLost | Said | WorkerForked | WorkerReported | WorkerExited | WorkersDoomed | Spilled | Loaded
+    | Ticked | DrainAsked | StopAsked
 )  # fmt: skip

@@ -42,6 +42,8 @@ class Worker:
     """The grant whose resources it keeps until it is dead, or 0."""
     codes: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
     idle_since: float = 0.0
+    doomed: bool = False
+    """It dies with its spawner: what it reports still counts, but it gets no task any more."""
     kill_at: float = 0.0
 
     def learn(self, code: bytes) -> tuple[bool, tuple[bytes, ...]]:

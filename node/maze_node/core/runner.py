@@ -18,7 +18,7 @@ import msgspec
 
 from maze_node.core import outcomes
 from maze_node.core.effects import Dismiss, Effect, Fork, Signal, Start
-from maze_node.core.events import Instant, WorkerExited, WorkerForked, WorkerReported
+from maze_node.core.events import Instant, WorkerExited, WorkerForked, WorkerReported, WorkersDoomed
 from maze_node.core.forking import ForkHealth
 from maze_node.core.leases import Ending, Lease, Leases
 from maze_node.core.outbox import Outbox
@@ -138,7 +138,7 @@ class Runner:
         worker.lease = None
         self._finish(lease, outcomes.of_report(lease, worker.pid, event))
         more = self.leases.has_waiting(lease.grant)
-        if event.report.unclean:
+        if event.report.unclean or worker.doomed:
             self._block(worker, lease.grant)
             self._signal(worker, "SIGKILL", now)
         elif lease.assignment.claim.devices and not more:
@@ -148,6 +148,13 @@ class Runner:
             worker.stage, worker.idle_since = Stage.IDLE, now.mono
             if not more:
                 self.slots.free(lease.grant)
+
+    def doomed(self, event: WorkersDoomed, now: Instant) -> None:
+        """Give workers of a dead spawner nothing more."""
+        for worker in filter(None, map(self.roster.get, event.workers)):
+            worker.doomed = True
+            if worker.stage is Stage.IDLE:
+                worker.stage, worker.kill_at = Stage.LEAVING, now.mono + KILL_GRACE
 
     def exited(self, event: WorkerExited, now: Instant) -> None:
         """Account for a dead worker; its attempt, if it had one, has crashed or was ended by us."""

@@ -16,6 +16,7 @@ from maze_node.core.events import (
     WorkerExited,
     WorkerForked,
     WorkerReported,
+    WorkersDoomed,
 )
 from maze_node.frames import ReportFrame
 from maze_protocol.limits import MAX_TASK_VALUES
@@ -201,6 +202,23 @@ def test_a_death_with_the_spawner_blames_no_task() -> None:
     rig.assign(make_assignment(1))
     (outcome,) = outcomes(rig.do(WorkerExited(rig.worker_of(1), "SIGKILL", blameless=True)))
     assert (outcome.status, outcome.error.kind) == (CRASHED, "node_lost")
+
+
+def test_workers_of_a_dead_spawner_get_nothing_more_while_they_die() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1), make_assignment(2, grant=1), make_assignment(3))
+    busy, idle = rig.worker_of(1), rig.worker_of(3)
+    rig.report(idle, 3)
+    forks = len(rig.all(Fork))
+    rig.do(WorkersDoomed((busy, idle, 99)))
+    effects = rig.report(busy, 1)
+    assert outcomes(effects)[0].status == OK, "what it had reported counts"
+    assert not of(effects, Start), "its grant waits for its exit"
+    assert of(rig.assign(make_assignment(4)), Start)[0].worker not in (busy, idle)
+    assert len(rig.all(Fork)) == forks + 1
+    effects = rig.do(WorkerExited(busy, "SIGKILL", blameless=True), WorkerExited(idle, "SIGKILL", blameless=True))
+    assert [start.frame.lease for start in of(effects, Start)] == [2]
+    assert not [outcome for outcome in outcomes(rig.effects) if outcome.status != OK]
 
 
 def test_tails_share_64_kib() -> None:
