@@ -98,6 +98,7 @@ def settings_of(config: HeadConfig) -> Settings:
         keep_runs=config.keep_runs,
         keep_days=config.keep_days,
         keep_bytes=config.keep_bytes,
+        recovery_grace=config.recovery_grace,
         max_pending_tasks=config.max_pending_tasks,
     )
 
@@ -310,7 +311,7 @@ class Head:
         return {name: value for part in parts for name, value in part().items()}
 
 
-CONFIGURED: Final = ("heartbeat", "suspect_after", "lost_after", "max_pending_tasks")
+CONFIGURED: Final = ("heartbeat", "suspect_after", "lost_after", "recovery_grace", "max_pending_tasks")
 LIMITS: Final[dict[str, float]] = {
     "inline_value": limits.INLINE_VALUE,
     "task_values": limits.MAX_TASK_VALUES,

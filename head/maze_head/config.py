@@ -38,6 +38,8 @@ class HeadConfig:
     heartbeat: float = limits.HEARTBEAT
     suspect_after: float = limits.SUSPECT_AFTER
     lost_after: float = limits.LOST_AFTER
+    recovery_grace: float = limits.LOST_AFTER
+    """How long a restarted head waits for nodes that held work; `lost_after` if that is longer."""
     max_pending_tasks: int = 5_000_000
     """Submissions beyond it are answered 429."""
 

@@ -132,6 +132,8 @@ head_options = _all(
            help="A node silent for so long gets no new task."),
     option("--lost-after", type=SECONDS, default=10.0, show_default=True, metavar="SECONDS",
            help="The tasks of a node silent for so long go elsewhere."),
+    option("--recovery-grace", type=SECONDS, default=10.0, show_default=True, metavar="SECONDS",
+           help="A restarted head waits so long for nodes with work."),
     option("--max-pending-tasks", metavar="N", type=click.IntRange(min=1), default=5_000_000, show_default=True,
            help="Submissions above it are answered 429."),
     option("--ballast", metavar="MIB", type=click.IntRange(min=0), default=64, show_default=True,

@@ -36,7 +36,7 @@ __all__ = ["up"]
 
 _HEAD_FLAGS: Final = (
     "host", "port", "node_port", "blob_port", "event_port", "advertise", "state_dir", "durability", "insecure",
-    "heartbeat", "suspect_after", "lost_after", "max_pending_tasks", "ballast",
+    "heartbeat", "suspect_after", "lost_after", "recovery_grace", "max_pending_tasks", "ballast",
     "keep_runs", "keep_days", "keep_bytes",
 )  # fmt: skip
 _LOG_FLAGS: Final = ("log_level", "log_format")

@@ -52,6 +52,11 @@ def test_nodes_are_given_up_a_little_before_the_promised_times(tmp_path: Path) -
     assert (settings.heartbeat, settings.suspect_after, settings.lost_after) == (0.5, 1.25, 2.7)
 
 
+def test_what_the_operator_says_reaches_the_core(tmp_path: Path) -> None:
+    settings = settings_of(config(tmp_path, recovery_grace=4.0, max_pending_tasks=7))
+    assert (settings.recovery_grace, settings.max_pending_tasks) == (4.0, 7)
+
+
 async def create(head: Head, number: int) -> None:
     await head.driver.ask(
         lambda ticket: CreateWorkflow(ticket, bytes([number]) * 16, WorkflowRequest(name=f"w{number}"))

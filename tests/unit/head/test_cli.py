@@ -59,6 +59,12 @@ def test_how_long_a_node_may_be_silent_can_be_told(started: list[HeadConfig]) ->
     assert invoke("--heartbeat=0").exit_code == 2
 
 
+def test_how_long_a_restarted_head_waits_can_be_told(started: list[HeadConfig]) -> None:
+    assert invoke("--recovery-grace=2.5").exit_code == 0
+    assert started[0].recovery_grace == 2.5
+    assert invoke("--recovery-grace=0").exit_code == 2
+
+
 def test_how_much_work_may_wait_can_be_told(started: list[HeadConfig]) -> None:
     assert invoke(MAZE_MAX_PENDING_TASKS="7").exit_code == 0
     assert invoke("--max-pending-tasks=8").exit_code == 0
