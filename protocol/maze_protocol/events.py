@@ -99,6 +99,7 @@ class AttemptLost(msgspec.Struct, array_like=True, frozen=True, tag=6):
     error: ErrorInfo
     not_before: float = 0.0
     """Wall-clock time before which the next attempt does not start; 0: at once."""
+    node: str = ""
 
 
 class TaskSkipped(msgspec.Struct, array_like=True, frozen=True, tag=7):

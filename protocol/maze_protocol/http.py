@@ -76,7 +76,7 @@ class TaskBody(_Request):
     retries: int = 0
     """How often the task is tried again after an error of its own."""
     retry_backoff: float = 0.5
-    """Seconds: the pause before retry n is drawn from 0 to min(30, retry_backoff * 2**(n - 1)); 0 means none."""
+    """Seconds: the pause before retry n is drawn from 0 to retry_backoff * 2**(n - 1), up to 30 or retry_backoff."""
     retry_on: list[str] = []
     """Names of exceptions, subclasses included; empty: any error. `a.b.Error`, or the end of it: `b.Error`, `Error`."""
     timeout: float = 0.0

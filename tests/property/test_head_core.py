@@ -60,7 +60,7 @@ class HeadCoreMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         # Small budgets, or few histories would ever spend one.
-        self.head = Head(Settings(crash_budget=2, node_loss_budget=2))
+        self.head = Head(Settings(crash_budget=2, node_loss_budget=2, quarantine=False))
         self.oracle = Oracle(now=self.head.mono, crash_budget=2, loss_budget=2)
         self.links = 0
         self.incarnations = 0

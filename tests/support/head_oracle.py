@@ -244,8 +244,12 @@ class Oracle:
         return [task.state for task in self.runs[no].tasks]
 
     def check_no_room_unused(self) -> None:
-        """A ready task waits only if no node could take it now: nobody blocks anybody."""
-        ready = [task.cpu for run in self.runs.values() for task in run.tasks if task.state == "ready"]
+        """A ready task waits only if no node could take it now: nobody blocks anybody.
+
+        Save those that failed on some node: they may wait for another one.
+        """
+        tasks = [task for run in self.runs.values() for task in run.tasks]
+        ready = [task.cpu for task in tasks if task.state == "ready" and not task.crashes + task.losses]
         for name in self.nodes:
             if ready and self.takes_work(name) and self.count(name) < self.nodes[name].workers:
                 assert self.free(name) < min(ready), f"{name} has {self.free(name)} free, {ready} wait"

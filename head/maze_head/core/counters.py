@@ -22,6 +22,7 @@ class Counters:
     tasks_skipped: int = 0
     tasks_cancelled: int = 0
     attempts_lost: int = 0
+    attempts_retried: int = 0
     leases_released: int = 0
     leases_adopted: int = 0
     results_accepted: int = 0
@@ -33,3 +34,4 @@ class Counters:
     nodes_lost: int = 0
     nodes_left: int = 0
     nodes_refused: int = 0
+    nodes_quarantined: int = 0

@@ -145,6 +145,6 @@ def counters(state: State) -> dict[str, int | float]:
         "queues": len(state.ready.queues),
         "graphs": len(state.graphs),
     }
-    for word in ("ready", "suspect", "draining", "lost", "left"):
+    for word in ("ready", "quarantined", "suspect", "draining", "lost", "left"):
         gauges[f"nodes_{word}_now"] = sum(node.state == word for node in state.nodes.values())
     return asdict(state.counters) | gauges

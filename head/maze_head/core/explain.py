@@ -1,6 +1,7 @@
 """Why a task has not started: an enumerated reason and a sentence, from the core's own state.
 
 waiting_inputs   tasks that it needs are not finished
+backoff          it failed and is tried again after a pause
 no_node          no node can take any work right now
 no_capacity_now  some node would fit it, all such nodes are busy
 infeasible       no node would fit it even when idle; says what is missing
@@ -30,6 +31,7 @@ class Reason(Enum):
     """The codes of the table above."""
 
     WAITING_INPUTS = "waiting_inputs"
+    BACKOFF = "backoff"
     NO_NODE = "no_node"
     NO_CAPACITY_NOW = "no_capacity_now"
     INFEASIBLE = "infeasible"
@@ -62,6 +64,9 @@ def _reason(state: State, run: Run, task: int) -> tuple[Reason, str]:
         return Reason.RUN_CANCELLING, "the run is stopping; nothing starts any more"
     if phase == WAITING:
         return Reason.WAITING_INPUTS, _missing(run, task)
+    pause = run.not_before.get(task, 0.0) - state.now.wall
+    if pause > 0:
+        return Reason.BACKOFF, f"the task failed {len(run.faults[task])}x and is tried again in {pause:.1f} s"
     return _placement(state, run.graph.shape(task))
 
 

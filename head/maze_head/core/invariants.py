@@ -70,10 +70,11 @@ def _check_leases(state: State, run: Run) -> None:
 
 
 def _check_queues(state: State) -> None:
-    """Every ready task has exactly one entry, in the queue of its shape."""
+    """Every ready task has exactly one entry, in the queue of its shape or among those that pause."""
     for run in state.runs.values():
         assert not run.fresh, f"run {run.no}: ready tasks are not queued"
         assert not run.again, f"run {run.no}: retries are not queued"
+        assert not run.later, f"run {run.no}: pauses are not kept"
     seen: dict[tuple[int, int], int] = {}
     for queue in state.ready.queues.values():
         for run_no, task in queue.tasks():
@@ -81,6 +82,10 @@ def _check_queues(state: State) -> None:
             if run_or_none is not None and run_or_none.phase[task] == READY:
                 assert run_or_none.graph.shape(task) == queue.shape, f"wrong queue; {run_or_none.story(task)}"
                 seen[run_no, task] = seen.get((run_no, task), 0) + 1
+    for _, run_no, task in state.ready.delayed:
+        run_or_none = state.runs.get(run_no)
+        if run_or_none is not None and run_or_none.phase[task] == READY:
+            seen[run_no, task] = seen.get((run_no, task), 0) + 1
     ready = {(run.no, task) for run in state.runs.values() for task, p in enumerate(run.phase) if p == READY}
     assert seen == dict.fromkeys(ready, 1), f"queued {seen}, ready {sorted(ready)}"
 

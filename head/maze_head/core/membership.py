@@ -22,6 +22,7 @@ from maze_head.core.inventory import Verdicts, reconcile
 from maze_head.core.leases import Lease
 from maze_head.core.ledger import Ledger
 from maze_head.core.nodes import Node
+from maze_head.core.quarantine import judge_return, parole
 from maze_head.core.recovery import pack_hello
 from maze_head.core.retry import node_loss, spent
 from maze_head.core.state import KEPT_NODES, LostLease, State
@@ -44,8 +45,11 @@ def greet(state: State, event: NodeGreeted) -> None:
         state.counters.nodes_refused += 1
         state.emit(Refuse(event.link, refused))
         return
+    came_back = event.hello.node_id in state.nodes
     node = _member(state, event.link, event.hello)
     _bind(state, node, event.link, event.hello)
+    if came_back:
+        judge_return(state, node)
     verdicts = reconcile(state, node, event.hello)
     state.emit(Admit(event.link, _welcome(state, node, verdicts)))
     stopping = tuple(lease.token for lease in node.leases.values() if lease.cancelled)
@@ -65,11 +69,16 @@ def _member(state: State, link: bytes, hello: Hello) -> Node:
             state.emit(Drop(old, Disconnect(code, "a newer connection of this node id took its place")))
     if node is not None and node.hello.incarnation == hello.incarnation and not node.gone:
         return node
+    before = node
     if node is not None and not node.gone:
         _part(state, node, "lost", "another process of this node took its place")
     state.nodes.pop(hello.node_id, None)
     state.sessions += 1
     node = state.nodes[hello.node_id] = Node(hello, state.sessions, state.now.wall)
+    if before is not None:
+        # Coming and going is a trait of the machine; what its earlier process did is forgiven.
+        node.health.returns = before.health.returns
+        node.health.sentences = before.health.sentences
     state.counters.nodes_joined += 1
     facts = {"node_id": node.id, "incarnation": hello.incarnation, "hostname": hello.hostname}
     known = {"hello": pack_hello(hello), "address": hello.address, "time": state.now.wall}
@@ -152,6 +161,7 @@ def tick(state: State, event: Ticked) -> None:
         if event.stall > 0:
             node.liveness.extend(event.stall)
         verdict = node.liveness.state(state.now.mono)
+        parole(state, node)
         if verdict is Liveness.LOST:
             _part(state, node, "lost", f"silent for {state.now.mono - node.heard_at:.1f} s")
         else:
@@ -220,4 +230,4 @@ def _blame(state: State, lease: Lease, error: ErrorInfo, budget: int) -> None:
         fail(state, run, TaskFailed(task, run.attempt[task], token, final))
         return
     state.counters.attempts_lost += 1
-    state.record(run, AttemptLost(task, run.attempt[task], token, error))
+    state.record(run, AttemptLost(task, run.attempt[task], token, error, 0.0, lease.node.id))

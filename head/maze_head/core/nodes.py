@@ -1,25 +1,42 @@
 """What the head knows of one node: one life (incarnation) of one agent process, its link, its room, its leases.
 
 Data only; membership.py moves it. The state that people see is computed, never stored, so it cannot contradict the
-facts: left > lost > suspect > draining > ready.
+facts: left > lost > suspect > draining > quarantined > ready.
 """
 
 from __future__ import annotations
+
+from collections import deque
 
 from maze_head.core.leases import Lease
 from maze_head.core.ledger import Ledger
 from maze_protocol.liveness import Liveness, NodeLiveness
 from maze_protocol.messages import Hello, NodeLoad
 
-__all__ = ["Node"]
+__all__ = ["Health", "Node"]
+
+
+class Health:
+    """What speaks against a node (quarantine.py); survives its process."""
+
+    __slots__ = ("aside_until", "crashed", "fork_failures", "on_trial", "returns", "sentences")
+
+    def __init__(self) -> None:
+        self.crashed: dict[tuple[int, int], None] = {}
+        """Different tasks (run number, task number) in a row under which its workers died."""
+        self.fork_failures = 0
+        self.returns: deque[float] = deque(maxlen=64)
+        self.aside_until = 0.0
+        self.on_trial = False
+        self.sentences = 0
 
 
 class Node:
     """One incarnation of a node."""
 
     __slots__ = (
-        "codes", "draining", "gone", "heard_at", "hello", "id", "joined_at", "leases", "ledger", "link", "liveness",
-        "load", "serial", "session", "suspected",
+        "codes", "draining", "gone", "health", "heard_at", "hello", "id", "joined_at", "leases", "ledger", "link",
+        "liveness", "load", "quarantined", "serial", "session", "suspected",
     )  # fmt: skip
 
     def __init__(self, hello: Hello, serial: int, joined_at: float) -> None:
@@ -38,6 +55,8 @@ class Node:
         self.heard_at = 0.0
         self.suspected = False
         self.draining = False
+        self.quarantined = False
+        self.health = Health()
         self.gone = ""
         """`lost` or `left`, once it is no longer a member."""
         self.load = NodeLoad()
@@ -54,12 +73,14 @@ class Node:
             return self.gone
         if self.suspected:
             return Liveness.SUSPECT.value
-        return "draining" if self.draining else "ready"
+        if self.draining:
+            return "draining"
+        return "quarantined" if self.quarantined else "ready"
 
     @property
     def takes_work(self) -> bool:
         """Tell whether new leases may go here."""
-        return self.link is not None and not (self.gone or self.suspected or self.draining)
+        return self.link is not None and not (self.gone or self.suspected or self.draining or self.quarantined)
 
     @property
     def python(self) -> tuple[int, int]:

@@ -10,7 +10,8 @@ leaves READY for a while, by adoption, is withdrawn).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from heapq import heappop, heappush
 from typing import Final
 
 from maze_head.core.graph import Shape
@@ -54,6 +55,8 @@ class ReadyQueues:
 
     def __init__(self) -> None:
         self.queues: dict[Shape, Queue] = {}
+        self.delayed: list[tuple[float, int, int]] = []
+        """A heap of (monotonic time, run number, task number): ready, but not to be tried before."""
         self._back = 0
         self._front = 0
 
@@ -76,6 +79,16 @@ class ReadyQueues:
         """Put a newly ready task at the back."""
         self._back += 1
         queue.entries.append(self._back << _KEY_BITS | run_no << TASK_BITS | task)
+
+    def delay(self, until: float, run_no: int, task: int) -> None:
+        """Keep a task out of its queue until then."""
+        heappush(self.delayed, (until, run_no, task))
+
+    def due(self, now: float) -> Iterator[tuple[int, int]]:
+        """Take out the tasks whose pause is over, the earliest first."""
+        while self.delayed and self.delayed[0][0] <= now:
+            _, run_no, task = heappop(self.delayed)
+            yield run_no, task
 
     def withdraw(self, queue: Queue, keys: Container[tuple[int, int]]) -> None:
         """Take out the entries of tasks that go on without waiting their turn."""

@@ -116,6 +116,7 @@ def restore_segment(state: State, run_no: int, segment: Segment) -> None:
     # Which tasks wait in which order is settled at the end, when all runs are there.
     run.fresh.clear()
     run.again.clear()
+    run.later.clear()
     if run.sealed_by is not None:
         run.ended_at = segment.time
         state.close_run(run, run_body(state, run))
@@ -158,7 +159,9 @@ def finish(state: State) -> None:
     _settle_graphs(state)
     state.sealed = dict(sorted(state.sealed.items(), key=lambda item: item[1].body.ended_at or 0.0))
     for run in list(state.runs.values()):
-        run.fresh.extend(task for task in range(len(run.graph)) if run.phase[task] == READY)
+        ready = [task for task in range(len(run.graph)) if run.phase[task] == READY]
+        run.fresh.extend(task for task in ready if task not in run.not_before)
+        run.later.extend(task for task in ready if task in run.not_before)
         state.enqueue(run)
         state.touched.setdefault(run.no, [])
     for node_id, (hello, joined_at) in state.recovered.nodes.items():

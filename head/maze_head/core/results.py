@@ -17,11 +17,12 @@ from maze_head.core.ends import end_cancelled, fail, give_back, release
 from maze_head.core.leases import Lease
 from maze_head.core.membership import lose_attempt
 from maze_head.core.nodes import Node
-from maze_head.core.retry import CRASH, NODE_LOST, crash_of
+from maze_head.core.quarantine import acquit, judge_crash
+from maze_head.core.retry import CRASH, NODE_LOST, crash_of, retry_pause
 from maze_head.core.state import State
 from maze_head.core.transitions import LEASED
 from maze_protocol.errors import BadMessage
-from maze_protocol.events import OutputMeta, TaskFailed, TaskFinished, TaskStarted, TaskWarned
+from maze_protocol.events import AttemptLost, OutputMeta, TaskFailed, TaskFinished, TaskStarted, TaskWarned
 from maze_protocol.limits import LOG_TAIL, MAX_TASK_VALUES
 from maze_protocol.messages import (
     ACCEPTED,
@@ -144,6 +145,7 @@ def _problem(outcome: Outcome, payloads: Sequence[bytes]) -> str:
 def _finish(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...]) -> None:
     run, task = lease.run, lease.task
     give_back(state, lease)
+    acquit(lease.node)
     metas = tuple([OutputMeta(output.key, output.value.codec, output.value.size) for output in outcome.outputs])
     state.counters.tasks_finished += 1
     state.emit(Accept(run.no, task, lease.token, outcome.outputs, payloads))
@@ -157,8 +159,14 @@ def _finish(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes,
 
 def _fail(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...]) -> None:
     run, task = lease.run, lease.task
-    give_back(state, lease)
     error = outcome.error or ErrorInfo("user", "UnknownError", "the node gave no reason")
+    give_back(state, lease)
+    pause = None if lease.once else retry_pause(run.graph.spec(task), run.faults.get(task, ()), error, lease.token)
+    if pause is not None:
+        state.counters.attempts_retried += 1
+        not_before = state.now.wall + pause if pause else 0.0
+        state.record(run, AttemptLost(task, run.attempt[task], lease.token, error, not_before, lease.node.id))
+        return
     fail(
         state,
         run,
@@ -172,6 +180,7 @@ def _crash(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, 
         lose_attempt(state, lease, outcome.error, state.settings.node_loss_budget)
         return
     lose_attempt(state, lease, crash_of(outcome.error), state.settings.crash_budget)
+    judge_crash(state, lease)
 
 
 def _stopped(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...]) -> None:

@@ -1,23 +1,68 @@
 """Who is to blame for an attempt that ended without a result, and whether the task gets another one.
 
 Budgets are per task and per cause: a worker that dies under it (crash, 3 tries), a node that is lost while it runs
-(5), an error of its own code (none). A lease that never started costs nothing. The history of a spent budget becomes
-the text of the failure, because that is all the author will see.
+(5), an error of its own (as often as its author said, if it is of a kind that the author named). A lease that never
+started costs nothing. The history of a spent budget becomes the text of the failure, because that is all the author
+will see.
+
+Pauses grow with full jitter (Brooker, "Exponential Backoff And Jitter", 2015), so that tasks that failed together do
+not come back together. The dice are the lease token: the core has no randomness of its own.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Final
 
+from maze_head.core.graph import TaskSpec
 from maze_protocol.messages import ErrorInfo
 
-__all__ = ["CRASH", "NODE_LOSS", "NODE_LOST", "crash_of", "node_loss", "spent"]
+__all__ = ["CRASH", "NODE_LOSS", "NODE_LOST", "crash_of", "longest_pause", "node_loss", "retry_pause", "spent"]
 
 CRASH: Final = "crash"
 NODE_LOST: Final = "node_lost"
 NODE_LOSS: Final = "NodeLost"
 """Type name of the fault whose attempt may still be going on somewhere."""
+
+
+OWN: Final = ("user", "bad_return", "timeout")
+"""Kinds of errors that another attempt may not have; the others are in the task's definition."""
+LONGEST_PAUSE: Final = 30.0
+
+
+def retry_pause(spec: TaskSpec, faults: Sequence[ErrorInfo], error: ErrorInfo, token: int) -> float | None:
+    """Return how many seconds to wait before a task is tried again after an error of its own, or None for never.
+
+    Args:
+        spec: what its author allows.
+        faults: earlier faults of the task, of any kind.
+        error: the error that just happened.
+        token: the lease of the attempt; decides where in its range the pause falls.
+    """
+    had = sum(fault.kind in OWN for fault in faults)
+    if error.kind not in OWN or had >= spec.retries or not _named(spec.retry_on, error):
+        return None
+    most = min(longest_pause(spec), spec.retry_backoff * 2.0**had)
+    return most * _fraction(token)
+
+
+def longest_pause(spec: TaskSpec) -> float:
+    """Return the bound of all pauses of a task, in seconds."""
+    return max(LONGEST_PAUSE, spec.retry_backoff)
+
+
+def _named(names: Sequence[str], error: ErrorInfo) -> bool:
+    """Tell whether an error is of a class that the author named, by its full name or the end of it."""
+    if not names:
+        return True
+    classes = error.bases or (error.type_name,)
+    return any(each == name or each.endswith(f".{name}") for each in classes for name in names)
+
+
+def _fraction(token: int) -> float:
+    digest = hashlib.blake2b(token.to_bytes(8, "big"), digest_size=4).digest()
+    return int.from_bytes(digest, "big") / 2**32
 
 
 def spent(faults: Sequence[ErrorInfo], error: ErrorInfo, budget: int) -> ErrorInfo | None:

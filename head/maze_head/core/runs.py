@@ -5,7 +5,8 @@ Rules
   state by construction. Whoever decides (results.py, ends.py, …) makes events; nobody writes these fields.
 * A byte for the phase and a few array items per task; dicts only for what is rare or short-lived (faults, outputs
   that somebody still waits for).
-* `fresh` and `again` are the tasks that the last events made ready; state.py moves them to the ready queues.
+* `fresh`, `again` and `later` are the tasks that the last events made ready, the latter after a pause; state.py moves
+  them to the ready queues.
 """
 
 from __future__ import annotations
@@ -54,14 +55,18 @@ from maze_protocol.messages import ErrorInfo
 
 __all__ = ["Run"]
 
+NOT_ITS_OWN: Final = ("crash", "node_lost")
+"""Kinds of faults for which the node may be to blame as well as the task."""
+
 
 class Run:
     """One execution of a graph."""
 
     __slots__ = (
-        "again", "attempt", "begun", "cancel_reason",
-        "cancelling", "counts", "ended_at", "faults", "fresh", "graph", "lease",
-        "missing", "next_seq", "no", "outputs", "phase", "sealed_by", "stopped_by", "submitted", "submitted_at",
+        "again", "attempt", "avoid", "begun", "cancel_reason",
+        "cancelling", "counts", "ended_at", "faults", "fresh", "graph", "later", "lease",
+        "missing", "next_seq", "no", "not_before", "outputs", "phase", "sealed_by", "stopped_by", "submitted",
+        "submitted_at",
     )  # fmt: skip
 
     def __init__(self, no: int, submitted: RunSubmitted, graph: Graph, at: float) -> None:
@@ -80,6 +85,10 @@ class Run:
         self.counts = [size, 0, 0, 0, 0, 0, 0, 0]
         self.faults: dict[int, list[ErrorInfo]] = {}
         """Why attempts were lost, for the budgets and the story."""
+        self.avoid: dict[int, tuple[str, ...]] = {}
+        """Nodes on which a task crashed or was lost: it is tried elsewhere first."""
+        self.not_before: dict[int, float] = {}
+        """Wall-clock times until which tasks pause before they are tried again."""
         self.outputs: dict[int, tuple[OutputMeta, ...]] = {}
         """Of finished tasks that others wait for."""
         self.begun = False
@@ -91,6 +100,7 @@ class Run:
         self.sealed_by: RunFinished | RunCancelled | None = None
         self.fresh: list[int] = []
         self.again: list[int] = []
+        self.later: list[int] = []
 
     @property
     def open(self) -> int:
@@ -144,6 +154,8 @@ class Run:
         self.attempt[event.task] = event.attempt
         self.lease[event.task] = event.lease
         self.begun = True
+        if self.not_before:
+            self.not_before.pop(event.task, None)
 
     def _adopted(self, event: TaskAdopted) -> None:
         task = event.task
@@ -164,7 +176,7 @@ class Run:
     def _finished(self, event: TaskFinished | TaskReused) -> None:
         task = event.task
         self._move(task, FINISHED, event)
-        self.faults.pop(task, None)
+        self._forget_faults(task)
         after = self.graph.after(task)
         if after:
             self.outputs[task] = event.outputs
@@ -176,14 +188,26 @@ class Run:
 
     def _failed(self, event: TaskFailed) -> None:
         self._move(event.task, FAILED, event)
-        self.faults.pop(event.task, None)
+        self._forget_faults(event.task)
         if self.submitted.fail_fast and self.stopped_by is None:
             self.stopped_by = event.task
 
     def _lost(self, event: AttemptLost) -> None:
         self._move(event.task, READY, event)
-        self.faults.setdefault(event.task, []).append(event.error)
-        self.again.append(event.task)
+        task = event.task
+        self.faults.setdefault(task, []).append(event.error)
+        if event.node and event.error.kind in NOT_ITS_OWN:
+            self.avoid[task] = (*self.avoid.get(task, ()), event.node)
+        if event.not_before:
+            self.not_before[task] = event.not_before
+            self.later.append(task)
+        else:
+            self.again.append(task)
+
+    def _forget_faults(self, task: int) -> None:
+        if self.faults:
+            self.faults.pop(task, None)
+            self.avoid.pop(task, None)
 
     def _returned(self, event: TaskReleased | AttemptInterrupted) -> None:
         self._move(event.task, READY, event)

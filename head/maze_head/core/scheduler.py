@@ -17,6 +17,7 @@ from maze_head.core.errors import Rejected
 from maze_head.core.events import DiskTurned, Event, Instant, JournalSized, LinkLost, NodeGreeted, NodeSaid, Ticked
 from maze_head.core.nodes import Node
 from maze_head.core.placement import place
+from maze_head.core.quarantine import judge_forks
 from maze_head.core.sealed import pack_sealed
 from maze_head.core.state import Settings, State
 from maze_protocol.events import Segment
@@ -142,6 +143,7 @@ def _turn_disk(state: State, event: DiskTurned) -> None:
 
 def _heartbeat(state: State, node: Node, message: Heartbeat) -> None:
     node.load = message.load
+    judge_forks(state, node, message.load.fork_failures)
 
 
 def _drain(state: State, node: Node, message: Drain) -> None:

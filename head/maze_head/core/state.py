@@ -21,8 +21,10 @@ from maze_head.core.graph import Graph
 from maze_head.core.leases import Leases
 from maze_head.core.nodes import Node
 from maze_head.core.ready import Queue, ReadyQueues
+from maze_head.core.retry import longest_pause
 from maze_head.core.runs import Run
 from maze_head.core.sealed import Sealed
+from maze_head.core.transitions import READY
 from maze_head.core.workflows import Workflow
 from maze_protocol import limits
 from maze_protocol.events import RunEvent, TaskAdopted, TaskLeased
@@ -63,6 +65,8 @@ class Settings:
     node_loss_budget: int = limits.NODE_LOSS_BUDGET
     max_pending_tasks: int = 5_000_000
     cancel_grace: float = 5.0
+    quarantine: bool = True
+    """Whether nodes that cannot work are left alone for a while (quarantine.py)."""
     keep_runs: int = 10_000
     keep_days: float = 30.0
     keep_bytes: int = 0
@@ -129,6 +133,10 @@ class State:
     ready: ReadyQueues = field(default_factory=ReadyQueues)
     counters: Counters = field(default_factory=Counters)
     lost: OrderedDict[int, LostLease] = field(default_factory=OrderedDict)
+    crashed_codes: OrderedDict[bytes, str] = field(default_factory=OrderedDict)
+    """Functions under which workers died, with the only node that has seen it (quarantine.py)."""
+    shunning: dict[tuple[int, int], float] = field(default_factory=dict)
+    """Since when tasks (run number, task number) wait for another node than the one that failed them."""
     recovered: Recovered = field(default_factory=Recovered)
     leases: Leases = field(init=False)
     queues: dict[int, list[Queue]] = field(default_factory=dict)
@@ -162,7 +170,7 @@ class State:
             self.touched[run.no] = [event]
         else:
             events.append(event)
-        if run.fresh or run.again:
+        if run.fresh or run.again or run.later:
             self.enqueue(run)
 
     def enqueue(self, run: Run) -> None:
@@ -172,8 +180,20 @@ class State:
             self.ready.push(queues[shape_of[task]], run.no, task)
         for task in run.again:
             self.ready.push_front(queues[shape_of[task]], run.no, task)
+        for task in run.later:
+            longest = longest_pause(run.graph.spec(task))
+            pause = min(max(0.0, run.not_before[task] - self.now.wall), longest)
+            self.ready.delay(self.now.mono + pause, run.no, task)
         run.fresh.clear()
         run.again.clear()
+        run.later.clear()
+
+    def wake_delayed(self) -> None:
+        """Queue the tasks whose pause is over, at the front."""
+        for run_no, task in self.ready.due(self.now.mono):
+            run = self.runs.get(run_no)
+            if run is not None and run.phase[task] == READY:
+                self.ready.push_front(self.queues[run_no][run.graph.shape_of[task]], run_no, task)
 
     def remember_lost(self, token: int, lost: LostLease) -> None:
         """Note what was given up, for the case that its node comes back."""
@@ -196,6 +216,8 @@ class State:
         graph.live_runs -= 1
         del self.runs[run.no]
         del self.queues[run.no]
+        for key in [key for key in self.shunning if key[0] == run.no]:
+            del self.shunning[key]
         for shape in graph.shapes:
             self.ready.leave(shape)
         attempts = {task: count for task, count in enumerate(run.attempt) if count > 1}

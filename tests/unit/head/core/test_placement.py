@@ -11,9 +11,9 @@ from maze_head.core import events as ev
 from maze_head.core.ledger import Ledger
 from maze_protocol.declare import normalise_resources
 from maze_protocol.http import AddTask, CodeBody, EditRequest
-from maze_protocol.messages import Release
+from maze_protocol.messages import CRASHED, Release
 from maze_protocol.resources import Capacity, DeviceClaim, Request
-from support.head_core import Head, add, gpus, hello, ok, task
+from support.head_core import Head, add, ended, gpus, hello, ok, task
 
 
 def request(**resources: float) -> Request:
@@ -232,3 +232,49 @@ class _Counting:
     def __getitem__(self, index: int) -> int:
         self.looks += 1
         return self.entries[index]
+
+
+def shunning() -> tuple[Head, int]:
+    """Return a head whose task crashed on n1, which is free, while n2 is full; the lease that fills it."""
+    head = Head()
+    head.workflow(add(1, resources={"cpu": 4}))
+    head.workflow(add(2, resources={"cpu": 4}), workflow_id=b"v" * 16)
+    head.greet(b"L1", "n1")
+    head.run()
+    (lease,) = head.leases()
+    head.greet(b"L2", "n2")
+    head.run(b"q" * 16, b"v" * 16)
+    (other,) = head.leases()
+    head.result(ended(lease, CRASHED, "crash"))
+    return head, other
+
+
+def test_a_task_that_crashed_waits_a_moment_for_another_node() -> None:
+    head, other = shunning()
+    assert head.leases() == []
+    head.result(ok(other), link=b"L2")
+    assert [effect.link for effect in head.take(fx.AssignTask)] == [b"L2"]
+
+
+def test_and_goes_back_where_it_was_if_none_gets_free() -> None:
+    head, _ = shunning()
+    head.wait(1.9)
+    assert head.leases() == []
+    head.wait(0.2)
+    assert [effect.link for effect in head.take(fx.AssignTask)] == [b"L1"]
+    assert head.core.state.shunning == {}
+
+
+def test_a_task_that_waits_for_another_node_blocks_nobody() -> None:
+    head, _ = shunning()
+    head.run(b"p" * 16, b"v" * 16)
+    assert [effect.link for effect in head.take(fx.AssignTask)] == [b"L1"]
+
+
+def test_the_only_node_gets_it_again_at_once() -> None:
+    head = Head()
+    head.workflow(add(1))
+    head.greet()
+    head.run()
+    head.result(ended(head.leases()[0], CRASHED, "crash"))
+    assert len(head.leases()) == 1
