@@ -5,8 +5,8 @@
     WAITING, READY --> SKIPPED          any that is not over --> CANCELLED
 
 A task goes back to READY when its lease ends without blame or its attempt is lost. READY --> FAILED is a task whose
-inputs can never be sent; LEASED --> FAILED one that may begin once only and was lost with its node, which may have begun
-it. Phases are small integers because a run keeps one byte per task.
+inputs can never be sent; LEASED --> FAILED one that may begin once only and was lost with its node, which may have
+begun it. Phases are small integers because a run keeps one byte per task.
 """
 
 from __future__ import annotations
