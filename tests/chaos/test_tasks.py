@@ -74,7 +74,7 @@ def test_leaving_with_status_0_is_not_success(stage: Stage) -> None:
 
 
 @full_only
-@pytest.mark.parametrize("how", ["cancel"])
+@pytest.mark.parametrize("how", ["cancel", "timeout"])
 def test_a_task_that_ignores_sigterm_is_killed_in_time(stage: Stage, figures: dict[str, Any], how: str) -> None:
     options = {"timeout": 0.5} if how == "timeout" else {}
     run_id, task_id = run_alone(stage, ignore_sigterm, how, **options)
