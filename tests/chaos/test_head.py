@@ -20,13 +20,13 @@ from chaos.stage import Job, Stage, open_stage
 from chaos.subscribers import Subscriber, subscribe
 from support.cluster import wait_until
 
-TASKS = sized(400, 5_000)
-KILLS = sized(3, 20)
-RUNS = sized(8, 50)
+TASKS = sized(200, 5_000)
+KILLS = sized(2, 20)
+RUNS = sized(4, 50)
 SECONDS = 0.02
 LIVE_TASKS = sized(2_000, 10_000)
 READY_SECONDS = 2.0
-AWAY_SECONDS = sized(2.0, 60.0)
+AWAY_SECONDS = sized(1.0, 60.0)
 
 
 def submit_all(stage: Stage, jobs: list[Job], runs: dict[str, Job], pause: float) -> None:
@@ -107,7 +107,7 @@ def test_what_is_finished_while_the_head_is_away_is_delivered_and_not_repeated(f
 
 def test_a_cluster_that_lost_its_power_goes_on_where_it_was(figures: dict[str, Any]) -> None:
     with open_stage(2, liveness_flags(), ("--cpus=2",)) as stage:
-        job = stage.prepare(sized(60, 400), 0.05)
+        job = stage.prepare(sized(40, 400), 0.05)
         run_id = stage.submit(job.workflow)
         wait_until(lambda: (stage.read(run_id) or {}).get("finished", 0) > 10, "some results")
         finished = {event["data"]["task_id"] for event in stage.log(run_id) if event["type"] == "finish_task"}
@@ -135,12 +135,12 @@ def test_a_head_with_many_live_tasks_is_soon_ready_again(figures: dict[str, Any]
         jobs = [stage.prepare(LIVE_TASKS // 4, 0.0, f"many{number}") for number in range(4)]
         run_ids = [stage.submit(job.workflow) for job in jobs]
         times = []
-        for _ in range(3):
+        for _ in range(sized(1, 3)):
             began = time.monotonic()
             stage.cluster.restart_head()
             wait_until(lambda: stage.cluster.request("GET", "/api/v1/readyz")[0] == 200, "readiness")
             times.append(time.monotonic() - began)
         bodies = [stage.read(run_id) for run_id in run_ids]
         assert [body and body["tasks"] for body in bodies] == [LIVE_TASKS // 4] * 4
-        figures |= {"live_tasks": LIVE_TASKS, "ready_p50": round(sorted(times)[1], 3)}
+        figures |= {"live_tasks": LIVE_TASKS, "ready_p50": round(sorted(times)[len(times) // 2], 3)}
         within("ready_max", max(times), READY_SECONDS, figures)

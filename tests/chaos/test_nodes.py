@@ -49,7 +49,7 @@ def check_outcome(stage: Stage, job: Job, run_id: str) -> list[dict[str, Any]]:
 
 def test_the_work_of_a_killed_agent_is_soon_elsewhere_and_nothing_of_it_is_left(figures: dict[str, Any]) -> None:
     with open_stage(2, node_args=("--cpus=8",)) as stage, NodeWatch(stage) as watch:
-        job = stage.prepare(6, sized(3.0, 6.0))
+        job = stage.prepare(6, sized(2.0, 6.0))
         workflow = stage.client.create_workflow("strays")
         for number in range(4):
             inputs = {"folder": str(stage.traces), "name": f"stray-{number}", "seconds": 1000.0}
@@ -143,9 +143,9 @@ def test_a_short_cut_is_not_noticed(far: Stage, figures: dict[str, Any]) -> None
 
 def test_a_storm_of_resets_is_only_slow(far: Stage, figures: dict[str, Any]) -> None:
     stage, proxy = far, far.proxies["far"]
-    job = stage.prepare(sized(100, 500), 0.02, "storm")
+    job = stage.prepare(sized(40, 500), 0.02, "storm")
     run_id = stage.submit(job.workflow)
-    for number in range(sized(8, 40)):
+    for number in range(sized(4, 40)):
         wait_until(lambda: proxy.live, "a connection")
         proxy.cut_after(number * 97, UP, DOWN) if number % 2 else proxy.reset()
         time.sleep(0.1)  # the pace of the storm
@@ -184,10 +184,10 @@ def single() -> Iterator[Stage]:
 
 def test_a_spawner_that_dies_is_replaced_and_its_tasks_are_not_blamed(single: Stage) -> None:
     stage = single
-    job = stage.prepare(sized(20, 100), 0.1, "dies")
+    job = stage.prepare(sized(10, 100), 0.1, "dies")
     run_id = stage.submit(job.workflow)
     (node,) = stage.cluster.nodes
-    for _ in range(sized(2, 5)):
+    for _ in range(sized(1, 5)):
         spawner = wait_until(lambda: stage.spawner(node), "a spawner")
         wait_until(lambda: stage.workers(node), "workers")
         stage.signal([spawner.pid], signal.SIGKILL)
