@@ -139,9 +139,68 @@ ENDED_WELL = ["start_task", "finish_task", "finish_workflow"]
 ENDED_BADLY = ["start_task", "task_exception", "finish_workflow"]
 
 
+def test_a_task_is_tried_again_and_its_messages_come_once(
+    workflow: MaWorkflow, cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tried = Attempts(workflow, tmp_path / "log", 2, retries=3, retry_backoff=0.2)
+    assert (tried.executions, tried.kinds) == (3, ENDED_WELL)
+    events = cluster.events(tried.run_id)
+    lost = [event for event in events if event["type"] == "attempt_lost"]
+    assert [(event["data"]["attempt"], event["data"]["error_type"], event["data"]["retries"]) for event in lost] == [
+        (1, "Unsteady", 3), (2, "Unsteady", 3),
+    ]  # fmt: skip
+    starts = [event["time"] for event in events if event["type"] == "start_task"]
+    for event, limit, start in zip(lost, (0.2, 0.4), starts[1:], strict=True):
+        pause = event["data"]["not_before"] - event["time"]
+        assert 0 <= pause <= limit or event["data"]["not_before"] == 0
+        assert start >= event["data"]["not_before"]
+    workflow.show_results(tried.run_id)
+    shown = [line for line in capsys.readouterr().out.splitlines() if "retrying" in line]
+    assert len(shown) == 2
+    assert shown[0].startswith(f"🔁 Task retrying: {tried.task_id[:13]} ")
+    assert shown[0].endswith("after Unsteady: not yet (attempt 2 of 4)")
+    assert shown[1].endswith("after Unsteady: not yet (attempt 3 of 4)")
+
+
+def test_lost_attempts_can_be_looked_at(workflow: MaWorkflow, cluster: Cluster, tmp_path: Path) -> None:
+    tried = Attempts(workflow, tmp_path / "log", 1, retries=1)
+    told = cluster.tasks(tried.run_id)[tried.task_id]
+    assert (told["status"], told["attempt"], told["retry_at"]) == ("finished", 2, None)
+    (lost,) = told["lost"]
+    assert (lost["attempt"], lost["kind"], lost["error"]) == (1, "user", "Unsteady: not yet")
+    assert lost["node"] in {node["node_id"] for node in cluster.get("/api/v1/nodes")["nodes"]}
+
+
+def test_when_all_tries_are_spent_the_task_has_failed(workflow: MaWorkflow, tmp_path: Path) -> None:
+    tried = Attempts(workflow, tmp_path / "log", 99, retries=2)
+    assert (tried.executions, tried.kinds) == (3, ENDED_BADLY)
+    assert tried.error.endswith("Unsteady: not yet")
+
+
 def test_without_retries_an_error_is_final(workflow: MaWorkflow, tmp_path: Path) -> None:
     tried = Attempts(workflow, tmp_path / "log", 1)
     assert (tried.executions, tried.kinds) == (1, ENDED_BADLY)
+
+
+@pytest.mark.parametrize(
+    ("retry_on", "executions"),
+    [
+        (Unsteady, 2),
+        (OSError, 2),
+        ([KeyError, "Unsteady"], 2),
+        ("conformance.test_attempts.Unsteady", 2),
+        ("OSError", 2),
+        (Exception, 2),
+        (KeyError, 1),
+        ("steady", 1),
+    ],
+)
+def test_only_the_named_errors_are_tried_again(
+    workflow: MaWorkflow, tmp_path: Path, retry_on: Any, executions: int
+) -> None:
+    tried = Attempts(workflow, tmp_path / "log", 1, retries=1, retry_on=retry_on)
+    assert tried.executions == executions
+    assert tried.kinds == (ENDED_WELL if executions == 2 else ENDED_BADLY)
 
 
 @pytest.mark.parametrize("options", [{"timeout": 0.5}, {"idle_timeout": 0.5}])
@@ -151,6 +210,12 @@ def test_an_attempt_that_takes_too_long_is_ended(
     tried = Attempts(workflow, tmp_path / "log", 1, "hang", **options)
     assert (tried.executions, tried.kinds) == (1, ENDED_BADLY)
     assert tried.error.startswith("TaskTimeout: ")
+
+
+@pytest.mark.parametrize("retry_on", [TimeoutError, "TaskTimeout", None])
+def test_an_attempt_that_takes_too_long_may_be_tried_again(workflow: MaWorkflow, tmp_path: Path, retry_on: Any) -> None:
+    tried = Attempts(workflow, tmp_path / "log", 1, "hang", timeout=2, retries=1, retry_on=retry_on)
+    assert (tried.executions, tried.kinds) == (2, ENDED_WELL)
 
 
 def test_who_prints_is_not_idle(workflow: MaWorkflow, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ EXPECTED = {
     "fan_out.py": "4203 primes below 40000; the largest is 39989\n",
     "diamond.py": "mean 100.4, standard deviation 14.9\n",
     "multi_stage.py": "south  no result\n",
+    "retries.py": "The total is 6.\n",
     "stdlib_survey.py": "Written to report.txt\n",
 }
 
@@ -45,6 +46,13 @@ def test_the_failing_branch_is_told_with_its_cause(mark):
     done = mark.run("run", str(EXAMPLES / "multi_stage.py"))
     assert "error: ZeroDivisionError: division by zero" in done.stdout
     assert "1 of 12 tasks failed" in done.stdout
+
+
+def test_retries_are_told(mark):
+    done = mark.run("run", str(EXAMPLES / "retries.py"))
+    assert "after ConnectionError: the line is busy (attempt 2 of 4)\n" in done.stdout
+    assert "after ConnectionError: the line is busy (attempt 3 of 4)\n" in done.stdout
+    assert done.stdout.count("Task failed") == done.stdout.count("Result reused") == 1
 
 
 def test_the_survey_writes_what_it_prints(mark):
