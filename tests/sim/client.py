@@ -109,10 +109,17 @@ class Client:
         for number in range(random.randint(1, self._world.knobs.tasks)):
             sources = sorted(random.sample(range(number), min(number, random.choice((0, 1, 1, 2)))))
             resources = {"cpu": random.randint(1, self._world.knobs.cpus)}
-            once = random.random() < self._world.knobs.once
-            given = {"name": f"w{workflow}t{number}", "resources": resources, "at_most_once": once}
-            ops.append(add(number, *sources, **given))
+            name = f"w{workflow}t{number}"
+            ops.append(add(number, *sources, name=name, resources=resources, **self._policy(name)))
         return ops
+
+    def _policy(self, name: str) -> dict[str, Any]:
+        """Draw how often and for how long a task is tried."""
+        policy: dict[str, Any] = {"timeout": 1.5} if self._world.plan(name).hangs else {}
+        if self._random.random() < self._world.knobs.once:
+            return {**policy, "at_most_once": True}
+        retries = self._random.choice((0, 0, 1, 3))
+        return {**policy, "retries": retries, "retry_backoff": self._random.choice((0.0, 0.5, 4.0))}
 
     def _submit(self, workflow_id: bytes) -> None:
         self._runs += 1

@@ -39,6 +39,8 @@ from maze_protocol.events import (
 
 OPEN, LEASED, RUNNING = "open", "leased", "running"
 OVER = ("finished", "failed", "skipped", "cancelled")
+OWN = ("user", "timeout")
+"""Kinds of errors that a task's author may have tried again."""
 BUDGETS = {"crash": Settings().crash_budget, "node_lost": Settings().node_loss_budget}
 
 
@@ -51,6 +53,12 @@ class TaskFacts:
     lease: int = 0
     node: str = ""
     faults: dict[str, int] = field(default_factory=dict)
+    not_before: float = 0.0
+
+    @property
+    def own(self) -> int:
+        """Return how many errors of its own the task has had."""
+        return sum(self.faults.get(kind, 0) for kind in OWN)
 
 
 @dataclass
@@ -83,9 +91,14 @@ class RunFacts:
 class History:
     """The account."""
 
-    def __init__(self, told_ok: Callable[[int], bool], output_of: Callable[[str, list[bytes]], bytes]) -> None:
+    def __init__(
+        self, told_ok: Callable[[int], bool], output_of: Callable[[str, list[bytes]], bytes], *, steady: bool
+    ) -> None:
         self._told_ok = told_ok
         self._output_of = output_of
+        self._steady = steady
+        """Wall clocks are right."""
+        self._time = 0.0
         self.fed = 0
         self.workflows: set[bytes] = set()
         self.edits: set[tuple[bytes, str]] = set()
@@ -132,7 +145,7 @@ class History:
             assert run_no not in self.runs, f"run {run_no} was submitted twice"
             assert first.run_id not in self.numbers, "two runs of one id"
             self._open(run_no, first)
-        run = self.runs[run_no]
+        run, self._time = self.runs[run_no], segment.time
         assert segment.first_seq == run.last_seq + 1, f"I9: {segment.first_seq} follows {run.last_seq}"
         for event in segment.events:
             assert run.sealed is None, f"I8: {event} after the seal"
@@ -172,6 +185,8 @@ class History:
         assert event.lease not in self.leased, f"a token is used twice: {event}"
         assert event.lease > task.lease, f"tokens must grow: {event} after {task.lease}"
         assert event.attempt > task.attempt, f"attempts must grow: {event} after {task.attempt}"
+        if self._steady:
+            assert self._time >= task.not_before, f"tried again {task.not_before - self._time} s too early: {event}"
         self.leased[event.lease] = run_no, event.task
         task.state, task.lease, task.attempt, task.node = LEASED, event.lease, event.attempt, event.node
 
@@ -208,6 +223,9 @@ class History:
         begun = task.state == RUNNING or (task.state == LEASED and run.once(event.task))
         assert begun or task.state == OPEN, f"failed while {task.state}: {event}"
         kind = event.error.kind
+        if kind in OWN:
+            allowed = run.graph.spec(event.task).retries
+            assert task.own <= allowed, f"I13: failed after {task.own} retries of {allowed}: {event}"
         if kind in BUDGETS and not run.once(event.task):
             faults = task.faults.get(kind, 0) + 1
             assert faults == BUDGETS[kind], f"I13: failed at {faults} faults of {kind}: {event}"
@@ -219,10 +237,14 @@ class History:
         assert task.state == RUNNING, f"lost while {task.state}: {event}"
         assert not run.once(event.task), f"tried again though it may begin once only: {event}"
         self._end_lease(task, event.lease)
+        task.not_before = event.not_before
         kind = event.error.kind
         task.faults[kind] = task.faults.get(kind, 0) + 1
         if kind in BUDGETS:
             assert task.faults[kind] < BUDGETS[kind], f"I13: {task.faults[kind]} faults of {kind}: {event}"
+        elif kind in OWN:
+            allowed = run.graph.spec(event.task).retries
+            assert task.own <= allowed, f"I13: retry {task.own} of {allowed}: {event}"
 
     def _return(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskReleased | AttemptInterrupted) -> None:
         assert task.state in (LEASED, RUNNING), f"returned while {task.state}: {event}"

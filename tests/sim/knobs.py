@@ -46,11 +46,13 @@ class Knobs:
     tasks: int = 6
     slow_task: float = 2.0
     user_error: float = 0.05
-    crash_once: float = 0.0
+    hang: float = 0.03
+    """Tasks that run into their time limit."""
+    crash_once: float = 0.1
     poison: float = 0.03
     stubborn: float = 0.1
     """Tasks that ignore SIGTERM."""
-    once: float = 0.0
+    once: float = 0.1
     """Tasks that may be begun once only."""
     bulky: float = 0.03
     """Tasks whose output needs a payload frame."""
@@ -110,7 +112,8 @@ def draw(random: Random) -> Knobs:
         workflows=random.choice((1, 2, 2)),
         tasks=random.choice((2, 5, 8)),
         slow_task=random.choice((0.05, 2.0, 6.0)),
-        user_error=random.choice((0.0, 0.0, 0.15)),
+        user_error=random.choice((0.0, 0.0, 0.3)),
+        hang=random.choice((0.0, 0.0, 0.1)),
         crash_once=random.choice((0.0, 0.1, 0.5)),
         poison=random.choice((0.0, 0.0, 0.1, 0.3)),
         once=random.choice((0.0, 0.0, 0.3)),
@@ -148,7 +151,9 @@ def _draw_theme(knobs: Knobs, random: Random) -> None:
     if theme == "nodes":
         knobs.slow_task, knobs.poison, knobs.mean_gap = random.choice((3.0, 8.0)), 0.0, random.choice((1.0, 2.0))
         knobs.outage, knobs.fork_seconds, knobs.fork_failure = random.choice((1.0, 6.0, 14.0)), 0.01, 0.0
-        knobs.faults = (*random.sample(sorted(NODE_FAULTS), 2), random.choice(FAULTS))
+        knobs.nodes, knobs.suspect_after, knobs.lost_after = random.choice((2, 3)), 2.5, 5.0
+        others = random.choice((*FAULTS, "forge", "forge", "node_drain", "node_drain"))
+        knobs.faults = (*random.sample(sorted(NODE_FAULTS), 2), others)
     elif theme == "away":
         knobs.fork_seconds, knobs.outage, knobs.suspect_after, knobs.lost_after = 16.0, 14.0, 2.5, 5.0
         knobs.faults = (random.choice(("cut_both", "cut_out", "head_kill", "node_pause")), random.choice(FAULTS))

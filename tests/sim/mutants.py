@@ -351,16 +351,30 @@ def run_made_twice(patch: Patch) -> None:
 # -- who gets work, and what it is made of
 
 
+def _overlook(patch: Patch, flag: str) -> None:
+    """Let one reason not to give work to a node be overlooked."""
+
+    def takes_work(self: Node) -> bool:
+        before = getattr(self, flag)
+        setattr(self, flag, False)
+        try:
+            return bool(rule.fget(self))
+        finally:
+            setattr(self, flag, before)
+
+    rule = patch.set(Node, "takes_work", property(takes_work))
+
+
 @mutant
 def work_for_suspects(patch: Patch) -> None:
     """A silent node gets new work."""
-    patch.set(Node, "takes_work", property(lambda self: self.link is not None and not (self.gone or self.draining)))
+    _overlook(patch, "suspected")
 
 
 @mutant
 def work_for_draining_nodes(patch: Patch) -> None:
     """A node that asked for no further work gets some."""
-    patch.set(Node, "takes_work", property(lambda self: self.link is not None and not (self.gone or self.suspected)))
+    _overlook(patch, "draining")
 
 
 @mutant

@@ -21,6 +21,7 @@ from maze_protocol.values import MSGPACK, OutputValue, Value
 from sim.clock import Entry
 from sim.knobs import Knobs
 
+NEVER = 1e9
 BULK = b"\xa0" * (INLINE_VALUE + 1)
 
 
@@ -31,7 +32,10 @@ class Plan:
     seconds: float
     crashes: int = 0
     """So many attempts of it die first; a large number makes it poison."""
-    fails: bool = False
+    errors: int = 0
+    """So many attempts of it fail next."""
+    hangs: bool = False
+    """It never ends by itself; it has a time limit."""
     stubborn: bool = False
     bulky: bool = False
 
@@ -48,7 +52,8 @@ def plan_of(seed: int, name: str, knobs: Knobs) -> Plan:
     return Plan(
         seconds=random.choice((0.001, 0.02, knobs.slow_task, knobs.slow_task * random.random())),
         crashes=crashes,
-        fails=random.random() < knobs.user_error,
+        errors=random.choice((1, 1, 2, 1_000)) if random.random() < knobs.user_error else 0,
+        hangs=random.random() < knobs.hang,
         stubborn=random.random() < knobs.stubborn,
         bulky=random.random() < knobs.bulky,
     )
@@ -108,12 +113,14 @@ class Pool:
         if attempt <= plan.crashes:
             entry = self._later(plan.seconds, self._die, worker, "SIGSEGV", None)
         else:
-            entry = self._later(plan.seconds, self._report, worker, frame, plan)
+            seconds = NEVER if plan.hangs else plan.seconds
+            entry = self._later(seconds, self._report, worker, frame, attempt <= plan.crashes + plan.errors)
         self._tasks[worker] = (frame, entry)
 
-    def _report(self, worker: int, frame: TaskFrame, plan: Plan) -> None:
+    def _report(self, worker: int, frame: TaskFrame, fails: bool) -> None:
         del self._tasks[worker]
-        if plan.fails:
+        plan = self._world.plan(frame.name)
+        if fails:
             error = ErrorInfo("user", "ValueError", "bad luck")
             self._node.post(WorkerReported(worker, ReportFrame(frame.lease, FAILED, plan.seconds * 1e3, (), error)))
             return
