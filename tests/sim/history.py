@@ -225,7 +225,7 @@ class History:
         kind = event.error.kind
         if kind in OWN:
             allowed = run.graph.spec(event.task).retries
-            assert task.own <= allowed, f"I13: failed after {task.own} retries of {allowed}: {event}"
+            assert task.own == allowed, f"I13: failed after {task.own} retries of {allowed}: {event}"
         if kind in BUDGETS and not run.once(event.task):
             faults = task.faults.get(kind, 0) + 1
             assert faults == BUDGETS[kind], f"I13: failed at {faults} faults of {kind}: {event}"
