@@ -1,6 +1,8 @@
 """Whether a HELLO deserves a session: version, names, and amounts that can be true. Refusals are for good.
 
-A node's word is checked before it can take a name, fill a log or break the arithmetic of placement.
+A node's word is checked before it can take a name, fill a log or break the arithmetic of placement. When very many come
+at once, as after a restart of the head, the gate lets so many in per second and tells each of the others a time of its
+own to come back: heads answer a wave of thousands without falling behind in what they do besides.
 """
 
 from __future__ import annotations
@@ -13,11 +15,36 @@ from maze_protocol.messages import Hello, Reject
 from maze_protocol.resources import Capacity
 from maze_protocol.versions import choose_version, version_reject
 
-__all__ = ["refusal"]
+__all__ = ["Gate", "refusal"]
 
 MAX_DEVICES: Final = 64
 MAX_WORKERS: Final = 65_536
 MAX_TEXT: Final = 4_096
+PER_SECOND: Final = 200
+"""HELLOs that are let in at once, and per second from then on."""
+
+
+class Gate:
+    """Two leaky buckets: who was let in, and who was told to come back."""
+
+    __slots__ = ("_admitted", "_deferred", "_seen_at")
+
+    def __init__(self) -> None:
+        self._admitted = 0.0
+        self._deferred = 0.0
+        self._seen_at = 0.0
+
+    def wait(self, now: float) -> float:
+        """Return 0 for who may come in, or in how many seconds to come again."""
+        leaked = max(0.0, now - self._seen_at) * PER_SECOND
+        self._seen_at = now
+        self._admitted = max(0.0, self._admitted - leaked)
+        self._deferred = max(0.0, self._deferred - leaked)
+        if self._admitted + 1 <= PER_SECOND:
+            self._admitted += 1
+            return 0.0
+        self._deferred += 1
+        return self._deferred / PER_SECOND
 
 
 def refusal(hello: Hello) -> Reject | None:

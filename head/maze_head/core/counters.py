@@ -34,4 +34,5 @@ class Counters:
     nodes_lost: int = 0
     nodes_left: int = 0
     nodes_refused: int = 0
+    nodes_deferred: int = 0
     nodes_quarantined: int = 0

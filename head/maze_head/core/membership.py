@@ -29,7 +29,7 @@ from maze_head.core.state import KEPT_NODES, LostLease, State
 from maze_head.core.transitions import READY, RUNNING
 from maze_protocol.events import AttemptLost, TaskFailed
 from maze_protocol.liveness import Liveness, NodeLiveness
-from maze_protocol.messages import Cancel, Disconnect, ErrorInfo, Goodbye, Hello, Welcome
+from maze_protocol.messages import Cancel, Disconnect, ErrorInfo, Goodbye, Hello, RetryAfter, Welcome
 from maze_protocol.versions import choose_version
 
 __all__ = ["DISCONNECTED", "greet", "hear", "leave", "lose_attempt", "lose_link", "tick"]
@@ -44,6 +44,11 @@ def greet(state: State, event: NodeGreeted) -> None:
     if refused is not None:
         state.counters.nodes_refused += 1
         state.emit(Refuse(event.link, refused))
+        return
+    seconds = state.gate.wait(state.now.mono)
+    if seconds:
+        state.counters.nodes_deferred += 1
+        state.emit(Refuse(event.link, RetryAfter(seconds)))
         return
     came_back = event.hello.node_id in state.nodes
     node = _member(state, event.link, event.hello)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from maze_head.core.admission import Gate
 from maze_head.core.codes import CodeFacts
 from maze_head.core.counters import Counters
 from maze_head.core.effects import Append, DropGraph, Effect, SaveGraph
@@ -138,6 +139,7 @@ class State:
     shunning: dict[tuple[int, int], float] = field(default_factory=dict)
     """Since when tasks (run number, task number) wait for another node than the one that failed them."""
     recovered: Recovered = field(default_factory=Recovered)
+    gate: Gate = field(default_factory=Gate)
     leases: Leases = field(init=False)
     queues: dict[int, list[Queue]] = field(default_factory=dict)
     """Per live run: its queues by the graph's number of the shape."""

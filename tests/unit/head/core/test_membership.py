@@ -251,6 +251,7 @@ def test_a_task_stopped_by_its_node_is_tried_again() -> None:
 def test_departed_nodes_are_listed_within_bounds() -> None:
     head = Head()
     for number in range(KEPT_NODES + 10):
+        head.mono += 0.1
         head.greet(b"L%d" % number, f"n{number}")
         head.say(Goodbye(), b"L%d" % number)
     assert len(head.ask(ev.DescribeNodes).nodes) == KEPT_NODES
