@@ -15,6 +15,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from maze_head.core.graph import TaskSpec
 from maze_protocol.messages import ErrorInfo
 
@@ -80,15 +82,8 @@ def spent(faults: Sequence[ErrorInfo], error: ErrorInfo, budget: int) -> ErrorIn
         return error
     what = "the worker died" if error.kind == CRASH else "its node was lost"
     history = ", ".join(fault.signal or fault.message[:80] for fault in alike)
-    return ErrorInfo(
-        error.kind,
-        error.type_name,
-        f"{error.message}; {what} {len(alike)}x: {history}",
-        "",
-        error.signal,
-        error.exit_code,
-        error.stderr_tail,
-    )
+    message = f"{error.message}; {what} {len(alike)}x: {history}"
+    return msgspec.structs.replace(error, message=message, traceback="")
 
 
 def crash_of(error: ErrorInfo | None) -> ErrorInfo:
@@ -97,9 +92,7 @@ def crash_of(error: ErrorInfo | None) -> ErrorInfo:
         return ErrorInfo(CRASH, "WorkerCrashed", "the worker process died without a trace")
     if error.kind == CRASH:
         return error
-    return ErrorInfo(
-        CRASH, error.type_name, error.message, error.traceback, error.signal, error.exit_code, error.stderr_tail
-    )
+    return msgspec.structs.replace(error, kind=CRASH)
 
 
 def node_loss(node_id: str, reason: str) -> ErrorInfo:

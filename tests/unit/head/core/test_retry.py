@@ -8,7 +8,7 @@ import pytest
 
 from maze_head.core import events as ev
 from maze_head.core.graph import TaskSpec
-from maze_head.core.retry import retry_pause
+from maze_head.core.retry import crash_of, retry_pause, spent
 from maze_protocol.events import AttemptLost, TaskFailed
 from maze_protocol.messages import CRASHED, FAILED, TIMED_OUT, ErrorInfo
 from maze_protocol.resources import Request
@@ -156,3 +156,12 @@ def test_a_task_that_recovers_forgets_its_errors() -> None:
     head.result(ended(lease, FAILED, "user"))
     head.result(ok(head.leases()[0]))
     assert head.kinds()[-2:] == ["TaskFinished", "RunFinished"]
+
+
+def test_the_evidence_of_a_crash_stays_with_the_history_of_all() -> None:
+    last = ErrorInfo("crash", "WorkerCrashed", "it died", signal="SIGKILL", stderr_tail="oops", oom=True)
+    final = spent([ErrorInfo("crash", "X", "first"), ErrorInfo("crash", "Y", "second")], last, 3)
+    assert final is not None
+    assert (final.signal, final.stderr_tail, final.oom) == ("SIGKILL", "oops", True)
+    assert final.message == "it died; the worker died 3x: first, second, SIGKILL"
+    assert crash_of(ErrorInfo("user", "Z", "odd", oom=True)) == ErrorInfo("crash", "Z", "odd", oom=True)
