@@ -6,6 +6,7 @@ The clock stands still unless a test moves it. `History.open` on the same direct
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,11 @@ class History:
         self.mono = 1000.0
         self.leases: list[int] = []
         self.replies: list[Any] = []
-        for row in self.journal.load():
-            self._restore(row)
+        with ExitStack() as undo:
+            undo.callback(self.journal.close)
+            for row in self.journal.load():
+                self._restore(row)
+            undo.pop_all()
         self._finish(self.core.restored(self.now))
 
     @property
