@@ -164,13 +164,17 @@ class HeadCoreMachine(RuleBasedStateMachine):
         inventory = tuple(
             held(lease, HELD_RUNNING if self._state_of(lease) == "running" else HELD_LEASED) for lease in sorted(kept)
         ) + tuple(held(lease, HELD_DONE) for lease in strangers)
-        self.oracle.join(name, cpu, workers, incarnation, link, kept)
+        unheard = {lease: self.oracle.renamed(lease, name, incarnation, kept) for lease in strangers}
+        later = {lease: new for lease, new in unheard.items() if new is not None}
+        self.oracle.join(name, cpu, workers, incarnation, link, kept | set(later.values()))
         self.head.greet(link, name, incarnation, capacity=Capacity(cpu * 1000, 1024, (), workers), inventory=inventory)
         (admit,) = self.head.take(fx.Admit)
         renamed = dict(admit.welcome.keep)
         assert {old for old, new in renamed.items() if old == new} == kept
         for lease in strangers:
-            if self.oracle.adoptable(lease, name, incarnation):
+            if lease in later:
+                assert renamed.pop(lease) == later[lease]
+            elif self.oracle.adoptable(lease, name, incarnation):
                 self.oracle.adopted(lease, renamed.pop(lease))
             else:
                 assert lease in admit.welcome.drop

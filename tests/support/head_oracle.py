@@ -69,6 +69,8 @@ class Oracle:
     parted: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     """Lost nodes: (cpu, workers, incarnation)."""
     all_leases: list[int] = field(default_factory=list)
+    formerly: dict[int, int] = field(default_factory=dict)
+    """Of adopted attempts: the lease that was given up, by the one in force."""
     accepted: set[int] = field(default_factory=set)
     now: float = 0.0
     crash_budget: int = 3
@@ -186,6 +188,14 @@ class Oracle:
         task.losses -= loss.charged
         self.leases[new] = loss.run, loss.task
         self.all_leases.append(new)
+        self.formerly[new] = old
+
+    def renamed(self, lease: int, name: str, incarnation: int, kept: set[int]) -> int | None:
+        """Return the lease in force of an attempt that its node still calls by an earlier name, if it is one."""
+        node = self.nodes.get(name)
+        if node is None or node.incarnation != incarnation:
+            return None
+        return next((new for new in self.of(name) if self.formerly.get(new) == lease and new not in kept), None)
 
     def leave(self, name: str) -> None:
         for lease in self.of(name):

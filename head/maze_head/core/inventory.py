@@ -8,7 +8,8 @@
 * A lease in force is kept under its token, whichever head made it: running work outlives the head.
 * A node may lie: what it claims to run besides must fit beside the rest.
 * Adoption makes the next attempt of the task out of the one that was given up, refunds the loss, and tells the node the
-  new token (`keep` holds the pair). A report under the old token stays stale. Only what has begun is worth it.
+  new token (`keep` holds the pair). A report under the old token stays stale. Only what has begun is worth it. The
+  WELCOME may be lost, or the head die before it is sent: so the old token is known until the lease ends.
 * A lease that the same process never got is proof that it never ran, unless its start was told: then the journal has
   lost its end (a power cut), and a task that may be started once only is not tried again.
 """
@@ -46,9 +47,11 @@ def reconcile(state: State, node: Node, hello: Hello) -> Verdicts:
     drop: list[int] = []
     send: list[int] = []
     withdrawn: dict[int, dict[tuple[int, int], None]] = {}
-    _take_back(state, node, frozenset(held.lease for held in hello.inventory) if ours else frozenset())
+    told = frozenset(held.lease for held in hello.inventory) if ours else frozenset()
+    _take_back(state, node, told)
+    renamed = {lease.formerly: lease for lease in node.leases.values() if lease.token not in told}
     for held in hello.inventory:
-        lease = _find(state, node, held, withdrawn) if ours else None
+        lease = renamed.get(held.lease) or _find(state, node, held, withdrawn) if ours else None
         if lease is None:
             drop.append(held.lease)
             continue
@@ -85,6 +88,7 @@ def _waits(run: Run, task: int, token: int) -> bool:
 def _adopt(state: State, node: Node, run: Run, lost: LostLease, old: int) -> Lease:
     node.ledger.take(lost.claim)
     lease = state.leases.grant(run, lost.task, node, lost.claim)
+    lease.formerly = old
     state.counters.leases_adopted += 1
     attempt = run.attempt[lost.task] + 1
     adopted = TaskAdopted(lost.task, attempt, lease.token, node.id, lost.claim, old, lease.token, lost.charged)
@@ -102,7 +106,8 @@ def _catch_up(state: State, lease: Lease, held: Held) -> None:
 
 
 def _take_back(state: State, node: Node, held: frozenset[int]) -> None:
-    for lease in reversed([lease for lease in node.leases.values() if lease.token not in held]):
+    missing = [lease for lease in node.leases.values() if lease.token not in held and lease.formerly not in held]
+    for lease in reversed(missing):
         run, task = lease.run, lease.task
         if lease.once and run.phase[task] == RUNNING and not run.halting:
             give_back(state, lease)

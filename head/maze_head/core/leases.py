@@ -25,7 +25,7 @@ REMEMBERED: Final = 16_384
 class Lease:
     """One attempt in the hands of a node."""
 
-    __slots__ = ("cancelled", "claim", "node", "once", "run", "task", "token")
+    __slots__ = ("cancelled", "claim", "formerly", "node", "once", "run", "task", "token")
 
     def __init__(self, token: int, run: Run, task: int, node: Node, claim: Claim, *, once: bool = False) -> None:
         self.token = token
@@ -35,6 +35,8 @@ class Lease:
         self.claim = claim
         self.once = once
         """The task may be started once only (`at_most_once`)."""
+        self.formerly: int | None = None
+        """Of an adopted attempt: the token by which its node calls it until a WELCOME with the new one gets there."""
         self.cancelled = False
         """The node was told to stop it; whatever it answers, the task is cancelled."""
 

@@ -213,6 +213,7 @@ def _unheard(state: State, hello: Hello, joined_at: float) -> Node:
 def _hold(state: State, run: Run, task: int, leased: TaskLeased | TaskAdopted, node: Node) -> None:
     once = run.graph.spec(task).at_most_once
     lease = state.leases.restore(Lease(leased.lease, run, task, node, leased.claim, once=once))
+    lease.formerly = leased.old_lease if isinstance(leased, TaskAdopted) else None
     lease.cancelled = run.halting
     node.ledger.take(lease.claim)
 

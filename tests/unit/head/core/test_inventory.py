@@ -101,6 +101,19 @@ def test_an_adopted_attempt_does_not_count_as_lost() -> None:
     assert not [event for event in head.log() if isinstance(event, TaskFailed)]
 
 
+def test_an_adoption_of_which_the_node_never_heard_is_told_again() -> None:
+    head, lease = lost()
+    head.greet(b"L2", inventory=(held(lease, HELD_RUNNING),))
+    ((_, new),) = welcome(head).keep
+    head.greet(b"L3", inventory=(held(lease, HELD_RUNNING),))
+    assert welcome(head).keep == ((lease, new),)
+    after = head.recover()
+    after.greet(b"L4", inventory=(held(lease, HELD_RUNNING),))
+    assert welcome(after).keep == ((lease, new),)
+    after.result(ok(new), link=b"L4")
+    assert verdicts(after) == [ACCEPTED]
+
+
 def test_an_adopted_task_that_is_lost_again_waits_once() -> None:
     head, lease = lost()
     head.greet(b"L2", inventory=(held(lease, HELD_RUNNING),))
