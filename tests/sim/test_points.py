@@ -15,7 +15,10 @@ from sim.nemesis import POINTS
 from sim.world import World, run
 
 SEED = 3
-CALM = Knobs(nodes=2, workflows=1, tasks=5, slow_task=0.3, crash_once=0.3, poison=0.0, cancel=0.0, storm=4.0)
+CALM = Knobs(
+    nodes=2, workflows=1, tasks=5, slow_task=0.3, crash_once=0.3, poison=0.0, user_error=0.0, hang=0.0,
+    cancel=0.0, retry=0.0, storm=8.0,
+)  # fmt: skip
 
 
 def commits() -> int:
