@@ -395,6 +395,13 @@ def failed_sources_do_not_skip(patch: Patch) -> None:
     patch.set(ends, "_downstream", lambda run, failed: [])
 
 
+@mutant
+def quarantine_is_ignored(patch: Patch) -> None:
+    """Nodes that cannot work get work all the same."""
+    takes_work = property(lambda node: node.link is not None and not (node.gone or node.suspected or node.draining))
+    patch.set(Node, "takes_work", takes_work)
+
+
 # -- the wire
 
 

@@ -6,7 +6,7 @@ Where each invariant of the plan is checked:
 * I6: after each turn of the head (core/invariants.py), and at each start on a node; 0 when idle: `quiet`.
 * I7: core/invariants.py; at each HELLO nothing that a node answers for is missing (`node_greets`); `quiet`.
 * I10: `published`: only committed segments, word for word. I11: `acked` and `head_replayed`.
-* I12: `head_scheduled`: no lease for a node that has been silent, drains or has no link.
+* I12: `head_scheduled`: no lease for a node that has been silent, drains, is quarantined or has no link.
 * I14, I15, I16: `quiet`, when faults have stopped: everything is over, nothing is left anywhere.
 * I18: `head_began`, and `node_did` for what nodes obey. I19: `head_replayed`, and replay.py.
 * I20: whatever else escapes ends the world.
@@ -164,6 +164,8 @@ class Watch:
                 silence = now.mono - heard_at
                 assert silence <= self.world.knobs.suspect_after + SLACK, f"I12: work for a node silent for {silence}"
                 assert effect.link not in self._draining, "I12: work for a node that drains"
+                node = head.core.state.links[effect.link]
+                assert not node.quarantined, f"I12: work for {node.id}, which is to be left alone"
 
     def head_says(self, head: Any, link: bytes, message: Message) -> None:
         """Something leaves the head: all it tells must be committed (decisions, 1)."""
