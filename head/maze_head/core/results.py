@@ -18,7 +18,7 @@ from maze_head.core.leases import Lease
 from maze_head.core.membership import lose_attempt
 from maze_head.core.nodes import Node
 from maze_head.core.quarantine import acquit, judge_crash
-from maze_head.core.retry import CRASH, NODE_LOST, crash_of, retry_pause
+from maze_head.core.retry import CRASH, NODE_LOST, SPAWNER_LOSS, crash_of, retry_pause
 from maze_head.core.state import State
 from maze_head.core.transitions import LEASED
 from maze_protocol.errors import BadMessage
@@ -176,8 +176,10 @@ def _fail(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, .
 
 def _crash(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...]) -> None:
     if outcome.error is not None and outcome.error.kind == NODE_LOST:
-        # The node lost the parent of its workers: its own fault, which no task's crash budget pays for.
-        lose_attempt(state, lease, outcome.error, state.settings.node_loss_budget)
+        # The node lost the parent of its workers: its own fault, which no other budget of the task pays for.
+        owner_died = outcome.error.type_name == SPAWNER_LOSS
+        budget = state.settings.spawner_loss_budget if owner_died else state.settings.node_loss_budget
+        lose_attempt(state, lease, outcome.error, budget)
         return
     lose_attempt(state, lease, crash_of(outcome.error), state.settings.crash_budget)
     judge_crash(state, lease)

@@ -1,7 +1,8 @@
 """Who is to blame for an attempt that ended without a result, and whether the task gets another one.
 
 Budgets are per task and per cause: a worker that dies under it (crash, 3 tries), a node that is lost while it runs
-(5), an error of its own (as often as its author said, if it is of a kind that the author named). A lease that never
+(5), an owner of all workers that dies (20: hardly ever the task's doing, save of one that kills it each time), an
+error of its own (as often as its author said, if it is of a kind that the author named). A lease that never
 started costs nothing. The history of a spent budget becomes the text of the failure, because that is all the author
 will see.
 
@@ -20,7 +21,17 @@ import msgspec
 from maze_head.core.graph import TaskSpec
 from maze_protocol.messages import ErrorInfo
 
-__all__ = ["CRASH", "NODE_LOSS", "NODE_LOST", "crash_of", "longest_pause", "node_loss", "retry_pause", "spent"]
+__all__ = [
+    "CRASH",
+    "NODE_LOSS",
+    "NODE_LOST",
+    "SPAWNER_LOSS",
+    "crash_of",
+    "longest_pause",
+    "node_loss",
+    "retry_pause",
+    "spent",
+]
 
 CRASH: Final = "crash"
 NODE_LOST: Final = "node_lost"
@@ -28,6 +39,8 @@ NODE_LOSS: Final = "NodeLost"
 """Type name of the fault whose attempt may still be going on somewhere."""
 
 
+SPAWNER_LOSS: Final = "SpawnerLost"
+"""Type name of the fault whose worker died with the process that owns all workers of its node."""
 OWN: Final = ("user", "bad_return", "timeout")
 """Kinds of errors that another attempt may not have; the others are in the task's definition."""
 LONGEST_PAUSE: Final = 30.0
@@ -75,15 +88,26 @@ def spent(faults: Sequence[ErrorInfo], error: ErrorInfo, budget: int) -> ErrorIn
         error: the fault that just happened.
         budget: how many faults of this kind end the task.
     """
-    alike = [*(fault for fault in faults if fault.kind == error.kind), error]
+    alike = [*(fault for fault in faults if _cause(fault) == _cause(error)), error]
     if len(alike) < budget:
         return None
     if len(alike) == 1:
         return error
-    what = "the worker died" if error.kind == CRASH else "its node was lost"
+    what = _WHAT[_cause(error)]
     history = ", ".join(fault.signal or fault.message[:80] for fault in alike)
     message = f"{error.message}; {what} {len(alike)}x: {history}"
     return msgspec.structs.replace(error, message=message, traceback="")
+
+
+def _cause(error: ErrorInfo) -> str:
+    return SPAWNER_LOSS if error.type_name == SPAWNER_LOSS else error.kind
+
+
+_WHAT: Final = {
+    CRASH: "the worker died",
+    NODE_LOST: "its node was lost",
+    SPAWNER_LOSS: "the parent of its worker died",
+}
 
 
 def crash_of(error: ErrorInfo | None) -> ErrorInfo:

@@ -64,6 +64,7 @@ class Settings:
     orphan_timeout: float = limits.ORPHAN_TIMEOUT
     crash_budget: int = limits.CRASH_BUDGET
     node_loss_budget: int = limits.NODE_LOSS_BUDGET
+    spawner_loss_budget: int = 20
     max_pending_tasks: int = 5_000_000
     cancel_grace: float = 5.0
     quarantine: bool = True

@@ -53,11 +53,15 @@ def test_a_start_is_told_before_the_end_and_once() -> None:
 
 def test_a_worker_that_died_with_its_spawner_is_blamed_on_the_node() -> None:
     head, _ = leased()
-    for _ in range(3):
+    for _ in range(19):
         (lease,) = head.core.state.leases.current
         head.result(ended(lease, CRASHED, "node_lost", name="SpawnerLost"))
     lost = [event for event in head.log() if isinstance(event, AttemptLost)]
-    assert [event.error.kind for event in lost] == ["node_lost"] * 3, "a crash budget would be spent by now"
+    assert [event.error.kind for event in lost] == ["node_lost"] * 19, "any other budget would be spent by now"
+    (lease,) = head.core.state.leases.current
+    head.result(ended(lease, CRASHED, "node_lost", name="SpawnerLost"))
+    (failed,) = [event for event in head.log() if isinstance(event, TaskFailed)]
+    assert "the parent of its worker died 20x" in failed.error.message
 
 
 def test_a_repeated_result_is_answered_as_the_first_and_changes_nothing() -> None:
