@@ -75,7 +75,7 @@ def task(  # noqa: PLR0913 -- four of the reference, and six that say how the ta
         data_types: types of inputs and outputs: str, int, float, bool, list, dict, any, file or file:image.
         retries: how often the task is tried again after an error of its own.
         retry_backoff: seconds; the pause before retry n is drawn from 0 to
-            retry_backoff * 2**(n - 1), at most 30 s.
+            retry_backoff * 2**(n - 1), at most 30 or retry_backoff.
         retry_on: exception classes, or names of such, after which to try again, subclasses included; None for any.
         timeout: seconds that one attempt may take; None for no limit.
         idle_timeout: seconds that one attempt may go without printing anything; None for no limit.
