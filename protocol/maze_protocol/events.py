@@ -42,6 +42,8 @@ class RunSubmitted(msgspec.Struct, array_like=True, frozen=True, tag=1):
     project: str = ""
     retry_of: bytes = b""
     """The earlier run whose graph this one repeats, or empty."""
+    wait_for_capacity: bool = True
+    """False: tasks that no node could ever take fail at once."""
 
 
 class TaskLeased(msgspec.Struct, array_like=True, frozen=True, tag=2):
@@ -53,6 +55,8 @@ class TaskLeased(msgspec.Struct, array_like=True, frozen=True, tag=2):
     node: str
     claim: Claim
     grant: int = 0
+    gang: tuple[tuple[str, Claim], ...] = ()
+    """The other nodes of an attempt that has several, with what it holds there."""
 
 
 class TaskStarted(msgspec.Struct, array_like=True, frozen=True, tag=3):
@@ -100,6 +104,8 @@ class AttemptLost(msgspec.Struct, array_like=True, frozen=True, tag=6):
     not_before: float = 0.0
     """Wall-clock time before which the next attempt does not start; 0: at once."""
     node: str = ""
+    mem_mib: int = 0
+    """The next attempt claims so much memory, and has its node to itself; 0: as declared."""
 
 
 class TaskSkipped(msgspec.Struct, array_like=True, frozen=True, tag=7):
@@ -176,6 +182,7 @@ class TaskAdopted(msgspec.Struct, array_like=True, frozen=True, tag=15):
     grant: int = 0
     refunded: bool = False
     """Giving it up had been charged to the task."""
+    gang: tuple[tuple[str, Claim], ...] = ()
 
 
 class TaskReused(msgspec.Struct, array_like=True, frozen=True, tag=16):

@@ -85,6 +85,18 @@ class TaskBody(_Request):
     """Seconds that an attempt may run without printing anything; 0 means no limit."""
     at_most_once: bool = False
     """Never started a second time, whatever happens; it then fails instead."""
+    require: dict[str, str] = {}
+    """Labels that its node must have; an empty value means any."""
+    prefer: dict[str, str] = {}
+    """Labels that its node should have, if that costs no waiting."""
+    limits: dict[str, int] = {}
+    """Named limits of the cluster, and how many units the task takes of each while it runs."""
+    apart: str = ""
+    """Tasks of one run with the same word here never share a node."""
+    nodes: int = 1
+    """How many nodes it takes, each with all it asks for; its code runs on the first."""
+    same_node_as: str = ""
+    """A task before this one: run where that one ran, as long as its node is a member."""
 
 
 class AddTask(_Request, tag_field="op", tag="add_task"):
@@ -185,7 +197,11 @@ class RunRequest(_Request):
     revision: int | None = None
     fail_fast: bool = False
     priority: int = 0
+    """One step is worth some minutes of waiting (--priority-step of the head)."""
     project: str = ""
+    """Projects share the cluster by their weights."""
+    wait_for_capacity: bool = True
+    """False: tasks that no node could ever take fail at once."""
 
 
 class RetryRequest(_Request):
@@ -194,6 +210,14 @@ class RetryRequest(_Request):
     run_id: str | None = None
     from_failed: bool = False
     """Reuse the accepted results of the earlier run: only what has none is run."""
+
+
+class InfeasibleTask(msgspec.Struct):
+    """A task that no node of the cluster, as it is now, could ever take."""
+
+    task_id: str
+    name: str
+    reason: str
 
 
 class RunBody(msgspec.Struct):
@@ -216,6 +240,10 @@ class RunBody(msgspec.Struct):
     """Nodes that can take work right now: 0 means the run waits for one."""
     retry_of: str = ""
     """The earlier run whose graph this one repeats, or empty."""
+    priority: int = 0
+    project: str = ""
+    infeasible: list[InfeasibleTask] = []
+    """Tasks that no present node could ever take; some of them, if there are many."""
 
 
 class RunList(msgspec.Struct):
@@ -291,6 +319,8 @@ class NodeBody(msgspec.Struct):
     last_seen_s: float
     origins: dict[str, str]
     load: dict[str, Any] = {}
+    remaining_s: float | None = None
+    """Seconds until the node has to leave, if it has told."""
 
 
 class NodeList(msgspec.Struct):

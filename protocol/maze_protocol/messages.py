@@ -22,9 +22,9 @@ from maze_protocol.values import Input, OutputValue, Value
 __all__ = [
     "AckItem", "Assign", "Assignment", "BlobOffer", "Cancel", "Chunk", "Code", "Credit", "Denied", "Disconnect",
     "Drain", "ErrorInfo", "Fetch", "Forget", "Goodbye", "Heartbeat", "HeartbeatAck", "Hello", "Held", "LogChunk",
-    "LogPull", "Message", "Nak", "NodeConfig", "NodeLoad", "Outcome", "OutputDecl", "Recall", "Rehello", "Reject",
-    "Release", "Result", "ResultAck", "RetryAfter", "Shutdown", "StartedItem", "Started", "Unknown", "Welcome",
-    "OK", "FAILED", "CRASHED", "CANCELLED", "TIMED_OUT", "MESSAGES", "RELIABLE", "TYPE_OF",
+    "LogPull", "Measured", "Message", "Nak", "NodeConfig", "NodeLoad", "Outcome", "OutputDecl", "Recall", "Rehello",
+    "Reject", "Release", "Result", "ResultAck", "RetryAfter", "Shutdown", "StartedItem", "Started", "Unknown",
+    "Welcome", "OK", "FAILED", "CRASHED", "CANCELLED", "TIMED_OUT", "MESSAGES", "RELIABLE", "TYPE_OF",
     "AT_MOST_ONCE", "KEEP", "HELD_LEASED", "HELD_RUNNING", "HELD_DONE", "ACCEPTED", "STALE",
 ]  # fmt: skip
 
@@ -51,7 +51,7 @@ class ErrorInfo(msgspec.Struct, array_like=True, frozen=True):
     """Why an attempt failed: `kind` is for programs, the rest for people."""
 
     kind: str
-    """user, bad_code, bad_input, bad_return, python_mismatch, too_large, crash, node_lost, cancelled or timeout."""
+    """user, bad_code, bad_input, bad_return, python_mismatch, too_large, crash, memory, node_lost, timeout, …"""
     type_name: str
     message: str
     traceback: str = ""
@@ -63,6 +63,8 @@ class ErrorInfo(msgspec.Struct, array_like=True, frozen=True):
     """Of an exception: the qualified names of its class and of what that inherits from, for `retry_on`."""
     oom: bool = False
     """The kernel killed the worker for lack of memory."""
+    peak_mib: Count = 0
+    """Of an attempt that took more memory than its claim: how much it had, when it was stopped."""
 
     @property
     def text(self) -> str:
@@ -106,6 +108,8 @@ class Hello(msgspec.Struct, array_like=True, frozen=True, tag=1):
     peer_key: str = ""
     pid: Count = 0
     platform: str = ""
+    remaining: NonNegative = 0.0
+    """Seconds until this node has to leave (the end of a batch job); 0: it stays."""
 
 
 class Welcome(msgspec.Struct, array_like=True, frozen=True, tag=2):
@@ -228,6 +232,8 @@ class Assignment(msgspec.Struct, array_like=True, frozen=True):
     trace: str = ""
     strict_outputs: bool = True
     """False for tasks of the original's wire: whatever the function returns is the result."""
+    gang: Many[str] = ()
+    """Addresses of all nodes of an attempt that has several, its own first; empty for one."""
 
 
 class Assign(msgspec.Struct, array_like=True, frozen=True, tag=16):
@@ -340,6 +346,13 @@ class Drain(msgspec.Struct, array_like=True, frozen=True, tag=26):
     deadline: NonNegative = 0.0
 
 
+class Measured(msgspec.Struct, array_like=True, frozen=True, tag=29):
+    """What a node can offer has changed: a device vanished or came back, others use it, a quota was moved."""
+
+    capacity: Capacity
+    reason: str = ""
+
+
 class NodeConfig(msgspec.Struct, array_like=True, frozen=True, tag=27):
     """Cluster-wide facts for nodes; versioned, the newest wins."""
 
@@ -422,7 +435,7 @@ class BlobOffer(msgspec.Struct, array_like=True, frozen=True, tag=52):
 
 Message = (
     Hello | Welcome | Reject | Rehello | Disconnect | RetryAfter | Goodbye | Heartbeat | HeartbeatAck | Nak
-    | Assign | Started | Result | ResultAck | Cancel | Recall | Release | Forget | Code | Credit | Drain
+    | Assign | Started | Result | ResultAck | Cancel | Recall | Release | Forget | Code | Credit | Drain | Measured
     | NodeConfig | Shutdown | LogPull | LogChunk | Fetch | Chunk | Unknown | Denied | BlobOffer
 )  # fmt: skip
 
@@ -441,6 +454,7 @@ RELIABLE: Final = (
     Forget,
     Code,
     Drain,
+    Measured,
     Shutdown,
     Goodbye,
 )

@@ -38,6 +38,7 @@ from maze_protocol.messages import (
     Hello,
     LogChunk,
     LogPull,
+    Measured,
     Message,
     Nak,
     NodeConfig,
@@ -75,7 +76,7 @@ __all__ = [
 ]  # fmt: skip
 
 FROM_NODE: Final = frozenset({
-    Heartbeat, Nak, Started, Result, Release, Credit, Drain, LogChunk, Goodbye, BlobOffer,
+    Heartbeat, Nak, Started, Result, Release, Credit, Drain, LogChunk, Goodbye, BlobOffer, Measured,
 })  # fmt: skip
 FROM_HEAD: Final = frozenset({
     HeartbeatAck, Nak, Assign, ResultAck, Cancel, Recall, Forget, Code, NodeConfig, Shutdown, LogPull,

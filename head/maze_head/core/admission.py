@@ -15,7 +15,7 @@ from maze_protocol.messages import Hello, Reject
 from maze_protocol.resources import Capacity
 from maze_protocol.versions import choose_version, version_reject
 
-__all__ = ["Gate", "refusal"]
+__all__ = ["Gate", "capacity_problem", "refusal"]
 
 MAX_DEVICES: Final = 64
 MAX_WORKERS: Final = 65_536
@@ -53,7 +53,7 @@ def refusal(hello: Hello) -> Reject | None:
         choose_version(hello)
     except VersionMismatch as error:
         return version_reject(error)
-    problem = _name_problem(hello) or _python_problem(hello) or _capacity_problem(hello.capacity)
+    problem = _name_problem(hello) or _python_problem(hello) or capacity_problem(hello.capacity)
     return Reject("bad_hello", problem) if problem else None
 
 
@@ -74,7 +74,8 @@ def _python_problem(hello: Hello) -> str:
     return "" if major == 3 and 0 < minor < 100 else f"impossible Python version {hello.python}"
 
 
-def _capacity_problem(capacity: Capacity) -> str:
+def capacity_problem(capacity: Capacity) -> str:
+    """Return why a capacity cannot be true, or an empty text."""
     amounts = (
         ("cpu_milli", capacity.cpu_milli, 1),
         ("mem_mib", capacity.mem_mib, 0),

@@ -129,7 +129,14 @@ def submit_run(state: State, command: asked.SubmitRun) -> RunBody:
     check_room(state, len(graph))
     state.save_graph(graph)
     submitted = RunSubmitted(
-        command.run_id, workflow.id, graph.version, len(graph), request.fail_fast, request.priority, request.project
+        command.run_id,
+        workflow.id,
+        graph.version,
+        len(graph),
+        request.fail_fast,
+        request.priority,
+        request.project,
+        wait_for_capacity=request.wait_for_capacity,
     )
     return run_body(state, begin_run(state, submitted, graph))
 

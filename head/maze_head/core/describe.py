@@ -44,6 +44,8 @@ def run_body(state: State, run: Run) -> RunBody:
         sealed=run.sealed_by is not None,
         ready_nodes=ready_nodes(state),
         retry_of=format_id(run.submitted.retry_of, RUN) if run.submitted.retry_of else "",
+        priority=run.submitted.priority,
+        project=run.submitted.project,
     )
 
 

@@ -93,7 +93,7 @@ def _placement(state: State, shape: Shape) -> tuple[Reason, str]:
 
 
 def _lacks(nodes: list[Node], shape: Shape) -> str:
-    request, python = shape
+    request, python = shape[:2]
     if not any(node.runs_python(python) for node in nodes):
         have = sorted({f"{node.python[0]}.{node.python[1]}" for node in nodes})
         return f"its code needs Python {python[0]}.{python[1]}, the nodes run {', '.join(have)}"

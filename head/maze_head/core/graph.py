@@ -21,6 +21,7 @@ import msgspec
 
 from maze_protocol.messages import OutputDecl
 from maze_protocol.resources import Request
+from maze_protocol.terms import NO_TERMS, Terms
 
 __all__ = ["ENCODED", "Graph", "InputSpec", "SOURCE", "Shape", "TaskSpec", "VALUE", "load_graph", "pack", "unpack"]
 
@@ -64,6 +65,8 @@ class TaskSpec(msgspec.Struct, array_like=True, frozen=True):
     timeout: float = 0.0
     idle_timeout: float = 0.0
     at_most_once: bool = False
+    terms: Terms = NO_TERMS
+    same_node_as: bytes = b""
 
     def sources(self) -> tuple[bytes, ...]:
         """Return the ids of the tasks that this one references, each once, in order."""
@@ -78,10 +81,13 @@ class _Label(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Shape(NamedTuple):
-    """What decides where a task fits: its resources and its Python. One ready queue each."""
+    """What decides where a task fits: its resources, its Python, its terms, and how long it may take."""
 
     request: Request
     python: tuple[int, int]
+    terms: Terms = NO_TERMS
+    seconds: float = 0.0
+    """Its time limit: a node that leaves before is none for it; 0: not known."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -176,7 +182,9 @@ def compile_graph(graph: Graph, manual: Iterable[tuple[int, int]], ids: Iterable
     for target, packed in enumerate(graph.packed):
         spec = _decode(packed)
         own_ids.append(spec.task_id)
-        graph.shape_of.append(shapes.setdefault(Shape(spec.request, spec.python), len(shapes)))
+        graph.shape_of.append(
+            shapes.setdefault(Shape(spec.request, spec.python, spec.terms, spec.timeout), len(shapes))
+        )
         references += [(source, target) for source in spec.sources()]
     graph.ids = own_ids if ids is None else list(ids)
     graph.index = {task_id: number for number, task_id in enumerate(graph.ids)}

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from maze_head.core.admission import refusal
+import msgspec
+
+from maze_head.core.admission import capacity_problem, refusal
 from maze_head.core.effects import Admit, AppendCluster, Drop, Refuse, Send
 from maze_head.core.ends import end_cancelled, fail, give_back, release
 from maze_head.core.events import LinkLost, NodeGreeted, Ticked
@@ -29,10 +31,10 @@ from maze_head.core.state import KEPT_NODES, LostLease, State
 from maze_head.core.transitions import READY, RUNNING
 from maze_protocol.events import AttemptLost, TaskFailed
 from maze_protocol.liveness import Liveness, NodeLiveness
-from maze_protocol.messages import Cancel, Disconnect, ErrorInfo, Goodbye, Hello, RetryAfter, Welcome
+from maze_protocol.messages import Cancel, Disconnect, ErrorInfo, Goodbye, Hello, Measured, RetryAfter, Welcome
 from maze_protocol.versions import choose_version
 
-__all__ = ["DISCONNECTED", "greet", "hear", "leave", "lose_attempt", "lose_link", "tick"]
+__all__ = ["DISCONNECTED", "greet", "hear", "leave", "lose_attempt", "lose_link", "resize", "tick"]
 
 DISCONNECTED: Final = ("disconnected", "unroutable")
 """Reasons of a LinkLost whose TCP connection is known to be gone: the monitor's, and a send that found no peer."""
@@ -104,10 +106,27 @@ def _bind(state: State, node: Node, link: bytes, hello: Hello) -> None:
     node.suspected = node.draining = False
     node.liveness = NodeLiveness(state.now.mono, suspect_after=settings.suspect_after, lost_after=settings.lost_after)
     node.heard_at = state.now.mono
-    node.ledger = Ledger(hello.capacity)
+    node.leaves_at = state.now.mono + hello.remaining if hello.remaining else None
+    _refit(state, node)
+
+
+def _refit(state: State, node: Node) -> None:
+    """Count the room of a node anew, from its capacity and what it holds."""
+    node.ledger = Ledger(node.hello.capacity)
     for lease in node.leases.values():
         node.ledger.take(lease.claim)
     state.gained[node.id] = None
+
+
+def resize(state: State, node: Node, message: Measured) -> None:
+    """Take in that a node has more or less to offer; what runs there keeps what it has."""
+    if capacity_problem(message.capacity):
+        state.counters.messages_ignored += 1
+        return
+    node.hello = msgspec.structs.replace(node.hello, capacity=message.capacity)
+    _refit(state, node)
+    body = {"node_id": node.id, "incarnation": node.hello.incarnation, "reason": message.reason[:200]}
+    state.emit(AppendCluster("node_resized", {**body, "time": state.now.wall}))
 
 
 def _forget_link(state: State, node: Node) -> None:

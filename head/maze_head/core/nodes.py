@@ -35,8 +35,8 @@ class Node:
     """One incarnation of a node."""
 
     __slots__ = (
-        "codes", "draining", "gone", "health", "heard_at", "hello", "id", "joined_at", "leases", "ledger", "link",
-        "liveness", "load", "quarantined", "serial", "session", "suspected",
+        "codes", "draining", "gone", "health", "heard_at", "hello", "id", "joined_at", "leases", "leaves_at", "ledger",
+        "link", "liveness", "load", "quarantined", "serial", "session", "suspected",
     )  # fmt: skip
 
     def __init__(self, hello: Hello, serial: int, joined_at: float) -> None:
@@ -60,6 +60,8 @@ class Node:
         self.gone = ""
         """`lost` or `left`, once it is no longer a member."""
         self.load = NodeLoad()
+        self.leaves_at: float | None = None
+        """Monotonic time at which it has to go (the end of a batch job), if it has told."""
 
     @property
     def identity(self) -> tuple[str, int]:

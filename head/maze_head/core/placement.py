@@ -94,7 +94,7 @@ def _pick_other(queue: Queue, ranked: list[_Ranked], shunned: tuple[str, ...]) -
 
 def _may_wait(state: State, queue: Queue, key: tuple[int, int], shunned: tuple[str, ...]) -> bool:
     """Tell whether a task shall wait for another node than those it has failed on."""
-    request, python = queue.shape
+    request, python = queue.shape[:2]
     others = (node for node in state.nodes.values() if node.takes_work and node.id not in shunned)
     if not any(node.runs_python(python) and node.ledger.could_fit(request) for node in others):
         return False
@@ -102,7 +102,7 @@ def _may_wait(state: State, queue: Queue, key: tuple[int, int], shunned: tuple[s
 
 
 def _rank(queue: Queue, nodes: list[Node]) -> list[_Ranked]:
-    request, python = queue.shape
+    request, python = queue.shape[:2]
     ranked = [
         (_key(queue, node), node.serial, node)
         for node in nodes

@@ -64,7 +64,7 @@ class Run:
 
     __slots__ = (
         "again", "attempt", "avoid", "begun", "cancel_reason",
-        "cancelling", "counts", "ended_at", "faults", "fresh", "graph", "later", "lease",
+        "cancelling", "counts", "ended_at", "faults", "fresh", "graph", "grown", "later", "lease",
         "missing", "next_seq", "no", "not_before", "outputs", "phase", "sealed_by", "stopped_by", "submitted",
         "submitted_at",
     )  # fmt: skip
@@ -87,6 +87,8 @@ class Run:
         """Why attempts were lost, for the budgets and the story."""
         self.avoid: dict[int, tuple[str, ...]] = {}
         """Nodes on which a task crashed or was lost: it is tried elsewhere first."""
+        self.grown: dict[int, int] = {}
+        """Tasks that ran out of memory: how many MiB their next attempt claims, on a node of its own."""
         self.not_before: dict[int, float] = {}
         """Wall-clock times until which tasks pause before they are tried again."""
         self.outputs: dict[int, tuple[OutputMeta, ...]] = {}
@@ -198,6 +200,8 @@ class Run:
         self.faults.setdefault(task, []).append(event.error)
         if event.node and event.error.kind in NOT_ITS_OWN:
             self.avoid[task] = (*self.avoid.get(task, ()), event.node)
+        if event.mem_mib:
+            self.grown[task] = event.mem_mib
         if event.not_before:
             self.not_before[task] = event.not_before
             self.later.append(task)

@@ -22,7 +22,7 @@ from maze_head.core.sealed import pack_sealed
 from maze_head.core.state import Settings, State
 from maze_protocol.events import Segment
 from maze_protocol.http import RunBody
-from maze_protocol.messages import Drain, Goodbye, Heartbeat, Message, Release, Result, Started
+from maze_protocol.messages import Drain, Goodbye, Heartbeat, Measured, Message, Release, Result, Started
 
 __all__ = ["HeadCore"]
 
@@ -159,6 +159,7 @@ _SAID: Final[dict[type, Callable[[State, Node, Any], None]]] = {
     Started: results.on_started,
     Release: results.on_release,
     Drain: _drain,
+    Measured: membership.resize,
     Goodbye: membership.leave,
 }
 

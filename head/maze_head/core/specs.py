@@ -24,12 +24,14 @@ from maze_protocol.limits import MAX_TASK_VALUES, NAME_LENGTH
 from maze_protocol.messages import OutputDecl
 from maze_protocol.policy import NO_POLICY, Policy, PolicyError, check_policy
 from maze_protocol.resources import Request
+from maze_protocol.terms import NO_TERMS, Terms, TermsError, make_terms
 from maze_protocol.values import MSGPACK, PICKLE
 
 __all__ = ["body_of_spec", "encode_literal", "spec_of", "task_id_of"]
 
 TASK_TYPES: Final = ("code",)
 LITERAL_DEPTH: Final = 100
+_PLAIN_TERMS: Final[tuple[object, ...]] = ({}, {}, {}, "", 1)
 _PLAIN_LEAVES: Final = (type(None), bool, int, float, str, bytes)
 
 
@@ -66,6 +68,8 @@ def spec_of(body: TaskBody, codes: Mapping[bytes, CodeFacts]) -> TaskSpec:
         body.data_types,
         {name: float(amount) for name, amount in body.resources.items()},
         *_policy(body),
+        _terms(body),
+        task_id_of(body.same_node_as, "same_node_as") if body.same_node_as else b"",
     )
 
 
@@ -78,6 +82,16 @@ def _policy(body: TaskBody) -> Policy:
     try:
         return check_policy(given)
     except PolicyError as error:
+        raise Invalid("invalid_task", str(error), field=error.field) from error
+
+
+def _terms(body: TaskBody) -> Terms:
+    given = body.require, body.prefer, body.limits, body.apart, body.nodes
+    if given == _PLAIN_TERMS:
+        return NO_TERMS
+    try:
+        return make_terms(*given)
+    except TermsError as error:
         raise Invalid("invalid_task", str(error), field=error.field) from error
 
 
@@ -212,6 +226,12 @@ def body_of_spec(spec: TaskSpec) -> TaskBody:
         timeout=spec.timeout,
         idle_timeout=spec.idle_timeout,
         at_most_once=spec.at_most_once,
+        require=dict(spec.terms.require),
+        prefer=dict(spec.terms.prefer),
+        limits=dict(spec.terms.limits),
+        apart=spec.terms.apart,
+        nodes=spec.terms.nodes,
+        same_node_as=format_id(spec.same_node_as, TASK) if spec.same_node_as else "",
     )
 
 
