@@ -14,9 +14,10 @@ from msgspec import UNSET, UnsetType
 
 __all__ = [
     "MSGPACK_TYPE", "AddEdge", "AddTask", "ClientEvent", "CodeBody", "DelEdge", "DelTask", "EditRequest",
-    "EditResponse", "ErrorBody", "ErrorDetail", "InfoBody", "InputBody", "LostAttempt", "NodeBody", "NodeList", "Op",
+    "EditResponse", "ErrorBody", "ErrorDetail", "InfeasibleTask", "InfoBody", "InputBody", "LostAttempt", "NamedTask",
+    "NodeBody", "NodeList", "Op", "RunExplanation",
     "RetryRequest", "RunBody", "RunList", "RunRequest", "RunTaskBody", "RunTaskList", "SaveTask", "TaskBody",
-    "WorkflowBody", "WorkflowList", "WorkflowRequest", "WorkflowSummary", "EncodedValue",
+    "WaitingGroup", "WorkflowBody", "WorkflowList", "WorkflowRequest", "WorkflowSummary", "EncodedValue",
 ]  # fmt: skip
 
 MSGPACK_TYPE: Final = "application/msgpack"
@@ -295,6 +296,30 @@ class RunTaskList(msgspec.Struct):
     """All tasks of a run in the order of the graph."""
 
     tasks: list[RunTaskBody]
+
+
+class NamedTask(msgspec.Struct):
+    """A task by its id and its name."""
+
+    task_id: str
+    name: str
+
+
+class WaitingGroup(msgspec.Struct):
+    """Tasks of a run that have not started, for one reason: `code` for programs, `text` for people."""
+
+    code: str
+    text: str
+    count: int
+    tasks: list[NamedTask]
+    """Some of them, in the order of the graph."""
+
+
+class RunExplanation(msgspec.Struct):
+    """Why tasks of a run have not started, grouped by the reason; empty if none waits."""
+
+    run_id: str
+    groups: list[WaitingGroup]
 
 
 class NodeBody(msgspec.Struct):
