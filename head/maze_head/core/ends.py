@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from maze_head.core.describe import run_body
+from maze_head.core.describe import run_body, run_status
 from maze_head.core.effects import Send
 from maze_head.core.leases import Lease
 from maze_head.core.runs import Run
@@ -117,6 +117,8 @@ def seal_if_over(state: State, run: Run) -> None:
     else:
         state.record(run, RunFinished(counts[FINISHED], counts[FAILED], counts[SKIPPED] + counts[CANCELLED]))
     run.ended_at = state.now.wall
+    if run_status(run) == "finished":
+        state.observed.note_run(run.ended_at - run.submitted_at)
     state.counters.runs_sealed += 1
 
 

@@ -4,7 +4,7 @@ Rules
 * A task is kept packed (the MessagePack of its `TaskSpec`) and unpacked when it is leased or shown: a million tasks
   are a million short `bytes`, which the garbage collector never looks at.
 * What a pass of the scheduler needs without unpacking lies in flat arrays: predecessor counts, successors (compressed
-  rows: those of task i are `successors[first[i]:first[i + 1]]`), and the number of its shape.
+  rows: those of task i are `successors[first[i]:first[i + 1]]`), and the numbers of its shape and of its function.
 * Nothing here knows runs, nodes or how a graph is edited (workflows.py).
 
 The saved body is [FORMAT, name, packed tasks, manual edges as pairs of task numbers]; `load_graph` reads it.
@@ -110,8 +110,8 @@ class Graph:
     """One version of a workflow, ready to run."""
 
     __slots__ = (
-        "first", "ids", "index", "live_runs", "manual", "missing", "name", "packed", "roots",
-        "shape_of", "shapes", "successors", "version", "workflow_id",
+        "first", "function_of", "functions", "ids", "index", "live_runs", "manual", "missing", "name", "packed",
+        "roots", "shape_of", "shapes", "successors", "version", "workflow_id",
     )  # fmt: skip
 
     def __init__(self, workflow_id: bytes, version: int, name: str, packed: list[bytes]) -> None:
@@ -124,6 +124,9 @@ class Graph:
         self.manual: list[tuple[int, int]] = []
         self.shapes: list[Shape] = []
         self.shape_of = array("I")
+        self.functions: list[bytes] = []
+        """Hashes of code."""
+        self.function_of = array("I")
         self.missing = array("I")
         self.first = array("I")
         self.successors = array("I")
@@ -145,6 +148,10 @@ class Graph:
     def shape(self, task: int) -> Shape:
         """Return what decides where a task fits."""
         return self.shapes[self.shape_of[task]]
+
+    def function(self, task: int) -> bytes:
+        """Return the hash of a task's code."""
+        return self.functions[self.function_of[task]]
 
     def after(self, task: int) -> array[int]:
         """Return the numbers of the tasks that wait for this one."""
@@ -177,6 +184,7 @@ def compile_graph(graph: Graph, manual: Iterable[tuple[int, int]], ids: Iterable
     """
     # One task at a time: unpacked all at once they would be the largest thing in the head.
     shapes: dict[Shape, int] = {}
+    functions: dict[bytes, int] = {}
     references: list[tuple[bytes, int]] = []
     own_ids: list[bytes] = []
     for target, packed in enumerate(graph.packed):
@@ -185,10 +193,12 @@ def compile_graph(graph: Graph, manual: Iterable[tuple[int, int]], ids: Iterable
         graph.shape_of.append(
             shapes.setdefault(Shape(spec.request, spec.python, spec.terms, spec.timeout), len(shapes))
         )
+        graph.function_of.append(functions.setdefault(spec.code, len(functions)))
         references += [(source, target) for source in spec.sources()]
     graph.ids = own_ids if ids is None else list(ids)
     graph.index = {task_id: number for number, task_id in enumerate(graph.ids)}
     graph.shapes = list(shapes)
+    graph.functions = list(functions)
     graph.manual = list(manual)
     edges = dict.fromkeys((graph.index[source], target) for source, target in references)
     edges.update(dict.fromkeys(graph.manual))

@@ -19,6 +19,7 @@ from maze_head.core.describe import run_body
 from maze_head.core.graph import Graph, load_graph
 from maze_head.core.leases import Lease
 from maze_head.core.nodes import Node
+from maze_head.core.observed import kind_of
 from maze_head.core.retry import NODE_LOSS
 from maze_head.core.runs import Run
 from maze_head.core.sealed import unpack_sealed
@@ -98,7 +99,13 @@ def restore_sealed(state: State, run_no: int, packed: bytes) -> RunBody:
     sealed = unpack_sealed(packed)
     graph = parse_id(sealed.body.workflow_id, WORKFLOW), sealed.body.revision
     state.keep_sealed(run_no, parse_id(sealed.body.run_id, RUN), graph, sealed)
+    _remember_run(state, sealed.body)
     return sealed.body
+
+
+def _remember_run(state: State, body: RunBody) -> None:
+    if body.status == "finished" and body.ended_at is not None:
+        state.observed.note_run(body.ended_at - body.submitted_at)
 
 
 def restore_segment(state: State, run_no: int, segment: Segment) -> None:
@@ -119,7 +126,9 @@ def restore_segment(state: State, run_no: int, segment: Segment) -> None:
     run.later.clear()
     if run.sealed_by is not None:
         run.ended_at = segment.time
-        state.close_run(run, run_body(state, run))
+        body = run_body(state, run)
+        _remember_run(state, body)
+        state.close_run(run, body)
         del state.recovered.held[run_no]
 
 
@@ -138,6 +147,9 @@ def _remember(state: State, run_no: int, event: RunEvent) -> None:
     elif isinstance(event, TaskFinished):
         state.leases.remember(event.lease)
         held.pop(event.task, None)
+        graph = state.runs[run_no].graph
+        kind = kind_of(graph.shape(event.task).request)
+        state.observed.note(graph.function(event.task), kind, event.wall_ms / 1000)
     elif isinstance(event, (TaskFailed, AttemptLost)):
         _remember_fault(state, run_no, event, held.pop(event.task, None))
     elif isinstance(event, (TaskReleased, AttemptInterrupted, TaskCancelled)):

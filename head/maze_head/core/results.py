@@ -17,6 +17,7 @@ from maze_head.core.ends import end_cancelled, fail, give_back, release
 from maze_head.core.leases import Lease
 from maze_head.core.membership import lose_attempt
 from maze_head.core.nodes import Node
+from maze_head.core.observed import kind_of
 from maze_head.core.quarantine import acquit, judge_crash
 from maze_head.core.retry import CRASH, NODE_LOST, SPAWNER_LOSS, crash_of, retry_pause
 from maze_head.core.state import State
@@ -146,6 +147,9 @@ def _finish(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes,
     run, task = lease.run, lease.task
     give_back(state, lease)
     acquit(lease.node)
+    graph = run.graph
+    # Before the event, by which others become ready: they are ranked by what is known then.
+    state.observed.note(graph.function(task), kind_of(graph.shape(task).request), outcome.wall_ms / 1000)
     metas = tuple([OutputMeta(output.key, output.value.codec, output.value.size) for output in outcome.outputs])
     state.counters.tasks_finished += 1
     state.emit(Accept(run.no, task, lease.token, outcome.outputs, payloads))

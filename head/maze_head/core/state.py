@@ -16,11 +16,13 @@ from typing import Final, NamedTuple
 from maze_head.core.admission import Gate
 from maze_head.core.codes import CodeFacts
 from maze_head.core.counters import Counters
+from maze_head.core.discipline import Discipline, Fcfs, MakeDiscipline
 from maze_head.core.effects import Append, DropGraph, Effect, SaveGraph
 from maze_head.core.events import Instant, NodeSaid
 from maze_head.core.graph import Graph
 from maze_head.core.leases import Leases
 from maze_head.core.nodes import Node
+from maze_head.core.observed import Observed
 from maze_head.core.ready import Queue, ReadyQueues
 from maze_head.core.retry import longest_pause
 from maze_head.core.runs import Run
@@ -28,7 +30,16 @@ from maze_head.core.sealed import Sealed
 from maze_head.core.transitions import READY
 from maze_head.core.workflows import Workflow
 from maze_protocol import limits
-from maze_protocol.events import RunEvent, TaskAdopted, TaskLeased
+from maze_protocol.events import (
+    RunEvent,
+    TaskAdopted,
+    TaskCancelled,
+    TaskFailed,
+    TaskFinished,
+    TaskLeased,
+    TaskReused,
+    TaskSkipped,
+)  # fmt: skip
 from maze_protocol.http import RunBody
 from maze_protocol.ids import WORKFLOW, parse_id
 from maze_protocol.messages import Hello
@@ -45,6 +56,8 @@ REMOVED: Final = "removed"
 """Why something is gone: retention, or somebody's wish."""
 GONE_REMEMBERED: Final = 100_000
 """Of how many removed things it is still known that they were there."""
+
+TASK_ENDS: Final = (TaskFinished, TaskReused, TaskFailed, TaskSkipped, TaskCancelled)
 
 GraphKey = tuple[bytes, int]
 """Workflow id and version."""
@@ -73,6 +86,8 @@ class Settings:
     keep_days: float = 30.0
     keep_bytes: int = 0
     """How much is kept of what is over: runs, days, size of the journal. 0: no limit."""
+    order: MakeDiscipline = Fcfs
+    """In which order ready tasks start."""
 
 
 class LostLease(NamedTuple):
@@ -141,6 +156,8 @@ class State:
     """Since when tasks (run number, task number) wait for another node than the one that failed them."""
     recovered: Recovered = field(default_factory=Recovered)
     gate: Gate = field(default_factory=Gate)
+    observed: Observed = field(default_factory=Observed)
+    discipline: Discipline = field(init=False)
     leases: Leases = field(init=False)
     queues: dict[int, list[Queue]] = field(default_factory=dict)
     """Per live run: its queues by the graph's number of the shape."""
@@ -156,8 +173,9 @@ class State:
     effects: list[Effect] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Tie the leases to the epoch."""
+        """Tie the leases to the epoch, and make the discipline of the settings."""
         self.leases = Leases(self.epoch)
+        self.discipline = self.settings.order(self.observed)
 
     def emit(self, effect: Effect) -> None:
         """Order something."""
@@ -168,6 +186,8 @@ class State:
         before = run.open
         run.apply(event)
         self.pending += run.open - before
+        if run.open < before and isinstance(event, TASK_ENDS):
+            self.discipline.finished(run, event.task)
         events = self.touched.get(run.no)
         if events is None:
             self.touched[run.no] = [event]
@@ -223,6 +243,7 @@ class State:
             del self.shunning[key]
         for shape in graph.shapes:
             self.ready.leave(shape)
+        self.discipline.closed(run)
         attempts = {task: count for task, count in enumerate(run.attempt) if count > 1}
         self.sealed[run.no] = Sealed(summary, attempts)
         self.unsaved_sealed.append(run.no)

@@ -1,0 +1,93 @@
+"""How long attempts and runs took, and so how long the next ones will: what disciplines and backfill predict from.
+
+Rules
+* A function (the hash of its code) has its own average once one of its attempts has finished; until then its kind has
+  one over all functions; until that has one, a constant stands in. So there is always a number, and never a lookup of
+  inputs: an average per input would know nothing of fresh ones.
+* Averages are exponential, and plain while there are few observations: the weight of a new one is 1/n until that is
+  less than alpha. A slow first attempt (imports, cold caches) would else colour the next ten.
+* Only finished attempts count. One that failed or timed out says how long it takes to fail.
+* Bounded: the functions that were seen last are kept. Nothing here is journalled; a recovery notes what the logs of
+  live runs say, and the summaries of those that are over.
+
+Alphas and constants are those of the original HACS: 0.2 per function, 0.1 per kind and over runs; gpu 60 s, cpu 3 s,
+io 2 s; 60 s for a run.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from maze_protocol.resources import Request
+
+__all__ = ["CPU", "GPU", "IO", "SHORTEST", "Observed", "kind_of"]
+
+GPU: Final = "gpu"
+CPU: Final = "cpu"
+IO: Final = "io"
+
+KEPT_FUNCTIONS: Final = 10_000
+SHORTEST: Final = 0.001
+"""Seconds that anything takes at least: predictions are divided by, and their logarithms taken."""
+FUNCTION_ALPHA: Final = 0.2
+KIND_ALPHA: Final = 0.1
+RUN_ALPHA: Final = 0.1
+UNKNOWN: Final = {GPU: 60.0, CPU: 3.0, IO: 2.0}
+FIRST_RUN: Final = 60.0
+
+_Average = tuple[float, int]
+"""Seconds, and how many observations they come from."""
+
+
+def kind_of(request: Request) -> str:
+    """Return what a task is mostly busy with: `gpu` if it wants a device, `io` if less than a CPU, else `cpu`."""
+    if request.wants_gpu:
+        return GPU
+    return IO if request.cpu_milli < 1000 else CPU
+
+
+class Observed:
+    """Averages of wall time, in seconds.
+
+    Args:
+        keep: how many functions are remembered.
+    """
+
+    def __init__(self, keep: int = KEPT_FUNCTIONS) -> None:
+        self.jct = FIRST_RUN
+        """The average time from submission to end of a run that succeeded (job completion time)."""
+        self._keep = keep
+        self._functions: OrderedDict[bytes, _Average] = OrderedDict()
+        self._kinds: dict[str, _Average] = {}
+
+    def note(self, code: bytes, kind: str, wall_s: float) -> None:
+        """Take note of a finished attempt."""
+        wall_s = max(wall_s, SHORTEST)
+        self._functions[code] = _averaged(self._functions.get(code), wall_s, FUNCTION_ALPHA)
+        self._functions.move_to_end(code)
+        if len(self._functions) > self._keep:
+            self._functions.popitem(last=False)
+        self._kinds[kind] = _averaged(self._kinds.get(kind), wall_s, KIND_ALPHA)
+
+    def note_run(self, seconds: float) -> None:
+        """Take note of a run that succeeded."""
+        self.jct += RUN_ALPHA * (max(seconds, SHORTEST) - self.jct)
+
+    def known(self, code: bytes) -> float | None:
+        """Return how long a function takes, or None if none of its attempts has finished lately."""
+        average = self._functions.get(code)
+        return None if average is None else average[0]
+
+    def seconds(self, code: bytes, kind: str) -> float:
+        """Return how long an attempt will take, as far as one can tell; at least SHORTEST."""
+        average = self._functions.get(code) or self._kinds.get(kind)
+        return UNKNOWN[kind] if average is None else average[0]
+
+
+def _averaged(average: _Average | None, value: float, alpha: float) -> _Average:
+    if average is None:
+        return value, 1
+    mean, count = average
+    count += 1
+    return mean + max(alpha, 1 / count) * (value - mean), count
