@@ -12,6 +12,8 @@ from typing import Any, Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from maze_protocol.waiting import NamedTask, RunExplanation, WaitingGroup
+
 __all__ = [
     "MSGPACK_TYPE", "AddEdge", "AddTask", "ClientEvent", "CodeBody", "DelEdge", "DelTask", "EditRequest",
     "EditResponse", "ErrorBody", "ErrorDetail", "InfeasibleTask", "InfoBody", "InputBody", "LostAttempt", "NamedTask",
@@ -296,30 +298,6 @@ class RunTaskList(msgspec.Struct):
     """All tasks of a run in the order of the graph."""
 
     tasks: list[RunTaskBody]
-
-
-class NamedTask(msgspec.Struct):
-    """A task by its id and its name."""
-
-    task_id: str
-    name: str
-
-
-class WaitingGroup(msgspec.Struct):
-    """Tasks of a run that have not started, for one reason: `code` for programs, `text` for people."""
-
-    code: str
-    text: str
-    count: int
-    tasks: list[NamedTask]
-    """Some of them, in the order of the graph."""
-
-
-class RunExplanation(msgspec.Struct):
-    """Why tasks of a run have not started, grouped by the reason; empty if none waits."""
-
-    run_id: str
-    groups: list[WaitingGroup]
 
 
 class NodeBody(msgspec.Struct):

@@ -120,14 +120,15 @@ class WaitingGroup(msgspec.Struct, frozen=True):
     """As of one of them."""
     count: int
     tasks: list[NamedTask]
-    """Some of them."""
+    """Some of them, in the order of the graph."""
     shape: ShapeBody | None = None
     """What they ask for, where the reason has to do with it."""
 
 
 class RunExplanation(msgspec.Struct, frozen=True):
-    """Why the tasks of a run that no node has do not start, the most numerous reason first."""
+    """Why tasks of a run have not started, grouped by the reason; empty if none waits."""
 
+    run_id: str
     groups: list[WaitingGroup]
 
 

@@ -24,7 +24,7 @@ SHAPE = ShapeBody(4, 1024, 1, 20_000, 2, {"zone": "a"}, {"openai": 1}, "3.11", 6
 GROUP = WaitingGroup("no_capacity_now", "busy", 3, [NamedTask("task_1", "a")], SHAPE)
 BODIES = (
     Explanation("infeasible", "too large", Nearest("n1", {"cpu": (8.0, 4.0), "label:zone": ("a", "b")}), ["n1"], 1.5),
-    RunExplanation([GROUP]),
+    RunExplanation("run_1", [GROUP]),
     Demand([ShapeDemand(SHAPE, 3, 1.5, "reserved")]),
 )
 FORMATS = [(msgspec.json.encode, msgspec.json.decode), (msgspec.msgpack.encode, msgspec.msgpack.decode)]
