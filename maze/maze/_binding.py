@@ -19,13 +19,16 @@ from maze._decorator import TaskMetadata, check_names, check_resources, get_task
 from maze._graph import Code, InputSpec, Vertex
 from maze._handles import TaskHandle, TaskOutput, TaskOutputs
 from maze._policy import OPTIONS, declare_policy
-from maze.errors import ForeignTaskError, InputError, InputTypeError, InvalidTaskError
+from maze._terms import TERM_OPTIONS, declare_same_node, declare_terms
+from maze.errors import DeclarationTypeError, ForeignTaskError, InputError, InputTypeError, InvalidTaskError
 from maze_protocol.declare import check_name
 from maze_protocol.graph import parse_reference
 from maze_protocol.limits import MAX_TASK_VALUES
 
-__all__ = ["check_display_name", "digest_of", "function_vertex", "legacy_vertex", "with_options"]
+__all__ = ["TASK_OPTIONS", "check_display_name", "digest_of", "function_vertex", "legacy_vertex", "with_options"]
 
+TASK_OPTIONS: Final = (*OPTIONS, *TERM_OPTIONS, "same_node_as")
+"""Options of `add_task`; all but the last are those of `@task`."""
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "str": (str,), "int": (int,), "float": (int, float), "bool": (bool,), "list": (list,), "dict": (dict,),
 }  # fmt: skip
@@ -74,19 +77,37 @@ def function_vertex(
         data_types=metadata.declared_types,
         resources=amounts,
         policy=metadata.policy,
+        terms=metadata.terms,
     )
 
 
-def with_options(vertex: Vertex, given: Mapping[str, Any]) -> Vertex:
-    """Return a vertex whose policy has what was given to `add_task` in place of what the decorator said.
+def with_options(vertex: Vertex, given: Mapping[str, Any], workflow_id: str) -> Vertex:
+    """Return a vertex that has what was given to `add_task` in place of what the decorator said.
 
     Raises:
         DeclarationTypeError: an option has the wrong type.
         DeclarationError: an option is out of range, or two exclude each other.
+        ForeignTaskError: `same_node_as` is a task of another workflow.
     """
-    if not any(name in given for name in OPTIONS):
+    if not any(name in given for name in TASK_OPTIONS):
         return vertex
-    return replace(vertex, policy=declare_policy(given, vertex.policy))
+    policy, terms = declare_policy(given, vertex.policy), declare_terms(given, vertex.terms)
+    wanted = _same_node(given.get("same_node_as"), workflow_id)
+    if wanted:
+        declare_same_node(terms)
+    return replace(vertex, policy=policy, terms=terms, same_node_as=wanted)
+
+
+def _same_node(task: object, workflow_id: str) -> str:
+    """Return the id of the task that says on which node another one runs."""
+    if task is None:
+        return ""
+    if not isinstance(task, TaskHandle):
+        raise DeclarationTypeError(f"same_node_as must be a task, what add_task returned, not {type(task).__name__}")
+    if task.workflow_id != workflow_id:
+        message = f"{task!r} belongs to workflow {task.workflow_id}; same_node_as takes a task of the same workflow"
+        raise ForeignTaskError(message, code="foreign_task")
+    return task.task_id
 
 
 def legacy_vertex(task_id: str, name: str, workflow_id: str, definition: tuple[Any, Any, Any, Any]) -> Vertex:

@@ -13,15 +13,21 @@ from types import CodeType, FunctionType
 from typing import Any, Final, TypeVar
 
 from maze._policy import declare_policy
+from maze._terms import declare_terms
 from maze.errors import DeclarationError, DeclarationTypeError, InvalidTaskError
 from maze_protocol.declare import DATA_TYPES, check_name, normalise_resources
 from maze_protocol.policy import NO_POLICY, Policy
+from maze_protocol.terms import NO_TERMS, Terms
 
 __all__ = ["TaskMetadata", "check_data_types", "check_names", "check_resources", "get_task_metadata", "task"]
 
 TaskFunction = TypeVar("TaskFunction", bound=Callable[..., Any])
 ExceptionName = type[BaseException] | str
 RetryOn = ExceptionName | Sequence[ExceptionName]
+Labels = Mapping[str, str | None] | Sequence[str]
+"""A dictionary, or names whose value does not matter; a text is one name."""
+Limits = Mapping[str, int] | Sequence[str]
+"""Units by name, or names for one unit of each; a text is one name."""
 
 _ATTRIBUTE: Final = "__maze_task__"
 # The values of inspect.CO_*: importing `inspect` would double the time of `import maze`.
@@ -41,6 +47,7 @@ class TaskMetadata:
         declared_resources: the amounts as written; what the head gets.
         declared_types: the types as written; only these are checked.
         policy: how often and for how long the task is tried.
+        terms: where the task may run, and what it shares with others.
     """
 
     func_name: str
@@ -51,9 +58,10 @@ class TaskMetadata:
     declared_resources: dict[str, int | float]
     declared_types: dict[str, str]
     policy: Policy = NO_POLICY
+    terms: Terms = NO_TERMS
 
 
-def task(  # noqa: PLR0913 -- four of the reference, and six that say how the task is tried
+def task(  # noqa: PLR0913 -- four of the reference, six that say how the task is tried, five that say where it runs
     inputs: Sequence[str],
     outputs: Sequence[str],
     resources: Mapping[str, int | float] | None = None,
@@ -65,6 +73,11 @@ def task(  # noqa: PLR0913 -- four of the reference, and six that say how the ta
     timeout: float | None = None,
     idle_timeout: float | None = None,
     at_most_once: bool = False,
+    require: Labels | None = None,
+    prefer: Labels | None = None,
+    limits: Limits | None = None,
+    apart: str | None = None,
+    nodes: int = 1,
 ) -> Callable[[TaskFunction], TaskFunction]:
     """Declare a function as a task.
 
@@ -80,6 +93,12 @@ def task(  # noqa: PLR0913 -- four of the reference, and six that say how the ta
         timeout: seconds that one attempt may take; None for no limit.
         idle_timeout: seconds that one attempt may go without printing anything; None for no limit.
         at_most_once: never start the task a second time, whatever happens to its worker or node; it fails instead.
+        require: labels that the node must have, `{"zone": "a"}`; a name alone means any value.
+        prefer: labels that the node should have, if that costs no waiting.
+        limits: named limits of the cluster, and how many units the task takes of each while it runs, `{"openai": 1}`;
+            a name alone means one.
+        apart: a word; tasks of one run with the same word never share a node.
+        nodes: how many nodes the task takes, each with all it asks for; its code runs on the first.
 
     Returns:
         A decorator that returns the function itself: it stays callable with a dictionary.
@@ -87,11 +106,12 @@ def task(  # noqa: PLR0913 -- four of the reference, and six that say how the ta
     Raises:
         DeclarationTypeError: a `TypeError`: wrong type of a declaration, or not a plain function of one argument.
         DeclarationError: a `ValueError`: duplicate, empty or undeclared names, impossible amounts, unknown types,
-            retries of a task that is to run at most once.
+            options that exclude each other.
     """
-    options = {"retries": retries, "retry_backoff": retry_backoff, "retry_on": retry_on}
-    limits = {"timeout": timeout, "idle_timeout": idle_timeout, "at_most_once": at_most_once}
-    policy = declare_policy({**options, **limits})
+    tries = {"retries": retries, "retry_backoff": retry_backoff, "retry_on": retry_on}
+    times = {"timeout": timeout, "idle_timeout": idle_timeout, "at_most_once": at_most_once}
+    policy = declare_policy({**tries, **times})
+    terms = declare_terms({"require": require, "prefer": prefer, "limits": limits, "apart": apart, "nodes": nodes})
     names_in = check_names(inputs, "inputs")
     names_out = check_names(outputs, "outputs")
     explicit = check_data_types(data_types, (*names_in, *names_out))
@@ -100,7 +120,7 @@ def task(  # noqa: PLR0913 -- four of the reference, and six that say how the ta
     def decorate(func: TaskFunction) -> TaskFunction:
         _check_function(func)
         all_types = {name: explicit.get(name, "str") for name in (*names_in, *names_out)}
-        metadata = TaskMetadata(func.__name__, names_in, names_out, shown, all_types, declared, explicit, policy)
+        metadata = TaskMetadata(func.__name__, names_in, names_out, shown, all_types, declared, explicit, policy, terms)
         setattr(func, _ATTRIBUTE, metadata)
         return func
 

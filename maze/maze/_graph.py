@@ -16,6 +16,7 @@ from maze.errors import CycleError, GraphError, UnknownOutputError, UnknownTaskE
 from maze_protocol.graph import depth, find_path, topological_order
 from maze_protocol.ids import short_id
 from maze_protocol.policy import NO_POLICY, Policy
+from maze_protocol.terms import NO_TERMS, Terms
 
 __all__ = [
     "AddEdge", "AddTask", "Code", "DelEdge", "DelTask", "Edge", "Graph", "InputSpec", "Op", "SaveTask", "Vertex",
@@ -60,10 +61,12 @@ class Vertex:
     data_types: dict[str, str] = field(default_factory=dict)
     resources: dict[str, int | float] = field(default_factory=dict)
     policy: Policy = NO_POLICY
+    terms: Terms = NO_TERMS
+    same_node_as: str = ""
 
     def sources(self) -> dict[str, list[str]]:
-        """Return the tasks that this one references, each with the inputs that do."""
-        found: dict[str, list[str]] = {}
+        """Return the tasks that this one names, each with the inputs that do; `same_node_as` is no input."""
+        found: dict[str, list[str]] = {self.same_node_as: []} if self.same_node_as else {}
         for name, spec in self.inputs.items():
             if not spec.refs:
                 continue
@@ -113,7 +116,7 @@ Op = AddTask | SaveTask | DelTask | AddEdge | DelEdge
 
 
 class Graph:
-    """Tasks and edges. An edge exists if an input references its source, or if it was added by hand, or both."""
+    """Tasks and edges. An edge exists if its target names its source, or if it was added by hand, or both."""
 
     def __init__(self, tasks: Iterable[Vertex] = (), manual: Iterable[Edge] = ()) -> None:
         self.tasks: dict[str, Vertex] = {task.task_id: task for task in tasks}
@@ -223,12 +226,9 @@ class Graph:
         self._check_alive(task_id)
         if task_id not in self.tasks:
             return True
-        users = [there for there in self.successors.get(task_id, ()) if self._carrying(task_id, there)]
-        if users:
-            names = ", ".join(self.describe(user) for user in users)
-            raise GraphError(
-                f"task {self.describe(task_id)} cannot be deleted: its outputs are used by {names}", code="task_in_use"
-            )
+        needed = self._needed(task_id)
+        if needed:
+            raise GraphError(f"task {self.describe(task_id)} cannot be deleted: {needed}", code="task_in_use")
         self.deleted[task_id] = self.tasks[task_id].name
         for edge in [edge for edge in self.manual if task_id in edge]:
             del self.manual[edge]
@@ -250,9 +250,10 @@ class Graph:
     def _delete_edge(self, source: str, target: str) -> bool:
         carrying = self._carrying(source, target)
         arrow = f"{self.describe(source)} -> {self.describe(target)}"
-        if carrying:
+        if carrying is not None:
             inputs = ", ".join(repr(name) for name in carrying)
-            raise GraphError(f"edge {arrow} cannot be deleted: it carries input {inputs}", code="edge_in_use")
+            what = f"it carries input {inputs}" if inputs else "the second runs on the node of the first (same_node_as)"
+            raise GraphError(f"edge {arrow} cannot be deleted: {what}", code="edge_in_use")
         if (source, target) not in self.manual and source in self.tasks and target in self.tasks:
             raise GraphError(f"there is no edge {arrow}", code="edge_not_found")
         self._check_alive(source)
@@ -261,9 +262,18 @@ class Graph:
         self._unlink(source, target)
         return True
 
-    def _carrying(self, source: str, target: str) -> list[str]:
+    def _carrying(self, source: str, target: str) -> list[str] | None:
+        """Return the inputs by which a task names another one; None if it does not."""
         task = self.tasks.get(target)
-        return task.sources().get(source, []) if task else []
+        return task.sources().get(source) if task else None
+
+    def _needed(self, task_id: str) -> str:
+        """Say for what other tasks need this one; nothing if none does."""
+        named = {there: self._carrying(task_id, there) for there in self.successors.get(task_id, ())}
+        users = ", ".join(self.describe(there) for there, inputs in named.items() if inputs)
+        followers = ", ".join(self.describe(there) for there, inputs in named.items() if inputs == [])
+        reasons = (users and f"its outputs are used by {users}", followers and f"its node is to be that of {followers}")
+        return "; ".join(filter(None, reasons))
 
     def _check_alive(self, task_id: str) -> None:
         if task_id in self.deleted and task_id not in self.tasks:
@@ -275,6 +285,7 @@ class Graph:
                 self._check_alive(source)
                 self._check_output(source, key)
         for source in task.sources():
+            self._check_alive(source)
             self._check_cycle(source, task.task_id)
 
     def _check_output(self, source: str, key: str) -> None:
@@ -311,8 +322,8 @@ class Graph:
         self.successors.setdefault(source, {})[target] = None
 
     def _unlink(self, source: str, target: str) -> None:
-        """Forget an edge unless an input or the author's hand still holds it."""
-        if (source, target) in self.manual or self._carrying(source, target):
+        """Forget an edge unless its target or the author's hand still holds it."""
+        if (source, target) in self.manual or self._carrying(source, target) is not None:
             return
         self.edges.pop((source, target), None)
         self.successors.get(source, {}).pop(target, None)

@@ -10,6 +10,7 @@ from maze._draft import Batch
 from maze_protocol import http
 from maze_protocol.graph import format_reference, parse_reference
 from maze_protocol.policy import NO_POLICY, Policy
+from maze_protocol.terms import NO_TERMS, Terms, make_terms
 
 __all__ = ["edit_request", "vertices"]
 
@@ -58,7 +59,9 @@ def _task(task: _graph.Vertex) -> http.TaskBody:
         resources=dict(task.resources),
         # Source text of the original's flow never had its outputs checked.
         strict_outputs=not (isinstance(task.code, _graph.Code) and task.code.kind == "source"),
+        same_node_as=task.same_node_as,
         **_policy_fields(task.policy),
+        **_terms_fields(task.terms),
     )
 
 
@@ -66,6 +69,13 @@ def _policy_fields(policy: Policy) -> dict[str, Any]:
     if policy == NO_POLICY:  # as most are, in graphs of many thousands
         return {}
     return {**policy._asdict(), "retry_on": list(policy.retry_on)}
+
+
+def _terms_fields(terms: Terms) -> dict[str, Any]:
+    if terms == NO_TERMS:
+        return {}
+    labels = {"require": dict(terms.require), "prefer": dict(terms.prefer)}
+    return {**labels, "limits": dict(terms.limits), "apart": terms.apart, "nodes": terms.nodes}
 
 
 def _input(spec: _graph.InputSpec) -> http.InputBody:
@@ -88,6 +98,8 @@ def _vertex(task: http.TaskBody) -> _graph.Vertex:
         policy=Policy(
             task.retries, task.retry_backoff, tuple(task.retry_on), task.timeout, task.idle_timeout, task.at_most_once
         ),
+        terms=make_terms(task.require, task.prefer, task.limits, task.apart, task.nodes),
+        same_node_as=task.same_node_as,
     )
 
 

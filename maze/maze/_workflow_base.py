@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from maze import _render
 from maze._address import resolve
-from maze._binding import check_display_name, function_vertex, legacy_vertex, with_options
+from maze._binding import TASK_OPTIONS, check_display_name, function_vertex, legacy_vertex, with_options
 from maze._graph import AddEdge, AddTask, DelEdge, Vertex
 from maze._handles import TaskHandle
-from maze._policy import OPTIONS
 from maze._report import print_line, print_message
 from maze._results import Entry
 from maze._shared import state_of
@@ -70,8 +69,9 @@ class WorkflowBase(Generic[Task]):
             task_type: `"code"`, the only type there is.
             task_name: shown name; the function's name by default.
             kwargs: `resources` replaces amounts of the decorator, and `retries`, `retry_backoff`, `retry_on`,
-                `timeout`, `idle_timeout`, `at_most_once` replace what it says; the others of the original's flow need
-                `code_str`.
+                `timeout`, `idle_timeout`, `at_most_once`, `require`, `prefer`, `limits`, `apart`, `nodes` replace what
+                it says; `same_node_as`, a task of this workflow, makes the new one wait for it and run on its node;
+                the others of the original's flow need `code_str`.
 
         Returns:
             The new task.
@@ -101,7 +101,7 @@ class WorkflowBase(Generic[Task]):
         else:
             name = check_display_name(task_name if task_name is not None else short_id(task_id))
             vertex = self._legacy(task_id, name, kwargs)
-        vertex = with_options(vertex, kwargs)
+        vertex = with_options(vertex, kwargs, self.workflow_id)
         self._state.record(AddTask(vertex))
         return self._task_class._of(self._state, vertex)
 
@@ -249,8 +249,8 @@ def _check_arguments(task_func: object, inputs: object, task_type: str, kwargs: 
     if task_type != "code":
         raise InvalidTaskError(f"Invalid task_type {task_type!r}: the only type is 'code'", code="unknown_task_type")
     for name in kwargs:
-        if name not in _LEGACY and name not in OPTIONS:
-            known = ", ".join((*_LEGACY, *OPTIONS))
+        if name not in _LEGACY and name not in TASK_OPTIONS:
+            known = ", ".join((*_LEGACY, *TASK_OPTIONS))
             raise InputTypeError(f"add_task() got an unexpected keyword argument {name!r}; it also takes {known}")
     if task_func is not None and any(kwargs.get(name) is not None for name in _LEGACY[:3]):
         raise InvalidTaskError("add_task() takes a decorated function or code_str with its description, not both")

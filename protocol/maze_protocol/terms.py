@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from maze_protocol.declare import check_name
 from maze_protocol.limits import NAME_LENGTH
 
-__all__ = ["MAX_GANG", "MAX_LABELS", "NO_TERMS", "Terms", "TermsError", "make_terms"]
+__all__ = ["MAX_GANG", "MAX_LABELS", "NO_TERMS", "Terms", "TermsError", "check_same_node", "make_terms"]
 
 MAX_LABELS: Final = 32
 """How many labels or limits one task may name."""
@@ -55,14 +55,29 @@ def make_terms(
     """Return checked terms in the form that travels.
 
     Raises:
-        TermsError: a name is no name, there are too many of them, or an amount is out of range.
+        TermsError: a name is no name, there are too many of them, an amount is out of range, or two wishes exclude
+            each other.
     """
     if not 1 <= nodes <= MAX_GANG:
         raise TermsError("nodes", f"nodes = {nodes}: allowed are 1 to {MAX_GANG}")
     if apart:
         _name("apart", apart)
+    if apart and nodes > 1:
+        raise TermsError("apart", "apart and nodes > 1 exclude each other: the nodes of one task are different anyway")
     _check_limits(limits)
     return Terms(_labels("require", require), _labels("prefer", prefer), tuple(sorted(limits.items())), apart, nodes)
+
+
+def check_same_node(terms: Terms) -> None:
+    """Refuse what a task with `same_node_as` cannot wish for besides: it has one node, and that is chosen already.
+
+    Raises:
+        TermsError: it wants several nodes, or to be apart from others.
+    """
+    if terms.nodes > 1:
+        raise TermsError("same_node_as", "same_node_as and nodes > 1 exclude each other: the task gets one node")
+    if terms.apart:
+        raise TermsError("same_node_as", "same_node_as and apart exclude each other: the other task chooses the node")
 
 
 def _check_limits(limits: Mapping[str, int]) -> None:

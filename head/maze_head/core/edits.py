@@ -89,19 +89,27 @@ def _put(edit: Edit, spec: TaskSpec) -> None:
     for entry in spec.inputs:
         for source, key in entry.refs:
             _check_reference(edit.workflow, spec, source, key, f"inputs.{entry.name}")
+    if spec.same_node_as:
+        _check_source(edit.workflow, spec, spec.same_node_as, "same_node_as")
     culprit = edit.put(spec)
     if culprit is not None:
         raise _cycle(edit.workflow, culprit, spec.task_id)
 
 
 def _check_reference(workflow: Workflow, spec: TaskSpec, source: bytes, key: str, field: str) -> None:
-    if source == spec.task_id:
-        raise _cycle(workflow, source, source, field)
-    producer = workflow.spec(source)
-    if producer is None:
-        raise _unknown(workflow, format_id(source, TASK), field)
+    producer = _check_source(workflow, spec, source, field)
     if producer.strict_outputs and producer.code and not _declares(producer, key):
         raise _unknown_output(producer, key, field)
+
+
+def _check_source(workflow: Workflow, spec: TaskSpec, source: bytes, field: str) -> TaskSpec:
+    """Return another task that this one names."""
+    if source == spec.task_id:
+        raise _cycle(workflow, source, source, field)
+    found = workflow.spec(source)
+    if found is None:
+        raise _unknown(workflow, format_id(source, TASK), field)
+    return found
 
 
 def _declares(producer: TaskSpec, key: str) -> bool:
@@ -149,12 +157,19 @@ def _del_edge(edit: Edit, op: DelEdge, source: bytes, target: bytes) -> None:
     workflow = edit.workflow
     makers = workflow.edge(source, target)
     if makers & REFERENCE:
-        names = [entry.name for entry in _inputs_from(workflow, target, source)]
-        message = f"the edge carries input {', '.join(map(repr, names))} of task {_name(workflow, target)}"
-        raise Conflict("edge_referenced", message, hint="change that input instead")
+        raise _referenced_edge(workflow, source, target)
     if not makers:
         raise NotFound("unknown_edge", f"no edge from {op.source} to {op.target}")
     edit.part(source, target)
+
+
+def _referenced_edge(workflow: Workflow, source: bytes, target: bytes) -> Conflict:
+    names = [entry.name for entry in _inputs_from(workflow, target, source)]
+    if not names:
+        message = f"task {_name(workflow, target)} is to run on the node of {_name(workflow, source)}"
+        return Conflict("edge_referenced", message, hint="change its same_node_as instead")
+    message = f"the edge carries input {', '.join(map(repr, names))} of task {_name(workflow, target)}"
+    return Conflict("edge_referenced", message, hint="change that input instead")
 
 
 def _inputs_from(workflow: Workflow, target: bytes, source: bytes) -> list[InputSpec]:

@@ -69,8 +69,11 @@ class TaskSpec(msgspec.Struct, array_like=True, frozen=True):
     same_node_as: bytes = b""
 
     def sources(self) -> tuple[bytes, ...]:
-        """Return the ids of the tasks that this one references, each once, in order."""
-        return tuple(dict.fromkeys(task_id for entry in self.inputs for task_id, _ in entry.refs))
+        """Return the ids of the tasks that this one names, as references or its node's, each once, in order."""
+        found = dict.fromkeys(task_id for entry in self.inputs for task_id, _ in entry.refs)
+        if self.same_node_as:
+            found[self.same_node_as] = None
+        return tuple(found)
 
 
 class _Label(msgspec.Struct, array_like=True, frozen=True):

@@ -24,7 +24,7 @@ from maze_protocol.limits import MAX_TASK_VALUES, NAME_LENGTH
 from maze_protocol.messages import OutputDecl
 from maze_protocol.policy import NO_POLICY, Policy, PolicyError, check_policy
 from maze_protocol.resources import Request
-from maze_protocol.terms import NO_TERMS, Terms, TermsError, make_terms
+from maze_protocol.terms import NO_TERMS, Terms, TermsError, check_same_node, make_terms
 from maze_protocol.values import MSGPACK, PICKLE
 
 __all__ = ["body_of_spec", "encode_literal", "spec_of", "task_id_of"]
@@ -90,7 +90,10 @@ def _terms(body: TaskBody) -> Terms:
     if given == _PLAIN_TERMS:
         return NO_TERMS
     try:
-        return make_terms(*given)
+        terms = make_terms(*given)
+        if body.same_node_as:
+            check_same_node(terms)
+        return terms
     except TermsError as error:
         raise Invalid("invalid_task", str(error), field=error.field) from error
 

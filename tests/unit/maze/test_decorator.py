@@ -12,6 +12,7 @@ import pytest
 from maze._decorator import get_task_metadata, task
 from maze.errors import DeclarationError, DeclarationTypeError, InvalidTaskError
 from maze_protocol.policy import NO_POLICY, Policy
+from maze_protocol.terms import NO_TERMS, Terms
 
 
 def good(params: dict[str, Any]) -> dict[str, Any]:
@@ -42,6 +43,13 @@ def test_a_task_that_says_nothing_of_its_attempts_has_one_without_a_limit() -> N
     declared = declare(retries=2, retry_backoff=0.1, retry_on=[OSError, "Timeout"], timeout=9, idle_timeout=3)
     assert get_task_metadata(declared).policy == Policy(2, 0.1, ("builtins.OSError", "Timeout"), 9.0, 3.0)
     assert get_task_metadata(declare(at_most_once=True)).policy.at_most_once
+
+
+def test_a_task_that_says_nothing_of_its_place_may_run_anywhere() -> None:
+    assert get_task_metadata(declare()).terms == NO_TERMS
+    declared = declare(require={"zone": "a"}, prefer="ssd", limits={"openai": 2}, apart="replica")
+    assert get_task_metadata(declared).terms == Terms((("zone", "a"),), (("ssd", ""),), (("openai", 2),), "replica")
+    assert get_task_metadata(declare(nodes=4)).terms == Terms(nodes=4)
 
 
 def test_fractions_of_a_cpu_are_kept_and_none_becomes_one() -> None:

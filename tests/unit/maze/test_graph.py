@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from maze._graph import AddEdge, AddTask, Code, DelEdge, DelTask, Graph, SaveTask, Vertex
@@ -67,6 +69,29 @@ def test_an_edge_that_is_manual_and_referenced_stays_a_reference(chain: Graph) -
 def test_a_task_in_use_is_not_deleted_and_its_users_are_named(chain: Graph) -> None:
     with pytest.raises(GraphError, match=f"used by '{C}'"):
         chain.apply(DelTask(B))
+
+
+def test_a_task_on_the_node_of_another_comes_after_it(chain: Graph) -> None:
+    follower = replace(vertex("task_d", C), same_node_as=A)
+    chain.apply(AddTask(follower))
+    assert list(chain.known_edges())[2:] == [(A, "task_d"), (C, "task_d")]
+    with pytest.raises(GraphError, match=rf"used by '{B}' .*; its node is to be that of 'task_d'"):
+        chain.apply(DelTask(A))
+    with pytest.raises(GraphError, match="runs on the node of the first"):
+        chain.apply(DelEdge(A, "task_d"))
+    with pytest.raises(CycleError):
+        chain.apply(SaveTask(replace(vertex(A), same_node_as="task_d")))
+    chain.apply(AddEdge(A, "task_d"))
+    chain.apply(SaveTask(replace(follower, same_node_as="")))
+    chain.apply(DelEdge(A, "task_d"))
+    assert (A, "task_d") not in chain.edges
+
+
+def test_the_node_of_a_deleted_task_cannot_be_asked_for(chain: Graph) -> None:
+    chain.apply(DelTask(C))
+    with pytest.raises(UnknownTaskError, match="was deleted"):
+        chain.apply(AddTask(replace(vertex("task_d"), same_node_as=C)))
+    assert chain.missing(AddTask(replace(vertex("task_d"), same_node_as="task_e"))) == ["task_e"]
 
 
 def test_manual_edges_vanish_with_their_task(chain: Graph) -> None:

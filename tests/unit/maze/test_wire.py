@@ -11,6 +11,7 @@ from maze._draft import Batch
 from maze._wire import edit_request, vertices
 from maze_protocol import http
 from maze_protocol.policy import Policy
+from maze_protocol.terms import NO_TERMS, Terms
 
 
 def test_every_operation_becomes_its_body() -> None:
@@ -54,6 +55,18 @@ def test_the_policy_goes_and_comes_back_as_it_was() -> None:
     assert (tasks[0].retries, tasks[0].retry_on, tasks[0].idle_timeout) == (3, ["builtins.OSError"], 5.0)
     back = vertices(http.WorkflowBody("w", "", 1, 0.0, tasks, [], []))
     assert [vertex.policy for vertex in back] == [policy, Policy()]
+
+
+def test_where_a_task_runs_goes_and_comes_back_as_it_was() -> None:
+    terms = Terms((("zone", "a"),), (("ssd", ""),), (("openai", 2),), "", 3)
+    tasks = (_graph.Vertex("task_0", "t", terms=terms), _graph.Vertex("task_1", "t", same_node_as="task_0"))
+    batch = Batch(tuple(_graph.AddTask(each) for each in tasks), (), 0)
+    sent = msgspec.msgpack.decode(msgspec.msgpack.encode(edit_request(batch, "e")), type=http.EditRequest)
+    first, second = (op.task for op in sent.ops if isinstance(op, http.AddTask))
+    assert (first.require, first.prefer, first.limits, first.nodes) == ({"zone": "a"}, {"ssd": ""}, {"openai": 2}, 3)
+    back = vertices(http.WorkflowBody("w", "", 1, 0.0, [first, second], [], []))
+    assert [(vertex.terms, vertex.same_node_as) for vertex in back] == [(terms, ""), (NO_TERMS, "task_0")]
+    assert back[1].sources() == {"task_0": []}
 
 
 def test_source_text_has_no_strict_outputs_and_an_unsaved_task_no_code() -> None:

@@ -24,6 +24,7 @@ from maze.errors import (
     UnknownRunError,
 )
 from maze_protocol.policy import Policy
+from maze_protocol.terms import Terms
 
 URL = "http://127.0.0.1:9"
 SOURCE = "def area(params):\n    return {'a': 1}"
@@ -109,6 +110,8 @@ def test_what_belongs_elsewhere_is_refused(workflow: MaWorkflow) -> None:
         ({"task_func": double, "inputs": {"x": 1}, "retry": 3}, InputTypeError, "'retry'; it also takes .*retries"),
         ({"task_func": double, "inputs": {"x": 1}, "retries": -3}, DeclarationError, "0 to 1000"),
         ({"code_str": SOURCE, "timeout": "1"}, DeclarationTypeError, "timeout must be a number of seconds"),
+        ({"task_func": double, "inputs": {"x": 1}, "nodes": 0}, DeclarationError, "nodes = 0"),
+        ({"task_func": double, "inputs": {"x": 1}, "same_node_as": "task_1"}, DeclarationTypeError, "not str"),
         ({"task_func": double, "inputs": {"x": 1}, "code_str": "def f(p): ..."}, InvalidTaskError, "not both"),
         ({"inputs": {"x": 1}}, InvalidTaskError, "decorated function"),
         ({"code_str": "x = 1"}, InvalidTaskError, "no function"),
@@ -162,6 +165,35 @@ def test_source_text_has_options_too_and_keeps_them_when_it_is_saved_later(workf
     later.save(SOURCE)
     assert policy_of(workflow, at_once) == Policy(2)
     assert policy_of(workflow, later) == Policy(timeout=5.0)
+
+
+def test_where_a_task_runs_can_be_replaced(workflow: MaWorkflow) -> None:
+    placed = task(inputs=["x"], outputs=["y"], require="ssd", limits={"openai": 2})(double)
+    as_declared = workflow.add_task(placed, {"x": 1})
+    replaced = workflow.add_task(placed, {"x": 1}, require=None, apart="replica")
+    source = workflow.add_task(code_str=SOURCE, nodes=2)
+    assert terms_of(workflow, as_declared) == Terms((("ssd", ""),), (), (("openai", 2),))
+    assert terms_of(workflow, replaced) == Terms((), (), (("openai", 2),), "replica")
+    assert terms_of(workflow, source) == Terms(nodes=2)
+
+
+def test_a_task_can_ask_for_the_node_of_another(workflow: MaWorkflow) -> None:
+    one = workflow.add_task(double, {"x": 1})
+    two = workflow.add_task(double, {"x": 1}, same_node_as=one)
+    three = workflow.add_task(task_name="later", same_node_as=two, require="ssd")
+    three.save(SOURCE)
+    assert edges(workflow) == [[one.task_id, two.task_id], [two.task_id, three.task_id]]
+    assert terms_of(workflow, three) == Terms((("ssd", ""),))
+    with pytest.raises(GraphError, match="its node is to be that of 'later'"):
+        two.delete()
+    with pytest.raises(DeclarationError, match="exclude each other"):
+        workflow.add_task(double, {"x": 1}, same_node_as=one, nodes=2)
+    with pytest.raises(ForeignTaskError, match="same_node_as takes a task of the same workflow"):
+        workflow.add_task(double, {"x": 1}, same_node_as=loaded("workflow_other").add_task(double, {"x": 1}))
+
+
+def terms_of(workflow: MaWorkflow, made: MaTask) -> Terms:
+    return workflow._state.draft.graph.tasks[made.task_id].terms
 
 
 def policy_of(workflow: MaWorkflow, made: MaTask) -> Policy:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from maze_protocol.http import TaskBody
-from maze_protocol.terms import MAX_GANG, MAX_LABELS, NO_TERMS, Terms, TermsError, make_terms
+from maze_protocol.terms import MAX_GANG, MAX_LABELS, NO_TERMS, Terms, TermsError, check_same_node, make_terms
 
 PLAIN: dict[str, Any] = {"require": {}, "prefer": {}, "limits": {}, "apart": "", "nodes": 1}
 
@@ -46,3 +46,17 @@ def test_a_refusal_names_the_field(field: str, value: object, said: str) -> None
 def test_the_fields_of_a_task_body_have_the_defaults_of_no_wishes() -> None:
     body = TaskBody("t", "t")
     assert make_terms(body.require, body.prefer, body.limits, body.apart, body.nodes) == NO_TERMS
+
+
+def test_a_task_of_several_nodes_is_apart_from_nobody() -> None:
+    with pytest.raises(TermsError, match="exclude each other") as caught:
+        make_terms(**{**PLAIN, "apart": "replica", "nodes": 2})
+    assert caught.value.field == "apart"
+
+
+@pytest.mark.parametrize("terms", [Terms(nodes=2), Terms(apart="replica")])
+def test_a_task_on_the_node_of_another_has_one_node_and_no_choice(terms: Terms) -> None:
+    with pytest.raises(TermsError, match="exclude each other") as caught:
+        check_same_node(terms)
+    assert caught.value.field == "same_node_as"
+    check_same_node(Terms((("zone", "a"),), (("ssd", ""),), (("openai", 1),)))

@@ -284,3 +284,53 @@ def test_a_policy_that_breaks_a_rule_is_refused_with_its_field(given, field, tol
     error = refused(head_with(), add(1), add(2, **given))
     assert (type(error), error.code, error.op, error.field) == (Invalid, "invalid_task", 1, f"$.ops[1].task.{field}")
     assert told in error.message
+
+
+TERMS = {"require": {"zone": "a", "ssd": ""}, "prefer": {"big": ""}, "limits": {"openai": 2}, "nodes": 3}
+
+
+def test_where_a_task_runs_is_kept_and_shown_and_part_of_its_definition() -> None:
+    head = head_with(add(1, **TERMS), add(2, apart="replica"), add(3, same_node_as=tid(1)))
+    first, second, third = head.ask(ev.DescribeWorkflow, W).tasks
+    assert {field: getattr(first, field) for field in TERMS} == TERMS
+    assert (second.apart, third.same_node_as) == ("replica", tid(1))
+    assert head.edit(add(1, **TERMS), add(3, same_node_as=tid(1))).revision == 1
+    assert head.edit(SaveTask(task(1))).revision == 2
+
+
+def test_a_task_on_the_node_of_another_comes_after_it() -> None:
+    head = head_with(add(1), add(2, same_node_as=tid(1)), add(3, 1, same_node_as=tid(1)))
+    assert edges(head) == [(1, 2), (1, 3)]
+    error = refused(head, DelTask(tid(1)))
+    assert (error.code, "t2 (task_00000000), t3" in error.message) == ("task_referenced", True)
+    error = refused(head, DelEdge(tid(1), tid(2)))
+    assert (error.code, error.hint) == ("edge_referenced", "change its same_node_as instead")
+    assert "t2 (task_00000000) is to run on the node of t1" in error.message
+    head.edit(SaveTask(task(2)), SaveTask(task(3)), DelTask(tid(1)))
+    assert edges(head) == []
+
+
+def test_the_node_of_another_task_is_asked_for_once_that_task_is_there() -> None:
+    head = head_with(add(1), add(2, 1))
+    error = refused(head, add(3, same_node_as=tid(9)))
+    assert (error.code, error.field) == ("unknown_task", "$.ops[0].task.same_node_as")
+    assert refused(head, add(3, same_node_as=tid(3))).code == "cycle"
+    assert refused(head, SaveTask(task(1, same_node_as=tid(2)))).code == "cycle"
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "told"),
+    [
+        ({"require": {"": "a"}}, "require", "a name in require"),
+        ({"limits": {"openai": 0}}, "limits", "1 to 1000000 units"),
+        ({"nodes": 0}, "nodes", "1 to 1024"),
+        ({"nodes": 2, "apart": "replica"}, "apart", "exclude each other"),
+        ({"nodes": 2, "same_node_as": tid(1)}, "same_node_as", "exclude each other"),
+        ({"apart": "replica", "same_node_as": tid(1)}, "same_node_as", "exclude each other"),
+        ({"same_node_as": "task_1"}, "same_node_as", "task_1"),
+    ],
+)
+def test_a_wish_that_breaks_a_rule_is_refused_with_its_field(given, field, told) -> None:
+    error = refused(head_with(), add(1), add(2, **given))
+    assert (type(error), error.code, error.op, error.field) == (Invalid, "invalid_task", 1, f"$.ops[1].task.{field}")
+    assert told in error.message
