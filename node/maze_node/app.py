@@ -33,6 +33,7 @@ from maze_node.core.effects import (
     Fork,
     Leave,
     Load,
+    NoteMemory,
     Reconnect,
     RenameLog,
     Send,
@@ -40,10 +41,11 @@ from maze_node.core.effects import (
     Spill,
     Start,
 )
-from maze_node.core.events import DrainAsked, Event, Instant, Loaded, Spilled, StopAsked, Ticked, Welcomed
+from maze_node.core.events import DrainAsked, Event, Instant, Loaded, MemoryRead, Spilled, StopAsked, Ticked, Welcomed
 from maze_node.errors import EXIT_CRASHED, EXIT_REFUSED
 from maze_node.gpus import free_memory
 from maze_node.logs import Logs
+from maze_node.memory import MemoryWatch
 from maze_node.pool import Pool
 from maze_node.spawning import Spawned
 from maze_node.spool import Spool
@@ -55,6 +57,7 @@ __all__ = ["Node"]
 
 log = logging.getLogger(__name__)
 TICK: Final = 0.5
+MEMORY_TICK: Final = 0.25
 FLUSH_AFTER: Final = 0.001
 MIB: Final = 2**20
 
@@ -72,6 +75,7 @@ class Node:
         self._agent = Agent(self.capacity, settings.orphan_timeout, settings.head_timeout, settings.result_memory * MIB)
         self._logs = Logs()
         self._spool = Spool(settings.spool_dir)
+        self._memory = MemoryWatch()
         self._pool = Pool(self._loop, self.post, self._logs)
         self._transport = Transport(self._loop, self.post, settings.find_head, self._hello, self._give_up)
         self._inbox: list[Event] = []
@@ -84,6 +88,7 @@ class Node:
             Send: lambda effect: self._transport.send(effect.message, effect.payloads),
             Reconnect: lambda effect: self._transport.reconnect(effect.reason),
             Fork: lambda effect: self._pool.fork(effect.worker),
+            NoteMemory: lambda effect: self._memory.note(effect.pid),
             Start: lambda effect: self._pool.run(effect.worker, effect.frame),
             Signal: lambda effect: self._pool.signal(effect.worker, effect.name),
             Dismiss: lambda effect: self._pool.dismiss(effect.worker),
@@ -99,7 +104,8 @@ class Node:
     async def run(self, stop: Stop) -> int:
         """Serve until drained, stopped or refused; return the exit code."""
         self._loop.set_exception_handler(self._on_bug)
-        watchers = [asyncio.ensure_future(self._watch(stop)), asyncio.ensure_future(self._watch_now(stop))]
+        watching = (self._watch(stop), self._watch_now(stop), self._watch_memory())
+        watchers = [asyncio.ensure_future(each) for each in watching]
         self._pool.start(self._spawned)
         self._transport.start()
         self._tick()
@@ -164,6 +170,13 @@ class Node:
         self._pool.tick()
         self.post(Ticked(self._load(), self._logs.take_spoke()))
         self._loop.call_later(TICK, self._tick)
+
+    async def _watch_memory(self) -> None:
+        while True:
+            await asyncio.sleep(MEMORY_TICK)
+            watched = self._agent.watched()
+            if watched:
+                self.post(MemoryRead(await self._loop.run_in_executor(None, self._memory.read, watched)))
 
     def _load(self) -> NodeLoad:
         return NodeLoad(

@@ -41,22 +41,25 @@ def become_subreaper() -> None:
         _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def children() -> list[int]:
-    """Return the pids of this process's children."""
-    found: list[int] = []
-    try:
-        for thread in os.listdir("/proc/self/task"):
-            with open(f"/proc/self/task/{thread}/children", encoding="ascii") as file:
-                found += map(int, file.read().split())
-    except OSError:
-        return _children_by_search()  # a kernel without these lists
-    return found
-
-
-def _children_by_search() -> list[int]:
-    me = str(os.getpid())
+def children(pid: int | None = None) -> list[int]:
+    """Return the pids of a process's children, by default of this one's."""
+    parent = os.getpid() if pid is None else pid
+    lists: list[str] = []
+    threads: list[str] = []
     with contextlib.suppress(OSError):
-        return [int(name) for name in os.listdir("/proc") if name.isdigit() and _parent(name) == me]
+        threads = os.listdir(f"/proc/{parent}/task")
+    for thread in threads:
+        # A thread may end meanwhile; its children are another's then.
+        with contextlib.suppress(OSError), open(f"/proc/{parent}/task/{thread}/children", encoding="ascii") as file:
+            lists.append(file.read())
+    if threads and not lists:
+        return _children_by_search(str(parent))  # a kernel without these lists
+    return [int(word) for text in lists for word in text.split()]
+
+
+def _children_by_search(parent: str) -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(name) for name in os.listdir("/proc") if name.isdigit() and _parent(name) == parent]
     return []
 
 

@@ -20,6 +20,8 @@ __all__ = ["Guarantee", "Host", "Kernel", "guarantees", "spool_dir"]
 
 _PR_GET_PDEATHSIG: Final = 2
 _PR_GET_CHILD_SUBREAPER: Final = 37
+_FIRST_PID_NAMESPACE: Final = 0xEFFF_FFFC
+"""PROC_PID_INIT_INO of the kernel."""
 
 
 def spool_dir() -> str:
@@ -58,6 +60,9 @@ class Host(Protocol):
     def has_boottime(self) -> bool:
         """Tell whether there is a clock that runs during suspend."""
 
+    def in_first_pid_namespace(self) -> bool:
+        """Tell whether process ids here are those of the whole machine."""
+
     def makes_unnamed_files(self) -> bool:
         """Tell whether the directory for temporary files takes files without a name."""
 
@@ -86,6 +91,12 @@ class Kernel:
 
     def has_boottime(self) -> bool:
         return hasattr(time, "CLOCK_BOOTTIME")
+
+    def in_first_pid_namespace(self) -> bool:
+        try:
+            return os.stat("/proc/self/ns/pid").st_ino == _FIRST_PID_NAMESPACE
+        except OSError:
+            return False
 
     def makes_unnamed_files(self) -> bool:
         try:
@@ -159,6 +170,30 @@ def _memory_is_blamed(host: Host) -> Guarantee:
     )
 
 
+def _memory_is_read(host: Host) -> Guarantee:
+    tells = "\nRssAnon:" in (host.read("/proc/self/status") or "")
+    return Guarantee(
+        "claims of memory",
+        "a task that takes more memory than it claimed is ended, and told so",
+        tells,
+        "RssAnon in /proc/PID/status" if tells else "the kernel does not tell anonymous memory",
+        "such a task may take the memory of others",
+    )
+
+
+def _device_memory_is_read(host: Host) -> Guarantee:
+    driver = host.exists("/proc/driver/nvidia/version")
+    first = host.in_first_pid_namespace()
+    where = "the machine's PID namespace" if first else "a PID namespace of its own"
+    return Guarantee(
+        "claims of GPU memory",
+        "a task that takes more of a shared GPU than it claimed is ended, and told so",
+        first or not driver,
+        f"NVML, in {where}" if driver else "no NVIDIA driver, no GPUs",
+        "not every driver tells there whose memory it is: start the node in the machine's (docker run --pid=host)",
+    )
+
+
 def _limits_are_seen(host: Host) -> Guarantee:
     second = host.exists("/sys/fs/cgroup/cgroup.controllers")
     first = host.exists("/sys/fs/cgroup/memory") or host.exists("/sys/fs/cgroup/cpu")
@@ -183,5 +218,6 @@ def _results_leave_nothing(host: Host) -> Guarantee:
 
 
 _CHECKS: Final[tuple[Callable[[Host], Guarantee], ...]] = (
-    _workers_end, _strays_end, _fence_holds, _memory_is_blamed, _limits_are_seen, _results_leave_nothing,
+    _workers_end, _strays_end, _fence_holds, _memory_is_blamed, _memory_is_read, _device_memory_is_read,
+    _limits_are_seen, _results_leave_nothing,
 )  # fmt: skip

@@ -25,6 +25,7 @@ from maze_node.core.events import (
     Instant,
     LinkLost,
     Loaded,
+    MemoryRead,
     Said,
     Spilled,
     StopAsked,
@@ -83,6 +84,7 @@ class Agent:
         self._effects: list[Effect] = []
         self._outbox = Outbox(self._effects.append, result_memory)
         self._runner = Runner(capacity, self._outbox, self._effects.append)
+        self.watched = self._runner.watched
         self._intake = Intake(self._runner, self._outbox)
         self._fence = Fence()
         self._welcome: Welcome | None = None
@@ -105,6 +107,7 @@ class Agent:
             WorkersDoomed: self._runner.doomed,
             Spilled: self._outbox.spilled,
             Loaded: self._outbox.loaded,
+            MemoryRead: self._runner.measured,
             Ticked: self._on_tick,
             DrainAsked: self._on_drain,
             StopAsked: self._on_stop,

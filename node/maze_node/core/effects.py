@@ -8,8 +8,8 @@ from maze_node.frames import TaskFrame
 from maze_protocol.messages import LogPull, Message
 
 __all__ = [
-    "AnswerLog", "Discard", "Dismiss", "DropLogs", "Effect", "Fork", "Leave", "Load", "Reconnect", "RenameLog", "Send",
-    "Signal", "Spill", "Start",
+    "AnswerLog", "Discard", "Dismiss", "DropLogs", "Effect", "Fork", "Leave", "Load", "NoteMemory", "Reconnect",
+    "RenameLog", "Send", "Signal", "Spill", "Start",
 ]  # fmt: skip
 
 
@@ -30,6 +30,12 @@ class Fork(msgspec.Struct, frozen=True):
     """Make a worker."""
 
     worker: int
+
+
+class NoteMemory(msgspec.Struct, frozen=True):
+    """Note what a worker has before the attempt that it gets next: that does not count as the attempt's."""
+
+    pid: int
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -100,6 +106,6 @@ class Leave(msgspec.Struct, frozen=True):
 
 
 Effect = (
-    Send | Reconnect | Fork | Start | Signal | Dismiss | AnswerLog | RenameLog | DropLogs | Spill | Load | Discard
-    | Leave
+    Send | Reconnect | Fork | NoteMemory | Start | Signal | Dismiss | AnswerLog | RenameLog | DropLogs | Spill | Load
+    | Discard | Leave
 )  # fmt: skip

@@ -13,8 +13,8 @@ from maze_node.frames import ReportFrame
 from maze_protocol.messages import Message, NodeLoad, Welcome
 
 __all__ = [
-    "DrainAsked", "Event", "Instant", "LinkLost", "Loaded", "LogTails", "Said", "Spilled", "StopAsked", "Ticked",
-    "Welcomed", "WorkersDoomed", "WorkerExited", "WorkerForked", "WorkerReported",
+    "DrainAsked", "Event", "Instant", "LinkLost", "Loaded", "LogTails", "MemoryRead", "MemoryUse", "Said", "Spilled",
+    "StopAsked", "Ticked", "Welcomed", "WorkersDoomed", "WorkerExited", "WorkerForked", "WorkerReported",
 ]  # fmt: skip
 
 
@@ -35,6 +35,16 @@ class LogTails(NamedTuple):
 
 
 NO_OUTPUT: Final = LogTails()
+
+
+class MemoryUse(NamedTuple):
+    """What the processes of an attempt have now."""
+
+    lease: int
+    mem_kib: int
+    """Beyond what its worker had before."""
+    devices: tuple[tuple[int, int], ...] = ()
+    """MiB by the index of the device, as far as that is known."""
 
 
 class Welcomed(msgspec.Struct, frozen=True):
@@ -118,6 +128,12 @@ class Ticked(msgspec.Struct, frozen=True):
     """Leases whose attempts have written something since the last tick."""
 
 
+class MemoryRead(msgspec.Struct, frozen=True):
+    """The memory of the attempts that are watched was read."""
+
+    uses: tuple[MemoryUse, ...]
+
+
 class DrainAsked(msgspec.Struct, frozen=True):
     """Finish what runs, take nothing new, leave."""
 
@@ -133,5 +149,5 @@ class StopAsked(msgspec.Struct, frozen=True):
 
 Event = (
     Welcomed | LinkLost | Said | WorkerForked | WorkerReported | WorkerExited | WorkersDoomed | Spilled | Loaded
-    | Ticked | DrainAsked | StopAsked
+    | Ticked | MemoryRead | DrainAsked | StopAsked
 )  # fmt: skip

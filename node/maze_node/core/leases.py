@@ -22,6 +22,8 @@ class Ending(Enum):
 
     CANCELLED = "cancelled"
     TIMED_OUT = "timed out"
+    MEMORY = "took more memory than it claimed"
+    DEVICE_MEMORY = "took more memory of a GPU than it claimed"
     DRAINED = "the node leaves"
     ABANDONED = "the head was away for too long"
     """Told to the head if it comes back for it."""
@@ -46,6 +48,10 @@ class Lease:
     ending: Ending | None = None
     reason: str = ""
     kill_at: float = 0.0
+    peak_kib: int = 0
+    """The most memory that it was seen to have, if it is watched."""
+    excess_mib: int = 0
+    """How much it had when it was ended for that."""
     report: WorkerReported | None = None
     """What its worker reported while it was being ended: told once the worker is dead."""
 

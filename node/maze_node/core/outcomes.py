@@ -19,6 +19,8 @@ TIMEOUT_BASES: Final = ("maze.TaskTimeout", "builtins.TimeoutError")
 _KINDS: Final[dict[Ending, tuple[int, str, str]]] = {
     Ending.CANCELLED: (CANCELLED, "cancelled", "Cancelled"),
     Ending.TIMED_OUT: (TIMED_OUT, "timeout", "TaskTimeout"),
+    Ending.MEMORY: (FAILED, "memory", "MemoryExceeded"),
+    Ending.DEVICE_MEMORY: (FAILED, "memory", "DeviceMemoryExceeded"),
     Ending.DRAINED: (CRASHED, "node_lost", "NodeLeft"),
     Ending.ABANDONED: (CRASHED, "node_lost", "Abandoned"),
     Ending.DROPPED: (CANCELLED, "cancelled", "Cancelled"),
@@ -39,7 +41,7 @@ def of_report(lease: Lease, pid: int, event: WorkerReported) -> Outcome:
         report.outputs,
         error,
         report.cpu_ms,
-        report.peak_rss_kib,
+        max(report.peak_rss_kib, lease.peak_kib),
         warnings=report.warnings,
         pid=pid,
     )
@@ -60,7 +62,7 @@ def of_exit(lease: Lease, pid: int, event: WorkerExited, now: Instant) -> Outcom
         wall_ms,
         error=error,
         cpu_ms=event.cpu_ms,
-        peak_rss_kib=event.peak_rss_kib,
+        peak_rss_kib=max(event.peak_rss_kib, lease.peak_kib),
         pid=pid,
     )
     return _with_logs(outcome, event.tails)
@@ -74,7 +76,7 @@ def of_refusal(lease: int, kind: str, type_name: str, message: str, now: Instant
 def _ended(lease: Lease, ending: Ending) -> tuple[int, ErrorInfo]:
     status, kind, type_name = _KINDS[ending]
     bases = TIMEOUT_BASES if ending is Ending.TIMED_OUT else ()
-    return status, ErrorInfo(kind, type_name, lease.reason or ending.value, bases=bases)
+    return status, ErrorInfo(kind, type_name, lease.reason or ending.value, bases=bases, peak_mib=lease.excess_mib)
 
 
 def _crash(lease: Lease, event: WorkerExited) -> ErrorInfo:

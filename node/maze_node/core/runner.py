@@ -6,6 +6,7 @@ Rules
   the confirmed exit of the worker and all of its process group.
 * An attempt that is being ended has its outcome at that exit too, whatever its worker reports before: who is told
   "cancelled" may rely on nothing of it being left.
+* An attempt that has more memory than it may (allowance.py) is killed without grace: it would go on taking more.
 * A worker that has seen a device, was signalled, or left threads or children behind is not used again.
 """
 
@@ -17,8 +18,9 @@ from typing import Final
 import msgspec
 
 from maze_node.core import outcomes
-from maze_node.core.effects import Dismiss, Effect, Fork, Signal, Start
-from maze_node.core.events import Instant, WorkerExited, WorkerForked, WorkerReported, WorkersDoomed
+from maze_node.core.allowance import Watched, excess_of, watched
+from maze_node.core.effects import Dismiss, Effect, Fork, NoteMemory, Signal, Start
+from maze_node.core.events import Instant, MemoryRead, WorkerExited, WorkerForked, WorkerReported, WorkersDoomed
 from maze_node.core.forking import ForkHealth
 from maze_node.core.leases import Ending, Lease, Leases
 from maze_node.core.outbox import Outbox
@@ -98,6 +100,8 @@ class Runner:
             assignment.attempt,
         )
         self.started[lease.token] = StartedItem(lease.token, now.wall, worker.pid)
+        if assignment.claim.mem_mib:
+            self._emit(NoteMemory(worker.pid))
         self._emit(Start(worker.number, frame))
 
     def _make_room(self, lacking: int, now: Instant) -> None:
@@ -200,6 +204,29 @@ class Runner:
             lease = self.leases.get(token)
             if lease is not None:
                 lease.spoke_mono = now.mono
+
+    def watched(self) -> tuple[Watched, ...]:
+        """Return the running attempts whose memory is to be read."""
+        found: list[Watched] = []
+        for lease in self.leases.running():
+            worker = self.roster.get(lease.worker)
+            if lease.ending is None and worker is not None:
+                each = watched(lease, worker.pid, self.slots.capacity)
+                if each is not None:
+                    found.append(each)
+        return tuple(found)
+
+    def measured(self, event: MemoryRead, now: Instant) -> None:
+        """Note what attempts have, and end those that have too much."""
+        for use in event.uses:
+            lease = self.leases.get(use.lease)
+            if lease is None or lease.ending is not None:
+                continue
+            lease.peak_kib = max(lease.peak_kib, use.mem_kib)
+            excess = excess_of(lease, use)
+            if excess is not None:
+                lease.excess_mib = excess.peak_mib
+                self.end(lease, excess.ending, excess.reason, 0.0, now)
 
     def tick(self, now: Instant) -> None:
         """Enforce time limits, and let go of workers that have been idle for long."""

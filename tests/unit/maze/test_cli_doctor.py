@@ -34,7 +34,8 @@ def test_a_fit_machine(capsys):
     checks = [finding["check"] for finding in json.loads(capsys.readouterr().out)["findings"]]
     assert checks == [
         "python", "versions", "platform", "open files", "shared memory", "ports", "configuration", "head",
-        "end of a node", "strays of tasks", "suspend", "lack of memory", "limits", "waiting results",
+        "end of a node", "strays of tasks", "suspend", "lack of memory", "claims of memory", "claims of GPU memory",
+        "limits", "waiting results",
     ]  # fmt: skip
 
 

@@ -14,7 +14,11 @@ class Machine:
 
     def __init__(self, *missing: str, files: dict[str, str] | None = None) -> None:
         self.missing = missing
-        self.files = {"/proc/vmstat": "nr_free_pages 1\noom_kill 0", "/proc/sys/user/max_user_namespaces": "9"}
+        self.files = {
+            "/proc/vmstat": "nr_free_pages 1\noom_kill 0",
+            "/proc/self/status": "Name:\tx\nRssAnon:\t1 kB",
+            "/proc/sys/user/max_user_namespaces": "9",
+        }
         self.files |= files or {}
 
     def prctl(self, option: int) -> bool:
@@ -28,6 +32,9 @@ class Machine:
 
     def has_boottime(self) -> bool:
         return "boottime" not in self.missing
+
+    def in_first_pid_namespace(self) -> bool:
+        return "first namespace" not in self.missing
 
     def makes_unnamed_files(self) -> bool:
         return "tmpfile" not in self.missing
@@ -49,6 +56,8 @@ def test_all_holds_on_a_common_linux() -> None:
         ("/proc/self/stat", "strays of tasks", "no the processes in /proc"),
         ("boottime", "suspend", "no clock"),
         ("/proc/vmstat", "lack of memory", "does not count"),
+        ("/proc/self/status", "claims of memory", "does not tell"),
+        ("first namespace", "claims of GPU memory", "of its own"),
         ("tmpfile", "waiting results", "no O_TMPFILE"),
     ],
 )
@@ -80,4 +89,4 @@ def test_user_namespaces_are_told(path: str, value: str, said: str) -> None:
 
 
 def test_this_machine_is_looked_at_without_harm() -> None:
-    assert len(guarantees()) == 6
+    assert len(guarantees()) == 8

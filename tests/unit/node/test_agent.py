@@ -5,11 +5,25 @@ from __future__ import annotations
 import pytest
 
 from maze_node.core.agent import Agent
-from maze_node.core.effects import AnswerLog, Dismiss, DropLogs, Fork, Leave, Reconnect, RenameLog, Send, Signal, Start
+from maze_node.core.effects import (
+    AnswerLog,
+    Dismiss,
+    DropLogs,
+    Fork,
+    Leave,
+    NoteMemory,
+    Reconnect,
+    RenameLog,
+    Send,
+    Signal,
+    Start,
+)
 from maze_node.core.events import (
     DrainAsked,
     LinkLost,
     LogTails,
+    MemoryRead,
+    MemoryUse,
     Said,
     StopAsked,
     Welcomed,
@@ -330,6 +344,52 @@ def test_the_time_limits_of_a_lease_count_from_its_own_start() -> None:
     rig.report(rig.worker_of(1), 1)
     assert not of(rig.tick(0.9), Signal)
     assert of(rig.tick(0.1), Signal)
+
+
+def test_who_takes_more_memory_than_it_may_is_killed_and_told_peak_claim_and_remedy() -> None:
+    rig = Rig()
+    effects = rig.assign(make_assignment(1, claim=Claim(1000, 500)))
+    worker = rig.worker_of(1)
+    kinds = [type(effect) for effect in effects]
+    assert kinds.index(NoteMemory) < kinds.index(Start), "what the worker had before is read before its task starts"
+    rig.do(MemoryRead((MemoryUse(1, 564 * 1024),)))
+    assert not rig.all(Signal)
+    rig.do(MemoryRead((MemoryUse(1, 900 * 1024),)))
+    assert rig.all(Signal) == [Signal(worker, "SIGKILL")], "at once: it would go on taking more"
+    rig.do(MemoryRead((MemoryUse(1, 9000 * 1024),)))
+    outcome = of(rig.do(WorkerExited(worker, "SIGKILL", None, 700 * 1024)), Result)[0].items[0]
+    error = outcome.error
+    assert (outcome.status, error.kind, error.type_name, error.peak_mib) == (FAILED, "memory", "MemoryExceeded", 900)
+    assert not error.oom
+    assert "took 900 MiB of memory, claimed 500 MiB" in error.text
+    assert "resources={'cpu_mem': 1350}" in error.text
+    assert outcome.peak_rss_kib == 900 * 1024, "the whole family, which the worker alone may be a small part of"
+
+
+def test_who_takes_more_of_a_shared_device_than_it_may_is_killed() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1, claim=Claim(1000, 0, (DeviceClaim(1, 0, 200),))))
+    assert not rig.all(NoteMemory), "on a device all counts: a worker that has seen it serves nobody else"
+    assert [each.devices for each in rig.agent.watched()] == [((1, ""),)]
+    rig.do(MemoryRead((MemoryUse(1, 0, ((1, 713),)),)))
+    outcome = of(rig.do(WorkerExited(rig.worker_of(1), "SIGKILL")), Result)[0].items[0]
+    assert (outcome.error.type_name, outcome.error.peak_mib) == ("DeviceMemoryExceeded", 713)
+
+
+def test_the_peak_of_what_is_watched_is_that_of_all_its_processes() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1, claim=Claim(1000, 500)))
+    for mib in (100, 300, 200):
+        rig.do(MemoryRead((MemoryUse(1, mib * 1024), MemoryUse(99, 2**40))))
+    assert of(rig.report(rig.worker_of(1), 1), Result)[0].items[0].peak_rss_kib == 300 * 1024
+
+
+def test_watched_is_what_runs_and_is_not_being_ended() -> None:
+    rig = Rig()
+    rig.assign(make_assignment(1, claim=Claim(1000, 500)), make_assignment(2), make_assignment(3, claim=Claim(9000, 9)))
+    assert [(each.lease, each.limit_mib) for each in rig.agent.watched()] == [(1, 564)]
+    rig.said(Cancel((1,), "stop", 5.0))
+    assert rig.agent.watched() == ()
 
 
 def test_recall_gives_back_only_what_has_not_started() -> None:

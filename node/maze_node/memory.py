@@ -1,0 +1,137 @@
+"""How much memory the processes of an attempt have: /proc for RAM, NVML for devices. Reads; decides nothing.
+
+* An attempt is its worker with all descendants, whatever sessions these have made.
+* RAM is anonymous memory (RssAnon: 15 µs a process) and the memfds that are open, each once. Files in /dev/shm and
+  mapped files are not counted: nobody can tell whose they are.
+* Forked processes share pages, and RssAnon counts them in each. So a sum beyond what the attempt may have is not
+  believed: then shared pages are divided among their owners (Pss_Anon, three times the price).
+* Families and devices are looked at in every fourth round: they change slowly, and cost more.
+* `read` may take long (a sick device), and runs in a thread beside `note`; hence families by lease: what was read of a
+  worker's earlier attempt is never taken for a later one's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from maze_node.core.allowance import Watched
+from maze_node.core.events import MemoryUse
+from maze_node.device_memory import device_memory
+from maze_node.limits import children
+
+__all__ = ["MemoryWatch"]
+
+ROUNDS: Final = 4
+REMEMBERED: Final = 8192
+"""Of how many workers it is known what they had before: twice as many as a node has."""
+KIB: Final = 1024
+OUR_OWN: Final = "/memfd:maze"
+"""How the names of the node's own memfds begin: inputs that it hands to tasks are not theirs."""
+
+DeviceUse = Callable[[str], Mapping[int, int]]
+"""MiB that processes have on the device of that UUID, by pid; empty if that is not known."""
+
+
+class _Family(NamedTuple):
+    pids: tuple[int, ...]
+    memfds: int
+    """KiB."""
+    devices: tuple[tuple[int, int], ...]
+
+
+class MemoryWatch:
+    """Reads what attempts have, round by round."""
+
+    def __init__(self, devices: DeviceUse = device_memory, proc: Path = Path("/proc")) -> None:
+        self._devices = devices
+        self._proc = proc
+        self._before: OrderedDict[int, int] = OrderedDict()
+        """KiB that each worker had before its attempt, by pid."""
+        self._families: dict[int, _Family] = {}
+        self._round = 0
+
+    def note(self, pid: int) -> None:
+        """Note what a worker has before its next attempt."""
+        self._before[pid] = self._anonymous(pid) + self._memfds((pid,))
+        self._before.move_to_end(pid)
+        if len(self._before) > REMEMBERED:
+            self._before.popitem(last=False)
+
+    def read(self, attempts: Sequence[Watched]) -> tuple[MemoryUse, ...]:
+        """Return what the attempts have now."""
+        if self._round % ROUNDS == 0:
+            self._families = self._find_families(attempts)
+        self._round += 1
+        return tuple(self._use(each) for each in attempts)
+
+    def _use(self, attempt: Watched) -> MemoryUse:
+        family = self._families.get(attempt.lease) or _Family((attempt.pid,), 0, ())
+        if not attempt.limit_mib:
+            return MemoryUse(attempt.lease, 0, family.devices)
+        beside = family.memfds - self._before.get(attempt.pid, 0)
+        kib = sum(self._anonymous(pid) for pid in family.pids) + beside
+        if kib > attempt.limit_mib * KIB and len(family.pids) > 1:
+            kib = sum(self._divided(pid) for pid in family.pids) + beside
+        return MemoryUse(attempt.lease, max(0, kib), family.devices)
+
+    def _find_families(self, attempts: Sequence[Watched]) -> dict[int, _Family]:
+        shared = {uuid for each in attempts for _, uuid in each.devices}
+        used = {uuid: self._devices(uuid) for uuid in sorted(shared)}
+        families = {}
+        for each in attempts:
+            pids = tuple(_with_descendants(each.pid))
+            memfds = self._memfds(pids) if each.limit_mib else 0
+            devices = tuple((index, _sum_of(used[uuid], pids)) for index, uuid in each.devices)
+            families[each.lease] = _Family(pids, memfds, devices)
+        return families
+
+    def _anonymous(self, pid: int) -> int:
+        return _field(self._proc / str(pid) / "status", "RssAnon:") or 0
+
+    def _divided(self, pid: int) -> int:
+        found = _field(self._proc / str(pid) / "smaps_rollup", "Pss_Anon:")
+        return self._anonymous(pid) if found is None else found
+
+    def _memfds(self, pids: Iterable[int]) -> int:
+        """Return the KiB in memfds that these processes have open, each counted once."""
+        found: dict[int, int] = {}
+        for pid in pids:
+            for path in _descriptors(self._proc / str(pid) / "fd"):
+                with contextlib.suppress(OSError):
+                    name = os.readlink(path)
+                    if name.startswith("/memfd:") and not name.startswith(OUR_OWN):
+                        status = os.stat(path)
+                        found[status.st_ino] = status.st_blocks * 512 // KIB
+        return sum(found.values())
+
+
+def _with_descendants(pid: int) -> Iterator[int]:
+    left = [pid]
+    while left:
+        each = left.pop()
+        yield each
+        left += children(each)
+
+
+def _sum_of(used: Mapping[int, int], pids: Iterable[int]) -> int:
+    return sum(used.get(pid, 0) for pid in pids)
+
+
+def _field(path: Path, name: str) -> int | None:
+    """Return a number of a file of /proc, or None if it has none, or the process is gone."""
+    with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as file:
+        for line in file:
+            if line.startswith(name):
+                return int(line.split()[1])
+    return None
+
+
+def _descriptors(folder: Path) -> list[str]:
+    with contextlib.suppress(OSError):
+        return [f"{folder}/{name}" for name in os.listdir(folder)]
+    return []
