@@ -22,10 +22,10 @@ class Reason(Enum):
 
     OVER = "over"
     """It has ended, or its run has."""
+    RUN_CANCELLING = "run_cancelling"
+    """Its run is stopping, and its node was told to stop it."""
     HELD = "held"
     """A node has it: leased or running."""
-    RUN_CANCELLING = "run_cancelling"
-    """The run is stopping; nothing of it starts any more."""
     WAITING_INPUTS = "waiting_inputs"
     """Tasks before it are not finished."""
     BACKOFF = "backoff"

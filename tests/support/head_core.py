@@ -85,7 +85,8 @@ def edge(source: int, target: int) -> AddEdge:
 def hello(name: str = "n1", incarnation: int = 1, **given: Any) -> Hello:
     """Return a HELLO of a node with 4 CPUs, 4 GiB and no GPU unless told otherwise."""
     capacity = given.pop("capacity", None) or Capacity(4000, 4096, (), 16)
-    return Hello(1, 1, 0, name, incarnation, capacity, (3, 11, 9), "0.1", address="10.0.0.1", **given)
+    python = given.pop("python", (3, 11, 9))
+    return Hello(1, 1, 0, name, incarnation, capacity, python, "0.1", address="10.0.0.1", **given)
 
 
 def gpus(*memory: int, cpu: int = 8000) -> Capacity:

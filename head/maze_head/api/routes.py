@@ -32,7 +32,6 @@ from maze_head.api.seed_forms import (
     WorkflowMade,
 )
 from maze_head.core.errors import Rejected
-from maze_head.core.explain import Explanation
 from maze_protocol.http import (
     EditRequest,
     EditResponse,
@@ -51,6 +50,7 @@ from maze_protocol.http import (
     WorkflowRequest,
     WorkflowSummary,
 )
+from maze_protocol.waiting import Explanation
 
 __all__ = ["ROUTES", "Query", "Route", "endpoint"]
 

@@ -10,10 +10,10 @@ from maze_head.api.events import open_run
 from maze_head.api.views import THREAD_FROM
 from maze_head.core.errors import NotFound
 from maze_head.core.events import CancelRun, DescribeRun, ExplainTask, ListRuns, RemoveRun, RetryRun, SubmitRun
-from maze_head.core.explain import Explanation
 from maze_head.core.fold import RunView
 from maze_protocol.http import RetryRequest, RunBody, RunList, RunRequest, RunTaskBody, RunTaskList
 from maze_protocol.ids import RUN, TASK, WORKFLOW
+from maze_protocol.waiting import Explanation
 
 __all__ = ["cancel", "describe", "explain", "list_all", "number_of", "remove", "retry", "submit", "task", "tasks"]
 

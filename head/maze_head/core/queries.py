@@ -9,7 +9,7 @@ from maze_head.core import events as asked
 from maze_head.core.describe import counters, describe_nodes, describe_workflow, summarise_workflow
 from maze_head.core.effects import LogPlace
 from maze_head.core.errors import NotFound
-from maze_head.core.explain import Explanation, Reason, explain
+from maze_head.core.explain import explain, over
 from maze_head.core.graph import Graph
 from maze_head.core.lookups import find_run, find_workflow, show
 from maze_head.core.runs import Run
@@ -17,6 +17,7 @@ from maze_head.core.state import State
 from maze_head.core.transitions import IS_OVER
 from maze_protocol.http import NodeList, RunBody, RunList, WorkflowBody, WorkflowList
 from maze_protocol.ids import TASK, WORKFLOW, format_id, parse_id
+from maze_protocol.waiting import Explanation
 
 __all__ = [
     "count",
@@ -127,5 +128,5 @@ def explain_task(state: State, command: asked.ExplainTask) -> Explanation:
     number = find_run(state, command.run_id)
     run = state.runs.get(number)
     if run is None:
-        return Explanation(Reason.OVER.value, f"the run is {state.sealed[number].body.status}")
+        return over(state.sealed[number].body.status)
     return explain(state, run, _task_number(run, command.task_id))
