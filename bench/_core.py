@@ -18,14 +18,14 @@ from maze_head.core import events as ev
 from maze_head.core.errors import Rejected
 from maze_head.core.scheduler import HeadCore
 from maze_head.core.state import Settings
-from maze_protocol.http import AddTask, CodeBody, EditRequest, InputBody, RunRequest, TaskBody, WorkflowRequest
+from maze_protocol.http import AddTask, CodeBody, EditRequest, InputBody, Op, RunRequest, TaskBody, WorkflowRequest
 from maze_protocol.ids import TASK, WORKFLOW, format_id
 from maze_protocol.limits import MAX_OPS_PER_REQUEST
-from maze_protocol.messages import OK, Hello, Outcome, Result
-from maze_protocol.resources import Capacity, Device
+from maze_protocol.messages import OK, Hello, Outcome, Result, Started, StartedItem
+from maze_protocol.resources import Capacity, Claim, Device
 from maze_protocol.values import MSGPACK, OutputValue, Value
 
-__all__ = ["Cluster", "Placed", "capacity", "function", "quiet_collector", "task", "task_id"]
+__all__ = ["Cluster", "Placed", "capacity", "function", "orders", "quiet_collector", "task", "task_id"]
 
 FOREVER = 1e15
 """Seconds: nodes of a bench are never silent."""
@@ -61,6 +61,11 @@ def task(number: int, code: CodeBody, resources: dict[str, float], sources: Sequ
     )  # fmt: skip
 
 
+def orders() -> tuple[str, ...]:
+    """Return the names of the orders in which ready tasks may start."""
+    return ("fcfs",)
+
+
 def quiet_collector() -> None:
     """Leave the collector as a head that has admitted its work leaves it: what stays is frozen, no full collections."""
     gc.collect()
@@ -76,6 +81,7 @@ class Placed:
     task: int
     lease: int
     link: bytes
+    claim: Claim
 
 
 @dataclass(slots=True)
@@ -94,9 +100,7 @@ class Spent:
 class Cluster:
     """One core and the facts that its nodes would know."""
 
-    settings: Settings = field(
-        default_factory=lambda: Settings(lost_after=FOREVER, suspect_after=FOREVER, quarantine=False)
-    )
+    order: str = "fcfs"
     mono: float = 1000.0
     spent: Spent = field(default_factory=Spent)
     core: HeadCore = field(init=False)
@@ -104,7 +108,8 @@ class Cluster:
 
     def __post_init__(self) -> None:
         """Start the core."""
-        self.core = HeadCore(self.settings, 1, b"C" * 16)
+        settings = Settings(lost_after=FOREVER, suspect_after=FOREVER, quarantine=False)
+        self.core = HeadCore(settings, 1, b"C" * 16)
 
     @property
     def now(self) -> ev.Instant:
@@ -124,7 +129,7 @@ class Cluster:
         """Make a workflow of these tasks."""
         self.ask(ev.CreateWorkflow, workflow_id, WorkflowRequest(name="bench"))
         for start in range(0, len(tasks), MAX_OPS_PER_REQUEST):
-            ops = [AddTask(body) for body in tasks[start : start + MAX_OPS_PER_REQUEST]]
+            ops: list[Op] = [AddTask(body) for body in tasks[start : start + MAX_OPS_PER_REQUEST]]
             self.ask(ev.EditWorkflow, workflow_id, EditRequest(ops, list(codes)))
 
     def submit(self, run_id: bytes, workflow_id: bytes, **given: Any) -> None:
@@ -150,12 +155,24 @@ class Cluster:
         """Report that attempts succeeded, one RESULT per node, as nodes do at the end of their turn."""
         by_link: dict[bytes, list[Outcome]] = {}
         for one, lasted in zip(ended, wall_ms, strict=True):
-            by_link.setdefault(one.link, []).append(
-                Outcome(one.lease, OK, self.now.wall - lasted / 1000, lasted, _OUTPUT)
-            )
-        for link, outcomes in by_link.items():
-            self._handle(ev.NodeSaid(link, Result(tuple(outcomes))))
+            outcome = Outcome(one.lease, OK, self.now.wall - lasted / 1000, lasted, _OUTPUT)
+            by_link.setdefault(one.link, []).append(outcome)
+        self._hear([ev.NodeSaid(link, Result(tuple(outcomes))) for link, outcomes in by_link.items()])
         self.spent.results += len(ended)
+
+    def start(self, placed: Sequence[Placed]) -> None:
+        """Report that attempts run, one STARTED per node."""
+        by_link: dict[bytes, list[StartedItem]] = {}
+        for one in placed:
+            by_link.setdefault(one.link, []).append(StartedItem(one.lease, self.now.wall))
+        self._hear([ev.NodeSaid(link, Started(tuple(items))) for link, items in by_link.items()])
+
+    def _hear(self, said: Sequence[ev.NodeSaid]) -> None:
+        now, handle = self.now, self.core.handle
+        started = time.process_time_ns()
+        for event in said:
+            handle(event, now)
+        self.spent.handle_s += (time.process_time_ns() - started) / 1e9
 
     def schedule(self) -> list[Placed]:
         """Run one placement pass and return its decisions."""
@@ -173,7 +190,8 @@ class Cluster:
     @staticmethod
     def _placed(effect: fx.AssignTask) -> Placed:
         assigned = effect.assignment
-        return Placed(assigned.run, int.from_bytes(assigned.task, "big"), assigned.lease, effect.link)
+        number = int.from_bytes(assigned.task, "big")
+        return Placed(assigned.run, number, assigned.lease, effect.link, assigned.claim)
 
     def _handle(self, event: ev.Event) -> list[fx.Effect]:
         now = self.now

@@ -73,13 +73,13 @@ class SteadyState:
 
     def end(self, batch: int) -> None:
         """Let so many random attempts succeed."""
-        ended = []
-        for _ in range(batch):
+        ended: list[Placed] = []
+        for _ in range(min(batch, len(self.held))):
             place = self.random.randrange(len(self.held))
             self.held[place], self.held[-1] = self.held[-1], self.held[place]
             ended.append(self.held.pop())
         self.cluster.mono += 0.001
-        self.cluster.finish(ended, [100.0] * batch)
+        self.cluster.finish(ended, [100.0] * len(ended))
 
     def turn(self, batch: int) -> tuple[float, float, int]:
         """Do one turn; return the CPU seconds of the decisions, of the results, and the number of decisions."""
