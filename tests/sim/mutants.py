@@ -12,7 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from maze_head import assign, driver
-from maze_head.core import dispatch, ends, inventory, membership, recovery, results, scheduler
+from maze_head.core import backlog, dispatch, ends, inventory, membership, recovery, results, scheduler
 from maze_head.core.effects import Reply
 from maze_head.core.leases import Leases
 from maze_head.core.nodes import Node
@@ -267,7 +267,7 @@ def recovery_forgets_leases(patch: Patch) -> None:
 
     def finished(state: State, *rest: Any) -> None:
         for each in list(state.runs.values()):
-            state.enqueue(each)
+            backlog.enqueue(state, each)
 
     patch.set(recovery, "finish", finished)
 

@@ -11,14 +11,15 @@ from typing import Final
 
 from maze_head.core.effects import AssignTask, SendCode, Source
 from maze_head.core.ends import fail
-from maze_head.core.graph import SOURCE, InputSpec, TaskSpec
+from maze_head.core.graph import SOURCE, InputSpec, Shape, TaskSpec
+from maze_head.core.leases import Lease
 from maze_head.core.nodes import Node
 from maze_head.core.runs import Run
 from maze_head.core.state import State
 from maze_protocol.events import TaskFailed, TaskLeased, TaskWarned
 from maze_protocol.limits import MAX_TASK_VALUES
 from maze_protocol.messages import AT_MOST_ONCE, KEEP, Assignment, ErrorInfo
-from maze_protocol.resources import Claim
+from maze_protocol.resources import Claim, Request
 from maze_protocol.values import MSGPACK, Value
 
 __all__ = ["dispatch"]
@@ -28,25 +29,38 @@ NONE: Final = Value(MSGPACK, 1, b"\xc0")
 _Filled = tuple[str, Value | None, tuple[Source, ...]]
 
 
-def dispatch(state: State, node: Node, run: Run, task: int) -> None:
-    """Lease a ready task to a node that has room for it, or fail it if its inputs cannot be sent."""
+def dispatch(state: State, nodes: list[Node], run: Run, task: int, shape: Shape) -> None:
+    """Lease a ready task to nodes that have room for it, or fail it if its inputs cannot be sent.
+
+    Args:
+        nodes: the first runs its code; the others are held for it.
+        shape: what it takes on each.
+    """
     spec = run.graph.spec(task)
     inputs, error = _inputs(state, run, task, spec)
     if error is not None:
         fail(state, run, TaskFailed(task, run.attempt[task], 0, error))
         return
-    claim = node.ledger.claim(spec.request)
+    parts = [(node, _claim(node, shape.request)) for node in nodes]
+    lease = Lease(state.leases.next_token(), run, task, *parts[0], shape.terms, once=spec.at_most_once)
+    lease.gang = tuple(parts[1:])
+    lease.seconds = shape.seconds or state.expected_seconds(run, task) or 0.0
+    state.leases.grant(lease, state.now.mono)
+    _send(state, lease, spec, inputs)
+
+
+def _claim(node: Node, request: Request) -> Claim:
+    claim = node.ledger.claim(request)
     assert claim is not None, "placement chose a node without room"
-    _lease(state, node, run, task, spec, claim, inputs)
+    return claim
 
 
-def _lease(
-    state: State, node: Node, run: Run, task: int, spec: TaskSpec, claim: Claim, inputs: tuple[_Filled, ...]
-) -> None:
+def _send(state: State, lease: Lease, spec: TaskSpec, inputs: tuple[_Filled, ...]) -> None:
+    run, task, node, claim, token = lease.run, lease.task, lease.node, lease.claim, lease.token
     attempt = run.attempt[task] + 1
-    token = state.leases.grant(run, task, node, claim, once=spec.at_most_once).token
     state.counters.leases += 1
-    state.record(run, TaskLeased(task, attempt, token, node.id, claim, token))
+    gang = tuple([(member.id, part) for member, part in lease.gang])
+    state.record(run, TaskLeased(task, attempt, token, node.id, claim, token, gang))
     link = node.link
     assert link is not None, "placement chose a node without a link"
     if spec.code not in node.codes:
@@ -69,6 +83,7 @@ def _lease(
         spec.idle_timeout,
         submitted.project,
         strict_outputs=spec.strict_outputs,
+        gang=tuple([member.hello.address for member, _ in lease.parts()]) if gang else (),
     )
     state.emit(AssignTask(link, assignment, inputs))
 

@@ -33,7 +33,8 @@ __all__ = ["cancel_run", "end_cancelled", "fail", "give_back", "release", "retir
 def give_back(state: State, lease: Lease) -> None:
     """Take a lease out of force; its node has room again."""
     state.leases.end(lease)
-    state.gained[lease.node.id] = None
+    for node, _ in lease.parts():
+        state.gain(node)
 
 
 def release(state: State, lease: Lease, reason: str) -> None:

@@ -113,8 +113,8 @@ class Graph:
     """One version of a workflow, ready to run."""
 
     __slots__ = (
-        "first", "function_of", "functions", "ids", "index", "live_runs", "manual", "missing", "name", "packed",
-        "roots", "shape_of", "shapes", "successors", "version", "workflow_id",
+        "anchors", "first", "function_of", "functions", "ids", "index", "live_runs", "manual", "missing", "name",
+        "packed", "roots", "shape_of", "shapes", "successors", "version", "workflow_id",
     )  # fmt: skip
 
     def __init__(self, workflow_id: bytes, version: int, name: str, packed: list[bytes]) -> None:
@@ -130,6 +130,8 @@ class Graph:
         self.functions: list[bytes] = []
         """Hashes of code."""
         self.function_of = array("I")
+        self.anchors: dict[int, int] = {}
+        """Of tasks that run where another one ran: that one."""
         self.missing = array("I")
         self.first = array("I")
         self.successors = array("I")
@@ -189,6 +191,7 @@ def compile_graph(graph: Graph, manual: Iterable[tuple[int, int]], ids: Iterable
     shapes: dict[Shape, int] = {}
     functions: dict[bytes, int] = {}
     references: list[tuple[bytes, int]] = []
+    anchors: list[tuple[bytes, int]] = []
     own_ids: list[bytes] = []
     for target, packed in enumerate(graph.packed):
         spec = _decode(packed)
@@ -198,12 +201,15 @@ def compile_graph(graph: Graph, manual: Iterable[tuple[int, int]], ids: Iterable
         )
         graph.function_of.append(functions.setdefault(spec.code, len(functions)))
         references += [(source, target) for source in spec.sources()]
+        if spec.same_node_as:
+            anchors.append((spec.same_node_as, target))
     graph.ids = own_ids if ids is None else list(ids)
     graph.index = {task_id: number for number, task_id in enumerate(graph.ids)}
     graph.shapes = list(shapes)
     graph.functions = list(functions)
     graph.manual = list(manual)
-    edges = dict.fromkeys((graph.index[source], target) for source, target in references)
+    graph.anchors = {target: graph.index[source] for source, target in anchors}
+    edges = dict.fromkeys((graph.index[source], target) for source, target in (*references, *anchors))
     edges.update(dict.fromkeys(graph.manual))
     _link(graph, edges)
     return graph

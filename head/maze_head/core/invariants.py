@@ -6,6 +6,7 @@ after a cancel) concern what was emitted, so tests watch effects for those; what
 
 from __future__ import annotations
 
+from maze_head.core.backlog import places_of, shape_of
 from maze_head.core.nodes import Node
 from maze_head.core.runs import Run
 from maze_head.core.state import State
@@ -31,6 +32,7 @@ def check(state: State) -> None:
     for node in state.nodes.values():
         _check_room(node)
     _check_links(state)
+    _check_shared(state)
     _check_retained(state)
 
 
@@ -80,7 +82,8 @@ def _check_queues(state: State) -> None:
         for run_no, task in queue.tasks():
             run_or_none = state.runs.get(run_no)
             if run_or_none is not None and run_or_none.phase[task] == READY:
-                assert run_or_none.graph.shape(task) == queue.shape, f"wrong queue; {run_or_none.story(task)}"
+                assert shape_of(run_or_none, task) == queue.shape, f"wrong queue; {run_or_none.story(task)}"
+                assert queue.place.pin in ("", run_or_none.places.get(run_or_none.graph.anchors.get(task, -1)))
                 seen[run_no, task] = seen.get((run_no, task), 0) + 1
     for _, run_no, task in state.ready.delayed:
         run_or_none = state.runs.get(run_no)
@@ -90,9 +93,31 @@ def _check_queues(state: State) -> None:
     assert seen == dict.fromkeys(ready, 1), f"queued {seen}, ready {sorted(ready)}"
 
 
+def _check_shared(state: State) -> None:
+    """What projects and named limits hold is what the leases in force hold; what is kept is kept for somebody."""
+    held: dict[str, int] = {}
+    units: dict[str, int] = {}
+    company: dict[tuple[str, int, str], int] = {}
+    for lease in state.leases.current.values():
+        for node, claim in lease.parts():
+            project = lease.run.submitted.project
+            held[project] = held.get(project, 0) + claim.cpu_milli
+            if lease.terms.apart:
+                company[node.id, *lease.company] = company.get((node.id, *lease.company), 0) + 1
+        for name, count in lease.terms.limits:
+            units[name] = units.get(name, 0) + count
+    assert {name: each.cpu_milli for name, each in state.shares.held.items()} == held, "shares of projects"
+    assert state.allowances.held == units, "units of named limits"
+    assert {(node.id, *key): count for node in state.nodes.values() for key, count in node.company.items()} == company
+    assert all(count == 1 for count in company.values()), f"tasks that keep apart share a node: {company}"
+    for reservation in state.reservations:
+        assert reservation.queue.reservation is reservation, "a reservation that its queue does not know"
+        assert all(node.reservation is reservation for node in reservation.nodes), "a node is kept for another"
+
+
 def _check_room(node: Node) -> None:
     """I6: what is free and what is claimed make the capacity; nothing is given twice."""
-    ledger, claims = node.ledger, [lease.claim for lease in node.leases.values()]
+    ledger, claims = node.ledger, [claim for _, claim in node.held()]
     capacity = ledger.capacity
     assert ledger.attempts == len(claims), f"{node.id}: {ledger.attempts} attempts counted, {len(claims)} held"
     assert ledger.cpu_free == capacity.cpu_milli - sum(claim.cpu_milli for claim in claims), f"{node.id}: CPU"
@@ -123,5 +148,7 @@ def _check_retained(state: State) -> None:
     for graph in state.graphs.values():
         users = sum(run.graph is graph for run in state.runs.values())
         assert graph.live_runs == users, f"graph of {users} runs counts {graph.live_runs}"
-    used = {shape for run in state.runs.values() for shape in run.graph.shapes}
-    assert set(state.ready.queues) == used, "queues that no run uses"
+    used = {place for run in state.runs.values() for place in places_of(run)}
+    state.ready.live()  # forgets the empty queues of single tasks
+    holding = {place for place, queue in state.ready.queues.items() if queue.lanes}
+    assert set(state.ready.queues) == used | holding, "queues that no run uses"

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from maze_head.core.backlog import shape_of, withdraw
 from maze_head.core.ends import fail, give_back, release
 from maze_head.core.leases import Lease
 from maze_head.core.nodes import Node
@@ -46,7 +47,7 @@ def reconcile(state: State, node: Node, hello: Hello) -> Verdicts:
     keep: list[tuple[int, int]] = []
     drop: list[int] = []
     send: list[int] = []
-    withdrawn: dict[int, dict[tuple[int, int], None]] = {}
+    withdrawn: dict[int, dict[int, None]] = {}
     told = frozenset(held.lease for held in hello.inventory) if ours else frozenset()
     _take_back(state, node, told)
     renamed = {lease.formerly: lease for lease in node.leases.values() if lease.token not in told}
@@ -59,13 +60,12 @@ def reconcile(state: State, node: Node, hello: Hello) -> Verdicts:
         if held.state == HELD_DONE:
             send.append(lease.token)
         _catch_up(state, lease, held)
-    for run_no, keys in withdrawn.items():
-        for queue in state.queues[run_no]:
-            state.ready.withdraw(queue, keys)
+    for run_no, tasks in withdrawn.items():
+        withdraw(state, state.runs[run_no], tasks)
     return Verdicts(tuple(keep), tuple(drop), tuple(send))
 
 
-def _find(state: State, node: Node, held: Held, withdrawn: dict[int, dict[tuple[int, int], None]]) -> Lease | None:
+def _find(state: State, node: Node, held: Held, withdrawn: dict[int, dict[int, None]]) -> Lease | None:
     """Return the lease under which a held attempt goes on, or None if nobody wants it."""
     lease = node.leases.get(held.lease)
     if lease is not None or held.state == HELD_LEASED:
@@ -77,7 +77,7 @@ def _find(state: State, node: Node, held: Held, withdrawn: dict[int, dict[tuple[
     if not node.ledger.has_room(lost.claim):
         return None
     del state.lost[held.lease]
-    withdrawn.setdefault(run.no, {})[run.no, lost.task] = None
+    withdrawn.setdefault(run.no, {})[lost.task] = None
     return _adopt(state, node, run, lost, held.lease)
 
 
@@ -87,7 +87,9 @@ def _waits(run: Run, task: int, token: int) -> bool:
 
 def _adopt(state: State, node: Node, run: Run, lost: LostLease, old: int) -> Lease:
     node.ledger.take(lost.claim)
-    lease = state.leases.grant(run, lost.task, node, lost.claim)
+    terms = shape_of(run, lost.task).terms
+    lease = Lease(state.leases.next_token(), run, lost.task, node, lost.claim, terms)
+    state.leases.grant(lease, state.now.mono)
     lease.formerly = old
     state.counters.leases_adopted += 1
     attempt = run.attempt[lost.task] + 1

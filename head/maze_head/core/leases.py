@@ -3,19 +3,26 @@
 A token is (epoch, counter), never used twice. A result counts only if its token is in this table *and* the speaker
 holds it. Answers already given are remembered for a while, so that a repeated result is answered as the first was;
 beyond that memory the answer is STALE, which the node treats alike (it may forget the result).
+
+All that an attempt holds is counted here, and only here: room on its nodes (more than one for a gang, whose code runs
+on the first), its project's share, units of named limits, and its claim to be alone or apart.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from maze_protocol.leases import make_lease
 from maze_protocol.resources import Claim
+from maze_protocol.terms import Terms
 
 if TYPE_CHECKING:
+    from maze_head.core.allowances import Allowances
     from maze_head.core.nodes import Node
     from maze_head.core.runs import Run
+    from maze_head.core.shares import Shares
 
 __all__ = ["Lease", "Leases"]
 
@@ -25,49 +32,106 @@ REMEMBERED: Final = 16_384
 class Lease:
     """One attempt in the hands of a node."""
 
-    __slots__ = ("cancelled", "claim", "formerly", "node", "once", "run", "task", "token")
+    __slots__ = (
+        "cancelled", "claim", "formerly", "gang", "node", "once", "run", "seconds", "since", "task", "terms", "token",
+    )  # fmt: skip
 
-    def __init__(self, token: int, run: Run, task: int, node: Node, claim: Claim, *, once: bool = False) -> None:
+    def __init__(
+        self, token: int, run: Run, task: int, node: Node, claim: Claim, terms: Terms, *, once: bool = False
+    ) -> None:
         self.token = token
         self.run = run
         self.task = task
         self.node = node
         self.claim = claim
+        self.terms = terms
+        self.gang: tuple[tuple[Node, Claim], ...] = ()
+        """The other nodes of an attempt that has several, with what it holds there."""
         self.once = once
         """The task may be started once only (`at_most_once`)."""
+        self.since = 0.0
+        """Monotonic time of the grant."""
+        self.seconds = 0.0
+        """How long it was expected to run; 0: not known."""
         self.formerly: int | None = None
         """Of an adopted attempt: the token by which its node calls it until a WELCOME with the new one gets there."""
         self.cancelled = False
         """The node was told to stop it; whatever it answers, the task is cancelled."""
 
+    def parts(self) -> Iterator[tuple[Node, Claim]]:
+        """Go through its nodes, the first one first, with what it holds on each."""
+        yield self.node, self.claim
+        yield from self.gang
+
+    @property
+    def company(self) -> tuple[int, str]:
+        """Return what keeps it apart from others: the run's number and the word; without a word there is nothing."""
+        return self.run.no, self.terms.apart
+
 
 class Leases:
     """All current leases of this head."""
 
-    def __init__(self, epoch: int) -> None:
+    def __init__(self, epoch: int, shares: Shares, allowances: Allowances) -> None:
         self._epoch = epoch
         self._counter = 0
+        self._shares = shares
+        self._allowances = allowances
         self.current: dict[int, Lease] = {}
         self._accepted: set[int] = set()
         # Beside the set, since taking a dict's first key again and again is quadratic.
         self._oldest: deque[int] = deque()
 
-    def grant(self, run: Run, task: int, node: Node, claim: Claim, *, once: bool = False) -> Lease:
-        """Make a lease under a new token; the claim is already taken from the node."""
+    def next_token(self) -> int:
+        """Return a token that was never used."""
         self._counter += 1
-        return self.restore(Lease(make_lease(self._epoch, self._counter), run, task, node, claim, once=once))
+        return make_lease(self._epoch, self._counter)
 
-    def restore(self, lease: Lease) -> Lease:
-        """Put a lease in force; one of an earlier epoch keeps the token under which its node knows it."""
+    def grant(self, lease: Lease, now: float) -> None:
+        """Put a new lease in force; its claims are already taken from the ledgers of its nodes."""
+        lease.since = now
+        self._hold(lease)
+        if lease.terms.limits:
+            self._allowances.take(lease.terms.limits, now)
+
+    def restore(self, lease: Lease, now: float) -> None:
+        """Put a lease of an earlier epoch in force, under the token by which its node knows it."""
+        lease.since = now
+        self._hold(lease)
+        if lease.terms.limits:
+            self._allowances.restore(lease.terms.limits)
+
+    def _hold(self, lease: Lease) -> None:
         self.current[lease.token] = lease
         lease.node.leases[lease.token] = lease
-        return lease
+        for node, claim in lease.gang:
+            node.guests[lease.token] = lease, claim
+        project = lease.run.submitted.project
+        terms = lease.terms
+        for node, claim in lease.parts():
+            self._shares.take(project, claim)
+            if terms.alone:
+                node.solo = lease.token
+            if terms.apart:
+                node.company[lease.company] = node.company.get(lease.company, 0) + 1
 
     def end(self, lease: Lease) -> None:
-        """Take a lease out of force and give its claim back."""
+        """Take a lease out of force and give back all it held."""
         del self.current[lease.token]
         del lease.node.leases[lease.token]
-        lease.node.ledger.give_back(lease.claim)
+        for node, _ in lease.gang:
+            del node.guests[lease.token]
+        project = lease.run.submitted.project
+        terms = lease.terms
+        for node, claim in lease.parts():
+            node.ledger.give_back(claim)
+            self._shares.give_back(project, claim)
+            if terms.alone:
+                node.solo = 0
+            if terms.apart:
+                _leave(node.company, lease.company)
+        if terms.limits:
+            self._allowances.give_back(terms.limits)
 
     def remember(self, token: int) -> None:
         """Note that the result under this token was accepted."""
@@ -81,3 +145,11 @@ class Leases:
     def was_accepted(self, token: int) -> bool:
         """Tell whether the result under this token was accepted, as far as remembered."""
         return token in self._accepted
+
+
+def _leave(company: dict[tuple[int, str], int], key: tuple[int, str]) -> None:
+    left = company[key] - 1
+    if left:
+        company[key] = left
+    else:
+        del company[key]

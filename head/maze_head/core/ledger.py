@@ -23,6 +23,11 @@ class _DeviceState:
         self.free_milli = WHOLE_MILLI
 
     @property
+    def tightness(self) -> tuple[int, int, int]:
+        """Return what orders devices: the fullest first."""
+        return self.free_milli, self.free_mem, self.index
+
+    @property
     def untouched(self) -> bool:
         return self.free_milli == WHOLE_MILLI and self.free_mem == self.mem
 
@@ -30,7 +35,7 @@ class _DeviceState:
 class Ledger:
     """The free part of one node."""
 
-    __slots__ = ("attempts", "capacity", "cpu_free", "devices", "mem_free")
+    __slots__ = ("_fitting", "_large", "_losses", "attempts", "capacity", "cpu_free", "devices", "load", "mem_free")
 
     def __init__(self, capacity: Capacity) -> None:
         self.capacity = capacity
@@ -38,6 +43,12 @@ class Ledger:
         self.mem_free = capacity.mem_mib
         self.devices = {device.index: _DeviceState(device) for device in capacity.devices}
         self.attempts = 0
+        self.load = 0
+        """How full the node is, in millionths of its scarcest resource in use."""
+        self._large: tuple[Request, ...] | None = None
+        self._fitting: tuple[Request, ...] = ()
+        self._losses: dict[Request, int] = {}
+        """What `loss` has found out since the last change."""
 
     def fits(self, request: Request) -> bool:
         """Tell whether `claim` would succeed."""
@@ -53,12 +64,60 @@ class Ledger:
         """Tell whether the node would fit the request if it were idle."""
         return Ledger(self.capacity).fits(request)
 
+    def loss(self, request: Request, large: tuple[Request, ...]) -> int:
+        """Return how many of some large requests fit now, and would no longer beside this one, which fits."""
+        if not large:
+            return 0
+        fitting = self._fitting_of(large)
+        if not fitting or fitting == (request,):
+            return 0
+        known = self._losses.get(request)
+        if known is None:
+            left = self._fitting_after(request, fitting)
+            known = self._losses[request] = sum(each not in left and each != request for each in fitting)
+        return known
+
+    def _fitting_of(self, large: tuple[Request, ...]) -> tuple[Request, ...]:
+        if self._large is not large:
+            self._large = large
+            self._fitting = tuple([each for each in large if self.fits(each)])
+            self._losses.clear()
+        return self._fitting
+
+    def _fitting_after(self, request: Request, fitting: tuple[Request, ...]) -> tuple[Request, ...]:
+        if request.wants_gpu:
+            beside = self.copy()
+            beside.claim(request)
+            return tuple([each for each in fitting if beside.fits(each)])
+        cpu, mem = self.cpu_free - request.cpu_milli, self.mem_free - request.mem_mib
+        if self.attempts + 1 >= self.capacity.workers:
+            return ()
+        return tuple([each for each in fitting if each.cpu_milli <= cpu and each.mem_mib <= mem])
+
+    def copy(self) -> Ledger:
+        """Return another ledger in the same state."""
+        other = Ledger(self.capacity)
+        other.attempts, other.cpu_free, other.mem_free = self.attempts, self.cpu_free, self.mem_free
+        for index, device in self.devices.items():
+            other.devices[index].free_mem, other.devices[index].free_milli = device.free_mem, device.free_milli
+        return other
+
+    def close(self) -> None:
+        """Let nothing more fit."""
+        self.attempts = self.capacity.workers
+
     def claim(self, request: Request) -> Claim | None:
         """Take what a request asks for, or None if it does not fit."""
-        if not self.fits(request):
+        if (
+            self.attempts >= self.capacity.workers
+            or request.cpu_milli > self.cpu_free
+            or request.mem_mib > self.mem_free
+        ):
             return None
-        devices = tuple(self._choose(request) or ()) if request.wants_gpu else ()
-        claim = Claim(request.cpu_milli, request.mem_mib, devices)
+        devices = self._choose(request) if request.wants_gpu else ()
+        if devices is None:
+            return None
+        claim = Claim(request.cpu_milli, request.mem_mib, tuple(devices))
         self.take(claim)
         return claim
 
@@ -81,6 +140,7 @@ class Ledger:
         self._move(claim, +1)
 
     def _move(self, claim: Claim, sign: int) -> None:
+        self._large = None
         self.attempts -= sign
         self.cpu_free += sign * claim.cpu_milli
         self.mem_free += sign * claim.mem_mib
@@ -89,6 +149,7 @@ class Ledger:
             if device is not None:
                 device.free_milli += sign * part.milli
                 device.free_mem += sign * part.mem_mib
+        self.load = self._measure()
 
     def _choose(self, request: Request) -> list[DeviceClaim] | None:
         if request.gpu_share:
@@ -103,17 +164,16 @@ class Ledger:
     def _share(self, request: Request) -> list[DeviceClaim] | None:
         milli, mem = request.gpu_milli, request.gpu_mem_mib
         # A whole claim leaves 0 thousandths: that also keeps shares by memory alone off a device without known memory.
-        fitting = [
-            device for device in self.devices.values() if device.free_milli >= max(milli, 1) and device.free_mem >= mem
-        ]
-        if not fitting:
-            return None
-        tightest = min(fitting, key=lambda device: (device.free_milli, device.free_mem, device.index))
-        return [DeviceClaim(tightest.index, milli, mem)]
+        least = max(milli, 1)
+        tightest: _DeviceState | None = None
+        for device in self.devices.values():
+            if device.free_milli < least or device.free_mem < mem:
+                continue
+            if tightest is None or device.tightness < tightest.tightness:
+                tightest = device
+        return None if tightest is None else [DeviceClaim(tightest.index, milli, mem)]
 
-    @property
-    def load(self) -> int:
-        """Return how full the node is, in millionths of its scarcest resource in use."""
+    def _measure(self) -> int:
         capacity = self.capacity
         cpu = (capacity.cpu_milli - self.cpu_free) * 1_000_000 // capacity.cpu_milli
         if not capacity.mem_mib:

@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from maze_head.core.admission import capacity_problem, refusal
+from maze_head.core.backlog import unpin
 from maze_head.core.effects import Admit, AppendCluster, Drop, Refuse, Send
 from maze_head.core.ends import end_cancelled, fail, give_back, release
 from maze_head.core.events import LinkLost, NodeGreeted, Ticked
@@ -113,9 +114,22 @@ def _bind(state: State, node: Node, link: bytes, hello: Hello) -> None:
 def _refit(state: State, node: Node) -> None:
     """Count the room of a node anew, from its capacity and what it holds."""
     node.ledger = Ledger(node.hello.capacity)
-    for lease in node.leases.values():
-        node.ledger.take(lease.claim)
-    state.gained[node.id] = None
+    for _, claim in node.held():
+        node.ledger.take(claim)
+    state.gain(node)
+    measure_cluster(state)
+
+
+def measure_cluster(state: State) -> None:
+    """Count what all members together have, for the shares of projects."""
+    capacities = [node.ledger.capacity for node in state.nodes.values() if not node.gone]
+    devices = [device for capacity in capacities for device in capacity.devices]
+    state.shares.set_total(
+        sum(capacity.cpu_milli for capacity in capacities),
+        sum(capacity.mem_mib for capacity in capacities),
+        1000 * len(devices),
+        sum(device.mem_mib for device in devices),
+    )
 
 
 def resize(state: State, node: Node, message: Measured) -> None:
@@ -160,7 +174,7 @@ def hear(state: State, node: Node) -> None:
     node.liveness.heard(state.now.mono)
     if node.suspected:
         node.suspected = False
-        state.gained[node.id] = None
+        state.gain(node)
 
 
 def lose_link(state: State, event: LinkLost) -> None:
@@ -189,7 +203,13 @@ def tick(state: State, event: Ticked) -> None:
         if verdict is Liveness.LOST:
             _part(state, node, "lost", f"silent for {state.now.mono - node.heard_at:.1f} s")
         else:
-            node.suspected = verdict is Liveness.SUSPECT
+            _suspect(state, node, suspected=verdict is Liveness.SUSPECT)
+
+
+def _suspect(state: State, node: Node, *, suspected: bool) -> None:
+    if node.suspected and not suspected:
+        state.gain(node)
+    node.suspected = suspected
 
 
 def leave(state: State, node: Node, message: Goodbye) -> None:
@@ -209,7 +229,10 @@ def _part(state: State, node: Node, how: str, reason: str) -> None:
     node.gone = how
     for lease in reversed(list(node.leases.values())):
         _lose_to(state, lease, node, reason)
-    state.gained.pop(node.id, None)
+    for lease, _ in list(node.guests.values()):
+        _lose_member(state, lease, node, reason)
+    unpin(state, node)
+    measure_cluster(state)
     if how == "lost":
         state.counters.nodes_lost += 1
     else:
@@ -223,8 +246,16 @@ def _lose_to(state: State, lease: Lease, node: Node, reason: str) -> None:
     run, task = lease.run, lease.task
     charged = run.phase[task] == RUNNING
     lose_attempt(state, lease, node_loss(node.id, reason), state.settings.node_loss_budget)
-    if node.gone == "lost" and run.phase[task] == READY:
+    if node.gone == "lost" and run.phase[task] == READY and not lease.gang:
         state.remember_lost(lease.token, LostLease(run.no, task, lease.claim, node.identity, charged))
+
+
+def _lose_member(state: State, lease: Lease, node: Node, reason: str) -> None:
+    """Give up an attempt of which one node is gone; the node that runs it is told to stop."""
+    holder = lease.node.link
+    lose_attempt(state, lease, node_loss(node.id, reason), state.settings.node_loss_budget)
+    if holder is not None:
+        state.emit(Send(holder, Cancel((lease.token,), "another node of it was lost", state.settings.cancel_grace)))
 
 
 def _forget_old(state: State) -> None:

@@ -7,11 +7,17 @@ facts: left > lost > suspect > draining > quarantined > ready.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from maze_head.core.leases import Lease
 from maze_head.core.ledger import Ledger
 from maze_protocol.liveness import Liveness, NodeLiveness
 from maze_protocol.messages import Hello, NodeLoad
+from maze_protocol.resources import Claim
+
+if TYPE_CHECKING:
+    from maze_head.core.reservation import Reservation
 
 __all__ = ["Health", "Node"]
 
@@ -35,8 +41,9 @@ class Node:
     """One incarnation of a node."""
 
     __slots__ = (
-        "codes", "draining", "gone", "health", "heard_at", "hello", "id", "joined_at", "leases", "leaves_at", "ledger",
-        "link", "liveness", "load", "quarantined", "serial", "session", "suspected",
+        "codes", "company", "draining", "gone", "guests", "health", "heard_at", "hello", "id", "joined_at", "leases",
+        "leaves_at", "ledger", "link", "liveness", "load", "quarantined", "reservation", "serial", "session", "solo",
+        "suspected",
     )  # fmt: skip
 
     def __init__(self, hello: Hello, serial: int, joined_at: float) -> None:
@@ -49,6 +56,14 @@ class Node:
         self.session = 0
         self.ledger = Ledger(hello.capacity)
         self.leases: dict[int, Lease] = {}
+        self.guests: dict[int, tuple[Lease, Claim]] = {}
+        """Leases that other nodes hold, and that have a part of this one, too."""
+        self.solo = 0
+        """The lease that has this node to itself, or 0."""
+        self.company: dict[tuple[int, str], int] = {}
+        """How many attempts are here that keep apart from others, by run and word."""
+        self.reservation: Reservation | None = None
+        """For whom it is kept."""
         self.codes: dict[bytes, None] = {}
         """Function bodies sent in this session."""
         self.liveness = NodeLiveness(0.0)
@@ -62,6 +77,12 @@ class Node:
         self.load = NodeLoad()
         self.leaves_at: float | None = None
         """Monotonic time at which it has to go (the end of a batch job), if it has told."""
+
+    def held(self) -> Iterator[tuple[Lease, Claim]]:
+        """Go through the leases that hold a part of this node, with what each holds."""
+        for lease in self.leases.values():
+            yield lease, lease.claim
+        yield from self.guests.values()
 
     @property
     def identity(self) -> tuple[str, int]:

@@ -1,130 +1,234 @@
-"""One pass of the scheduler: give ready tasks to nodes with room, the longest-waiting first.
+"""One pass of the scheduler: give ready tasks to nodes with room, each in its turn.
 
-Across shapes the head that waited longest goes first; a shape that fits nowhere is set aside for the rest of the pass,
-so it blocks nobody. The cost follows what is placed and how many shapes there are, not how much waits:
-* per shape a heap of the nodes that fit, least loaded first, made once per pass; during a pass room only shrinks, so a
-  stale entry is put right when it is popped;
-* a shape that the last pass left waiting (`blocked`) looks only at nodes that gained room since.
+Whose turn it is: the project with the smallest share of the cluster (shares.py), and within it the queue whose first
+task has the lowest rank (discipline.py, priorities). A queue that cannot be served is set aside for the rest of the
+pass, so it blocks nobody. The cost follows what is placed, what gained room and how many queues hold tasks, not how
+much waits or how many nodes there are (ready.py, candidates.py).
+
+Why a queue is set aside
+* no node has room for its shape: if its first task has waited long, one is kept for it (reservation.py);
+* a named limit, or its project's cap, is reached;
+* its node is busy (`same_node_as`), or all nodes with room are ruled out for its first task: one of its company is
+  there (`apart`), it must leave too soon, it is kept for another.
 
 A task that crashed or was lost on a node is tried on others first: as long as another node could ever take it, it waits
 up to SHUN_SECONDS for room there, and blocks nobody meanwhile.
-
-Among fitting nodes: those without GPUs first for work that needs none, then the least loaded, then the oldest.
 """
 
 from __future__ import annotations
 
-from heapq import heapify, heappop, heappush, heapreplace
+from heapq import heapify, heappop, heapreplace
+from typing import Final
 
+from maze_head.core.backlog import settle_ranks, wake_delayed
 from maze_head.core.dispatch import dispatch
+from maze_head.core.fitness import admits, could_ever, has_time, suits
 from maze_head.core.nodes import Node
 from maze_head.core.ready import Queue
+from maze_head.core.reservation import reserve
+from maze_head.core.runs import Run
 from maze_head.core.state import State
 from maze_head.core.transitions import READY
 
 __all__ = ["place"]
 
-SHUN_SECONDS = 2.0
+SHUN_SECONDS: Final = 2.0
+RESERVE_EVERY: Final = 0.25
+"""Seconds between looks for tasks that have waited long."""
 
-_Ranked = tuple[tuple[bool, int, int], int, Node]
+_Line = list[tuple[float, int, Queue]]
 
 
 def place(state: State) -> None:
     """Lease as many ready tasks as fit."""
-    state.wake_delayed()
-    nodes = [node for node in state.nodes.values() if node.takes_work]
-    gained = [node for node in nodes if node.id in state.gained]
-    state.gained.clear()
-    candidates: dict[int, list[_Ranked]] = {}
-    waiting = [
-        (queue.entries[0], number, queue) for number, queue in enumerate(state.ready.queues.values()) if queue.entries
-    ]
-    heapify(waiting)
+    wake_delayed(state)
+    settle_ranks(state)
+    if state.ready.changed:
+        state.ready.changed = False
+        state.rooms.follow(state.ready.queues)
+    for reservation in [each for each in state.reservations if not each.holds()]:
+        state.drop_reservation(reservation)
+    roomless: list[Queue] = []
     shunning: list[tuple[Queue, int, int]] = []
-    while waiting:
-        _, number, queue = waiting[0]
-        if number not in candidates:
-            candidates[number] = _rank(queue, gained if queue.blocked else nodes)
-            queue.blocked = False
-        if _place_head(state, queue, candidates[number], shunning):
-            heappop(waiting)
-            if queue.entries:
-                heappush(waiting, (queue.entries[0], number, queue))
+    lines = _lines(state, roomless)
+    order = [(state.shares.share(project), project) for project in lines]
+    heapify(order)
+    while order:
+        _, project = order[0]
+        line = lines[project]
+        _serve(state, line, roomless, shunning)
+        if line:
+            heapreplace(order, (state.shares.share(project), project))
         else:
-            queue.blocked = True
-            heappop(waiting)
+            heappop(order)
+    _keep_room(state, roomless)
     for queue, run_no, task in reversed(shunning):
         state.ready.push_front(queue, run_no, task)
-        queue.blocked = False
 
 
-def _place_head(state: State, queue: Queue, ranked: list[_Ranked], shunning: list[tuple[Queue, int, int]]) -> bool:
-    """Deal with the first task of a queue; return False if no node has room for it."""
+def _lines(state: State, roomless: list[Queue]) -> dict[str, _Line]:
+    """Return per project the queues that may be served, as heaps by rank."""
+    lines: dict[str, _Line] = {}
+    for queue in state.ready.live():
+        if queue.candidates.idle() and not queue.place.pin:
+            roomless.append(queue)
+            continue
+        best = queue.best()
+        if best is not None:
+            lines.setdefault(queue.place.project, []).append((*best, queue))
+    for line in lines.values():
+        heapify(line)
+    return lines
+
+
+def _serve(state: State, line: _Line, roomless: list[Queue], shunning: list[tuple[Queue, int, int]]) -> None:
+    """Serve the first queue of a line once, or set it aside."""
+    queue = line[0][2]
+    if not _place_head(state, queue, roomless, shunning):
+        heappop(line)
+        return
+    best = queue.best()
+    if best is None:
+        heappop(line)
+    else:
+        heapreplace(line, (*best, queue))
+
+
+def _place_head(state: State, queue: Queue, roomless: list[Queue], shunning: list[tuple[Queue, int, int]]) -> bool:
+    """Deal with the first task of a queue; return False if it must wait."""
     run_no, task = queue.head()
     run = state.runs.get(run_no)
     if run is None or run.phase[task] != READY:
-        queue.entries.popleft()
+        state.ready.pop(queue)
         return True
-    shunned = run.avoid.get(task) if run.avoid else None
-    node = _pick_other(queue, ranked, shunned) if shunned else _pick(queue, ranked)
-    if node is None and shunned:
-        if _may_wait(state, queue, (run_no, task), shunned):
-            shunning.append((queue, *queue.head()))
-            queue.entries.popleft()
-            return True
-        node = _pick(queue, ranked)
-    if node is None:
+    if not _may_start(state, queue):
         return False
-    queue.entries.popleft()
+    shunned = run.avoid.get(task, ()) if run.avoid else ()
+    nodes = _nodes_for(state, queue, run, task, shunned)
+    if not nodes and shunned:
+        if _may_wait(state, queue, (run_no, task), shunned):
+            shunning.append((queue, run_no, task))
+            state.ready.pop(queue)
+            return True
+        nodes = _nodes_for(state, queue, run, task, ())
+    if not nodes:
+        roomless.append(queue)
+        return False
+    state.ready.pop(queue)
     if shunned:
         state.shunning.pop((run_no, task), None)
-    dispatch(state, node, run, task)
+    _note_served(state, queue, nodes, run, task)
+    dispatch(state, nodes, run, task, queue.shape)
     return True
 
 
-def _pick_other(queue: Queue, ranked: list[_Ranked], shunned: tuple[str, ...]) -> Node | None:
-    """Return the best node with room that a task has not failed on."""
-    others = [
-        (_key(queue, node), serial, node)
-        for _, serial, node in ranked
-        if node.id not in shunned and node.ledger.fits(queue.shape.request)
-    ]
-    return min(others)[2] if others else None
+def _may_start(state: State, queue: Queue) -> bool:
+    """Tell whether limits and caps let one more attempt start, wherever."""
+    shape, limits = queue.shape, queue.shape.terms.limits
+    if limits and not state.allowances.admits(limits, state.now.mono):
+        return False
+    return state.shares.has_room(queue.place.project, shape.request, shape.terms.nodes)
 
 
 def _may_wait(state: State, queue: Queue, key: tuple[int, int], shunned: tuple[str, ...]) -> bool:
     """Tell whether a task shall wait for another node than those it has failed on."""
-    request, python = queue.shape[:2]
     others = (node for node in state.nodes.values() if node.takes_work and node.id not in shunned)
-    if not any(node.runs_python(python) and node.ledger.could_fit(request) for node in others):
+    if queue.place.pin or not any(could_ever(node, queue.shape) for node in others):
         return False
     return state.now.mono - state.shunning.setdefault(key, state.now.mono) < SHUN_SECONDS
 
 
-def _rank(queue: Queue, nodes: list[Node]) -> list[_Ranked]:
-    request, python = queue.shape[:2]
-    ranked = [
-        (_key(queue, node), node.serial, node)
-        for node in nodes
-        if node.runs_python(python) and node.ledger.fits(request)
+def _nodes_for(state: State, queue: Queue, run: Run, task: int, shunned: tuple[str, ...]) -> list[Node]:
+    """Return the nodes for the first task of a queue: as many as it takes, or none."""
+    now, shape = state.now.mono, queue.shape
+    kept = queue.reservation
+    if kept is not None and all(
+        admits(node, shape, now) and _is_free_for(state, node, queue, run, task) for node in kept.nodes
+    ):
+        return list(kept.nodes)
+    if queue.place.pin:
+        node = state.nodes.get(queue.place.pin)
+        if node is None or not (suits(node, shape) and admits(node, shape, now)):
+            return []
+        return [node] if _is_free_for(state, node, queue, run, task) else []
+    return _search(state, queue, run, task, shunned)
+
+
+def _search(state: State, queue: Queue, run: Run, task: int, shunned: tuple[str, ...]) -> list[Node]:
+    now, candidates, wanted = state.now.mono, queue.candidates, queue.shape.terms.nodes
+    candidates.refresh(now)
+    node = candidates.top(now)
+    if wanted == 1 and node is not None and node.id not in shunned and _is_free_for(state, node, queue, run, task):
+        return [node]
+    found: list[Node] = []
+    looked = []
+    while node is not None and len(found) < wanted:
+        looked.append(candidates.take_top())
+        if node.id not in shunned and _is_free_for(state, node, queue, run, task):
+            found.append(node)
+        node = candidates.top(now)
+    for entry in looked:
+        candidates.put_back(entry)
+    return found if len(found) == wanted else []
+
+
+def _is_free_for(state: State, node: Node, queue: Queue, run: Run, task: int) -> bool:
+    """Tell whether a node with room may take this very task: its company, its end, for whom it is kept."""
+    place, shape = queue.place, queue.shape
+    if place.group and (place.group, shape.terms.apart) in node.company:
+        return False
+    kept = node.reservation
+    if kept is None and node.leaves_at is None:
+        return True
+    seconds = shape.seconds or state.expected_seconds(run, task)
+    if seconds is not None and not has_time(node, seconds, state.now.mono):
+        return False
+    return kept is None or kept.queue is queue or kept.allows(node, shape.request, seconds, state.now.mono)
+
+
+def _note_served(state: State, queue: Queue, nodes: list[Node], run: Run, task: int) -> None:
+    """Give up the room that was kept for a task that starts; count it where it uses room that is kept for another."""
+    kept = queue.reservation
+    if kept is not None:
+        state.drop_reservation(kept)
+    else:
+        queue.served_at = state.now.mono
+    for node in nodes:
+        if node.reservation is not None:
+            seconds = queue.shape.seconds or state.expected_seconds(run, task)
+            node.reservation.backfill(node, queue.shape.request, seconds, state.now.mono)
+
+
+def _keep_room(state: State, roomless: list[Queue]) -> None:
+    """Keep room for tasks that have waited long for it, in their turn."""
+    now = state.now.mono
+    if not roomless or now - state.looked_at < RESERVE_EVERY:
+        return
+    state.looked_at = now
+    overdue = [
+        (state.shares.share(queue.place.project), *best, queue)
+        for queue in roomless
+        if (best := _overdue(state, queue))
     ]
-    heapify(ranked)
-    return ranked
+    shapes = [reservation.queue.shape for reservation in state.reservations]
+    for *_, queue in sorted(overdue, key=lambda entry: entry[:3]):
+        if queue.shape in shapes or not _may_start(state, queue):
+            continue
+        kept = sum(len(reservation.nodes) for reservation in state.reservations)
+        reservation = reserve(queue, state.nodes.values(), kept, now)
+        if reservation is not None:
+            state.keep(reservation)
+            shapes.append(queue.shape)
 
 
-def _key(queue: Queue, node: Node) -> tuple[bool, int, int]:
-    spare_gpus = bool(node.ledger.devices) and not queue.shape.request.wants_gpu
-    return spare_gpus, node.ledger.load, node.ledger.attempts
-
-
-def _pick(queue: Queue, ranked: list[_Ranked]) -> Node | None:
-    """Return the best node that has room now; entries made stale by other shapes are put right on the way."""
-    while ranked:
-        key, serial, node = ranked[0]
-        if not node.ledger.fits(queue.shape.request):
-            heappop(ranked)
-        elif (now := _key(queue, node)) != key:
-            heapreplace(ranked, (now, serial, node))
-        else:
-            return node
-    return None
+def _overdue(state: State, queue: Queue) -> tuple[float, int] | None:
+    """Return the rank of a queue's first task if it has waited for so long that room is to be kept for it."""
+    best = queue.best()
+    if best is None or queue.reservation is not None:
+        return None
+    run_no, task = queue.head()
+    run = state.runs.get(run_no)
+    if run is None or run.phase[task] != READY:
+        return None
+    since = max(run.ready_at[task], queue.served_at)
+    return best if state.now.mono - since >= state.settings.reserve_after else None

@@ -95,7 +95,7 @@ def parole(state: State, node: Node) -> None:
         node.quarantined = False
         health.on_trial = True
         health.crashed.clear()
-        state.gained[node.id] = None
+        state.gain(node)
 
 
 def _others_work(state: State, node: Node) -> bool:
@@ -112,7 +112,6 @@ def _put_aside(state: State, node: Node, reason: str) -> None:
     health.returns = deque(maxlen=health.returns.maxlen)
     node.quarantined = True
     state.counters.nodes_quarantined += 1
-    state.gained.pop(node.id, None)
     facts = {"node_id": node.id, "incarnation": node.hello.incarnation, "reason": reason, "seconds": seconds}
     state.emit(AppendCluster("node_quarantined", {**facts, "time": state.now.wall}))
     unbegun = tuple([lease.token for lease in node.leases.values() if lease.run.phase[lease.task] == LEASED])

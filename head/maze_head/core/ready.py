@@ -1,48 +1,185 @@
-"""Ready queues, one per shape: FIFO by readiness, retried tasks at the front, shapes never block each other.
+"""Ready queues: one per shape, project and place; within a queue, lanes. Nobody blocks another queue.
+
+* A *queue* holds tasks that any node with room for their shape may take: equal for all of them. Tasks that are bound to
+  a node (`pin`), or that keep apart from others of their run (`group`: the run's number), have queues of their own.
+* A *lane* holds tasks of a queue that wait first-in-first-out: their ranks differ only by the time of readiness. So
+  only the head of each lane has a rank, in a heap per queue, and a million alike tasks cost one entry there.
+* Tasks that are tried again wait in a lane before all others, the latest first.
 
 An entry is one integer, `serial << 64 | run number << 24 | task number`: forty bytes, no object for the garbage
-collector, and comparing the heads of two queues tells which has waited longer. Retries get negative serials, the
-latest retry the smallest. Entries are not removed when a task is cancelled; the pass drops those that are not ready
-any more (a task is never READY with two entries, so no entry can be mistaken for a later one of the same task: what
-leaves READY for a while, by adoption, is withdrawn).
+collector. Retries get negative serials. Entries are not removed when a task is cancelled; the pass drops those that are
+not ready any more (a task is never READY with two entries, so no entry can be mistaken for a later one of the same
+task: what leaves READY for a while, by adoption, is withdrawn).
+
+Ranks come from the discipline, lower first. A heap entry that no longer says what its lane does is dropped when it is
+met: ranks change for whole lanes, and rarely.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Iterator
-from heapq import heappop, heappush
-from typing import Final
+from collections.abc import Callable, Container, Hashable, Iterator
+from heapq import heapify, heappop, heappush, heapreplace
+from math import inf
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from maze_head.core.graph import Shape
 
-__all__ = ["Queue", "ReadyQueues", "TASK_BITS"]
+if TYPE_CHECKING:
+    from maze_head.core.candidates import Candidates
+    from maze_head.core.reservation import Reservation
+
+__all__ = ["Place", "Queue", "ReadyQueues", "TASK_BITS"]
 
 TASK_BITS: Final = 24
 _TASK_MASK: Final = (1 << TASK_BITS) - 1
 _KEY_BITS: Final = 64
 _KEY_MASK: Final = (1 << _KEY_BITS) - 1
+_FRONT: Final = object()
+
+RankOf = Callable[[int, int], float]
+"""The rank of a task, by run number and task number."""
+
+
+class Place(NamedTuple):
+    """What the tasks of one queue have in common."""
+
+    shape: Shape
+    project: str = ""
+    pin: str = ""
+    """The node that they must run on, or empty."""
+    group: int = 0
+    """The run of tasks that keep apart from each other, or 0."""
+
+
+class _Lane:
+    __slots__ = ("entries", "key", "rank", "run_no")
+
+    def __init__(self, key: Hashable, run_no: int, rank: float) -> None:
+        self.key = key
+        self.run_no = run_no
+        """Of its first task; where ranks move with a run, that of all of them."""
+        self.entries: deque[int] = deque()
+        self.rank = rank
+
+    def __lt__(self, other: _Lane) -> bool:
+        # Two entries of one heap that agree in rank and serial are of one lane.
+        return False
 
 
 class Queue:
-    """The ready tasks of one shape."""
+    """The ready tasks of one place."""
 
-    __slots__ = ("blocked", "entries", "shape", "users")
+    __slots__ = ("candidates", "heap", "lanes", "of_run", "place", "reservation", "served_at", "shape", "users")
 
-    def __init__(self, shape: Shape) -> None:
-        self.shape = shape
-        self.entries: deque[int] = deque()
+    def __init__(self, place: Place, candidates: Candidates) -> None:
+        self.place = place
+        self.shape = place.shape
+        self.candidates = candidates
+        self.lanes: dict[Hashable, _Lane] = {}
+        self.of_run: dict[int, dict[Hashable, _Lane]] = {}
+        self.heap: list[tuple[float, int, _Lane]] = []
         self.users = 0
-        self.blocked = False
-        """The last pass left tasks here: no node has room, save those that have gained some since."""
+        self.served_at = -inf
+        """When a task of this queue last found room that was not kept for it."""
+        self.reservation: Reservation | None = None
+
+    def __len__(self) -> int:
+        return sum(len(lane.entries) for lane in self.lanes.values())
+
+    def best(self) -> tuple[float, int] | None:
+        """Return rank and serial of the task whose turn it is, comparable with those of other queues."""
+        heap = self.heap
+        while heap:
+            rank, serial, lane = heap[0]
+            if lane.rank == rank and lane.entries and lane.entries[0] >> _KEY_BITS == serial:
+                return rank, serial
+            heappop(heap)
+        return None
 
     def head(self) -> tuple[int, int]:
-        """Return (run number, task number) of the task that waited longest."""
-        return _split(self.entries[0])
+        """Return (run number, task number) of the task whose turn it is; `best` was called before."""
+        return _split(self.heap[0][2].entries[0])
+
+    def pop(self, rank_of: RankOf) -> None:
+        """Take out the task whose turn it is."""
+        _, _, lane = self.heap[0]
+        entries = lane.entries
+        entries.popleft()
+        if not entries:
+            heappop(self.heap)
+            self._close(lane)
+            return
+        if lane.key is not _FRONT:
+            lane.rank = rank_of(*_split(entries[0]))
+        heapreplace(self.heap, (lane.rank, entries[0] >> _KEY_BITS, lane))
+
+    def append(self, key: Hashable, entry: int, rank_of: RankOf) -> None:
+        """Put a task at the end of its lane."""
+        lane = self.lanes.get(key)
+        if lane is None:
+            run_no, task = _split(entry)
+            lane = self._open(_Lane(key, run_no, rank_of(run_no, task)))
+            heappush(self.heap, (lane.rank, entry >> _KEY_BITS, lane))
+        lane.entries.append(entry)
+
+    def prepend(self, entry: int) -> None:
+        """Put a task before all others."""
+        lane = self.lanes.get(_FRONT)
+        if lane is None:
+            lane = self._open(_Lane(_FRONT, 0, -inf))
+        lane.entries.appendleft(entry)
+        heappush(self.heap, (-inf, entry >> _KEY_BITS, lane))
+
+    def _open(self, lane: _Lane) -> _Lane:
+        self.lanes[lane.key] = lane
+        self.of_run.setdefault(lane.run_no, {})[lane.key] = lane
+        return lane
+
+    def _close(self, lane: _Lane) -> None:
+        del self.lanes[lane.key]
+        siblings = self.of_run[lane.run_no]
+        del siblings[lane.key]
+        if not siblings:
+            del self.of_run[lane.run_no]
+
+    def rerank(self, rank_of: RankOf) -> None:
+        """Compute the ranks of all lanes anew."""
+        for lane in self.lanes.values():
+            if lane.key is not _FRONT:
+                lane.rank = rank_of(*_split(lane.entries[0]))
+        self._rebuild()
+
+    def rerank_run(self, rank_of: RankOf, run_no: int) -> None:
+        """Compute the ranks of one run's lanes anew."""
+        for lane in self.of_run.get(run_no, {}).values():
+            head = lane.entries[0]
+            lane.rank = rank_of(*_split(head))
+            heappush(self.heap, (lane.rank, head >> _KEY_BITS, lane))
+
+    def withdraw(self, keys: Container[tuple[int, int]], rank_of: RankOf) -> None:
+        """Take out the entries of some tasks."""
+        for lane in list(self.lanes.values()):
+            lane.entries = deque(entry for entry in lane.entries if _split(entry) not in keys)
+            if not lane.entries:
+                self._close(lane)
+        self.rerank(rank_of)
+
+    def _rebuild(self) -> None:
+        self.heap = [(lane.rank, lane.entries[0] >> _KEY_BITS, lane) for lane in self.lanes.values()]
+        heapify(self.heap)
+
+    def take_all(self) -> list[tuple[int, int]]:
+        """Take out everything: (run number, task number), in an order to put it at the front of other queues."""
+        taken = self.tasks()
+        self.lanes.clear()
+        self.of_run.clear()
+        self.heap.clear()
+        return taken[::-1]
 
     def tasks(self) -> list[tuple[int, int]]:
-        """Return (run number, task number) of all entries, in order."""
-        return [_split(entry) for entry in self.entries]
+        """Return (run number, task number) of all entries, lane by lane."""
+        return [_split(entry) for lane in self.lanes.values() for entry in lane.entries]
 
 
 def _split(entry: int) -> tuple[int, int]:
@@ -51,34 +188,82 @@ def _split(entry: int) -> tuple[int, int]:
 
 
 class ReadyQueues:
-    """All queues, by shape."""
+    """All queues, by place."""
 
-    def __init__(self) -> None:
-        self.queues: dict[Shape, Queue] = {}
+    def __init__(self, rank_of: RankOf, candidates_of: Callable[[Shape], Candidates]) -> None:
+        self.queues: dict[Place, Queue] = {}
+        self.waiting: dict[Queue, None] = {}
+        """Queues that may hold tasks."""
         self.delayed: list[tuple[float, int, int]] = []
         """A heap of (monotonic time, run number, task number): ready, but not to be tried before."""
+        self.changed = False
+        """A queue was made or forgotten."""
+        self._rank_of = rank_of
+        self._candidates_of = candidates_of
         self._back = 0
         self._front = 0
 
-    def use(self, shape: Shape) -> Queue:
-        """Return the queue of a shape for one more run."""
-        queue = self.queues.get(shape)
-        if queue is None:
-            queue = self.queues[shape] = Queue(shape)
+    def use(self, place: Place) -> Queue:
+        """Return the queue of a place for one more run."""
+        queue = self.at(place)
         queue.users += 1
         return queue
 
-    def leave(self, shape: Shape) -> None:
-        """Give up a run's use of a queue; the last one out removes it."""
-        queue = self.queues[shape]
-        queue.users -= 1
-        if not queue.users:
-            del self.queues[shape]
+    def at(self, place: Place) -> Queue:
+        """Return the queue of a place."""
+        queue = self.queues.get(place)
+        if queue is None:
+            queue = self.queues[place] = Queue(place, self._candidates_of(place.shape))
+            self.changed = True
+        return queue
 
-    def push(self, queue: Queue, run_no: int, task: int) -> None:
-        """Put a newly ready task at the back."""
+    def leave(self, place: Place) -> None:
+        """Give up a run's use of a queue."""
+        queue = self.queues[place]
+        queue.users -= 1
+        self._forget_if_unused(queue)
+
+    def live(self) -> list[Queue]:
+        """Return the queues that hold tasks; those that are empty and that no run uses are forgotten."""
+        for queue in [queue for queue in self.waiting if not queue.lanes]:
+            del self.waiting[queue]
+            self._forget_if_unused(queue)
+        return list(self.waiting)
+
+    def _forget_if_unused(self, queue: Queue) -> None:
+        if not queue.users and not queue.lanes and self.queues.get(queue.place) is queue:
+            del self.queues[queue.place]
+            self.changed = True
+
+    def push(self, queue: Queue, lane: Hashable, run_no: int, task: int) -> None:
+        """Put a newly ready task at the back of its lane."""
         self._back += 1
-        queue.entries.append(self._back << _KEY_BITS | run_no << TASK_BITS | task)
+        queue.append(lane, self._back << _KEY_BITS | run_no << TASK_BITS | task, self._rank_of)
+        self.waiting[queue] = None
+
+    def push_front(self, queue: Queue, run_no: int, task: int) -> None:
+        """Put a task that is tried again before all others."""
+        self._front -= 1
+        queue.prepend(self._front << _KEY_BITS | run_no << TASK_BITS | task)
+        self.waiting[queue] = None
+
+    def pop(self, queue: Queue) -> None:
+        """Take out the task whose turn it is."""
+        queue.pop(self._rank_of)
+
+    def withdraw(self, queue: Queue, keys: Container[tuple[int, int]]) -> None:
+        """Take out the entries of tasks that go on without waiting their turn."""
+        queue.withdraw(keys, self._rank_of)
+
+    def rerank(self) -> None:
+        """Compute all ranks anew."""
+        for queue in self.waiting:
+            queue.rerank(self._rank_of)
+
+    def rerank_run(self, run_no: int) -> None:
+        """Compute the ranks of one run's tasks anew."""
+        for queue in self.waiting:
+            queue.rerank_run(self._rank_of, run_no)
 
     def delay(self, until: float, run_no: int, task: int) -> None:
         """Keep a task out of its queue until then."""
@@ -89,14 +274,3 @@ class ReadyQueues:
         while self.delayed and self.delayed[0][0] <= now:
             _, run_no, task = heappop(self.delayed)
             yield run_no, task
-
-    def withdraw(self, queue: Queue, keys: Container[tuple[int, int]]) -> None:
-        """Take out the entries of tasks that go on without waiting their turn."""
-        queue.entries = deque(entry for entry in queue.entries if _split(entry) not in keys)
-        # A pass does not look at empty queues: what the next task here may use would go unnoticed.
-        queue.blocked = queue.blocked and bool(queue.entries)
-
-    def push_front(self, queue: Queue, run_no: int, task: int) -> None:
-        """Put a task that is tried again at the front."""
-        self._front -= 1
-        queue.entries.appendleft(self._front << _KEY_BITS | run_no << TASK_BITS | task)

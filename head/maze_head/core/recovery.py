@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from maze_head.core.backlog import enqueue, shape_of
 from maze_head.core.codes import CodeFacts
 from maze_head.core.describe import run_body
 from maze_head.core.graph import Graph, load_graph
@@ -174,7 +175,7 @@ def finish(state: State) -> None:
         ready = [task for task in range(len(run.graph)) if run.phase[task] == READY]
         run.fresh.extend(task for task in ready if task not in run.not_before)
         run.later.extend(task for task in ready if task in run.not_before)
-        state.enqueue(run)
+        enqueue(state, run)
         state.touched.setdefault(run.no, [])
     for node_id, (hello, joined_at) in state.recovered.nodes.items():
         state.nodes[node_id] = _unheard(state, hello, joined_at)
@@ -202,12 +203,16 @@ def _settle_attempts(state: State) -> None:
     ]
     held.sort(key=lambda entry: entry[0].lease)
     for leased, run in held:
-        node = state.nodes.get(leased.node)
-        if node is not None:
-            _hold(state, run, leased.task, leased, node)
+        if _is_whole(state, leased):
+            _hold(state, run, leased.task, leased, state.nodes[leased.node])
     for leased, run in reversed(held):
-        if leased.node not in state.nodes:
+        if not _is_whole(state, leased):
             _interrupt(state, run, leased.task)
+
+
+def _is_whole(state: State, leased: TaskLeased | TaskAdopted) -> bool:
+    """Tell whether all nodes of an attempt are members."""
+    return all(name in state.nodes for name in (leased.node, *(name for name, _ in leased.gang)))
 
 
 def _unheard(state: State, hello: Hello, joined_at: float) -> Node:
@@ -224,10 +229,14 @@ def _unheard(state: State, hello: Hello, joined_at: float) -> Node:
 
 def _hold(state: State, run: Run, task: int, leased: TaskLeased | TaskAdopted, node: Node) -> None:
     once = run.graph.spec(task).at_most_once
-    lease = state.leases.restore(Lease(leased.lease, run, task, node, leased.claim, once=once))
+    terms = shape_of(run, task).terms
+    lease = Lease(leased.lease, run, task, node, leased.claim, terms, once=once)
+    lease.gang = tuple((state.nodes[name], claim) for name, claim in leased.gang)
+    state.leases.restore(lease, state.now.mono)
     lease.formerly = leased.old_lease if isinstance(leased, TaskAdopted) else None
     lease.cancelled = run.halting
-    node.ledger.take(lease.claim)
+    for member, claim in lease.parts():
+        member.ledger.take(claim)
 
 
 def _interrupt(state: State, run: Run, task: int) -> None:

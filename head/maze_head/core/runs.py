@@ -65,8 +65,8 @@ class Run:
     __slots__ = (
         "again", "attempt", "avoid", "begun", "cancel_reason",
         "cancelling", "counts", "ended_at", "faults", "fresh", "graph", "grown", "later", "lease",
-        "missing", "next_seq", "no", "not_before", "outputs", "phase", "sealed_by", "stopped_by", "submitted",
-        "submitted_at",
+        "missing", "next_seq", "no", "not_before", "outputs", "phase", "places", "ready_at", "sealed_by", "stopped_by",
+        "submitted", "submitted_at",
     )  # fmt: skip
 
     def __init__(self, no: int, submitted: RunSubmitted, graph: Graph, at: float) -> None:
@@ -82,6 +82,10 @@ class Run:
         self.attempt = array("I", bytes(4 * size))
         self.lease = array("Q", bytes(8 * size))
         """The current or last lease of each task."""
+        self.ready_at = array("d", bytes(8 * size))
+        """Monotonic time at which each task became ready last; set by whoever queues it."""
+        self.places: dict[int, str] = {}
+        """Where those tasks were leased last after which others must follow."""
         self.counts = [size, 0, 0, 0, 0, 0, 0, 0]
         self.faults: dict[int, list[ErrorInfo]] = {}
         """Why attempts were lost, for the budgets and the story."""
@@ -155,6 +159,7 @@ class Run:
         self._move(event.task, LEASED, event)
         self.attempt[event.task] = event.attempt
         self.lease[event.task] = event.lease
+        self._note_place(event)
         self.begun = True
         if self.not_before:
             self.not_before.pop(event.task, None)
@@ -163,8 +168,13 @@ class Run:
         task = event.task
         self._move(task, LEASED, event)
         self.attempt[task], self.lease[task] = event.attempt, event.lease
+        self._note_place(event)
         if event.refunded:
             self.faults[task].pop()
+
+    def _note_place(self, event: TaskLeased | TaskAdopted) -> None:
+        if self.graph.anchors and event.task in self.graph.anchors.values():
+            self.places[event.task] = event.node
 
     def _started(self, event: TaskStarted) -> None:
         self._move(event.task, RUNNING, event)

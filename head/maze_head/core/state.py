@@ -11,9 +11,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, NamedTuple
 
 from maze_head.core.admission import Gate
+from maze_head.core.allowances import Allowances
+from maze_head.core.backlog import enqueue, places_of, rank_of
+from maze_head.core.candidates import Rooms
 from maze_head.core.codes import CodeFacts
 from maze_head.core.counters import Counters
 from maze_head.core.discipline import Discipline, Fcfs, MakeDiscipline
@@ -24,10 +28,10 @@ from maze_head.core.leases import Leases
 from maze_head.core.nodes import Node
 from maze_head.core.observed import Observed
 from maze_head.core.ready import Queue, ReadyQueues
-from maze_head.core.retry import longest_pause
+from maze_head.core.reservation import Reservation
 from maze_head.core.runs import Run
 from maze_head.core.sealed import Sealed
-from maze_head.core.transitions import READY
+from maze_head.core.shares import Shares
 from maze_head.core.workflows import Workflow
 from maze_protocol import limits
 from maze_protocol.events import (
@@ -88,6 +92,10 @@ class Settings:
     """How much is kept of what is over: runs, days, size of the journal. 0: no limit."""
     order: MakeDiscipline = Fcfs
     """In which order ready tasks start."""
+    priority_step: float = 600.0
+    """How many seconds of waiting one step of priority is worth."""
+    reserve_after: float = 30.0
+    """A task that has waited so long has room kept for it (reservation.py)."""
 
 
 class LostLease(NamedTuple):
@@ -147,7 +155,7 @@ class State:
     nodes: dict[str, Node] = field(default_factory=dict)
     links: dict[bytes, Node] = field(default_factory=dict)
     sessions: int = 0
-    ready: ReadyQueues = field(default_factory=ReadyQueues)
+    ready: ReadyQueues = field(init=False)
     counters: Counters = field(default_factory=Counters)
     lost: OrderedDict[int, LostLease] = field(default_factory=OrderedDict)
     crashed_codes: OrderedDict[bytes, str] = field(default_factory=OrderedDict)
@@ -167,14 +175,23 @@ class State:
     """The disk is full (readonly.py)."""
     unheard: list[NodeSaid] = field(default_factory=list)
     """What nodes said meanwhile, in order."""
-    gained: dict[str, None] = field(default_factory=dict)
-    """Nodes that have more room than at the end of the last pass."""
+    rooms: Rooms = field(default_factory=Rooms)
+    """Which nodes have room for what."""
+    reservations: list[Reservation] = field(default_factory=list)
+    looked_at: float = 0.0
+    """When it was last seen to that nobody waits too long."""
+    shares: Shares = field(default_factory=Shares)
+    allowances: Allowances = field(default_factory=Allowances)
+    generation: int = 0
+    """Of the discipline, for which all ranks are right."""
     graphs_to_save: list[Effect] = field(default_factory=list)
     effects: list[Effect] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Tie the leases to the epoch, and make the discipline of the settings."""
-        self.leases = Leases(self.epoch)
+        """Tie together what belongs together, and make the discipline of the settings."""
+        self.leases = Leases(self.epoch, self.shares, self.allowances)
+        self.rooms.nodes = self.nodes
+        self.ready = ReadyQueues(partial(rank_of, self), self.rooms.candidates)
         self.discipline = self.settings.order(self.observed)
 
     def emit(self, effect: Effect) -> None:
@@ -194,29 +211,30 @@ class State:
         else:
             events.append(event)
         if run.fresh or run.again or run.later:
-            self.enqueue(run)
+            enqueue(self, run)
 
-    def enqueue(self, run: Run) -> None:
-        """Move the tasks that became ready to their queues."""
-        queues, shape_of = self.queues[run.no], run.graph.shape_of
-        for task in run.fresh:
-            self.ready.push(queues[shape_of[task]], run.no, task)
-        for task in run.again:
-            self.ready.push_front(queues[shape_of[task]], run.no, task)
-        for task in run.later:
-            longest = longest_pause(run.graph.spec(task))
-            pause = min(max(0.0, run.not_before[task] - self.now.wall), longest)
-            self.ready.delay(self.now.mono + pause, run.no, task)
-        run.fresh.clear()
-        run.again.clear()
-        run.later.clear()
+    def gain(self, node: Node) -> None:
+        """Note that a node may have more room than before."""
+        self.rooms.gain(node)
 
-    def wake_delayed(self) -> None:
-        """Queue the tasks whose pause is over, at the front."""
-        for run_no, task in self.ready.due(self.now.mono):
-            run = self.runs.get(run_no)
-            if run is not None and run.phase[task] == READY:
-                self.ready.push_front(self.queues[run_no][run.graph.shape_of[task]], run_no, task)
+    def expected_seconds(self, run: Run, task: int) -> float | None:
+        """Return how long an attempt of a task is expected to run, if anything is known of it."""
+        return self.observed.known(run.graph.function(task))
+
+    def keep(self, reservation: Reservation) -> None:
+        """Keep room for a task."""
+        self.reservations.append(reservation)
+        reservation.queue.reservation = reservation
+        for node in reservation.nodes:
+            node.reservation = reservation
+
+    def drop_reservation(self, reservation: Reservation) -> None:
+        """Keep room for a task no longer."""
+        self.reservations.remove(reservation)
+        reservation.queue.reservation = None
+        for node in reservation.nodes:
+            node.reservation = None
+            self.gain(node)
 
     def remember_lost(self, token: int, lost: LostLease) -> None:
         """Note what was given up, for the case that its node comes back."""
@@ -231,7 +249,7 @@ class State:
         self.runs[run.no] = run
         self._number(run.submitted.run_id, run.no, (graph.workflow_id, graph.version))
         self.pending += run.open
-        self.queues[run.no] = [self.ready.use(shape) for shape in graph.shapes]
+        self.queues[run.no] = [self.ready.use(place) for place in places_of(run)]
 
     def close_run(self, run: Run, summary: RunBody) -> None:
         """Keep only the summary of a sealed run."""
@@ -241,8 +259,8 @@ class State:
         del self.queues[run.no]
         for key in [key for key in self.shunning if key[0] == run.no]:
             del self.shunning[key]
-        for shape in graph.shapes:
-            self.ready.leave(shape)
+        for place in places_of(run):
+            self.ready.leave(place)
         self.discipline.closed(run)
         attempts = {task: count for task, count in enumerate(run.attempt) if count > 1}
         self.sealed[run.no] = Sealed(summary, attempts)

@@ -1,0 +1,124 @@
+"""From a task that became ready to its queue: shape, project, place, rank.
+
+* A task that ran out of memory has another shape: more memory, and a node of its own.
+* A task that follows another one (`same_node_as`) is bound to the node where that one was leased last, as long as the
+  node is a member; it waits nowhere else meanwhile.
+* Priority is seniority: each step counts as if the task had been ready `priority_step` seconds earlier. So a waiting
+  task grows past all that come later, whatever their priority: nobody starves.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from maze_head.core.graph import Shape
+from maze_head.core.ready import Place, Queue
+from maze_head.core.retry import longest_pause
+from maze_head.core.transitions import READY
+
+if TYPE_CHECKING:
+    from maze_head.core.nodes import Node
+    from maze_head.core.runs import Run
+    from maze_head.core.state import State
+
+__all__ = [
+    "enqueue", "places_of", "queue_of", "rank_of", "settle_ranks", "shape_of", "unpin", "wake_delayed", "withdraw",
+]  # fmt: skip
+
+
+def places_of(run: Run) -> list[Place]:
+    """Return the place of each shape of a run, for tasks that nothing binds further."""
+    project = run.submitted.project
+    return [Place(shape, project, "", run.no if shape.terms.apart else 0) for shape in run.graph.shapes]
+
+
+def enqueue(state: State, run: Run) -> None:
+    """Move the tasks that became ready to their queues."""
+    now, ready_at = state.now.mono, run.ready_at
+    for task in run.fresh:
+        ready_at[task] = now
+        lane = run.submitted.priority, state.discipline.lane(run, task)
+        state.ready.push(queue_of(state, run, task), lane, run.no, task)
+    for task in run.again:
+        ready_at[task] = now
+        state.ready.push_front(queue_of(state, run, task), run.no, task)
+    for task in run.later:
+        longest = longest_pause(run.graph.spec(task))
+        pause = min(max(0.0, run.not_before[task] - state.now.wall), longest)
+        ready_at[task] = now + pause
+        state.ready.delay(now + pause, run.no, task)
+    run.fresh.clear()
+    run.again.clear()
+    run.later.clear()
+
+
+def queue_of(state: State, run: Run, task: int) -> Queue:
+    """Return the queue of a ready task."""
+    queue = state.queues[run.no][run.graph.shape_of[task]]
+    if not run.grown and not run.graph.anchors:
+        return queue
+    place = queue.place._replace(shape=shape_of(run, task))
+    pin = run.places.get(run.graph.anchors.get(task, -1), "")
+    node = state.nodes.get(pin)
+    if node is not None and not node.gone:
+        place = place._replace(pin=pin)
+    return queue if place == queue.place else state.ready.at(place)
+
+
+def shape_of(run: Run, task: int) -> Shape:
+    """Return the shape of a task's next attempt."""
+    shape = run.graph.shape(task)
+    return _grown(shape, run.grown[task]) if task in run.grown else shape
+
+
+def withdraw(state: State, run: Run, tasks: dict[int, None]) -> None:
+    """Take tasks of a run out of the queues: they go on without waiting their turn."""
+    shapes = [shape_of(run, task) for task in tasks]
+    keys = frozenset((run.no, task) for task in tasks)
+    for queue in [queue for queue in state.ready.waiting if queue.shape in shapes]:
+        state.ready.withdraw(queue, keys)
+
+
+def _grown(shape: Shape, mem_mib: int) -> Shape:
+    request = msgspec.structs.replace(shape.request, mem_mib=mem_mib)
+    return shape._replace(request=request, terms=shape.terms._replace(alone=True))
+
+
+def rank_of(state: State, run_no: int, task: int) -> float:
+    """Return the rank of a ready task; what is left of runs that are over comes first, to be dropped."""
+    run = state.runs.get(run_no)
+    if run is None:
+        return float("-inf")
+    seniority = run.submitted.priority * state.settings.priority_step
+    return state.discipline.rank(run, task, run.ready_at[task] - seniority)
+
+
+def settle_ranks(state: State) -> None:
+    """Take in that the discipline sees tasks in another order than before."""
+    discipline = state.discipline
+    moved = discipline.moved()
+    if discipline.generation != state.generation:
+        state.generation = discipline.generation
+        state.ready.rerank()
+        return
+    for run_no in moved:
+        state.ready.rerank_run(run_no)
+
+
+def wake_delayed(state: State) -> None:
+    """Queue the tasks whose pause is over, at the front."""
+    for run_no, task in state.ready.due(state.now.mono):
+        run = state.runs.get(run_no)
+        if run is not None and run.phase[task] == READY:
+            state.ready.push_front(queue_of(state, run, task), run_no, task)
+
+
+def unpin(state: State, node: Node) -> None:
+    """Let the tasks that wait for a node which is gone run anywhere."""
+    for queue in [queue for queue in state.ready.waiting if queue.place.pin == node.id]:
+        for run_no, task in queue.take_all():
+            run = state.runs.get(run_no)
+            if run is not None and run.phase[task] == READY:
+                state.ready.push_front(queue_of(state, run, task), run_no, task)
