@@ -20,6 +20,7 @@ __all__ = [
     "NodeBody", "NodeList", "Op", "RunExplanation",
     "RetryRequest", "RunBody", "RunList", "RunRequest", "RunTaskBody", "RunTaskList", "SaveTask", "TaskBody",
     "WaitingGroup", "WorkflowBody", "WorkflowList", "WorkflowRequest", "WorkflowSummary", "EncodedValue",
+    "CapBody", "LimitBody", "LimitList", "LimitRequest", "ProjectBody", "ProjectList", "ProjectRequest",
 ]  # fmt: skip
 
 MSGPACK_TYPE: Final = "application/msgpack"
@@ -330,6 +331,74 @@ class NodeList(msgspec.Struct):
     """All nodes the head knows."""
 
     nodes: list[NodeBody]
+
+
+class LimitRequest(_Request):
+    """What is allowed under a name; it takes the place of what was set before. What is not given has no bound."""
+
+    concurrency: int | None = None
+    """Units that all tasks together may hold at once; 0: nothing new starts."""
+    rate: str | None = None
+    """Units that may begin in a time: `500/min`; periods are s, min, h, day."""
+
+
+class LimitBody(msgspec.Struct):
+    """A named limit and its use. One that only tasks name, and nobody has set, has no bound of either kind."""
+
+    name: str
+    concurrency: int | None
+    rate: str | None
+    held: int
+    """Units that tasks hold now."""
+    next_s: float
+    """Seconds until the rate lets another unit begin."""
+
+
+class CapBody(_Request, frozen=True):
+    """The most that a project may hold at once. What is not given has no bound."""
+
+    cpu: float | None = None
+    cpu_mem: int | None = None
+    """MiB."""
+    gpu: float | None = None
+    """Devices; a share by memory alone counts as its part of an average one."""
+    tasks: int | None = None
+
+
+class ProjectRequest(_Request):
+    """What holds for a project; it takes the place of what was set before."""
+
+    weight: float = 1.0
+    """A project of weight 2 gets twice what one of weight 1 gets, if both want more than there is."""
+    cap: CapBody = CapBody()
+
+
+class ProjectBody(msgspec.Struct):
+    """A project, what is set for it, and what its tasks hold now."""
+
+    name: str
+    weight: float
+    cap: CapBody
+    share: float
+    """The largest part of any resource of the cluster that it holds, divided by its weight; the smallest goes first."""
+    tasks: int
+    cpu: float
+    cpu_mem: int
+    gpu: float
+    gpu_mem: int
+
+
+class LimitList(msgspec.Struct):
+    """All limits and projects that are set or in use, by name."""
+
+    limits: list[LimitBody]
+    projects: list[ProjectBody]
+
+
+class ProjectList(msgspec.Struct):
+    """All projects that are set or in use, by name."""
+
+    projects: list[ProjectBody]
 
 
 class InfoBody(msgspec.Struct):

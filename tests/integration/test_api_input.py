@@ -379,3 +379,26 @@ async def test_an_original_request_is_as_safe(ask: Asker) -> None:
     with pytest.raises(WSServerHandshakeError) as caught:
         await ask.http.ws_connect("/get_workflow_res/nope/nope")
     assert caught.value.status == 404
+
+
+@asking
+async def test_limits_and_projects_out_of_range(ask: Asker) -> None:
+    for path, body, expected in (
+        ("/limits/a", {}, (422, "invalid_limit", "$")),
+        ("/limits/a", {"rate": "fast"}, (422, "invalid_limit", "$.rate")),
+        ("/limits/a", {"concurrency": -1}, (422, "invalid_limit", "$.concurrency")),
+        ("/limits/a", {"concurrency": 2**63}, (422, "invalid_limit", "$.concurrency")),
+        ("/limits/a", {"concurrency": 1.5}, (422, "invalid_body", "$.concurrency")),
+        ("/limits/a", {"units": 1}, (422, "invalid_body", "$")),
+        ("/limits/%00", {"concurrency": 1}, (422, "invalid_limit", "")),
+        ("/limits/" + "a" * 300, {"concurrency": 1}, (422, "invalid_limit", "")),
+        ("/projects/a", {"weight": 0}, (422, "invalid_project", "$.weight")),
+        ("/projects/a", {"cap": {"cpu": -1}}, (422, "invalid_project", "$.cap.cpu")),
+        ("/projects/a", {"cap": {"disk": 1}}, (422, "invalid_body", "$.cap")),
+    ):
+        status, name, error = await ask.refused("PUT", path, json=body)
+        assert (status, name, error.get("field", "")) == expected, path
+    for kind in ("limit", "project"):
+        assert (await ask.refused("DELETE", f"/{kind}s/nobody"))[:2] == (404, f"unknown_{kind}")
+        assert (await ask.refused("PUT", f"/{kind}s/"))[:2] == (404, "unknown_path")
+    assert await ask.ok("GET", "/limits") == {"limits": [], "projects": []}

@@ -57,6 +57,7 @@ async def test_every_answer_fits_its_description(tmp_path: Path) -> None:
         head.puppet.join(gpus=2)
         await author(check)
         await run_and_read(check)
+        await share(check)
         await original(check)
         await remove(check)
         untested = {(route.method, route.path) for route in ROUTES} - check.seen
@@ -101,6 +102,18 @@ async def run_and_read(check: Checker) -> None:
     assert again["retry_of"] == RUN
     for path in ("info", "livez", "readyz", "metrics", "nodes", "nodes/{node_id}"):
         await check.ask("GET", f"/api/v1/{path}", node_id="puppet")
+
+
+async def share(check: Checker) -> None:
+    limit, project = "/api/v1/limits/{name}", "/api/v1/projects/{name}"
+    name = {"name": "open%2Fai"}
+    await check.ask("PUT", limit, {"concurrency": 20, "rate": "500/min"}, **name)
+    await check.ask("PUT", project, {"weight": 2, "cap": {"cpu": 16, "tasks": 100}}, **name)
+    both = await check.ask("GET", "/api/v1/limits")
+    assert [each["name"] for each in both["limits"] + both["projects"]] == ["open/ai"] * 2
+    assert (await check.ask("GET", "/api/v1/projects"))["projects"] == both["projects"]
+    assert (await check.ask("DELETE", limit, **name))["rate"] == "500/min"
+    assert (await check.ask("DELETE", project, **name))["cap"] == {"cpu": 16.0, "tasks": 100}
 
 
 async def remove(check: Checker) -> None:

@@ -274,3 +274,30 @@ def test_python_m_maze_and_the_installed_command_are_one(mark):
     command = Path(sys.executable).with_name("maze")
     done = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == mark.run("--version").stdout
+
+
+def test_limits_are_set_shown_and_removed(maze, cluster):
+    assert "Nothing is set" in maze("limits").stderr
+    assert maze("limits", "set", "open/ai", "--rate", "500/minute", "--concurrency=20").stdout == (
+        "open/ai: 20 at once, 500/min\n"
+    )
+    assert maze("limits", "project", "batch", "--weight=0.5", "--cpu=16", "--tasks=100").stdout == (
+        "batch: weight 0.5, at most cpu 16, tasks 100\n"
+    )
+    limits, projects = maze("limits").stdout.split("\n\n")
+    (limit,) = rows(limits)
+    assert (limit["LIMIT"], limit["CONCURRENCY"], limit["HELD"], limit["RATE"]) == ("open/ai", "20", "0", "500/min")
+    (project,) = rows(projects)
+    assert (project["PROJECT"], project["WEIGHT"], project["TASKS"], project["CPU"]) == (
+        "batch", "0.5", "0 of 100", "0 of 16",
+    )  # fmt: skip
+    assert json.loads(maze("limits", "--json").stdout) == cluster.get("/api/v1/limits")
+    assert json.loads(maze("limits", "--json", "rm", "open/ai").stdout)["limit"]["rate"] == "500/min"
+    assert maze("limits", "rm", "--project", "batch").stdout == "removed project batch\n"
+    assert cluster.get("/api/v1/limits") == {"limits": [], "projects": []}
+
+
+def test_what_cannot_be_a_limit_is_told(maze):
+    assert "--concurrency or --rate" in maze("limits", "set", "a", status=2).stderr
+    assert "write units/period, as 500/min" in maze("limits", "set", "a", "--rate=fast", status=1).stderr
+    assert "no limit 'a' is set" in maze("limits", "rm", "a", status=1).stderr

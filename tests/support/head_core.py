@@ -277,4 +277,6 @@ def dump(core: HeadCore) -> dict[str, Any]:
         "sealed": {no: (entry.body.status, entry.body.last_seq, entry.body.finished, entry.body.failed,
                         entry.body.skipped, entry.body.ended_at, entry.attempts) for no, entry in state.sealed.items()},
         "run_numbers": state.run_numbers,
+        "limits": state.allowances.limits,
+        "projects": state.shares.rules,
     }  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from maze_head.api import events, logs, meta, nodes, runs, seed_routes, workflows
+from maze_head.api import events, limits, logs, meta, nodes, runs, seed_routes, workflows
 from maze_head.api.bodies import json_response, load, read_body, respond
 from maze_head.api.call import Call, Shared
 from maze_head.api.errors import seed_refusal
@@ -36,8 +36,14 @@ from maze_protocol.http import (
     EditRequest,
     EditResponse,
     InfoBody,
+    LimitBody,
+    LimitList,
+    LimitRequest,
     NodeBody,
     NodeList,
+    ProjectBody,
+    ProjectList,
+    ProjectRequest,
     RetryRequest,
     RunBody,
     RunList,
@@ -170,6 +176,18 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", f"{RUN}/events", events.events, None, EventPage, "The log of a run, or its stream", query=_EVENTS),
     Route("GET", f"{API}/nodes", nodes.list_all, None, NodeList, "List nodes"),
     Route("GET", f"{API}/nodes/{{node_id}}", nodes.describe, None, NodeBody, "One node"),
+    Route("GET", f"{API}/limits", limits.list_all, None, LimitList, "Limits and projects, and what is held of them"),
+    Route("PUT", f"{API}/limits/{{name}}", limits.put, LimitRequest, LimitBody, "Set or change a limit"),
+    Route("DELETE", f"{API}/limits/{{name}}", limits.remove, None, LimitBody, "Remove a limit"),
+    Route("GET", f"{API}/projects", limits.list_projects, None, ProjectList, "Projects and what they hold"),
+    Route(
+        "PUT", f"{API}/projects/{{name}}", limits.put_project, ProjectRequest, ProjectBody,
+        "Set weight and cap of a project",
+    ),
+    Route(
+        "DELETE", f"{API}/projects/{{name}}", limits.remove_project, None, ProjectBody,
+        "Let a project be like any other",
+    ),
     *SEED_ROUTES,
 )  # fmt: skip
 

@@ -6,11 +6,11 @@ Rules
 * Concurrency: the units of all attempts in force under a name never grow past the limit. One that is set below what is
   held takes nothing away; it only stops new attempts.
 * Rate: GCRA, the cell rate algorithm of ITU-T I.371 (1993), annex A, in its virtual-scheduling form: a bucket as one
-  number, the time at which it is full again. A bucket holds what one second gives, and at least one unit, so N per
-  minute means one start every 60/N s and never a burst of a whole period; in any t seconds at most t x rate + one
-  bucket begin. Whoever asks for more than a bucket holds waits for a full one and leaves a debt behind, so the long-run
-  rate stays exact and no rate makes a task infeasible. Units are spent at the lease and do not come back: not of an
-  attempt that never began, either.
+  number, the time at which it is full again. A bucket holds what one second gives, and at least one unit and what half
+  a second gives, since nobody may look for so long. So N per minute means one start every 60/N s, never a burst of a
+  whole period, and in any t seconds at most t x rate + one bucket begin. Whoever asks for more than a bucket holds
+  waits for a full one and leaves a debt behind, so the long-run rate stays exact and no rate makes a task infeasible.
+  Units are spent at the lease and do not come back: not of an attempt that never began, either.
 * A head that starts again takes back what the restored leases hold, and begins with full buckets: that is what an idle
   second gives.
 
@@ -26,6 +26,8 @@ from maze_protocol.rates import Rate
 __all__ = ["Allowances", "Lack", "Limit"]
 
 BUCKET_SECONDS: Final = 1.0
+LATE_SECONDS: Final = 0.5
+"""How late a pass may come, two ticks of the driver, without a unit being lost for it."""
 _EPSILON: Final = 1e-6
 """Rounding must not cost a unit that is due."""
 
@@ -57,7 +59,7 @@ class _Bucket:
     def __init__(self, rate: Rate, debt: float, now: float) -> None:
         self.rate = rate
         self._interval = rate.seconds / rate.units
-        self._depth = max(1.0, BUCKET_SECONDS / self._interval)
+        self._depth = max(BUCKET_SECONDS, self._interval + LATE_SECONDS) / self._interval
         self._full_at = now + debt * self._interval
 
     def wait(self, units: int, now: float) -> float:
@@ -117,6 +119,11 @@ class Allowances:
         if bucket is None or not seconds:
             return None
         return Lack(name, f"limit {name!r} lets {bucket.rate} begin, the next in {seconds:.3g} s", seconds)
+
+    def pause(self, name: str, now: float) -> float:
+        """Return in how many seconds the rate of a name lets one more unit begin; 0 for now."""
+        bucket = self._buckets.get(name)
+        return bucket.wait(1, now) if bucket else 0.0
 
     def impossible(self, limits: Units) -> str | None:
         """Return the first name of which a task asks for more than is ever allowed at once, or None."""

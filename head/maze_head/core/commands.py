@@ -19,6 +19,7 @@ from maze_head.core.errors import Conflict, Invalid, Rejected, Unavailable
 from maze_head.core.graph import Graph
 from maze_head.core.lookups import find_run, find_workflow, refuse_gone, show
 from maze_head.core.runs import Run
+from maze_head.core.sharing import project_key
 from maze_head.core.state import State
 from maze_head.core.workflows import Edit, Workflow
 from maze_protocol.declare import check_name
@@ -125,6 +126,7 @@ def submit_run(state: State, command: asked.SubmitRun) -> RunBody:
     if number is not None:
         return _same_run(state, number, request.workflow_id)
     refuse_gone(state, command.run_id, RUN)
+    project = project_key(request.project)
     graph = _graph(state, workflow, request.revision)
     check_room(state, len(graph))
     state.save_graph(graph)
@@ -135,7 +137,7 @@ def submit_run(state: State, command: asked.SubmitRun) -> RunBody:
         len(graph),
         request.fail_fast,
         request.priority,
-        request.project,
+        project,
         wait_for_capacity=request.wait_for_capacity,
     )
     return run_body(state, begin_run(state, submitted, graph))

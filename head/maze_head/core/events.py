@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from maze_protocol.events import OutputMeta, RunSubmitted
-from maze_protocol.http import EditRequest, RunRequest, WorkflowRequest
+from maze_protocol.http import EditRequest, LimitRequest, ProjectRequest, RunRequest, WorkflowRequest
 from maze_protocol.messages import Hello, Message
 
 __all__ = [
     "CancelRun", "Command", "CreateWorkflow", "DescribeNodes", "DescribeRun", "DescribeWorkflow", "EditWorkflow",
     "Event", "Instant", "LinkLost", "ListRuns", "ListWorkflows", "LocateLog", "NodeGreeted", "NodeSaid", "SubmitRun",
     "Ticked", "CountersAsked", "ExplainTask", "DiskTurned", "RetryRun", "RemoveRun", "RemoveWorkflow", "JournalSized",
+    "ListLimits", "RemoveLimit", "RemoveProject", "SetLimit", "SetProject",
 ]  # fmt: skip
 
 
@@ -219,8 +220,50 @@ class ExplainTask:
     task_id: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class SetLimit:
+    """Set or change a named limit. Reply: LimitBody."""
+
+    ticket: int
+    name: str
+    request: LimitRequest
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveLimit:
+    """Let a name hold nobody back any more. Reply: LimitBody, as it was."""
+
+    ticket: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetProject:
+    """Set or change the weight and the cap of a project. Reply: ProjectBody."""
+
+    ticket: int
+    name: str
+    request: ProjectRequest
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveProject:
+    """Let a project be like any other again. Reply: ProjectBody, as it was."""
+
+    ticket: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListLimits:
+    """Reply: LimitList."""
+
+    ticket: int
+
+
 Command = (
     CreateWorkflow | EditWorkflow | SubmitRun | RetryRun | CancelRun | RemoveRun | RemoveWorkflow | DescribeWorkflow
     | ListWorkflows | DescribeRun | ListRuns | DescribeNodes | LocateLog | CountersAsked | ExplainTask
+    | SetLimit | RemoveLimit | SetProject | RemoveProject | ListLimits
 )  # fmt: skip
 Event = NodeGreeted | NodeSaid | LinkLost | Ticked | DiskTurned | JournalSized | Command

@@ -13,15 +13,17 @@ from maze_head.core.explain import explain, over
 from maze_head.core.graph import Graph
 from maze_head.core.lookups import find_run, find_workflow, show
 from maze_head.core.runs import Run
+from maze_head.core.sharing import describe_limits
 from maze_head.core.state import State
 from maze_head.core.transitions import IS_OVER
-from maze_protocol.http import NodeList, RunBody, RunList, WorkflowBody, WorkflowList
+from maze_protocol.http import LimitList, NodeList, RunBody, RunList, WorkflowBody, WorkflowList
 from maze_protocol.ids import TASK, WORKFLOW, format_id, parse_id
 from maze_protocol.waiting import Explanation
 
 __all__ = [
     "count",
     "explain_task",
+    "list_limits",
     "list_runs",
     "list_workflows",
     "locate_log",
@@ -64,6 +66,11 @@ def list_runs(state: State, command: asked.ListRuns) -> RunList:
 def show_nodes(state: State, command: asked.DescribeNodes) -> NodeList:
     """Return all nodes."""
     return describe_nodes(state)
+
+
+def list_limits(state: State, command: asked.ListLimits) -> LimitList:
+    """Return all limits and projects."""
+    return describe_limits(state)
 
 
 def count(state: State, command: asked.CountersAsked) -> dict[str, int | float]:

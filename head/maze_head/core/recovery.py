@@ -24,6 +24,7 @@ from maze_head.core.observed import kind_of
 from maze_head.core.retry import NODE_LOSS
 from maze_head.core.runs import Run
 from maze_head.core.sealed import unpack_sealed
+from maze_head.core.sharing import restore_sharing
 from maze_head.core.state import LostLease, Recovered, State
 from maze_head.core.transitions import LEASED, READY, RUNNING
 from maze_head.core.workflows import Workflow, replay
@@ -82,6 +83,8 @@ def restore_cluster(state: State, kind: str, body: dict[str, Any], time: float) 
     elif kind in ("node_lost", "node_left"):
         state.recovered.nodes.pop(body["node_id"], None)
         state.recovered.incarnations[body["node_id"]] = body["incarnation"]
+    else:
+        restore_sharing(state, kind, body)
 
 
 def _edit(state: State, body: dict[str, Any]) -> None:

@@ -10,7 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from maze_head.core import commands, events, membership, queries, readonly, recovery, repeats, results, retention
+from maze_head.core import (
+    commands,
+    events,
+    membership,
+    queries,
+    readonly,
+    recovery,
+    repeats,
+    results,
+    retention,
+    sharing,
+)
 from maze_head.core.effects import Effect, Reply, SaveSealed
 from maze_head.core.ends import retire, seal_if_over
 from maze_head.core.errors import Rejected
@@ -171,12 +182,17 @@ _COMMANDS: Final[dict[type, Callable[[State, Any], Any]]] = {
     events.CancelRun: commands.cancel_run,
     events.RemoveRun: retention.remove_run,
     events.RemoveWorkflow: retention.remove_workflow,
+    events.SetLimit: sharing.set_limit,
+    events.RemoveLimit: sharing.remove_limit,
+    events.SetProject: sharing.set_project,
+    events.RemoveProject: sharing.remove_project,
     events.DescribeWorkflow: queries.show_workflow,
     events.ListWorkflows: queries.list_workflows,
     events.DescribeRun: queries.show_run,
     events.ListRuns: queries.list_runs,
     events.DescribeNodes: queries.show_nodes,
     events.LocateLog: queries.locate_log,
+    events.ListLimits: queries.list_limits,
     events.CountersAsked: queries.count,
     events.ExplainTask: queries.explain_task,
 }

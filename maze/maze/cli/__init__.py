@@ -29,6 +29,7 @@ _COMMANDS: Final = {
     "rm": ("maze.cli.keep", "Remove runs that are over, or a workflow."),
     "backup": ("maze.cli.keep", "Copy all that a head keeps, while it runs or not."),
     "nodes": ("maze.cli.cluster", "List the nodes of the cluster."),
+    "limits": ("maze.cli.limits", "List, set and remove limits, and the weights and caps of projects."),
     "info": ("maze.cli.cluster", "Show which head answers, and its promises."),
     "doctor": ("maze.cli.doctor", "Check whether this machine is fit for Maze."),
 }

@@ -86,6 +86,10 @@ class Head:
         """Return the JSON answer to a POST below /api/v1."""
         return self._json("POST", path, {}, json.dumps(body).encode())
 
+    def put(self, path: str, body: dict[str, Any]) -> Any:
+        """Return the JSON answer to a PUT below /api/v1."""
+        return self._json("PUT", path, {}, json.dumps(body).encode())
+
     def delete(self, path: str, **query: Any) -> Any:
         """Return the JSON answer to a DELETE below /api/v1."""
         return self._json("DELETE", path, query)
@@ -110,7 +114,8 @@ class Head:
         self, method: str, path: str, query: dict[str, Any], data: bytes | None = None
     ) -> tuple[int, bytes, http.client.HTTPMessage]:
         given = {key: value for key, value in query.items() if value is not None}
-        target = self._base + PREFIX + quote(path) + (f"?{urlencode(given)}" if given else "")
+        # Names of limits and projects may hold a slash: who puts one into a path quotes it.
+        target = self._base + PREFIX + quote(path, safe="/%") + (f"?{urlencode(given)}" if given else "")
         try:
             headers = {"Accept": "application/json"} | ({} if data is None else {"Content-Type": "application/json"})
             self._connection.request(method, target, data, headers)
