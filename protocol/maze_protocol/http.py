@@ -354,7 +354,7 @@ class LimitBody(msgspec.Struct):
     """Seconds until the rate lets another unit begin."""
 
 
-class CapBody(_Request, frozen=True):
+class CapBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The most that a project may hold at once. What is not given has no bound."""
 
     cpu: float | None = None

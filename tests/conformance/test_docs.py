@@ -133,11 +133,12 @@ def _is_setting(word: str) -> bool:
 
 def _check_ours(name: str, words: list[str], python: Python, help_pages: dict[tuple[str, ...], str]) -> None:
     subcommand = tuple(words[:1]) if words and not words[0].startswith("-") else ()
-    key = (name, *subcommand)
-    if key not in help_pages:
-        done = python("-m", COMMANDS[name], *subcommand, "--help")
-        assert done.returncode == 0, done.stderr
-        help_pages[key] = done.stdout
+    _ask_help((name, *subcommand), python, help_pages)
+    if subcommand and re.search(
+        rf"^Commands:\n(  .*\n)*  {'|'.join(words[1:2])}  ", help_pages[name, *subcommand], re.M
+    ):
+        subcommand = tuple(words[:2])
+    key = _ask_help((name, *subcommand), python, help_pages)
     rest = words[len(subcommand) :]
     if subcommand == ("run",):
         script = next((number for number, word in enumerate(rest) if word.endswith(".py")), len(rest))
@@ -145,6 +146,14 @@ def _check_ours(name: str, words: list[str], python: Python, help_pages: dict[tu
         rest = rest[:script]
     for option in [word.partition("=")[0] for word in rest if word.startswith("-")]:
         assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", help_pages[key]), f"{key} has no {option}"
+
+
+def _ask_help(key: tuple[str, ...], python: Python, help_pages: dict[tuple[str, ...], str]) -> tuple[str, ...]:
+    if key not in help_pages:
+        done = python("-m", COMMANDS[key[0]], *key[1:], "--help")
+        assert done.returncode == 0, done.stderr
+        help_pages[key] = done.stdout
+    return key
 
 
 def _check_tox(words: list[str]) -> None:
