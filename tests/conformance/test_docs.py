@@ -134,9 +134,8 @@ def _is_setting(word: str) -> bool:
 def _check_ours(name: str, words: list[str], python: Python, help_pages: dict[tuple[str, ...], str]) -> None:
     subcommand = tuple(words[:1]) if words and not words[0].startswith("-") else ()
     _ask_help((name, *subcommand), python, help_pages)
-    if subcommand and re.search(
-        rf"^Commands:\n(  .*\n)*  {'|'.join(words[1:2])}  ", help_pages[name, *subcommand], re.M
-    ):
+    below = help_pages[name, *subcommand].partition("\nCommands:\n")[2].splitlines()
+    if subcommand and any(line.split()[:1] == words[1:2] for line in below if line.strip()):
         subcommand = tuple(words[:2])
     key = _ask_help((name, *subcommand), python, help_pages)
     rest = words[len(subcommand) :]

@@ -81,8 +81,10 @@ def test_what_is_set_survives_a_restart() -> None:
 def test_units_spent_of_a_rate_are_shown_as_the_time_to_the_next() -> None:
     head = Head()
     head.ask(ev.SetLimit, "a", LimitRequest(rate="6/min"))
-    head.core.state.allowances.take((("a", 1),), head.mono)
-    head.wait(2.5)
+    head.workflow(add(1, limits={"a": 1}))
+    head.greet()
+    head.run()
+    head.mono += 2.5
     (shown,) = limits(head).limits
     assert (shown.held, shown.next_s) == (1, pytest.approx(7.0))
 
