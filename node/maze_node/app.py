@@ -8,6 +8,7 @@ answers at once, one with leases in its queue in batches. Shells only post event
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -21,7 +22,7 @@ import psutil
 from maze._daemon.ready import announce
 from maze._daemon.signals import Stop
 from maze._version import __version__
-from maze_node.capacity import measure
+from maze_node.capacity import Surveyor
 from maze_node.config import Settings
 from maze_node.core.agent import STARTED_AFTER, Agent
 from maze_node.core.effects import (
@@ -33,6 +34,7 @@ from maze_node.core.effects import (
     Fork,
     Leave,
     Load,
+    Note,
     NoteMemory,
     Reconnect,
     RenameLog,
@@ -41,15 +43,28 @@ from maze_node.core.effects import (
     Spill,
     Start,
 )
-from maze_node.core.events import DrainAsked, Event, Instant, Loaded, MemoryRead, Spilled, StopAsked, Ticked, Welcomed
+from maze_node.core.events import (
+    DrainAsked,
+    Event,
+    Instant,
+    Loaded,
+    MemoryRead,
+    Spilled,
+    StopAsked,
+    Surveyed,
+    Ticked,
+    Welcomed,
+)
+from maze_node.core.offer import Survey, Use
+from maze_node.core.stay import Stay
 from maze_node.errors import EXIT_CRASHED, EXIT_REFUSED
-from maze_node.gpus import free_memory
 from maze_node.logs import Logs
 from maze_node.memory import MemoryWatch
 from maze_node.pool import Pool
 from maze_node.spawning import Spawned
 from maze_node.spool import Spool
 from maze_node.transport import Transport, monotonic
+from maze_node.watch import Watch
 from maze_protocol.limits import PROTOCOL_MAJOR, PROTOCOL_MINOR
 from maze_protocol.messages import Hello, NodeLoad
 
@@ -58,6 +73,7 @@ __all__ = ["Node"]
 log = logging.getLogger(__name__)
 TICK: Final = 0.5
 MEMORY_TICK: Final = 0.25
+SURVEY_TICKS: Final = 2
 FLUSH_AFTER: Final = 0.001
 MIB: Final = 2**20
 
@@ -69,15 +85,26 @@ class Node:
         self._settings = settings
         self._spawned = spawned
         self._loop = asyncio.get_running_loop()
-        self.capacity = measure(settings)
+        self._surveyor = Surveyor(settings)
+        first = self._surveyor.survey()
+        self._uses: tuple[Use, ...] = first.uses
         self.node_id = settings.node_id()
         self._incarnation = int.from_bytes(os.urandom(7), "big")
-        self._agent = Agent(self.capacity, settings.orphan_timeout, settings.head_timeout, settings.result_memory * MIB)
+        self._agent = Agent(
+            first.capacity,
+            settings.orphan_timeout,
+            settings.head_timeout,
+            settings.result_memory * MIB,
+            first.uses,
+            self._stay(),
+        )
         self._logs = Logs()
         self._spool = Spool(settings.spool_dir)
         self._memory = MemoryWatch()
         self._pool = Pool(self._loop, self.post, self._logs)
         self._transport = Transport(self._loop, self.post, settings.find_head, self._hello, self._give_up)
+        self._watch = Watch(self._surveyor.survey, self._surveyed)
+        self._ticks = 0
         self._inbox: list[Event] = []
         self._flush_by = 0.0
         self._late_flush = False
@@ -98,13 +125,14 @@ class Node:
             Spill: self._spill,
             Load: self._load_back,
             Discard: lambda effect: self._spool.drop(effect.number),
+            Note: lambda effect: log.info(effect.text),
             Leave: self._leave,
         }
 
     async def run(self, stop: Stop) -> int:
         """Serve until drained, stopped or refused; return the exit code."""
         self._loop.set_exception_handler(self._on_bug)
-        watching = (self._watch(stop), self._watch_now(stop), self._watch_memory())
+        watching = (self._await_stop(stop), self._await_second_stop(stop), self._watch_memory())
         watchers = [asyncio.ensure_future(each) for each in watching]
         self._pool.start(self._spawned)
         self._transport.start()
@@ -114,6 +142,7 @@ class Node:
         finally:
             for watcher in watchers:
                 watcher.cancel()
+            self._watch.stop()
             self._transport.close()
             await self._pool.stop()
             self._spool.close()
@@ -168,6 +197,9 @@ class Node:
         if self._result.done():
             return
         self._pool.tick()
+        self._ticks += 1
+        if self._ticks % SURVEY_TICKS == 0:
+            self._watch.ask()
         self.post(Ticked(self._load(), self._logs.take_spoke()))
         self._loop.call_later(TICK, self._tick)
 
@@ -183,18 +215,35 @@ class Node:
             cpu_percent=psutil.cpu_percent(None),
             mem_free_mib=psutil.virtual_memory().available // MIB,
             rss_mib=self._process.memory_info().rss // MIB,
-            gpu_free_mib=free_memory(self.capacity.devices),
+            gpu_free_mib=tuple(use.free_mib for use in self._uses),
         )
+
+    def _surveyed(self, survey: Survey) -> None:
+        """Take a survey from the thread that made it; the loop may be closed by now."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._take_survey, survey)
+
+    def _take_survey(self, survey: Survey) -> None:
+        self._uses = survey.uses
+        self.post(Surveyed(survey))
+
+    def _stay(self) -> Stay:
+        settings = self._settings
+        limit, origin = settings.find_limit(time.time())
+        if origin:
+            log.info("time limit", extra={"origin": origin, "seconds": limit})
+        return Stay.of(monotonic(), limit, settings.drain_timeout, settings.idle_timeout)
 
     def _hello(self) -> Hello:
         cluster_id, epoch = self._agent.cluster
+        capacity, remaining = self._agent.introduce(Instant(monotonic(), time.time()))
         return Hello(
             PROTOCOL_MAJOR,
             PROTOCOL_MAJOR,
             PROTOCOL_MINOR,
             self.node_id,
             self._incarnation,
-            self.capacity,
+            capacity,
             sys.version_info[:3],
             __version__,
             hostname=socket.gethostname(),
@@ -206,6 +255,7 @@ class Node:
             labels=self._settings.labels,
             pid=os.getpid(),
             platform=" ".join((os.uname().sysname, os.uname().release, os.uname().machine)),
+            remaining=remaining,
         )
 
     def _announce(self) -> None:
@@ -254,12 +304,12 @@ class Node:
         log.critical("internal error: %s", context.get("message"), exc_info=context.get("exception"))
         self._end(EXIT_CRASHED, "internal error")
 
-    async def _watch(self, stop: Stop) -> None:
+    async def _await_stop(self, stop: Stop) -> None:
         await stop.wait()
         log.info("draining", extra={"reason": stop.reason, "timeout_s": self._settings.drain_timeout})
         self.post(DrainAsked(stop.reason, self._settings.drain_timeout))
 
-    async def _watch_now(self, stop: Stop) -> None:
+    async def _await_second_stop(self, stop: Stop) -> None:
         await stop.now.wait()
         self.post(StopAsked(stop.reason))
 

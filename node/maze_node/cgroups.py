@@ -42,7 +42,7 @@ def _folders(root: Path, proc: Path, controller: str) -> Iterator[tuple[Path, in
     for line in lines:
         number, controllers, path = line.split(":", 2)
         if number == "0" and not controllers:
-            bases, version = (root, root / "unified"), 2
+            bases, version = (root / "unified", root), 2
         elif controller in controllers.split(","):
             bases, version = (root / controller, root / controllers), 1
         else:

@@ -29,11 +29,13 @@ Examples:
   maze-node --head tcp://10.0.0.1:8001          join a head elsewhere
   maze-node --cpus 8 --memory 16000 --gpus 0    offer a part of the machine
   maze-node --label zone=a --label disk=ssd     say more about it
+  maze-node --time-limit auto --idle-timeout 5m in a batch job: leave in time, or when idle
   maze-node detect                              what would be offered, and why
   maze-node doctor                              which guarantees hold on this machine
 
 Exit codes: 0 left in good order, 1 crashed or was stopped at work, 2 usage,
 75 the head cannot be reached, 78 the head refuses this node.
+DURATION is 90, 90s, 15m, 2h or Slurm's 1-02:03:04.
 """
 
 
@@ -108,6 +110,13 @@ def doctor(as_json: bool) -> None:
     help="Leave with 75 after so long without a head.  [default: wait for ever]",
 )
 @option(
+    "--time-limit",
+    metavar="auto|DURATION",
+    help="Be gone after so long: drain in time, and get no task that is known to take longer. auto: as long as the"
+    " Slurm job has.  [default: no limit]",
+)
+@option("--idle-timeout", metavar="DURATION", help="Leave after so long without work.  [default: never]")
+@option(
     "--result-memory",
     type=click.IntRange(min=0),
     default=64,
@@ -137,11 +146,12 @@ def node(**options: Any) -> int:
 
 
 def _settings(options: dict[str, Any]) -> Any:
-    from maze_node.config import Settings, check_endpoint, parse_labels, parse_share
+    from maze_node.config import Settings, check_endpoint, parse_labels, parse_limit, parse_share
     from maze_node.errors import UsageError
 
     try:
         head = options.get("head")
+        limit, idle = options.get("time_limit"), options.get("idle_timeout")
         connection_file: Path | None = options.get("connection_file")
         if head and connection_file:
             raise UsageError("--head and --connection-file exclude each other")
@@ -158,6 +168,8 @@ def _settings(options: dict[str, Any]) -> Any:
             head_timeout=options.get("head_timeout") or 0.0,
             result_memory=options.get("result_memory", 64),
             spool_dir=options.get("spool_dir"),
+            time_limit=limit if limit == "auto" or limit is None else parse_limit("--time-limit", limit),
+            idle_timeout=parse_limit("--idle-timeout", idle) if idle else 0.0,
             **{key: options.get(key) for key in ("cpus", "memory", "gpus", "gpu_mem", "workers")},
         )
     except UsageError as error:

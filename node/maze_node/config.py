@@ -6,11 +6,14 @@ import os
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from maze._daemon.connection import default_path, read_connection
+from maze._daemon.durations import BadDuration, parse_duration
 from maze_node.errors import UsageError
+from maze_node.slurm import seconds_left
 
-__all__ = ["Settings", "check_endpoint", "parse_labels", "parse_share"]
+__all__ = ["Settings", "check_endpoint", "parse_labels", "parse_limit", "parse_share"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,23 @@ class Settings:
     result_memory: int = 64
     """MiB of results that wait for the head in memory; more of them wait on disk."""
     spool_dir: Path | None = None
+
+    time_limit: float | Literal["auto"] | None = None
+    """Seconds after which the node must be gone; "auto": what is left of the Slurm job, if this is one."""
+    idle_timeout: float = 0.0
+    """How long to be without work before leaving; 0: for ever."""
+
+    def find_limit(self, wall: float) -> tuple[float | None, str]:
+        """Return how many seconds this node may live, with the origin; (None, words) if there is no end.
+
+        Args:
+            wall: now, in Unix time.
+        """
+        if self.time_limit is None:
+            return None, ""
+        if self.time_limit != "auto":
+            return self.time_limit, "--time-limit"
+        return seconds_left(wall) or (None, "--time-limit auto: no end is known here")
 
     def find_head(self) -> str | None:
         """Return the head's endpoint, read anew from the connection file unless it was given."""
@@ -93,3 +113,18 @@ def parse_labels(words: tuple[str, ...]) -> dict[str, str]:
             raise UsageError(f"--label {word!r}: expected KEY=VALUE")
         labels[key] = value
     return labels
+
+
+def parse_limit(flag: str, text: str) -> float:
+    """Return the duration that a flag gives, in seconds.
+
+    Raises:
+        UsageError: not a duration, or none at all.
+    """
+    try:
+        seconds = parse_duration(text)
+    except BadDuration as error:
+        raise UsageError(f"{flag}: {error}") from error
+    if not seconds:
+        raise UsageError(f"{flag} {text!r}: must be longer than nothing")
+    return seconds

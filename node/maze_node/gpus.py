@@ -1,104 +1,159 @@
-"""GPUs as NVML shows them, cut down to CUDA_VISIBLE_DEVICES. pynvml is loaded only where a driver is.
+"""GPUs as NVML shows them, cut down to CUDA_VISIBLE_DEVICES, with what is free on each.
 
 Devices go by NVML's index, which is the PCI order; workers get CUDA_DEVICE_ORDER=PCI_BUS_ID beside it, so that both
-count alike. No failure here stops a node: it offers no GPU and says why.
+count alike. A device in MIG mode is not offered; its slices are, each as a device of its own, numbered from
+100 * (index + 1), because CUDA knows them by UUID only. No failure here stops a node: a device that cannot be read is
+not offered, and the origin says why.
 """
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
 
+from maze_node.core.offer import Use
+from maze_node.gpu_use import Family, own_memory
+from maze_node.nvml import MIB, Nvml, load_nvml, text_of
 from maze_protocol.resources import Device
 
-__all__ = ["Gpus", "Nvml", "find_gpus", "free_memory"]
+__all__ = ["Driver", "Gpus", "slice_index"]
 
-MIB: Final = 2**20
-DRIVER: Final = Path("/proc/driver/nvidia/version")
+SLICES_FROM: Final = 100
 
 
 class Gpus(NamedTuple):
-    """The devices that may be used, and where that comes from."""
+    """The devices that may be used with their whole memory, where that comes from, and how much of each is in use."""
 
     devices: tuple[Device, ...]
     origin: str
+    uses: tuple[Use, ...] = ()
 
 
-class Nvml(Protocol):
-    """The few functions of pynvml that are used here."""
+class _Sight(NamedTuple):
+    """A device or a slice, with what CUDA_VISIBLE_DEVICES may call it."""
 
-    NVMLError: type[Exception]
-
-    def nvmlInit(self) -> None: ...  # noqa: N802 -- NVIDIA's name
-    def nvmlDeviceGetCount(self) -> int: ...  # noqa: N802 -- NVIDIA's name
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> Any: ...  # noqa: N802 -- NVIDIA's name
-    def nvmlDeviceGetMemoryInfo(self, handle: Any) -> Any: ...  # noqa: N802 -- NVIDIA's name
-    def nvmlDeviceGetUUID(self, handle: Any) -> Any: ...  # noqa: N802 -- NVIDIA's name
-    def nvmlDeviceGetName(self, handle: Any) -> Any: ...  # noqa: N802 -- NVIDIA's name
+    device: Device
+    use: Use
+    number: int
+    """The index of the whole device."""
+    uuids: tuple[str, ...]
 
 
-def find_gpus(nvml: Nvml | None = None, visible: str | None = None) -> Gpus:
-    """Return the devices; `visible` stands for CUDA_VISIBLE_DEVICES."""
-    if visible is None:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    library = nvml if nvml is not None else _load()
-    if library is None:
-        return Gpus((), "no NVIDIA driver")
-    try:
-        library.nvmlInit()
-        devices = [_device(library, index) for index in range(library.nvmlDeviceGetCount())]
-    except library.NVMLError as error:
-        return Gpus((), f"NVML failed: {error}")
-    if visible is None:
-        return Gpus(tuple(devices), "NVML")
-    return Gpus(_allowed(devices, visible), f"NVML, CUDA_VISIBLE_DEVICES={visible}")
+class Driver:
+    """NVML, begun once and kept: beginning it may wake up every device, which takes seconds.
+
+    After a failure it is ended, because a device that was reset, or another driver, is only seen by a new beginning.
+    """
+
+    def __init__(self, library: Nvml | None = None) -> None:
+        self._library = library
+        self._begun = False
+
+    def find(self, visible: str | None = None, family: Family | None = None) -> Gpus:
+        """Return the devices now; `visible` stands for CUDA_VISIBLE_DEVICES, `family` for this node's processes."""
+        library = self._library = self._library or load_nvml()
+        if library is None:
+            return Gpus((), "no NVIDIA driver")
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES") if visible is None else visible
+        try:
+            seen, faults = _look(library, self._begin(library), family or Family())
+        except library.NVMLError as error:
+            self._end(library)
+            return Gpus((), f"NVML failed: {error}")
+        if faults:
+            self._end(library)
+        origin = "NVML"
+        if visible is not None:
+            seen, origin = _allowed(seen, visible, lenient=bool(faults)), f"NVML, CUDA_VISIBLE_DEVICES={visible}"
+        origin = "; ".join((origin, *faults))
+        return Gpus(tuple(each.device for each in seen), origin, tuple(each.use for each in seen))
+
+    def _begin(self, library: Nvml) -> int:
+        if not self._begun:
+            library.nvmlInit()
+            self._begun = True
+        return library.nvmlDeviceGetCount()
+
+    def _end(self, library: Nvml) -> None:
+        if self._begun:
+            self._begun = False
+            with suppress(library.NVMLError):
+                library.nvmlShutdown()
 
 
-def free_memory(devices: tuple[Device, ...]) -> tuple[int, ...]:
-    """Return the free MiB of each device now; empty if that cannot be told."""
-    if not any(device.uuid for device in devices):
-        return ()
-    library = _load()
-    if library is None:
-        return ()
-    try:
-        handles = [library.nvmlDeviceGetHandleByIndex(device.index) for device in devices]
-        return tuple(int(library.nvmlDeviceGetMemoryInfo(handle).free) // MIB for handle in handles)
-    except library.NVMLError:
-        return ()
+def slice_index(gpu: int, number: int) -> int:
+    """Return the index that a slice of a device goes by."""
+    return SLICES_FROM * (gpu + 1) + number
 
 
-def _load() -> Nvml | None:
-    if not DRIVER.exists() and not Path("/dev/nvidiactl").exists():
-        return None
-    import pynvml
+def _look(library: Nvml, count: int, family: Family) -> tuple[list[_Sight], list[str]]:
+    """Return every device that can be read, and why others cannot."""
+    seen: list[_Sight] = []
+    faults = []
+    for index in range(count):
+        try:
+            seen += _sights(library, index, family)
+        except library.NVMLError as error:
+            faults.append(f"GPU {index} failed: {error}")
+    return seen, faults
 
-    library: Nvml = pynvml
-    return library
 
-
-def _device(library: Nvml, index: int) -> Device:
+def _sights(library: Nvml, index: int, family: Family) -> list[_Sight]:
     handle = library.nvmlDeviceGetHandleByIndex(index)
-    memory = int(library.nvmlDeviceGetMemoryInfo(handle).total) // MIB
-    return Device(index, memory, _text(library.nvmlDeviceGetUUID(handle)), _text(library.nvmlDeviceGetName(handle)))
+    uuid = text_of(library.nvmlDeviceGetUUID(handle))
+    if not _is_sliced(library, handle):
+        return [_sight(library, handle, index, index, (uuid,), family)]
+    return [
+        _sight(
+            library, part, slice_index(index, number), index, (text_of(library.nvmlDeviceGetUUID(part)), uuid), family
+        )
+        for number, part in _slices(library, handle)
+    ]
 
 
-def _text(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+def _is_sliced(library: Nvml, handle: Any) -> bool:
+    try:
+        return bool(library.nvmlDeviceGetMigMode(handle)[0])
+    except library.NVMLError:
+        return False  # a device that cannot be sliced
 
 
-def _allowed(devices: list[Device], visible: str) -> tuple[Device, ...]:
-    """Apply CUDA's rule: entries in order, indices or (prefixes of) UUIDs, up to the first invalid one."""
-    chosen: list[Device] = []
+def _slices(library: Nvml, handle: Any) -> Iterator[tuple[int, Any]]:
+    for number in range(library.nvmlDeviceGetMaxMigDeviceCount(handle)):
+        with suppress(library.NVMLError):  # numbers may be free
+            yield number, library.nvmlDeviceGetMigDeviceHandleByIndex(handle, number)
+
+
+def _sight(library: Nvml, handle: Any, number: int, index: int, uuids: tuple[str, ...], family: Family) -> _Sight:
+    # Processes first: what one of ours takes in between counts as others' for one look only, and no look is believed
+    # alone (core/offer.py).
+    own = own_memory(library, handle, family)
+    memory = library.nvmlDeviceGetMemoryInfo(handle)
+    device = Device(number, int(memory.total) // MIB, uuids[0], text_of(library.nvmlDeviceGetName(handle)))
+    return _Sight(device, Use(device.uuid, int(memory.free) // MIB, own), index, uuids)
+
+
+def _allowed(seen: list[_Sight], visible: str, *, lenient: bool) -> list[_Sight]:
+    """Apply CUDA's rule: entries in order, indices or (prefixes of) UUIDs, up to the first invalid one.
+
+    An entry that names a sliced device allows all its slices. If some devices cannot be read (`lenient`), an entry that
+    nothing answers to may be one of them, and those after it hold.
+    """
+    chosen: list[_Sight] = []
     for word in visible.split(","):
         entry = word.strip()
-        match = next((each for each in devices if entry and _names(entry, each)), None)
-        if match is None or match in chosen:
+        matches = [each for each in seen if entry and _names(entry, each)]
+        if not matches and lenient:
+            continue
+        if not matches or any(each in chosen for each in matches):
             break
-        chosen.append(match)
-    return tuple(chosen)
+        chosen += matches if len({each.number for each in matches}) == 1 else matches[:1]
+    return chosen
 
 
-def _names(entry: str, device: Device) -> bool:
-    return entry == str(device.index) if entry.isdigit() else device.uuid.startswith(entry)
+def _names(entry: str, sight: _Sight) -> bool:
+    if entry.isdigit():
+        return entry == str(sight.number)
+    return any(uuid.startswith(entry) for uuid in sight.uuids)

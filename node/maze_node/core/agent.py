@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from maze_node.core.departure import Departure
-from maze_node.core.effects import AnswerLog, DropLogs, Effect, Reconnect, RenameLog, Send
+from maze_node.core.effects import AnswerLog, DropLogs, Effect, Note, Reconnect, Send
 from maze_node.core.events import (
     DrainAsked,
     Event,
@@ -29,6 +29,7 @@ from maze_node.core.events import (
     Said,
     Spilled,
     StopAsked,
+    Surveyed,
     Ticked,
     Welcomed,
     WorkerExited,
@@ -39,9 +40,12 @@ from maze_node.core.events import (
 from maze_node.core.fence import Fence
 from maze_node.core.intake import Intake
 from maze_node.core.leases import Ending, Lease
+from maze_node.core.offer import Offer, Survey, Use
 from maze_node.core.outbox import Outbox
+from maze_node.core.reunion import Reunion
 from maze_node.core.runner import Runner
 from maze_node.core.shelf import RESULT_MEMORY
+from maze_node.core.stay import Stay
 from maze_node.errors import EXIT_CRASHED, EXIT_UNREACHABLE
 from maze_protocol.limits import ORPHAN_TIMEOUT
 from maze_protocol.messages import (
@@ -54,6 +58,7 @@ from maze_protocol.messages import (
     HeartbeatAck,
     Held,
     LogPull,
+    Measured,
     NodeLoad,
     Recall,
     Release,
@@ -67,6 +72,9 @@ from maze_protocol.resources import Capacity
 __all__ = ["STARTED_AFTER", "Agent"]
 
 HEARTBEAT_SLACK: Final = 0.1
+MEASURED_SINCE: Final = 2
+"""The minor version of the protocol from which on heads know MEASURED; others learn a new capacity by HELLO."""
+NO_ROOM: Final = "the node has less than that now"
 STARTED_AFTER: Final = 0.003
 """Attempts shorter than this are told by their outcomes alone."""
 
@@ -80,12 +88,17 @@ class Agent:
         orphan_timeout: float = ORPHAN_TIMEOUT,
         head_timeout: float = 0.0,
         result_memory: int = RESULT_MEMORY,
+        uses: tuple[Use, ...] = (),
+        stay: Stay | None = None,
     ) -> None:
         self._effects: list[Effect] = []
         self._outbox = Outbox(self._effects.append, result_memory)
-        self._runner = Runner(capacity, self._outbox, self._effects.append)
+        self._offer = Offer(Survey(capacity, uses))
+        self._stay = stay or Stay()
+        self._runner = Runner(self._offer.now, self._outbox, self._effects.append)
         self.watched = self._runner.watched
         self._intake = Intake(self._runner, self._outbox)
+        self._reunion = Reunion(self._runner, self._outbox, self._effects.append)
         self._fence = Fence()
         self._welcome: Welcome | None = None
         self._live = False
@@ -109,6 +122,7 @@ class Agent:
             Loaded: self._outbox.loaded,
             MemoryRead: self._runner.measured,
             Ticked: self._on_tick,
+            Surveyed: self._on_survey,
             DrainAsked: self._on_drain,
             StopAsked: self._on_stop,
         }
@@ -143,9 +157,14 @@ class Agent:
         """Tell whether a later flush will have more to say."""
         return self._live and bool(self._runner.started)
 
+    def introduce(self, now: Instant) -> tuple[Capacity, float]:
+        """Return what HELLO tells about the node: its capacity, and for how many seconds it stays; 0: for ever."""
+        self._runner.resize(self._offer.tell())
+        return self._offer.told, self._stay.remaining(now.mono)
+
     def inventory(self) -> tuple[Held, ...]:
         """Return what HELLO tells: every lease that this node still answers for."""
-        return (*self._runner.leases.inventory(), *self._outbox.inventory())
+        return self._reunion.inventory()
 
     def handle(self, event: Event, now: Instant) -> list[Effect]:
         """Take one event."""
@@ -180,60 +199,27 @@ class Agent:
             self._effects.append(Reconnect(f"epoch {welcome.epoch} is older than {before.epoch}: an old head"))
             return
         if before is not None and before.cluster_id != welcome.cluster_id:
-            self._drop_everything(now)
+            self._reunion.drop_everything(now)
         self._welcome, self._live, self._heard_at = welcome, True, now.mono
         self._alone_since = None
+        self._stay.welcomed(now.mono)
         self._fence.welcome(welcome.lease_ttl, now.mono if event.asked_at is None else event.asked_at)
         for old, new in welcome.keep:
-            self._keep(old, new)
+            if not self._reunion.keep(old, new):
+                # Let go of since HELLO told of it, by a drain or for the head's long absence.
+                self._release(new, "let go while the head was away")
         for token in welcome.drop:
-            self._drop(token, now)
+            self._reunion.drop(token, now)
         self._outbox.restart()
         self._departure.tell(now.mono)
         self._beat(now)
+        self._give_back_oversized()
+        self._tell_news()
 
     def _on_link_lost(self, event: LinkLost, now: Instant) -> None:
         self._live = False
         self._released.clear()
         self._runner.started.clear()
-
-    def _keep(self, old: int, new: int) -> None:
-        """Go on answering for a lease, under the token that is in force now."""
-        self._adopt(old, new)
-        lease = self._runner.leases.get(new)
-        if lease is None and new not in self._outbox:
-            # Let go of since HELLO told of it, by a drain or for the head's long absence.
-            self._release(new, "let go while the head was away")
-        elif lease is not None and lease.ending is Ending.DROPPED:
-            # The head gave it up and came back for it: now it waits for an outcome.
-            lease.ending = Ending.ABANDONED
-
-    def _adopt(self, old: int, new: int) -> None:
-        if old == new or new in self._runner.leases or new in self._outbox:
-            return
-        lease = self._runner.leases.get(old)
-        if lease is not None:
-            self._runner.rename(lease, new)
-            self._effects.append(RenameLog(old, new))
-        elif old in self._outbox:
-            self._outbox.rename(old, new)
-            self._effects.append(RenameLog(old, new))
-
-    def _drop(self, token: int, now: Instant) -> None:
-        """Forget a lease without telling the head about it."""
-        self._outbox.forget(token)
-        lease = self._runner.leases.get(token)
-        if lease is None:
-            return
-        if lease.worker:
-            self._runner.end(lease, Ending.DROPPED, "the head gave it up", 0.0, now)
-        else:
-            self._runner.forget_waiting(lease)
-
-    def _drop_everything(self, now: Instant) -> None:
-        for held in self.inventory():
-            self._drop(held.lease, now)
-        self._runner.codes.clear()
 
     # -- messages
 
@@ -255,6 +241,8 @@ class Agent:
             return
         if self._departure.begun:
             self._release(assignment.lease, "draining")
+        elif not self._runner.can_hold(assignment):
+            self._release(assignment.lease, NO_ROOM)
         else:
             self._intake.accept(assignment, payloads, now)
 
@@ -294,8 +282,11 @@ class Agent:
         self._load = event.load
         self._runner.spoke(event.spoke, now)
         self._runner.tick(now)
+        self._offer.tick()
+        self._tell_news()
         if not self._departure.left and not self._departure.begun:
             self._runner.keep_warm(now)
+            self._look_at_the_clock(now)
         if self._live and self._welcome is not None:
             if now.mono - self._beat_at >= self._welcome.heartbeat - HEARTBEAT_SLACK:
                 self._beat(now)
@@ -347,7 +338,33 @@ class Agent:
         )
         self._effects.append(Send(Heartbeat(now.wall, load)))
 
+    # -- capacity
+
+    def _on_survey(self, event: Surveyed, now: Instant) -> None:
+        self._offer.take(event.survey, self._runner.slots.holds_device)
+        self._tell_news()
+
+    def _tell_news(self) -> None:
+        """Tell what is worth telling of a changed capacity; what runs keeps what it has, what waits may have to go."""
+        news = self._offer.news()
+        if not news or not self._live or self._welcome is None or self._welcome.minor < MEASURED_SINCE:
+            return
+        self._effects += [Note(f"capacity changed: {news}"), Send(Measured(self._offer.tell(), news))]
+        self._runner.resize(self._offer.told)
+        self._give_back_oversized()
+
+    def _give_back_oversized(self) -> None:
+        for lease in self._runner.leases.waiting():
+            if not self._runner.can_hold(lease.assignment):
+                self._give_back(lease, NO_ROOM)
+
     # -- leaving
+
+    def _look_at_the_clock(self, now: Instant) -> None:
+        due = self._stay.look(now.mono, busy=bool(len(self._runner.leases) or len(self._outbox)))
+        if due is not None:
+            self._effects.append(Note(f"draining: {due.reason}"))
+            self._on_drain(due, now)
 
     def _on_drain(self, event: DrainAsked, now: Instant) -> None:
         if self._departure.begun:

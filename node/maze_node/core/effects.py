@@ -8,7 +8,7 @@ from maze_node.frames import TaskFrame
 from maze_protocol.messages import LogPull, Message
 
 __all__ = [
-    "AnswerLog", "Discard", "Dismiss", "DropLogs", "Effect", "Fork", "Leave", "Load", "NoteMemory", "Reconnect",
+    "AnswerLog", "Discard", "Dismiss", "DropLogs", "Effect", "Fork", "Leave", "Load", "Note", "NoteMemory", "Reconnect",
     "RenameLog", "Send", "Signal", "Spill", "Start",
 ]  # fmt: skip
 
@@ -98,6 +98,12 @@ class Discard(msgspec.Struct, frozen=True):
     number: int
 
 
+class Note(msgspec.Struct, frozen=True):
+    """Write a line into the process log: what the node decided by itself."""
+
+    text: str
+
+
 class Leave(msgspec.Struct, frozen=True):
     """The node's work is over: stop the workers that are left, and exit."""
 
@@ -107,5 +113,5 @@ class Leave(msgspec.Struct, frozen=True):
 
 Effect = (
     Send | Reconnect | Fork | NoteMemory | Start | Signal | Dismiss | AnswerLog | RenameLog | DropLogs | Spill | Load
-    | Discard | Leave
+    | Discard | Note | Leave
 )  # fmt: skip

@@ -9,12 +9,13 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from maze_node.core.offer import Survey
 from maze_node.frames import ReportFrame
 from maze_protocol.messages import Message, NodeLoad, Welcome
 
 __all__ = [
     "DrainAsked", "Event", "Instant", "LinkLost", "Loaded", "LogTails", "MemoryRead", "MemoryUse", "Said", "Spilled",
-    "StopAsked", "Ticked", "Welcomed", "WorkersDoomed", "WorkerExited", "WorkerForked", "WorkerReported",
+    "StopAsked", "Surveyed", "Ticked", "Welcomed", "WorkersDoomed", "WorkerExited", "WorkerForked", "WorkerReported",
 ]  # fmt: skip
 
 
@@ -134,6 +135,12 @@ class MemoryRead(msgspec.Struct, frozen=True):
     uses: tuple[MemoryUse, ...]
 
 
+class Surveyed(msgspec.Struct, frozen=True):
+    """The machine was looked at once more."""
+
+    survey: Survey
+
+
 class DrainAsked(msgspec.Struct, frozen=True):
     """Finish what runs, take nothing new, leave."""
 
@@ -149,5 +156,5 @@ class StopAsked(msgspec.Struct, frozen=True):
 
 Event = (
     Welcomed | LinkLost | Said | WorkerForked | WorkerReported | WorkerExited | WorkersDoomed | Spilled | Loaded
-    | Ticked | MemoryRead | DrainAsked | StopAsked
+    | Ticked | MemoryRead | Surveyed | DrainAsked | StopAsked
 )  # fmt: skip

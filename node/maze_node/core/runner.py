@@ -27,7 +27,7 @@ from maze_node.core.outbox import Outbox
 from maze_node.core.roster import Roster, Stage, Worker
 from maze_node.core.slots import Binding, Slots, bind
 from maze_node.frames import CodeBody, TaskFrame
-from maze_protocol.messages import Outcome, StartedItem
+from maze_protocol.messages import Assignment, Outcome, StartedItem
 from maze_protocol.resources import Capacity
 
 __all__ = ["Runner"]
@@ -50,8 +50,25 @@ class Runner:
         self._emit = emit
         self._blocked: dict[int, int] = {}
         """Grants whose resources a leaving worker may still use, with that worker."""
-        self._warm = max(1, min(capacity.workers, capacity.cpu_milli // 1000))
+        self._warm = 1
+        self._resized = False
+        self.resize(capacity)
         self.health = ForkHealth()
+
+    def resize(self, capacity: Capacity) -> None:
+        """Go by another capacity from now on; what has its resources keeps them."""
+        self._resized = self._resized or capacity != self.slots.capacity
+        self.slots.capacity = capacity
+        self.roster.limit = capacity.workers
+        self._warm = max(1, min(capacity.workers, capacity.cpu_milli // 1000))
+
+    def can_hold(self, assignment: Assignment) -> bool:
+        """Tell whether a lease may wait here: not if it is too large for what a changed capacity has left.
+
+        A claim too large for a node that never changed is a head's mistake, and runs alone: see slots.py.
+        """
+        grant = assignment.grant or assignment.lease
+        return not self._resized or self.slots.holds(grant) or self.slots.could_fit(assignment.claim)
 
     def keep_warm(self, now: Instant) -> None:
         """Fork workers ahead of need, up to one per CPU."""

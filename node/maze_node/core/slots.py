@@ -1,7 +1,8 @@
 """What of the node's capacity is given out, grant by grant, and what a worker must be bound to for a claim.
 
 The head counts; the node only refuses to be fooled: a claim that does not fit waits, except alone, because a claim
-larger than the whole node (it shrank, or it lied) would otherwise wait for ever.
+larger than the whole node would otherwise wait for ever. The capacity may change at any time: what is taken stays
+taken, and only what comes later has to fit.
 """
 
 from __future__ import annotations
@@ -66,8 +67,18 @@ class Slots:
         return (
             self._cpu + claim.cpu_milli <= self.capacity.cpu_milli
             and self._mem + claim.mem_mib <= self.capacity.mem_mib
-            and self._devices_fit(claim)
+            and self._devices_fit(claim, self._devices)
         )
+
+    def could_fit(self, claim: Claim) -> bool:
+        """Tell whether a claim fits if nothing else is taken."""
+        capacity = self.capacity
+        fits = claim.cpu_milli <= capacity.cpu_milli and claim.mem_mib <= capacity.mem_mib
+        return fits and self._devices_fit(claim, {})
+
+    def holds_device(self, index: int) -> bool:
+        """Tell whether a grant has a part of a device."""
+        return any(each.index == index for claim in self._taken.values() for each in claim.devices)
 
     def take(self, grant: int, claim: Claim) -> None:
         """Give a claim to a grant, once."""
@@ -88,10 +99,10 @@ class Slots:
             milli, mem = self._devices.get(each.index, (0, 0))
             self._devices[each.index] = (milli + sign * each.milli, mem + sign * each.mem_mib)
 
-    def _devices_fit(self, claim: Claim) -> bool:
+    def _devices_fit(self, claim: Claim, taken: dict[int, tuple[int, int]]) -> bool:
         sizes = {device.index: device.mem_mib for device in self.capacity.devices}
         for each in claim.devices:
-            milli, mem = self._devices.get(each.index, (0, 0))
-            if milli + each.milli > 1000 or mem + each.mem_mib > sizes.get(each.index, 0):
+            milli, mem = taken.get(each.index, (0, 0))
+            if milli + each.milli > 1000 or mem + each.mem_mib > sizes.get(each.index, -1):
                 return False
         return True

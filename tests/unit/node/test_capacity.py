@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from maze_node.capacity import HostProbe, measure
-from maze_node.cgroups import cpu_quotas, memory_limits
+from maze_node.capacity import HostProbe, Surveyor, measure
 from maze_node.config import Settings
+from maze_node.core.offer import Use
 from maze_node.gpus import Gpus
 from maze_protocol.resources import Device
 
+A, B = Device(0, 1000, "GPU-a", "A"), Device(2, 2000, "GPU-b", "B")
+USES = (Use("GPU-a", 1000, 0), Use("GPU-b", 1500, 100))
+
 
 class Fixed:
-    """A machine of our choice."""
+    """A machine of our choice, whose devices come and go."""
+
+    def __init__(self, *found: Gpus) -> None:
+        self._found = list(found) or [Gpus((A, B), "NVML", USES)]
 
     def cpus(self) -> list[tuple[float, str]]:
         return [(8.0, "machine"), (2.5, "quota"), (4.0, "affinity")]
@@ -23,15 +27,16 @@ class Fixed:
         return [(16_000, "machine"), (4_000, "group")]
 
     def gpus(self) -> Gpus:
-        return Gpus((Device(0, 100, "GPU-a", "A"), Device(2, 200, "GPU-b", "B")), "NVML")
+        return self._found.pop(0) if len(self._found) > 1 else self._found[0]
 
 
 def test_the_least_bound_wins_and_is_named() -> None:
     capacity = measure(Settings(), Fixed())
     assert (capacity.cpu_milli, capacity.mem_mib, capacity.workers) == (2500, 4000, 16)
-    assert [device.index for device in capacity.devices] == [0, 2]
+    assert [(device.index, device.mem_mib) for device in capacity.devices] == [(0, 1000), (2, 1600)]
     assert dict(capacity.origins) == {
         "cpu": "quota", "memory": "group", "gpu": "NVML", "workers": "4 per CPU, at least 16",
+        "gpu 2": "2,000 MiB by NVML, 400 MiB of them in use by others",
     }  # fmt: skip
 
 
@@ -39,7 +44,7 @@ def test_flags_override() -> None:
     capacity = measure(Settings(cpus=32, memory=5, workers=3, gpus=1, gpu_mem=7), Fixed())
     assert (capacity.cpu_milli, capacity.mem_mib, capacity.workers) == (32_000, 5, 3)
     assert capacity.devices == (Device(0, 7, "GPU-a", "A"),)
-    assert dict(capacity.origins)["gpu"] == "--gpus, memory by --gpu-mem"
+    assert dict(capacity.origins)["gpu"] == "--gpus; NVML; memory by --gpu-mem"
 
 
 def test_more_gpus_than_there_are_can_be_declared() -> None:
@@ -67,47 +72,37 @@ def test_a_share_is_never_less_than_one_cpu_and_divides_no_flags() -> None:
     assert (told.cpu_milli, told.mem_mib, [each.index for each in told.devices]) == (3000, 10, [0, 2])
 
 
+NONE = Gpus((), "NVML failed: Unknown Error")
+FIRST, SECOND, BOTH = Gpus((A,), "NVML", USES[:1]), Gpus((B,), "NVML", USES[1:]), Gpus((A, B), "NVML", USES)
+
+
+@pytest.mark.parametrize(
+    ("settings", "found", "indices"),
+    [
+        (Settings(), (BOTH, SECOND, NONE, BOTH), [[0, 2], [2], [], [0, 2]]),
+        (Settings(), (NONE, BOTH), [[], [0, 2]]),
+        # Nothing is declared in place of what has vanished.
+        (Settings(gpus=2), (BOTH, SECOND, BOTH), [[0, 2], [2], [0, 2]]),
+        (Settings(gpus=1), (BOTH, SECOND, BOTH), [[0], [], [0]]),
+        (Settings(gpus=2, gpu_mem=5), (NONE, BOTH), [[0, 1], [0, 1]]),
+        (Settings(gpus=3), (BOTH, FIRST, BOTH), [[0, 2, 3], [0, 3], [0, 2, 3]]),
+        (Settings(gpus=0), (BOTH, NONE), [[], []]),
+        # What is left does not move into another node's part.
+        (Settings(share=(1, 2)), (BOTH, SECOND, BOTH), [[0], [], [0]]),
+        (Settings(share=(2, 2)), (NONE, BOTH, SECOND), [[], [2], [2]]),
+    ],
+)
+def test_devices_come_and_go(settings: Settings, found: tuple[Gpus, ...], indices: list[list[int]]) -> None:
+    surveyor = Surveyor(settings, Fixed(*found))
+    for expected in indices:
+        survey = surveyor.survey()
+        assert [device.index for device in survey.capacity.devices] == expected
+        measured = {device.uuid for device in survey.capacity.devices if device.uuid}
+        assert {use.uuid for use in survey.uses} == (set() if settings.gpu_mem else measured)
+
+
 def test_this_machine_can_be_measured() -> None:
     capacity = measure(Settings(), HostProbe())
     assert capacity.cpu_milli >= 100
     assert capacity.mem_mib > 100
     assert all(origin for _, origin in capacity.origins)
-
-
-def _tree(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-
-def test_control_groups_version_2_bound_along_the_path(tmp_path: Path) -> None:
-    _tree(tmp_path, {
-        "proc/cgroup": "0::/a/b\n",
-        "fs/a/cpu.max": "150000 100000\n",
-        "fs/a/b/cpu.max": "max 100000\n",
-        "fs/a/memory.max": "max\n",
-        "fs/a/b/memory.max": str(512 * 2**20),
-    })  # fmt: skip
-    assert [quota for quota, _ in cpu_quotas(tmp_path / "fs", tmp_path / "proc")] == [1.5]
-    ((limit, origin),) = memory_limits(tmp_path / "fs", tmp_path / "proc")
-    assert limit == 512
-    assert "a/b" in origin
-
-
-def test_control_groups_version_1(tmp_path: Path) -> None:
-    _tree(tmp_path, {
-        "proc/cgroup": "4:memory:/x\n2:cpu,cpuacct:/x\n1:name=systemd:/\n",
-        "fs/cpu,cpuacct/x/cpu.cfs_quota_us": "50000\n",
-        "fs/cpu,cpuacct/x/cpu.cfs_period_us": "100000\n",
-        "fs/cpu,cpuacct/cpu.cfs_quota_us": "-1\n",
-        "fs/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
-        "fs/memory/x/memory.limit_in_bytes": str(2**63 - 4096),
-        "fs/memory/memory.limit_in_bytes": str(100 * 2**20),
-    })  # fmt: skip
-    assert [quota for quota, _ in cpu_quotas(tmp_path / "fs", tmp_path / "proc")] == [0.5]
-    assert [limit for limit, _ in memory_limits(tmp_path / "fs", tmp_path / "proc")] == [100]
-
-
-def test_no_control_groups_at_all(tmp_path: Path) -> None:
-    assert cpu_quotas(tmp_path, tmp_path) == memory_limits(tmp_path, tmp_path) == []

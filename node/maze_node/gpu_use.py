@@ -1,0 +1,86 @@
+"""How much memory of a device this node's own processes use, as far as NVML can attribute it.
+
+NVML names processes by pid. Whose they are is read from /proc, upwards from each, so that it costs nothing where no
+device is in use. It cannot be told, and None is returned, when
+* NVML gives no list, or no amounts;
+* the list has a pid that is not here: it speaks of another pid namespace (an old driver, seen from a container);
+* we are in a pid namespace of our own and nothing of ours is listed: drivers that do not know about namespaces list
+  nothing there, and silence proves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from maze_node.nvml import MIB, Nvml
+
+__all__ = ["Family", "own_memory", "process_memory"]
+
+FIRST_NAMESPACE: Final = 0xEFFF_FFFC
+"""PROC_PID_INIT_INO of the kernel: the inode of the first pid namespace."""
+MOST_GENERATIONS: Final = 100
+
+
+def _in_first_namespace() -> bool:
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino == FIRST_NAMESPACE
+    except OSError:
+        return False
+
+
+@dataclass(frozen=True)
+class Family:
+    """A process and its descendants; by default this one's."""
+
+    root: int = field(default_factory=os.getpid)
+    proc: Path = Path("/proc")
+    first_namespace: bool = field(default_factory=_in_first_namespace)
+
+    def knows(self, pid: int) -> bool:
+        """Tell whether there is such a process here."""
+        return (self.proc / str(pid)).is_dir()
+
+    def has(self, pid: int) -> bool:
+        """Tell whether a process is one of the family. Orphans are: workers, spawner and agent are subreapers."""
+        for _ in range(MOST_GENERATIONS):
+            if pid == self.root:
+                return True
+            if pid <= 1:
+                return False
+            pid = self._parent(pid)
+        return False
+
+    def _parent(self, pid: int) -> int:
+        try:
+            text = (self.proc / str(pid) / "stat").read_text(errors="replace")
+        except OSError:
+            return 0
+        # The name of the program, in parentheses, may hold anything.
+        return int(text.rpartition(")")[2].split()[1])
+
+
+def process_memory(library: Nvml, handle: Any) -> dict[int, int] | None:
+    """Return the MiB of a device that each process uses, by pid; None where NVML does not say."""
+    try:
+        processes = library.nvmlDeviceGetComputeRunningProcesses(handle)
+    except library.NVMLError:
+        return None
+    if any(each.usedGpuMemory is None for each in processes):
+        return None
+    return {int(each.pid): int(each.usedGpuMemory) // MIB for each in processes}
+
+
+def own_memory(library: Nvml, handle: Any, family: Family) -> int | None:
+    """Return the MiB of a device that a family uses; None where that cannot be told."""
+    used = process_memory(library, handle)
+    if used is None:
+        return None
+    ours = [pid for pid in used if family.has(pid)]
+    if not ours and not family.first_namespace:
+        return None
+    if not all(family.knows(pid) for pid in used if pid not in ours):
+        return None
+    return sum(used[pid] for pid in ours)

@@ -1,0 +1,68 @@
+"""Whose memory is it? As far as NVML can tell, and not a step further."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from maze_node.gpu_use import Family, own_memory, process_memory
+from support.fake_nvml import FakeGpu, FakeNvml
+
+ROOT, WORKER, CHILD, STRANGER = 10, 20, 30, 40
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    """Processes 1 > 10 > 20 > 30 and 1 > 40."""
+    for pid, parent in ((1, 0), (ROOT, 1), (WORKER, ROOT), (CHILD, WORKER), (STRANGER, 1)):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (a (strange) name) S {parent} 1 1 0")
+    return tmp_path
+
+
+def own(proc: Path, processes: dict[int, int | None] | None, first: bool = True) -> int | None:
+    return own_memory(FakeNvml(), FakeGpu("GPU-0", processes=processes), Family(ROOT, proc, first))
+
+
+def test_the_family_is_the_process_and_what_descends_from_it(proc: Path) -> None:
+    family = Family(ROOT, proc, True)
+    assert [family.has(pid) for pid in (ROOT, WORKER, CHILD, STRANGER, 1, 99)] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert family.knows(STRANGER)
+    assert not family.knows(99)
+
+
+def test_by_default_it_is_ours() -> None:
+    family = Family()
+    assert family.has(os.getpid())
+    assert not family.has(os.getppid())
+
+
+def test_own_use_is_that_of_the_family(proc: Path) -> None:
+    assert own(proc, {WORKER: 100, CHILD: 20, STRANGER: 3}) == 120
+    assert own(proc, {STRANGER: 3}) == 0
+    assert own(proc, {}) == 0
+
+
+@pytest.mark.parametrize("processes", [None, {WORKER: None}, {WORKER: 100, STRANGER: None}])
+def test_nvml_may_not_say(proc: Path, processes: dict[int, int | None] | None) -> None:
+    assert own(proc, processes) is None
+    assert process_memory(FakeNvml(), FakeGpu("GPU-0", processes=processes)) is None
+
+
+def test_pids_of_another_namespace_tell_nothing(proc: Path) -> None:
+    assert own(proc, {WORKER: 100, 4711: 3}) is None
+
+
+def test_in_a_namespace_of_our_own_silence_proves_nothing(proc: Path) -> None:
+    assert own(proc, {}, first=False) is None
+    assert own(proc, {STRANGER: 3}, first=False) is None
+    assert own(proc, {CHILD: 20}, first=False) == 20
