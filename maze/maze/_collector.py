@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Collector"]
 
-_NOT_ITS_OWN: Final = ("crash", "node_lost", "cancelled")
+_NOT_ITS_OWN: Final = ("crash", "memory", "node_lost", "cancelled")
 """Kinds of errors that `retries` has nothing to do with."""
 _HEADLINE = re.compile(r"[A-Za-z_][\w.]*(: |$)")
 

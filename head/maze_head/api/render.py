@@ -159,6 +159,8 @@ def _error(error: ErrorInfo) -> dict[str, Any]:
         said["exit_code"] = error.exit_code
     if error.oom:
         said["oom"] = True
+    if error.peak_mib:
+        said["peak_mib"] = error.peak_mib
     if error.stderr_tail:
         said["stderr_tail"] = error.stderr_tail
     return said
@@ -198,7 +200,8 @@ def _costs(event: TaskFinished | TaskFailed) -> dict[str, Any]:
 
 def _lost(event: AttemptLost, names: Names) -> dict[str, Any]:
     again = {"not_before": event.not_before, "retries": names.graph.spec(event.task).retries}
-    return {**_fault(event, names), **again}
+    larger = {"next_cpu_mem": event.mem_mib} if event.mem_mib else {}
+    return {**_fault(event, names), **again, **larger}
 
 
 def _fault(event: AttemptLost | TaskFailed, names: Names) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from maze_head.core.effects import Accept, SaveLog, Send
 from maze_head.core.ends import end_cancelled, fail, give_back, release
 from maze_head.core.leases import Lease
 from maze_head.core.membership import lose_attempt
+from maze_head.core.memory import lose_for_memory
 from maze_head.core.nodes import Node
 from maze_head.core.observed import kind_of
 from maze_head.core.quarantine import acquit, judge_crash
-from maze_head.core.retry import CRASH, NODE_LOST, SPAWNER_LOSS, crash_of, retry_pause
+from maze_head.core.retry import CRASH, NODE_LOST, SPAWNER_LOSS, crash_of, lacked_memory, retry_pause
 from maze_head.core.state import State
 from maze_head.core.transitions import LEASED
 from maze_protocol.errors import BadMessage
@@ -164,6 +165,9 @@ def _finish(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes,
 def _fail(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...]) -> None:
     run, task = lease.run, lease.task
     error = outcome.error or ErrorInfo("user", "UnknownError", "the node gave no reason")
+    if lacked_memory(error):
+        lose_for_memory(state, lease, error, outcome)
+        return
     give_back(state, lease)
     pause = None if lease.once else retry_pause(run.graph.spec(task), run.faults.get(task, ()), error, lease.token)
     if pause is not None:
@@ -185,7 +189,11 @@ def _crash(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, 
         budget = state.settings.spawner_loss_budget if owner_died else state.settings.node_loss_budget
         lose_attempt(state, lease, outcome.error, budget)
         return
-    lose_attempt(state, lease, crash_of(outcome.error), state.settings.crash_budget)
+    error = crash_of(outcome.error)
+    if lacked_memory(error):
+        lose_for_memory(state, lease, error, outcome)
+    else:
+        lose_attempt(state, lease, error, state.settings.crash_budget)
     judge_crash(state, lease)
 
 

@@ -1,8 +1,9 @@
 """Who is to blame for an attempt that ended without a result, and whether the task gets another one.
 
 Budgets are per task and per cause: a worker that dies under it (crash, 3 tries), a node that is lost while it runs
-(5), an owner of all workers that dies (20: hardly ever the task's doing, save of one that kills it each time), an
-error of its own (as often as its author said, if it is of a kind that the author named). A lease that never
+(5), an owner of all workers that dies (20: hardly ever the task's doing, save of one that kills it each time), a lack
+of memory (one more attempt, see memory.py), an error of its own (as often as its author said, if it is of a kind that
+the author named). A lease that never
 started costs nothing. The history of a spent budget becomes the text of the failure, because that is all the author
 will see.
 
@@ -27,6 +28,7 @@ __all__ = [
     "NODE_LOST",
     "SPAWNER_LOSS",
     "crash_of",
+    "lacked_memory",
     "longest_pause",
     "node_loss",
     "retry_pause",
@@ -34,6 +36,9 @@ __all__ = [
 ]
 
 CRASH: Final = "crash"
+MEMORY: Final = "memory"
+DEVICE_MEMORY: Final = "DeviceMemoryExceeded"
+"""Type name of a lack of memory that a larger claim of the machine's does not mend."""
 NODE_LOST: Final = "node_lost"
 NODE_LOSS: Final = "NodeLost"
 """Type name of the fault whose attempt may still be going on somewhere."""
@@ -99,7 +104,16 @@ def spent(faults: Sequence[ErrorInfo], error: ErrorInfo, budget: int) -> ErrorIn
     return msgspec.structs.replace(error, message=message, traceback="")
 
 
+def lacked_memory(error: ErrorInfo) -> bool:
+    """Tell whether an attempt ended because it had more memory than it claimed, or than there was."""
+    if error.kind == MEMORY:
+        return error.type_name != DEVICE_MEMORY
+    return error.kind == CRASH and error.oom
+
+
 def _cause(error: ErrorInfo) -> str:
+    if lacked_memory(error):
+        return MEMORY
     return SPAWNER_LOSS if error.type_name == SPAWNER_LOSS else error.kind
 
 

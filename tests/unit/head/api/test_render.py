@@ -83,6 +83,13 @@ def test_a_lost_attempt_tells_when_the_next_may_begin_and_how_many_there_are() -
     assert "not_before" not in data_of(TaskFailed(0, 1, 77, error))
 
 
+def test_a_lack_of_memory_tells_how_much_there_was_and_what_the_next_attempt_claims() -> None:
+    error = ErrorInfo("memory", "MemoryExceeded", "took 900 MiB", peak_mib=900)
+    data = data_of(AttemptLost(0, 1, 77, error, mem_mib=1350))
+    assert (data["kind"], data["peak_mib"], data["next_cpu_mem"]) == ("memory", 900, 1350)
+    assert "peak_mib" not in data_of(AttemptLost(0, 1, 77, ErrorInfo("user", "ValueError", "bad thing")))
+
+
 def test_lease_shows_the_claim() -> None:
     claim = Claim(1500, 256, (DeviceClaim(1, 500, 4096),))
     assert data_of(TaskLeased(0, 1, 77, "n", claim))["claim"] == {

@@ -159,9 +159,9 @@ def test_a_task_that_recovers_forgets_its_errors() -> None:
 
 
 def test_the_evidence_of_a_crash_stays_with_the_history_of_all() -> None:
-    last = ErrorInfo("crash", "WorkerCrashed", "it died", signal="SIGKILL", stderr_tail="oops", oom=True)
+    last = ErrorInfo("crash", "WorkerCrashed", "it died", signal="SIGKILL", stderr_tail="oops", exit_code=-9)
     final = spent([ErrorInfo("crash", "X", "first"), ErrorInfo("crash", "Y", "second")], last, 3)
     assert final is not None
-    assert (final.signal, final.stderr_tail, final.oom) == ("SIGKILL", "oops", True)
+    assert (final.signal, final.stderr_tail, final.exit_code) == ("SIGKILL", "oops", -9)
     assert final.message == "it died; the worker died 3x: first, second, SIGKILL"
     assert crash_of(ErrorInfo("user", "Z", "odd", oom=True)) == ErrorInfo("crash", "Z", "odd", oom=True)
