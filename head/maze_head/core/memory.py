@@ -12,6 +12,7 @@ from __future__ import annotations
 import msgspec
 
 from maze_head.core.ends import fail, give_back
+from maze_head.core.fitness import could_ever
 from maze_head.core.leases import Lease
 from maze_head.core.retry import lacked_memory
 from maze_head.core.runs import Run
@@ -64,10 +65,11 @@ def _try_larger(state: State, lease: Lease, error: ErrorInfo, outcome: Outcome) 
 
 
 def _largest(state: State, run: Run, task: int) -> int:
-    """Return the MiB of the largest node that could take the task, present memory apart."""
-    request, python = run.graph.shape(task)[:2]
-    fitting = (node for node in state.nodes.values() if not node.gone and node.runs_python(python))
-    return max((node.ledger.capacity.mem_mib for node in fitting if node.ledger.could_fit(request)), default=0)
+    """Return the MiB of the largest node that could take the task; of a gang, of the last that it would get."""
+    shape = run.graph.shape(task)
+    fitting = [node for node in state.nodes.values() if not node.gone and could_ever(node, shape)]
+    sizes = sorted((node.ledger.capacity.mem_mib for node in fitting), reverse=True)
+    return sizes[shape.terms.nodes - 1] if len(sizes) >= shape.terms.nodes else 0
 
 
 def _fail(state: State, lease: Lease, error: ErrorInfo, outcome: Outcome) -> None:

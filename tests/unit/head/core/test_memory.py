@@ -141,6 +141,20 @@ def test_a_larger_node_is_asked_for_what_it_has() -> None:
     assert lost(head).mem_mib == 5000, "n3 is larger, but has no CPU for the task"
 
 
+def test_a_gang_asks_for_no_more_than_its_last_node_has() -> None:
+    head = Head()
+    head.workflow(add(1, resources={"cpu_mem": 3000}, nodes=2))
+    for number, mib in ((1, 4096), (2, 5000), (3, 9000)):
+        head.greet(b"L%d" % number, f"n{number}", capacity=Capacity(4000, mib, (), 16))
+    head.run()
+    (lease,) = head.leases()
+    holder = head.core.state.leases.current[lease].node
+    head.forget()
+    assert holder.link is not None
+    head.result(exceeded(lease, 3400), link=holder.link)
+    assert lost(head).mem_mib == 5000
+
+
 def test_what_may_be_started_once_only_is_not_tried_again() -> None:
     head, lease = started(resources={"cpu_mem": 500}, at_most_once=True)
     head.result(exceeded(lease, 570))
