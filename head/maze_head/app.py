@@ -100,6 +100,8 @@ def settings_of(config: HeadConfig) -> Settings:
         keep_bytes=config.keep_bytes,
         recovery_grace=config.recovery_grace,
         max_pending_tasks=config.max_pending_tasks,
+        priority_step=config.priority_step,
+        reserve_after=config.reserve_after,
     )
 
 
@@ -311,7 +313,9 @@ class Head:
         return {name: value for part in parts for name, value in part().items()}
 
 
-CONFIGURED: Final = ("heartbeat", "suspect_after", "lost_after", "recovery_grace", "max_pending_tasks")
+CONFIGURED: Final = (
+    "heartbeat", "suspect_after", "lost_after", "recovery_grace", "max_pending_tasks", "priority_step", "reserve_after",
+)  # fmt: skip
 LIMITS: Final[dict[str, float]] = {
     "inline_value": limits.INLINE_VALUE,
     "task_values": limits.MAX_TASK_VALUES,

@@ -40,6 +40,10 @@ class HeadConfig:
     lost_after: float = limits.LOST_AFTER
     recovery_grace: float = limits.LOST_AFTER
     """How long a restarted head waits for nodes that held work; `lost_after` if that is longer."""
+    priority_step: float = 600.0
+    """How many seconds of waiting one step of a run's priority is worth."""
+    reserve_after: float = 30.0
+    """A task that has waited so many seconds has room kept for it."""
     max_pending_tasks: int = 5_000_000
     """Submissions beyond it are answered 429."""
 

@@ -107,14 +107,13 @@ def _room(node: Node, queue: Queue, now: float) -> list[tuple[float, Ledger]]:
     """Return in how many seconds a node is expected to have room, and what is free beside then."""
     request, alone = queue.shape.request, queue.shape.terms.alone
     ledger = Ledger(node.ledger.capacity)
-    held = list(node.held())
-    for _, claim in held:
+    ends = sorted(((_remaining(lease, now), claim) for lease, claim in node.held()), key=lambda entry: entry[0])
+    for _, claim in ends:
         ledger.take(claim)
     wait = 0.0
-    for remaining, claim in sorted(
-        ((_remaining(lease, now), claim) for lease, claim in held), key=lambda entry: entry[0]
-    ):
-        if ledger.fits(request) and not (alone and ledger.attempts):
+    for remaining, claim in ends:
+        # What ends at the same time as the last one needed is over by then, too.
+        if remaining > wait and ledger.fits(request) and not (alone and ledger.attempts):
             break
         ledger.give_back(claim)
         wait = remaining

@@ -53,8 +53,9 @@ def test_nodes_are_given_up_a_little_before_the_promised_times(tmp_path: Path) -
 
 
 def test_what_the_operator_says_reaches_the_core(tmp_path: Path) -> None:
-    settings = settings_of(config(tmp_path, recovery_grace=4.0, max_pending_tasks=7))
-    assert (settings.recovery_grace, settings.max_pending_tasks) == (4.0, 7)
+    told = {"recovery_grace": 4.0, "max_pending_tasks": 7, "priority_step": 60.0, "reserve_after": 5.0}
+    settings = settings_of(config(tmp_path, **told))
+    assert {name: getattr(settings, name) for name in told} == told
 
 
 async def create(head: Head, number: int) -> None:

@@ -1,0 +1,117 @@
+"""Lanes, ranks, fronts: which entry is next, after whatever happens to the queue."""
+
+from __future__ import annotations
+
+import pytest
+
+from maze_head.core.candidates import Rooms
+from maze_head.core.graph import Shape
+from maze_head.core.ready import Place, Queue, ReadyQueues
+from maze_protocol.resources import Request
+
+PLACE = Place(Shape(Request(), (0, 0)))
+
+
+class Ranked:
+    """Ready queues whose ranks a test sets, by (run number, task number)."""
+
+    def __init__(self) -> None:
+        self.ranks: dict[tuple[int, int], float] = {}
+        self.ready = ReadyQueues(lambda run_no, task: self.ranks.get((run_no, task), 0.0), Rooms().candidates)
+        self.queue = self.ready.use(PLACE)
+
+    def push(self, run_no: int, task: int, rank: float, lane: object = None) -> None:
+        self.ranks[run_no, task] = rank
+        self.ready.push(self.queue, lane or (run_no, task), run_no, task)
+
+    def drain(self) -> list[tuple[int, int]]:
+        taken = []
+        while self.queue.best() is not None:
+            taken.append(self.queue.head())
+            self.ready.pop(self.queue)
+        assert len(self.queue) == 0
+        assert not self.queue.of_run
+        return taken
+
+
+def test_lanes_go_by_rank_and_within_a_lane_by_arrival() -> None:
+    ranked = Ranked()
+    for task, rank, lane in ((1, 5.0, "a"), (2, 9.0, "a"), (3, 1.0, "b"), (4, 7.0, "b")):
+        ranked.push(1, task, rank, lane)
+    assert len(ranked.queue) == 4
+    assert ranked.drain() == [(1, 3), (1, 1), (1, 4), (1, 2)]
+
+
+def test_equal_ranks_go_by_arrival() -> None:
+    ranked = Ranked()
+    for task in (3, 1, 2):
+        ranked.push(1, task, 0.0)
+    assert ranked.drain() == [(1, 3), (1, 1), (1, 2)]
+
+
+def test_tries_again_go_first_the_latest_before_the_others() -> None:
+    ranked = Ranked()
+    ranked.push(1, 1, -100.0)
+    ranked.ready.push_front(ranked.queue, 1, 2)
+    ranked.ready.push_front(ranked.queue, 1, 3)
+    assert ranked.drain() == [(1, 3), (1, 2), (1, 1)]
+
+
+def test_the_ranks_of_one_run_move_alone() -> None:
+    ranked = Ranked()
+    ranked.push(1, 1, 1.0)
+    ranked.push(2, 1, 2.0)
+    ranked.push(3, 1, 3.0)
+    ranked.ranks = {(1, 1): 9.0, (2, 1): -9.0, (3, 1): 0.0}
+    ranked.ready.rerank_run(3)
+    assert ranked.drain() == [(3, 1), (1, 1), (2, 1)]
+
+
+def test_a_rank_that_moves_away_and_back_leaves_one_entry() -> None:
+    ranked = Ranked()
+    ranked.push(1, 1, 1.0)
+    ranked.push(2, 1, 2.0)
+    for rank in (3.0, 1.0, 1.0, 3.0):
+        ranked.ranks[1, 1] = rank
+        ranked.ready.rerank_run(1)
+    assert ranked.drain() == [(2, 1), (1, 1)]
+
+
+def test_all_ranks_move() -> None:
+    ranked = Ranked()
+    for task in range(5):
+        ranked.push(1, task, float(task))
+    ranked.ready.push_front(ranked.queue, 1, 9)
+    ranked.ranks = {(1, task): -float(task) for task in range(5)}
+    ranked.ready.rerank()
+    assert ranked.drain() == [(1, 9), (1, 4), (1, 3), (1, 2), (1, 1), (1, 0)]
+
+
+def test_what_is_withdrawn_is_gone_and_the_rest_keeps_its_order() -> None:
+    ranked = Ranked()
+    for task in range(4):
+        ranked.push(1, task, float(task), "a")
+    ranked.push(1, 7, 0.5, "b")
+    ranked.ready.withdraw(ranked.queue, {(1, 0), (1, 7)})
+    assert ranked.drain() == [(1, 1), (1, 2), (1, 3)]
+
+
+@pytest.mark.parametrize("users", [0, 1])
+def test_an_empty_queue_is_kept_as_long_as_a_run_uses_it(users: int) -> None:
+    ranked = Ranked()
+    if not users:
+        ranked.ready.leave(PLACE)
+    other: Queue = ranked.ready.at(PLACE)
+    ranked.ready.push(other, "a", 1, 1)
+    assert ranked.ready.live() == [other]
+    ranked.ready.pop(other)
+    assert ranked.ready.live() == []
+    assert (PLACE in ranked.ready.queues) is bool(users)
+
+
+def test_pauses_end_in_their_order() -> None:
+    ready = Ranked().ready
+    for until, task in ((3.0, 1), (1.0, 2), (2.0, 3)):
+        ready.delay(until, 1, task)
+    assert list(ready.due(2.0)) == [(1, 2), (1, 3)]
+    assert list(ready.due(9.0)) == [(1, 1)]
