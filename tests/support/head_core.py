@@ -1,8 +1,9 @@
 """A head's core in a test: terse verbs, a fake clock, a journal, and effects that must all be looked at.
 
 `Head` feeds events and keeps every effect until a test takes it; `done()` fails if any is left, so nothing extra slips
-through. After each step the invariants are checked. `journal` holds the durable effects in commit order, as the
-driver would write them (one segment per run and step), and `recover()` makes a new core from it.
+through. After each step the invariants are checked, and that nothing was given twice. `journal` holds the durable
+effects in commit order, as the driver would write them (one segment per run and step), and `recover()` makes a new core
+from it.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ from maze_protocol.messages import (
 )  # fmt: skip
 from maze_protocol.resources import Capacity, Device
 from maze_protocol.values import MSGPACK, OutputValue, Value
+from support.grants import Grants
 
 E = TypeVar("E")
 CLUSTER = b"C" * 16
@@ -113,6 +115,7 @@ class Head:
         self.mono = 1000.0 * epoch
         self.effects: list[fx.Effect] = []
         self.journal: list[Any] = [] if journal is None else journal
+        self.grants = Grants()
         self._ticket = 0
 
     @property
@@ -128,6 +131,7 @@ class Head:
         self.effects += [effect for effect in effects if not isinstance(effect, fx.SaveSealed)]
         self._commit(effects)
         check(self.core.state)
+        self.grants.look(self.core.state)
         return effects
 
     def _commit(self, effects: Sequence[fx.Effect]) -> None:
@@ -148,6 +152,7 @@ class Head:
     def recover(self) -> Head:
         """Kill this head and start another one from what was committed."""
         other = self.replay()
+        other.grants = self.grants
         other._took(other.core.restored(other.now))
         return other
 
@@ -168,16 +173,17 @@ class Head:
             raise answers[0].value
         return answers[0].value
 
-    def workflow(self, *ops: Op, workflow_id: bytes = W) -> None:
+    def workflow(self, *ops: Op, workflow_id: bytes = W, **given: Any) -> None:
         """Make a workflow with these operations; the effects are taken."""
         self.ask(ev.CreateWorkflow, workflow_id, WorkflowRequest(name="test"))
-        self.edit(*ops, workflow_id=workflow_id)
+        self.edit(*ops, workflow_id=workflow_id, **given)
         self.take(fx.AppendCluster)
         self.take(fx.SaveCode)
 
     def edit(self, *ops: Op, workflow_id: bytes = W, **given: Any) -> Any:
         """Edit a workflow."""
-        return self.ask(ev.EditWorkflow, workflow_id, EditRequest(list(ops), [CODE_BODY], **given))
+        codes = given.pop("codes", [CODE_BODY])
+        return self.ask(ev.EditWorkflow, workflow_id, EditRequest(list(ops), codes, **given))
 
     def run(self, run_id: bytes = R, workflow_id: bytes = W, **given: Any) -> Any:
         """Submit a run; returns the reply."""
