@@ -293,6 +293,7 @@ class RunTaskBody(msgspec.Struct):
     """Wall-clock time before which the next attempt does not start, while the task waits for that."""
     reused: bool = False
     """Its result is that of the run which this one retries."""
+    func_name: str = ""
 
 
 class RunTaskList(msgspec.Struct):

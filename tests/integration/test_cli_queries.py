@@ -147,6 +147,19 @@ def test_show(maze, ended, length):
     assert tasks[1]["ERROR"] == "ValueError: bad thing"
 
 
+def test_suggest_has_a_line_for_each_function_that_ran(maze, ended):
+    run_id, _ = ended
+    answer = json.loads(maze("suggest", run_id[:12], "--json").stdout)
+    assert answer["runs"] == [run_id]
+    functions = {each["function"]: each for each in answer["functions"]}
+    assert sorted(functions) == ["fail", "shout"], "what was skipped was not measured"
+    found = functions["shout"]
+    assert (found["tasks"], found["cpu"], found["cpu_mem"], found["cpu_used"]) == (1, 1.0, 0, None)
+    assert 5 < found["peak_mib"] <= found["resources"]["cpu_mem"] < 500
+    (row,) = [row for row in rows(maze("suggest", "--runs", "500").stdout) if row["FUNCTION"] == "shout"]
+    assert row["SUGGESTED"].startswith('resources={"cpu": 1, "cpu_mem": ')
+
+
 def test_show_json_and_without_run_prefix(maze, ended):
     run_id, task_id = ended
     document = json.loads(maze("show", run_id.removeprefix("run_")[:10], "--json").stdout)

@@ -102,6 +102,7 @@ class RunView:
             warnings=self._warnings.get(number, []),
             lost=list(self._lost.get(number, ())),
             reused=isinstance(self._ended.get(number), TaskReused),
+            func_name=run.graph.func_name(number),
         )
         if leased is not None:
             body.node, body.claim = leased.node, _claim_body(leased.claim)

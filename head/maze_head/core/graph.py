@@ -83,6 +83,21 @@ class _Label(msgspec.Struct, array_like=True, frozen=True):
     name: str
 
 
+class _Function(msgspec.Struct, array_like=True, frozen=True):
+    """The fields of a TaskSpec up to the name of its function; what is `Raw` is skipped unread."""
+
+    task_id: bytes
+    name: str
+    request: msgspec.Raw
+    python: msgspec.Raw
+    code: msgspec.Raw = msgspec.Raw()
+    inputs: msgspec.Raw = msgspec.Raw()
+    outputs: msgspec.Raw = msgspec.Raw()
+    strict_outputs: msgspec.Raw = msgspec.Raw()
+    keep: msgspec.Raw = msgspec.Raw()
+    func_name: str = ""
+
+
 class Shape(NamedTuple):
     """What decides where a task fits: its resources, its Python, its terms, and how long it may take."""
 
@@ -96,6 +111,7 @@ class Shape(NamedTuple):
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(TaskSpec).decode
 _label = msgspec.msgpack.Decoder(_Label).decode
+_function = msgspec.msgpack.Decoder(_Function).decode
 _body = msgspec.msgpack.Decoder(tuple[int, str, list[bytes], list[tuple[int, int]]])
 
 
@@ -149,6 +165,10 @@ class Graph:
     def task_name(self, task: int) -> str:
         """Return the display name of a task."""
         return _label(self.packed[task]).name
+
+    def func_name(self, task: int) -> str:
+        """Return the name of a task's function, or nothing."""
+        return _function(self.packed[task]).func_name
 
     def shape(self, task: int) -> Shape:
         """Return what decides where a task fits."""

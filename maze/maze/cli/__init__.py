@@ -30,6 +30,7 @@ _COMMANDS: Final = {
     "backup": ("maze.cli.keep", "Copy all that a head keeps, while it runs or not."),
     "nodes": ("maze.cli.cluster", "List the nodes of the cluster."),
     "limits": ("maze.cli.limits", "List, set and remove limits, and the weights and caps of projects."),
+    "suggest": ("maze.cli.suggest", "Suggest what functions should claim, from what they used."),
     "info": ("maze.cli.cluster", "Show which head answers, and its promises."),
     "doctor": ("maze.cli.doctor", "Check whether this machine is fit for Maze."),
 }

@@ -23,7 +23,7 @@ def view_of(head: Head):
 
 def test_tasks_of_a_run_with_every_end() -> None:
     head = Head()
-    head.workflow(add(1), add(2), add(3, 2), add(4), add(5, 4))
+    head.workflow(add(1, func_name="load"), add(2), add(3, 2), add(4), add(5, 4))
     head.greet()
     head.run()
     one, two, four = head.leases()
@@ -36,6 +36,7 @@ def test_tasks_of_a_run_with_every_end() -> None:
     assert (first.task_id, first.name, first.attempt, first.node, first.node_ip) == (tid(1), "t1", 1, "n1", "10.0.0.1")
     assert (first.started_at, first.wall_ms, first.warnings) == (1e9, 2.5, ["careful"])
     assert first.claim == {"cpu": 1.0, "cpu_mem": 0, "gpus": []}
+    assert (first.func_name, second.func_name) == ("load", "")
     assert second.error == "Boom: bad thing"
     assert fourth.error == "Cancelled: enough"
 
