@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ForeignTaskError,
         GraphError,
         HeadUnavailableError,
+        InfeasibleWarning,
         InputError,
         InputTypeError,
         InvalidTaskError,
@@ -53,11 +54,10 @@ __all__ = [
     "AsyncMaClient", "AsyncMaWorkflow", "AsyncMaTask", "OpaqueValue", "Subscription", "AsyncSubscription",
     "__version__",
     "AddressError", "ClosedError", "ConflictError", "CycleError", "DeclarationError", "DeclarationTypeError",
-    "EmptyWorkflowError", "EventsLostError", "ForeignTaskError", "GraphError", "HeadUnavailableError", "InputError",
-    "InputTypeError", "InvalidTaskError", "LocalClusterError", "MazeError", "MissingDependencyError",
-    "NotAMazeHeadError",
-    "ProtocolMismatchError", "RequestError", "UnknownOutputError", "UnknownRunError", "UnknownTaskError",
-    "UnknownWorkflowError",
+    "EmptyWorkflowError", "EventsLostError", "ForeignTaskError", "GraphError", "HeadUnavailableError",
+    "InfeasibleWarning", "InputError", "InputTypeError", "InvalidTaskError", "LocalClusterError", "MazeError",
+    "MissingDependencyError", "NotAMazeHeadError", "ProtocolMismatchError", "RequestError",
+    "UnknownOutputError", "UnknownRunError", "UnknownTaskError", "UnknownWorkflowError",
 ]  # fmt: skip
 
 _HOMES = {

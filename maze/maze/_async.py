@@ -6,6 +6,7 @@ client and nothing is bound to a loop of the user's.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Coroutine
 from functools import partial
 from types import TracebackType
@@ -16,9 +17,10 @@ from maze._collector import Collector
 from maze._handles import TaskHandle
 from maze._report import RunReport
 from maze._results import RunRecord
+from maze._run_options import run_options, warn_infeasible
 from maze._stream import EventStream
 from maze._subscription import AsyncSubscription, Transport
-from maze._workflow import WAIT_NOTICE
+from maze._watch import Look, Watch
 from maze._workflow_base import Show, WorkflowBase, print_raw, replay, say_nothing
 from maze.errors import ClosedError, GraphError
 
@@ -61,14 +63,21 @@ class AsyncMaWorkflow(WorkflowBase[AsyncMaTask]):
         await self._flush()
         return await bridge(_remote.tasks(self._state))
 
-    async def run(self, *, fail_fast: bool = False, priority: int = 0) -> str:
+    async def run(
+        self, *, fail_fast: bool = False, priority: int = 0, project: str = "", wait_for_capacity: bool = True
+    ) -> str:
         """Submit the workflow for execution; see `MaWorkflow.run`."""
         from maze import _remote
         from maze._loop import bridge
 
+        wanted = run_options(
+            fail_fast=fail_fast, priority=priority, project=project, wait_for_capacity=wait_for_capacity
+        )
         await self._flush()
         self._check_saved()
-        return await bridge(_remote.submit(self._state, fail_fast=fail_fast, priority=priority))
+        run = await bridge(_remote.submit(self._state, wanted))
+        warn_infeasible(run, wanted)
+        return run.run_id
 
     async def cancel(self, run_id: str, wait: bool = False) -> dict[str, Any]:
         """Ask the head to stop a run; see `MaWorkflow.cancel`."""
@@ -115,26 +124,29 @@ class AsyncMaWorkflow(WorkflowBase[AsyncMaTask]):
             report.connected()
         if record is not None:
             return replay(record, show)
-        collector, stream = Collector(run_id), EventStream(self.server_url, run_id)
-        patience = WAIT_NOTICE
+        collector, stream, watch = Collector(run_id), EventStream(self.server_url, run_id), Watch(time.monotonic())
         try:
-            while (events := await bridge(stream.next(patience if report else None))) is not None:
+            while (
+                events := await bridge(stream.next(watch.patience(time.monotonic()) if report else None))
+            ) is not None:
                 collector.show(events, show)
                 if report is not None:
-                    patience = WAIT_NOTICE if events else min(30.0, patience * 2)
-                    await self._on_pause(report, collector, quiet=not events)
+                    watch.note(time.monotonic(), heard=bool(events), unstarted=collector.unstarted)
+                    await self._look(report, collector, watch)
         finally:
             await bridge(stream.close())
         return self._keep(collector.record)
 
-    async def _on_pause(self, report: RunReport, collector: Collector, *, quiet: bool) -> None:
+    async def _look(self, report: RunReport, collector: Collector, watch: Watch) -> None:
         from maze import _remote
         from maze._loop import bridge
 
-        if quiet:
-            command = await bridge(_remote.missing_node(self.server_url, collector.record.run_id))
-            if command:
-                report.waiting(command)
+        run_id = collector.record.run_id
+        for look in watch.due(time.monotonic()):
+            if look is Look.NODES:
+                report.waiting(await bridge(_remote.missing_node(self.server_url, run_id)))
+            else:
+                report.stuck(watch.news(await bridge(_remote.waiting_tasks(self.server_url, run_id))))
         report.progress(collector)
 
     async def _flush(self) -> None:

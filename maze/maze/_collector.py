@@ -30,8 +30,14 @@ class Collector:
         self.record = RunRecord(run_id)
         self.done = 0
         self._started: dict[str, None] = {}
+        self._running: dict[str, None] = {}
         self._own_errors: dict[str, int] = {}
         self._allow_pickle = allows_pickle()
+
+    @property
+    def unstarted(self) -> int:
+        """Return how many tasks neither run nor are over, as far as the events tell."""
+        return self.record.total - self.done - len(self._running)
 
     def add(self, event: ClientEvent) -> list[Step]:
         """Take one event; return what it says in the reference's words, and what people want to see besides."""
@@ -52,17 +58,23 @@ class Collector:
 
     def _start(self, event: ClientEvent) -> list[Step]:
         # A retried task starts again; the documented stream says it once.
-        if event.data["task_id"] in self._started:
+        task_id = event.data["task_id"]
+        self._running[task_id] = None
+        if task_id in self._started:
             return []
-        self._started[event.data["task_id"]] = None
+        self._started[task_id] = None
         return [_message("start_task", event.data, node_ip=event.data["node_ip"])]
 
-    def _finish(self, event: ClientEvent) -> list[Step]:
+    def _over(self, event: ClientEvent) -> None:
         self.done += 1
+        self._running.pop(event.data["task_id"], None)
+
+    def _finish(self, event: ClientEvent) -> list[Step]:
+        self._over(event)
         return [self._finished(event.data)]
 
     def _reuse(self, event: ClientEvent) -> list[Step]:
-        self.done += 1
+        self._over(event)
         begun = _message("start_task", event.data, node_ip="")
         return [replace(begun, reused=True), replace(self._finished(event.data), reused=True)]
 
@@ -70,12 +82,13 @@ class Collector:
         return _message("finish_task", data, result=decode_values(data["result"], allow_pickle=self._allow_pickle))
 
     def _fail(self, event: ClientEvent) -> list[Step]:
-        self.done += 1
+        self._over(event)
         return [_message("task_exception", event.data, _short(event.data), result=event.data["result"])]
 
     def _lose(self, event: ClientEvent) -> list[Step]:
         data = event.data
         task_id, pause = data["task_id"], max(0.0, data.get("not_before", 0.0) - event.time)
+        self._running.pop(task_id, None)
         if data["kind"] in _NOT_ITS_OWN:
             return [Retry(task_id, _short(data), pause)]
         self._own_errors[task_id] = self._own_errors.get(task_id, 0) + 1
@@ -84,12 +97,12 @@ class Collector:
     def _cancel(self, event: ClientEvent) -> list[Step]:
         if not event.data["was_running"]:
             return []
-        self.done += 1
+        self._over(event)
         text = f"Cancelled: {event.data['reason']}"
         return [_message("task_exception", event.data, text, result=text)]
 
     def _skip(self, event: ClientEvent) -> list[Step]:
-        self.done += 1
+        self._over(event)
         self.record.skipped += 1
         return []
 

@@ -15,6 +15,7 @@ import msgspec
 from maze._draft import Batch, describe_op
 from maze._graph import Vertex
 from maze._http import connection, path
+from maze._run_options import RunOptions
 from maze._shared import WorkflowState, state_of
 from maze._wire import edit_request, vertices
 from maze.errors import (
@@ -33,11 +34,12 @@ from maze.errors import (
 from maze_protocol import http
 from maze_protocol.ids import RUN, TASK, WORKFLOW
 from maze_protocol.limits import MAX_OPS_PER_REQUEST, MAX_TASK_VALUES, MIB
+from maze_protocol.waiting import RunExplanation, WaitingGroup
 
 __all__ = [
     "create", "describe_run", "flush", "info", "list_nodes", "list_runs", "list_workflows", "load", "missing_node",
     "new_id", "new_task_id", "no_run", "open_workflow", "own_run", "pickle_functions", "plain", "run_summary", "submit",
-    "tasks",
+    "tasks", "waiting_tasks",
 ]  # fmt: skip
 
 REQUEST_BYTES: Final = 32 * MIB
@@ -136,7 +138,7 @@ async def flush(state: WorkflowState) -> None:
         state.settle()
 
 
-async def submit(state: WorkflowState, *, fail_fast: bool, priority: int) -> str:
+async def submit(state: WorkflowState, wanted: RunOptions) -> http.RunBody:
     """Send what is unsent and run the workflow.
 
     Raises:
@@ -144,13 +146,13 @@ async def submit(state: WorkflowState, *, fail_fast: bool, priority: int) -> str
         GraphError: a task of the legacy flow has no code yet.
     """
     await flush(state)
-    request = http.RunRequest(state.workflow_id, new_id(RUN), fail_fast=fail_fast, priority=priority)
+    request = http.RunRequest(state.workflow_id, new_id(RUN), **wanted._asdict())
     try:
         run = await connection(state.url).request("POST", path("runs"), http.RunBody, request)
     except RequestError as error:
         _refused_run(state, error)
     state.own_runs[run.run_id] = None
-    return run.run_id
+    return run
 
 
 async def tasks(state: WorkflowState) -> list[dict[str, str]]:
@@ -184,6 +186,15 @@ async def missing_node(url: str, run_id: str) -> str:
     about = await connection(url).probe()
     head = about.endpoints.get("node")
     return f"maze-node --head {head}" if head else "maze-node"
+
+
+async def waiting_tasks(url: str, run_id: str) -> list[WaitingGroup]:
+    """Return why tasks of a run have not started, by reason; nothing if the head cannot tell."""
+    try:
+        found = await connection(url).request("GET", path("runs", run_id, "explain"), RunExplanation)
+    except RequestError:
+        return []  # the run was removed meanwhile, or an older head
+    return found.groups
 
 
 async def own_run(state: WorkflowState, run_id: str) -> None:

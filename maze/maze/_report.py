@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from maze._results import Entry, Retry
@@ -18,6 +18,7 @@ from maze_protocol.ids import short_id
 if TYPE_CHECKING:
     from maze._collector import Collector
     from maze._results import RunRecord, Step
+    from maze._watch import Wait
 
 __all__ = ["RunReport", "print_line", "print_message"]
 
@@ -94,10 +95,16 @@ class RunReport:
             self._drawn, self._drawn_at = True, now
 
     def waiting(self, command: str) -> None:
-        """Say, once, that no node can take the run's tasks, and what to type."""
-        if not self._told_waiting:
+        """Say, once, that no node can take the run's tasks, and what to type; nothing if that is not so."""
+        if command and not self._told_waiting:
             self._line(f"⏳ Waiting: no node is ready. Start one with: {command}")
             self._told_waiting = True
+
+    def stuck(self, waits: Iterable[Wait]) -> None:
+        """Say why tasks that could start do not."""
+        for wait in waits:
+            verb = f"and {wait.others} more wait" if wait.others else "waits"
+            self._line(f"⏳ {short_id(wait.task_id)} {verb}: {_shown(wait.reason)}")
 
     def finished(self, record: RunRecord) -> None:
         """Say how the run ended."""

@@ -6,10 +6,13 @@ the process.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import time
+from typing import TYPE_CHECKING, Any
 
 from maze._handles import MaTask
 from maze._report import RunReport
+from maze._run_options import run_options, warn_infeasible
+from maze._watch import Look, Watch
 from maze._workflow_base import Show, WorkflowBase, print_raw, replay, say_nothing
 
 if TYPE_CHECKING:
@@ -17,10 +20,7 @@ if TYPE_CHECKING:
     from maze._results import RunRecord
     from maze._subscription import Subscription, Transport
 
-__all__ = ["WAIT_NOTICE", "MaWorkflow"]
-
-WAIT_NOTICE: Final = 2.0
-"""After so many seconds without news `show_results` looks whether there is any node."""
+__all__ = ["MaWorkflow"]
 
 
 class MaWorkflow(WorkflowBase[MaTask]):
@@ -45,17 +45,24 @@ class MaWorkflow(WorkflowBase[MaTask]):
         self._flush()
         return call(_remote.tasks(self._state))
 
-    def run(self, *, fail_fast: bool = False, priority: int = 0) -> str:
+    def run(
+        self, *, fail_fast: bool = False, priority: int = 0, project: str = "", wait_for_capacity: bool = True
+    ) -> str:
         """Submit the workflow for execution, as it is now.
+
+        Warns of tasks that no node of the cluster, as it is now, could ever take (`InfeasibleWarning`).
 
         Args:
             fail_fast: stop everything at the first failed task; otherwise independent branches go on.
-            priority: runs with a higher one go first.
+            priority: -100 to 100; runs with a higher one go first, though those that have waited long catch up.
+            project: on whose account the run goes; projects share the cluster by their weights (`maze limits`).
+            wait_for_capacity: False makes tasks that no node could ever take fail at once; otherwise they wait for one.
 
         Returns:
             The id of the run. A workflow can be run any number of times.
 
         Raises:
+            InputError: priority or project is out of range.
             EmptyWorkflowError: it has no tasks.
             GraphError: a task has no code yet.
             MazeError: the head cannot be reached, or refuses.
@@ -63,9 +70,14 @@ class MaWorkflow(WorkflowBase[MaTask]):
         from maze import _remote
         from maze._loop import call
 
+        wanted = run_options(
+            fail_fast=fail_fast, priority=priority, project=project, wait_for_capacity=wait_for_capacity
+        )
         self._flush()
         self._check_saved()
-        return call(_remote.submit(self._state, fail_fast=fail_fast, priority=priority))
+        run = call(_remote.submit(self._state, wanted))
+        warn_infeasible(run, wanted)
+        return run.run_id
 
     def cancel(self, run_id: str, wait: bool = False) -> dict[str, Any]:
         """Ask the head to stop a run, and return its summary.
@@ -169,27 +181,28 @@ class MaWorkflow(WorkflowBase[MaTask]):
             report.connected()
         if record is not None:
             return replay(record, show)
-        collector, stream = Collector(run_id), EventStream(self.server_url, run_id)
-        patience = WAIT_NOTICE
+        collector, stream, watch = Collector(run_id), EventStream(self.server_url, run_id), Watch(time.monotonic())
         try:
-            while (events := call(stream.next(patience if report else None))) is not None:
+            while (events := call(stream.next(watch.patience(time.monotonic()) if report else None))) is not None:
                 collector.show(events, show)
                 if report is not None:
-                    patience = WAIT_NOTICE if events else min(30.0, patience * 2)
-                    self._on_pause(report, collector, quiet=not events)
+                    watch.note(time.monotonic(), heard=bool(events), unstarted=collector.unstarted)
+                    self._look(report, collector, watch)
         finally:
             call(stream.close())
         return self._keep(collector.record)
 
-    def _on_pause(self, report: RunReport, collector: Collector, *, quiet: bool) -> None:
-        """Between two batches of events: draw progress, and look for nodes if nothing happens."""
+    def _look(self, report: RunReport, collector: Collector, watch: Watch) -> None:
+        """Between two batches of events: draw progress, and look what tasks wait for if it is time to."""
         from maze import _remote
         from maze._loop import call
 
-        if quiet:
-            command = call(_remote.missing_node(self.server_url, collector.record.run_id))
-            if command:
-                report.waiting(command)
+        run_id = collector.record.run_id
+        for look in watch.due(time.monotonic()):
+            if look is Look.NODES:
+                report.waiting(call(_remote.missing_node(self.server_url, run_id)))
+            else:
+                report.stuck(watch.news(call(_remote.waiting_tasks(self.server_url, run_id))))
         report.progress(collector)
 
     def _flush(self) -> None:

@@ -9,8 +9,8 @@
     +-- AddressError (ValueError)                a server URL that cannot be one
     +-- DeclarationError (ValueError)            @task: a value breaks a rule
     +-- DeclarationTypeError (TypeError)         @task: something has the wrong type
-    +-- InputError (ValueError)                  add_task: unknown or missing inputs, values that cannot be sent
-    +-- InputTypeError (TypeError)               add_task: a literal contradicts its declared data type
+    +-- InputError (ValueError)                  add_task, run: unknown, missing or impossible arguments
+    +-- InputTypeError (TypeError)               add_task, run: an argument has the wrong type
     +-- InvalidTaskError (ValueError)            a function or source text that cannot be a task
     +-- GraphError (ValueError)                  an edit that the graph forbids
     |   +-- CycleError                           an edge would close a cycle (`tasks`)
@@ -25,6 +25,8 @@
     +-- LocalClusterError (RuntimeError)         MaClient.local() could not start its processes
     `-- ClosedError (RuntimeError)               a client was used after close()
 
+    InfeasibleWarning (UserWarning)              run(): no node can ever take some of the tasks; the run waits
+
 Where the API reference documents a builtin exception, ours inherits it too. `code` is stable and for programs,
 `hint` says what to do next and is part of the text.
 """
@@ -35,11 +37,10 @@ from collections.abc import Sequence
 
 __all__ = [
     "AddressError", "ClosedError", "ConflictError", "CycleError", "DeclarationError", "DeclarationTypeError",
-    "EmptyWorkflowError", "EventsLostError", "ForeignTaskError", "GraphError", "HeadUnavailableError", "InputError",
-    "InputTypeError", "InvalidTaskError", "LocalClusterError", "MazeError", "MissingDependencyError",
-    "NotAMazeHeadError",
-    "ProtocolMismatchError", "RequestError", "UnknownOutputError", "UnknownRunError", "UnknownTaskError",
-    "UnknownWorkflowError",
+    "EmptyWorkflowError", "EventsLostError", "ForeignTaskError", "GraphError", "HeadUnavailableError",
+    "InfeasibleWarning", "InputError", "InputTypeError", "InvalidTaskError", "LocalClusterError", "MazeError",
+    "MissingDependencyError", "NotAMazeHeadError", "ProtocolMismatchError", "RequestError",
+    "UnknownOutputError", "UnknownRunError", "UnknownTaskError", "UnknownWorkflowError",
 ]  # fmt: skip
 
 
@@ -138,11 +139,11 @@ class DeclarationTypeError(MazeError, TypeError):
 
 
 class InputError(MazeError, ValueError):
-    """Inputs of `add_task` are unknown, missing or cannot be sent."""
+    """Inputs of `add_task` are unknown, missing or cannot be sent, or an argument of `run` is out of range."""
 
 
 class InputTypeError(MazeError, TypeError):
-    """A literal input contradicts the data type that its task declares."""
+    """A literal input contradicts the data type that its task declares, or an argument has the wrong type."""
 
 
 class InvalidTaskError(MazeError, ValueError):
@@ -203,3 +204,17 @@ class LocalClusterError(MazeError, RuntimeError):
 
 class ClosedError(MazeError, RuntimeError):
     """A client was used after `close()`."""
+
+
+class InfeasibleWarning(UserWarning):
+    """No node of the cluster, as it is now, can ever take some tasks of a run; it was submitted and waits.
+
+    Attributes:
+        run_id: the run.
+        tasks: ids of such tasks; some of them, if there are many.
+    """
+
+    def __init__(self, message: str = "", *, run_id: str = "", tasks: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.run_id = run_id
+        self.tasks = tuple(tasks)

@@ -1,4 +1,4 @@
-"""What a task may declare: resources, data types, names of inputs and outputs. Standard library only.
+"""What a task or a run may declare: resources, data types, names, priorities. Standard library only.
 
 Shared by the decorator (which must not load msgspec), by the head's validation and by the original's wire.
 The rules are those of the API reference, with the decisions that it leaves open (docs/semantics.md):
@@ -12,11 +12,16 @@ import math
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-__all__ = ["DATA_TYPES", "DEFAULT_RESOURCES", "Declared", "check_name", "normalise_resources"]
+__all__ = [
+    "DATA_TYPES", "DEFAULT_RESOURCES", "Declared", "check_name", "check_priority", "check_project",
+    "normalise_resources",
+]  # fmt: skip
 
 DATA_TYPES: Final = ("str", "int", "float", "bool", "list", "dict", "any", "file", "file:image")
 DEFAULT_RESOURCES: Final[Mapping[str, float]] = {"cpu": 1, "cpu_mem": 0, "gpu": 0, "gpu_mem": 0}
 MAX_AMOUNT: Final = 1_000_000_000
+MAX_PRIORITY: Final = 100
+PROJECT_LENGTH: Final = 64
 
 
 class Declared(NamedTuple):
@@ -93,3 +98,23 @@ def check_name(name: str, what: str, limit: int = 256) -> str:
     if any(not character.isprintable() for character in name):
         raise ValueError(f"{what} contains control characters: {name[:40]!r}")
     return name
+
+
+def check_priority(priority: int) -> int:
+    """Return the priority of a run.
+
+    Raises:
+        ValueError: out of range.
+    """
+    if not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
+        raise ValueError(f"priority = {priority}: allowed are {-MAX_PRIORITY} to {MAX_PRIORITY}")
+    return priority
+
+
+def check_project(project: str) -> str:
+    """Return the name of a project; the empty one stands for all who name none.
+
+    Raises:
+        ValueError: too long, or with control characters.
+    """
+    return check_name(project, "the name of a project", PROJECT_LENGTH) if project else project

@@ -22,9 +22,9 @@ from maze_head.core.runs import Run
 from maze_head.core.sharing import project_key
 from maze_head.core.state import State
 from maze_head.core.workflows import Edit, Workflow
-from maze_protocol.declare import check_name
+from maze_protocol.declare import check_name, check_priority, check_project
 from maze_protocol.events import RunSubmitted
-from maze_protocol.http import CodeBody, EditResponse, RunBody, WorkflowSummary
+from maze_protocol.http import CodeBody, EditResponse, RunBody, RunRequest, WorkflowSummary
 from maze_protocol.ids import RUN, TASK, WORKFLOW, format_id, parse_id
 from maze_protocol.limits import MAX_OPS_PER_REQUEST, NAME_LENGTH
 
@@ -128,6 +128,7 @@ def submit_run(state: State, command: asked.SubmitRun) -> RunBody:
     refuse_gone(state, command.run_id, RUN)
     project = project_key(request.project)
     graph = _graph(state, workflow, request.revision)
+    _check_run(request)
     check_room(state, len(graph))
     state.save_graph(graph)
     submitted = RunSubmitted(
@@ -141,6 +142,16 @@ def submit_run(state: State, command: asked.SubmitRun) -> RunBody:
         wait_for_capacity=request.wait_for_capacity,
     )
     return run_body(state, begin_run(state, submitted, graph))
+
+
+def _check_run(request: RunRequest) -> None:
+    field = "priority"
+    try:
+        check_priority(request.priority)
+        field = "project"
+        check_project(request.project)
+    except ValueError as error:
+        raise Invalid("invalid_run", str(error), field=f"$.{field}") from error
 
 
 def check_room(state: State, tasks: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgpack
 import pytest
 
+from maze._collector import Collector
 from maze._results import Retry
 from maze._values import encode
 from support.run_story import ONE, TWIN, TWO, WORKFLOW, collected, event, failed, finished, lost, record
@@ -50,6 +51,18 @@ def test_tries_after_errors_of_its_own_are_counted_and_no_messages() -> None:
         Retry(TWO, "TaskTimeout: 5 s", 0.0, 2, 4),
         Retry(ONE, "ValueError: bad", 0.0, 3, 4),
     ]
+
+
+def test_tasks_that_neither_run_nor_are_over_are_counted() -> None:
+    collector = Collector("run_1")
+    assert collector.unstarted == 0
+    start = event("start_task", ONE, node_ip="127.0.0.1")
+    story = [event("run_submitted", tasks=3), start, lost(ONE), start, finished(ONE), event("task_skipped", TWO)]
+    counts = []
+    for each in story:
+        collector.add(each)
+        counts.append(collector.unstarted)
+    assert counts == [3, 2, 3, 2, 2, 1]
 
 
 def test_a_reused_result_is_a_pair_of_messages_in_the_reference_order() -> None:

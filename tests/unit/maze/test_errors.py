@@ -10,7 +10,7 @@ import pytest
 from maze import errors
 from maze.errors import MazeError
 
-FAMILY = [getattr(errors, name) for name in errors.__all__]
+FAMILY = [kind for name in errors.__all__ if issubclass(kind := getattr(errors, name), MazeError)]
 
 
 @pytest.mark.parametrize("kind", FAMILY)
@@ -34,6 +34,7 @@ def test_every_error_is_a_maze_error_that_reads_well_and_survives_pickling(kind:
         (errors.InputTypeError, TypeError),
         (errors.CycleError, ValueError),
         (errors.HeadUnavailableError, ConnectionError),
+        (errors.InfeasibleWarning, UserWarning),
     ],
 )
 def test_errors_are_also_what_the_reference_documents(kind: type[Exception], builtin: type[Exception]) -> None:
@@ -45,5 +46,9 @@ def test_an_unknown_output_prints_as_a_sentence_and_not_as_a_key() -> None:
 
 
 def test_all_names_everything_there_is() -> None:
-    defined = {name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, MazeError)}
+    defined = {
+        name
+        for name, value in vars(errors).items()
+        if isinstance(value, type) and issubclass(value, (MazeError, Warning))
+    }
     assert defined == set(errors.__all__)

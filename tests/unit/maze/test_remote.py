@@ -12,6 +12,7 @@ import pytest
 from maze import _remote
 from maze._decorator import task
 from maze._graph import AddEdge, AddTask, DelTask, Vertex
+from maze._run_options import RunOptions
 from maze._shared import WorkflowState, discard_edits, unsent
 from maze.errors import (
     ConflictError,
@@ -26,6 +27,7 @@ from maze.errors import (
     UnknownWorkflowError,
 )
 from maze_protocol import http
+from maze_protocol.waiting import NamedTask, RunExplanation, WaitingGroup
 from support.drafts import vertex
 from support.fake_head import FakeConnection, refused, workflow_body
 
@@ -230,7 +232,7 @@ def test_a_run_is_remembered_as_ones_own(state: WorkflowState, head: Callable[..
         return run_body(run_id=body.run_id)
 
     connection = head(post_runs=run)
-    run_id = asyncio.run(_remote.submit(state, fail_fast=True, priority=3))
+    run_id = asyncio.run(_remote.submit(state, RunOptions(fail_fast=True, priority=3))).run_id
     assert run_id.startswith("run_")
     asyncio.run(_remote.own_run(state, run_id))
     assert len(connection.asked) == 1
@@ -244,7 +246,7 @@ def test_a_refused_run_is_told(
 ) -> None:
     head(post_runs=lambda _: refused(code))
     with pytest.raises(kind):
-        asyncio.run(_remote.submit(state, fail_fast=False, priority=0))
+        asyncio.run(_remote.submit(state, RunOptions()))
 
 
 def test_runs_are_checked_for_whose_they_are(state: WorkflowState, head: Callable[..., FakeConnection]) -> None:
@@ -271,6 +273,14 @@ def test_a_missing_node_is_told_with_its_command(head: Callable[..., FakeConnect
     assert asyncio.run(_remote.missing_node("u", "r")) == "maze-node --head tcp://127.0.0.1:8001"
     assert asyncio.run(_remote.missing_node("u", "r")) == ""
     assert asyncio.run(_remote.missing_node("u", "r")) == ""
+
+
+def test_why_tasks_wait_is_asked_for_and_nothing_if_the_head_cannot_tell(head: Callable[..., FakeConnection]) -> None:
+    groups = [WaitingGroup("infeasible", "too large", 1, [NamedTask("a", "a")])]
+    connection = head(get_runs=script(RunExplanation("r", groups), refused("run_expired", 410)))
+    assert asyncio.run(_remote.waiting_tasks("u", "r")) == groups
+    assert asyncio.run(_remote.waiting_tasks("u", "r")) == []
+    assert [where for _, where, _ in connection.asked] == ["/api/v1/runs/r/explain"] * 2
 
 
 def test_lists_are_plain_dictionaries(head: Callable[..., FakeConnection]) -> None:

@@ -12,6 +12,7 @@ import pytest
 from maze._collector import Collector
 from maze._report import RunReport, print_line, print_message
 from maze._results import Entry, Retry, RunRecord, Step
+from maze._watch import Wait
 
 TASK = "task_12345678" + "0" * 24
 
@@ -74,6 +75,15 @@ def test_a_retry_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     ]
 
 
+def test_why_tasks_wait_is_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    with RunReport("run_1") as report:
+        report.stuck([Wait(TASK, 0, "it asks for 8 CPUs"), Wait(TASK, 41, "n1 is\x07 busy")])
+    assert capsys.readouterr().out.splitlines() == [
+        "⏳ task_12345678 waits: it asks for 8 CPUs",
+        "⏳ task_12345678 and 41 more wait: n1 is� busy",
+    ]
+
+
 def test_a_reused_result_is_told_as_such(capsys: pytest.CaptureFixture[str]) -> None:
     show(replace(started(), reused=True), replace(finished(y=1), reused=True))
     assert capsys.readouterr().out.splitlines()[1:-1] == ["♻ Result reused: task_12345678", "  y: 1"]
@@ -86,6 +96,7 @@ def test_a_cancelled_run_says_so(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_waiting_is_told_once_with_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     with RunReport("run_1") as report:
+        report.waiting("")
         report.waiting("maze-node")
         report.waiting("maze-node")
     assert capsys.readouterr().out == "⏳ Waiting: no node is ready. Start one with: maze-node\n"

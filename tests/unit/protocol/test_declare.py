@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maze_protocol.declare import MAX_AMOUNT, check_name, normalise_resources
+from maze_protocol.declare import MAX_AMOUNT, check_name, check_priority, check_project, normalise_resources
 
 DEFAULTS = {"cpu": 1, "cpu_mem": 0, "gpu": 0, "gpu_mem": 0}
 
@@ -87,3 +87,25 @@ def test_a_name_is_printable_and_short() -> None:
     for bad in ("", "x" * 257, "a\nb", "\x1b[31m"):
         with pytest.raises(ValueError, match="task name"):
             check_name(bad, "task name")
+
+
+@pytest.mark.parametrize("priority", [-100, 0, 100])
+def test_priorities_in_range_pass(priority: int) -> None:
+    assert check_priority(priority) == priority
+
+
+@pytest.mark.parametrize("priority", [-101, 101, 10**9])
+def test_priorities_out_of_range_are_told(priority: int) -> None:
+    with pytest.raises(ValueError, match=f"priority = {priority}: allowed are -100 to 100"):
+        check_priority(priority)
+
+
+@pytest.mark.parametrize("project", ["", "vision", "Größe", "p" * 64])
+def test_names_of_projects_pass(project: str) -> None:
+    assert check_project(project) == project
+
+
+@pytest.mark.parametrize("project", ["p" * 65, "a\nb"])
+def test_what_is_no_name_of_a_project_is_told(project: str) -> None:
+    with pytest.raises(ValueError, match="the name of a project"):
+        check_project(project)

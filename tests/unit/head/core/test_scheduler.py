@@ -323,3 +323,18 @@ def test_words_from_strangers_are_ignored() -> None:
     head.say(hello())
     head.done()
     assert head.ask(ev.CountersAsked)["messages_ignored"] == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [({"priority": 101}, "$.priority"), ({"priority": -101}, "$.priority"), ({"project": "a\nb"}, "$.project")],
+)
+def test_a_run_with_an_impossible_priority_or_project_is_refused(given: dict, field: str) -> None:
+    head = Head()
+    head.workflow(add(1))
+    with pytest.raises(Invalid) as caught:
+        head.run(**given)
+    assert (caught.value.code, caught.value.field) == ("invalid_run", field)
+    head.done()
+    told = head.run(priority=-100, project="vision")
+    assert (told.priority, told.project) == (-100, "vision")
