@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "run": ("maze.cli.run", "Run a script, with a head of its own if none is there."),
     "ps": ("maze.cli.runs", "List runs."),
     "show": ("maze.cli.runs", "Show a run and its tasks."),
+    "explain": ("maze.cli.explain", "Say why tasks of a run have not started."),
     "logs": ("maze.cli.logs", "Print what tasks wrote to stdout and stderr."),
     "events": ("maze.cli.events", "Print what happened in a run, event by event."),
     "cancel": ("maze.cli.changes", "Cancel a run."),

@@ -16,6 +16,7 @@ from maze.cli._render import ago, echo_json, echo_pairs, echo_table, json_option
 __all__ = ["ps", "show"]
 
 _ERROR_WIDTH: Final = 60
+_COLUMNS: Final = ("RUN", "STATUS", "TASKS", "DONE", "FAILED", "SKIPPED", "RUNNING", "AGE", "TOOK")
 
 
 @click.command(
@@ -34,7 +35,9 @@ def ps(everything: bool, limit: int, url: str | None, as_json: bool) -> None:
     if as_json:
         echo_json({"runs": runs})
         return
-    echo_table(("RUN", "STATUS", "TASKS", "DONE", "FAILED", "SKIPPED", "RUNNING", "AGE", "TOOK"), map(_run_row, runs))
+    # Most clusters know neither; programs read --json, where both are always there.
+    shown = ("PRIORITY", "PROJECT") if any(any(_account(run)) for run in runs) else ()
+    echo_table((*_COLUMNS, *shown), ((*_run_row(run), *(_account(run) if shown else ())) for run in runs))
     if not runs:
         click.echo("No runs." if everything else "No run is in progress; `maze ps --all` lists ended ones.", err=True)
 
@@ -72,6 +75,11 @@ def _run_row(run: dict[str, Any]) -> tuple[object, ...]:
     return (short(run["run_id"]), run["status"], *counts, ago(run["submitted_at"]), milliseconds(took))
 
 
+def _account(run: dict[str, Any]) -> tuple[int, str]:
+    """Return priority and project of a run; older heads tell of neither."""
+    return run.get("priority", 0), run.get("project", "")
+
+
 def _run_pairs(run: dict[str, Any]) -> list[tuple[str, object]]:
     took = None if run["ended_at"] is None else (run["ended_at"] - run["submitted_at"]) * 1000
     counts = ", ".join(f"{run[key]} {key}" for key in ("finished", "failed", "skipped", "running"))
@@ -79,6 +87,7 @@ def _run_pairs(run: dict[str, Any]) -> list[tuple[str, object]]:
         ("run", run["run_id"]),
         ("workflow", f"{run['workflow_id']} (revision {run['revision']})"),
         *([("retry of", run["retry_of"])] if run["retry_of"] else []),
+        *[pair for pair in zip(("priority", "project"), _account(run), strict=True) if pair[1]],
         ("status", run["status"]),
         ("tasks", f"{run['tasks']}: {counts}"),
         ("submitted", f"{ago(run['submitted_at'])} ago"),
