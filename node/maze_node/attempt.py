@@ -66,13 +66,19 @@ def run_attempt(frame: TaskFrame, load: Callable[[], Callable[..., Any]], surrou
 
 
 def _identity(frame: TaskFrame) -> dict[str, str]:
-    """Return what task code may know itself by, for keys that make its side effects happen once."""
+    """Return what task code may know itself by, for keys that make its side effects happen once, and its nodes."""
     return {
         "MAZE_RUN_ID": format_id(frame.run, RUN),
         "MAZE_TASK_ID": format_id(frame.task, TASK),
         "MAZE_ATTEMPT": str(frame.attempt),
         "MAZE_LEASE": str(frame.lease),
+        **(_gang(frame.gang) if frame.gang else {}),
     }
+
+
+def _gang(addresses: tuple[str, ...]) -> dict[str, str]:
+    """Return which nodes an attempt has; its code runs on the first, and starts on the others what it needs there."""
+    return {"MAZE_GANG_SIZE": str(len(addresses)), "MAZE_GANG_NODES": ",".join(addresses), "MAZE_GANG_RANK": "0"}
 
 
 def _call(function: Callable[..., Any], params: dict[str, Any]) -> Any:

@@ -52,6 +52,8 @@ class TaskFrame(msgspec.Struct, array_like=True, frozen=True):
     run: bytes = b""
     task: bytes = b""
     attempt: int = 0
+    gang: tuple[str, ...] = ()
+    """Addresses of all nodes of an attempt that has several, this one first."""
 
 
 class ReportFrame(msgspec.Struct, array_like=True, frozen=True):

@@ -34,6 +34,8 @@ class Surroundings:
     def __init__(self) -> None:
         self._directory = os.getcwd()
         self._environ = dict(_environ_data())
+        self._given: set[str] = set()
+        """Names of the variables that the last attempt was given."""
         self._umask = os.umask(0o022)
         os.umask(self._umask)
         self._handlers = [(int(number), _getsignal(number)) for number in _WATCHED]
@@ -44,6 +46,11 @@ class Surroundings:
 
     def enter(self, variables: dict[str, str]) -> None:
         """Give the next attempt its variables; they replace those of the one before."""
+        if self._given != variables.keys():
+            for name in self._given - variables.keys():
+                os.environ.pop(name, None)
+                self._environ.pop(name.encode(), None)
+            self._given = set(variables)
         for name, value in variables.items():
             key, data = name.encode(), value.encode()
             if self._environ.get(key) != data:

@@ -115,6 +115,7 @@ class Runner:
             assignment.run,
             assignment.task,
             assignment.attempt,
+            assignment.gang,
         )
         self.started[lease.token] = StartedItem(lease.token, now.wall, worker.pid)
         if assignment.claim.mem_mib:

@@ -90,6 +90,13 @@ def test_a_lease_starts_is_told_and_finishes() -> None:
     assert rig.agent.inventory() == ()
 
 
+def test_an_attempt_of_several_nodes_is_told_which() -> None:
+    nodes = ("10.0.0.1", "10.0.0.7")
+    rig = Rig()
+    starts = of(rig.assign(make_assignment(1, gang=nodes), make_assignment(2)), Start)
+    assert [start.frame.gang for start in starts] == [nodes, ()]
+
+
 def test_started_is_not_said_of_what_is_already_over() -> None:
     rig = Rig()
     rig.auto_fork = False

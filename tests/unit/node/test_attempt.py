@@ -27,10 +27,14 @@ class NoSurroundings:
 
 
 def run(
-    function: Any, inputs: tuple[Input, ...] = (), outputs: tuple[str, ...] = ("out",), strict: bool = True
+    function: Any,
+    inputs: tuple[Input, ...] = (),
+    outputs: tuple[str, ...] = ("out",),
+    strict: bool = True,
+    gang: tuple[str, ...] = (),
 ) -> ReportFrame:
     declared = tuple(OutputDecl(key) for key in outputs)
-    frame = TaskFrame(5, "t", b"h", None, (), inputs, declared, strict, {}, b"r" * 16, b"t" * 16, 3)
+    frame = TaskFrame(5, "t", b"h", None, (), inputs, declared, strict, {}, b"r" * 16, b"t" * 16, 3, gang)
     return run_attempt(frame, lambda: function, NoSurroundings())  # type: ignore[arg-type]
 
 
@@ -46,6 +50,13 @@ def test_an_attempt_can_know_itself() -> None:
     run(lambda params: {"out": 1})
     assert entered[-1] == {
         "MAZE_RUN_ID": "run_" + "72" * 16, "MAZE_TASK_ID": "task_" + "74" * 16, "MAZE_ATTEMPT": "3", "MAZE_LEASE": "5",
+    }  # fmt: skip
+
+
+def test_an_attempt_of_several_nodes_knows_them() -> None:
+    run(lambda params: {"out": 1}, gang=("10.0.0.1", "10.0.0.7"))
+    assert {name: value for name, value in entered[-1].items() if name.startswith("MAZE_GANG")} == {
+        "MAZE_GANG_SIZE": "2", "MAZE_GANG_NODES": "10.0.0.1,10.0.0.7", "MAZE_GANG_RANK": "0",
     }  # fmt: skip
 
 

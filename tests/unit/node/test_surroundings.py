@@ -66,3 +66,15 @@ s.restore()
 print(os.environ["MAZE_TASK_ID"], os.environ["MAZE_ATTEMPT"], "LEFT" in os.environ)
 """
     assert run(body).split() == ["one", "two", "2", "False"]
+
+
+def test_variables_that_the_next_attempt_is_not_given_are_gone() -> None:
+    body = """
+s = Surroundings()
+for variables in ({"MAZE_ATTEMPT": "1", "MAZE_GANG_SIZE": "2"}, {"MAZE_ATTEMPT": "2"}, {"MAZE_ATTEMPT": "3"}):
+    s.enter(variables)
+    print(os.environ["MAZE_ATTEMPT"], os.environ.get("MAZE_GANG_SIZE"))
+    os.environ.pop("MAZE_GANG_SIZE", None)
+    s.restore()
+"""
+    assert run(body).split() == ["1", "2", "2", "None", "3", "None"]
