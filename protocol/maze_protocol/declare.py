@@ -21,7 +21,6 @@ DATA_TYPES: Final = ("str", "int", "float", "bool", "list", "dict", "any", "file
 DEFAULT_RESOURCES: Final[Mapping[str, float]] = {"cpu": 1, "cpu_mem": 0, "gpu": 0, "gpu_mem": 0}
 MAX_AMOUNT: Final = 1_000_000_000
 MAX_PRIORITY: Final = 100
-PROJECT_LENGTH: Final = 64
 
 
 class Declared(NamedTuple):
@@ -117,4 +116,4 @@ def check_project(project: str) -> str:
     Raises:
         ValueError: too long, or with control characters.
     """
-    return check_name(project, "the name of a project", PROJECT_LENGTH) if project else project
+    return check_name(project, "the name of a project") if project else project

@@ -74,7 +74,7 @@ def test_the_options_are_those_of_the_request() -> None:
         ({"priority": True}, InputTypeError, "priority must be a whole number, not bool"),
         ({"priority": 1.5}, InputTypeError, "not float"),
         ({"project": None}, InputTypeError, "project must be the name of a project, not NoneType"),
-        ({"project": "p" * 65}, InputError, "the name of a project must have 1 to 64 characters, got 65"),
+        ({"project": "p" * 257}, InputError, "the name of a project must have 1 to 256 characters, got 257"),
         ({"project": "a\nb"}, InputError, "control characters"),
         ({"fail_fast": 1}, InputTypeError, "fail_fast must be True or False, not int"),
         ({"wait_for_capacity": None}, InputTypeError, "wait_for_capacity must be True or False"),

@@ -54,7 +54,7 @@ def test_reasons_are_asked_for_three_seconds_apart_however_much_happens() -> Non
 def test_reasons_are_asked_for_in_silence_too() -> None:
     watch = Watch(0.0)
     watch.note(0.0, heard=True, unstarted=1)
-    assert [at for at, look in looks(watch, 6.0, unstarted=1) if look is Look.REASONS] == [0.25, 3.25, 6.25]
+    assert [at for at, look in looks(watch, 6.2, unstarted=1) if look is Look.REASONS] == [0.25, 3.25, 6.25]
 
 
 def test_nothing_is_asked_once_all_tasks_have_started() -> None:

@@ -100,12 +100,12 @@ def test_priorities_out_of_range_are_told(priority: int) -> None:
         check_priority(priority)
 
 
-@pytest.mark.parametrize("project", ["", "vision", "Größe", "p" * 64])
+@pytest.mark.parametrize("project", ["", "vision", "Größe", "p" * 256])
 def test_names_of_projects_pass(project: str) -> None:
     assert check_project(project) == project
 
 
-@pytest.mark.parametrize("project", ["p" * 65, "a\nb"])
+@pytest.mark.parametrize("project", ["p" * 257, "a\nb"])
 def test_what_is_no_name_of_a_project_is_told(project: str) -> None:
     with pytest.raises(ValueError, match="the name of a project"):
         check_project(project)
