@@ -57,10 +57,12 @@ def _labels(name: str, value: object) -> dict[str, str]:
         return {}
     if isinstance(value, Mapping):
         return {_text(name, key): "" if text is None else _text(name, text) for key, text in value.items()}
-    found = {}
+    found: dict[str, str] = {}
     for text in _names(name, value):
         key, _, wanted = text.partition("=")
-        found[key] = wanted
+        if found.get(key, "") not in ("", wanted) and wanted:
+            raise DeclarationError(f"{name} asks for {key}={found[key]} and for {key}={wanted}; a label has one value")
+        found[key] = wanted or found.get(key, "")
     return found
 
 

@@ -27,6 +27,7 @@ def test_nothing_given_is_no_wish() -> None:
         ("zone=a", (("zone", "a"),)),
         (["ssd", "zone=a"], (("ssd", ""), ("zone", "a"))),
         (("ssd", "ssd"), (("ssd", ""),)),
+        (["zone", "zone=a", "zone", "zone=a"], (("zone", "a"),)),
     ],
 )
 def test_labels_are_a_dictionary_or_names(given: Any, labels: tuple[tuple[str, str], ...]) -> None:
@@ -61,6 +62,7 @@ def test_what_is_given_replaces_what_was_declared_one_by_one() -> None:
         ({"require": {"zone": 3}}, DeclarationTypeError, "require must hold texts, not 3"),
         ({"prefer": ["ssd", None]}, DeclarationTypeError, "prefer must hold texts, not None"),
         ({"require": ""}, DeclarationError, "a name in require"),
+        ({"require": ["zone=a", "zone=b"]}, DeclarationError, "require asks for zone=a and for zone=b"),
         ({"require": "=a"}, DeclarationError, "a name in require"),
         ({"prefer": {"zone": "a\n"}}, DeclarationError, "a name in prefer"),
         ({"limits": {"openai": 0}}, DeclarationError, r"limits\['openai'\] = 0: allowed are 1 to"),
