@@ -55,12 +55,11 @@ def warn_infeasible(run: RunBody, wanted: RunOptions) -> None:
 
 
 def _text(run: RunBody) -> str:
-    advice = "Start one, or ask for less and run again; run(wait_for_capacity=False) makes such tasks fail at once."
     named = [f"  '{task.name}' ({short_id(task.task_id)}): {task.reason}" for task in run.infeasible[:NAMED_AT_MOST]]
     if len(run.infeasible) > NAMED_AT_MOST:
         named.append(f"  … and others; `maze explain {short_id(run.run_id)}` names them")
     return "\n".join((
-        f"run {run.run_id} has tasks that no node can ever take, as the cluster is now:",
+        f"run {run.run_id} has tasks that no node can ever take, as the cluster is now (one of each kind):",
         *named,
-        f"  The run waits until a node joins that can. {advice}",
+        "  The run waits until a node joins that can; run(wait_for_capacity=False) makes such tasks fail at once.",
     ))  # fmt: skip

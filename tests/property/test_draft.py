@@ -17,10 +17,12 @@ from support.drafts import ModelHead, Refused, vertex
 NAMES = [f"task_{letter}" for letter in "abcdefgh"]
 name = st.sampled_from(NAMES)
 sources = st.lists(name, max_size=3, unique=True)
-saves = st.tuples(name, sources, st.sampled_from([("y",), ("z",), ("y", "z")]))
+saves = st.tuples(name, sources, st.sampled_from([("y",), ("z",), ("y", "z")]), st.just("") | name)
 operations = st.one_of(
-    st.tuples(name, sources).map(lambda drawn: AddTask(vertex(drawn[0], *drawn[1]))),
-    saves.map(lambda drawn: SaveTask(vertex(drawn[0], *drawn[1], outputs=drawn[2]))),
+    st.tuples(name, sources, st.just("") | name).map(
+        lambda drawn: AddTask(vertex(drawn[0], *drawn[1], same_node_as=drawn[2]))
+    ),
+    saves.map(lambda drawn: SaveTask(vertex(drawn[0], *drawn[1], outputs=drawn[2], same_node_as=drawn[3]))),
     name.map(DelTask),
     st.tuples(name, name).map(lambda drawn: AddEdge(*drawn)),
     st.tuples(name, name).map(lambda drawn: DelEdge(*drawn)),

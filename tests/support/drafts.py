@@ -23,10 +23,13 @@ class Refused(Exception):
         super().__init__(reason)
 
 
-def vertex(task_id: str, *sources: str, outputs: Sequence[str] = ("y",), saved: bool = True) -> Vertex:
+def vertex(
+    task_id: str, *sources: str, outputs: Sequence[str] = ("y",), saved: bool = True, same_node_as: str = ""
+) -> Vertex:
     """Return a task whose input number i is output `y` of source number i."""
     inputs = {f"x{number}": InputSpec(refs=((source, "y"),)) for number, source in enumerate(sources)}
-    return Vertex(task_id, task_id, "f", "hash" if saved else None, inputs, tuple(outputs))
+    code = "hash" if saved else None
+    return Vertex(task_id, task_id, "f", code, inputs, tuple(outputs), same_node_as=same_node_as)
 
 
 class ModelHead:
