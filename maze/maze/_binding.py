@@ -89,7 +89,7 @@ def with_options(vertex: Vertex, given: Mapping[str, Any], workflow_id: str) -> 
         DeclarationError: an option is out of range, or two exclude each other.
         ForeignTaskError: `same_node_as` is a task of another workflow.
     """
-    if not any(name in given for name in TASK_OPTIONS):
+    if given.keys().isdisjoint(TASK_OPTIONS):
         return vertex
     policy, terms = declare_policy(given, vertex.policy), declare_terms(given, vertex.terms)
     wanted = _same_node(given.get("same_node_as"), workflow_id)
