@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from maze.cli import changes
 from maze.cli._api import ApiError, HeadUnreachable
@@ -74,3 +75,20 @@ def test_a_head_that_stays_away_is_told() -> None:
 def test_a_run_that_was_removed_is_told() -> None:
     with pytest.raises(click.ClickException, match="removed"):
         end_of(Head(ApiError(410, "run_expired", "the run was removed")))
+
+
+def test_what_no_node_can_take_is_told_beside_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    run_id = f"run_{'1':0<32}"
+    task = {"task_id": f"task_{'2':0<32}", "name": "train", "reason": "it asks for 8 CPUs"}
+
+    class Answers:
+        def get(self, path: str) -> Any:
+            return body("failed") | {"run_id": run_id}
+
+        def post(self, path: str, data: Any) -> Any:
+            return body("waiting") | {"run_id": "run_2", "infeasible": [task]}
+
+    monkeypatch.setattr(changes.Head, "find", lambda url: Answers())
+    done = CliRunner().invoke(changes.retry, [run_id])
+    assert (done.exit_code, done.stdout) == (0, "run_2 waiting\n")
+    assert done.stderr == "No node can ever take train (task_20000000): it asks for 8 CPUs\n"
