@@ -22,7 +22,7 @@ from maze_head.core.runs import Run
 from maze_head.core.sharing import project_key
 from maze_head.core.state import State
 from maze_head.core.workflows import Edit, Workflow
-from maze_protocol.declare import check_name, check_priority, check_project
+from maze_protocol.declare import check_name, check_priority
 from maze_protocol.events import RunSubmitted
 from maze_protocol.http import CodeBody, EditResponse, RunBody, RunRequest, WorkflowSummary
 from maze_protocol.ids import RUN, TASK, WORKFLOW, format_id, parse_id
@@ -145,13 +145,10 @@ def submit_run(state: State, command: asked.SubmitRun) -> RunBody:
 
 
 def _check_run(request: RunRequest) -> None:
-    field = "priority"
     try:
         check_priority(request.priority)
-        field = "project"
-        check_project(request.project)
     except ValueError as error:
-        raise Invalid("invalid_run", str(error), field=f"$.{field}") from error
+        raise Invalid("invalid_run", str(error), field="$.priority") from error
 
 
 def check_room(state: State, tasks: int) -> None:

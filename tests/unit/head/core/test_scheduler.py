@@ -325,16 +325,13 @@ def test_words_from_strangers_are_ignored() -> None:
     assert head.ask(ev.CountersAsked)["messages_ignored"] == 3
 
 
-@pytest.mark.parametrize(
-    ("given", "field"),
-    [({"priority": 101}, "$.priority"), ({"priority": -101}, "$.priority"), ({"project": "a\nb"}, "$.project")],
-)
-def test_a_run_with_an_impossible_priority_or_project_is_refused(given: dict, field: str) -> None:
+@pytest.mark.parametrize("priority", [-101, 101])
+def test_a_run_with_an_impossible_priority_is_refused(priority: int) -> None:
     head = Head()
     head.workflow(add(1))
-    with pytest.raises(Invalid) as caught:
-        head.run(**given)
-    assert (caught.value.code, caught.value.field) == ("invalid_run", field)
+    with pytest.raises(Invalid, match="allowed are -100 to 100") as caught:
+        head.run(priority=priority)
+    assert (caught.value.code, caught.value.field) == ("invalid_run", "$.priority")
     head.done()
     told = head.run(priority=-100, project="vision")
     assert (told.priority, told.project) == (-100, "vision")
