@@ -1,4 +1,4 @@
-"""Where tasks run and what they share: docs/semantics.md, 'Where tasks run'."""
+"""Where tasks run and what they share: docs/semantics.md, 'What a task says of its place'."""
 
 from __future__ import annotations
 
