@@ -10,13 +10,14 @@ from collections import ChainMap
 
 from maze_head.core import events as asked
 from maze_head.core.codes import CodeFacts, check_code, pack_code
-from maze_head.core.describe import run_body, summarise_workflow
+from maze_head.core.describe import summarise_workflow
 from maze_head.core.edits import apply_ops, check_base
 from maze_head.core.effects import AppendCluster, SaveCode
 from maze_head.core.ends import cancel_run as halt
 from maze_head.core.ends import seal_if_over
 from maze_head.core.errors import Conflict, Invalid, Rejected, Unavailable
 from maze_head.core.graph import Graph
+from maze_head.core.infeasible import announce
 from maze_head.core.lookups import find_run, find_workflow, refuse_gone, show
 from maze_head.core.runs import Run
 from maze_head.core.sharing import project_key
@@ -141,7 +142,7 @@ def submit_run(state: State, command: asked.SubmitRun) -> RunBody:
         project,
         wait_for_capacity=request.wait_for_capacity,
     )
-    return run_body(state, begin_run(state, submitted, graph))
+    return announce(state, begin_run(state, submitted, graph))
 
 
 def _check_run(request: RunRequest) -> None:

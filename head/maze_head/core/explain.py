@@ -20,7 +20,7 @@ from maze_head.core.state import State
 from maze_head.core.transitions import FINISHED, IS_OVER, LEASED, PHASE_NAMES, RUNNING, WAITING
 from maze_protocol.waiting import Explanation, Nearest, Reason
 
-__all__ = ["explain", "over", "unfit"]
+__all__ = ["explain", "hopeless", "over", "unfit"]
 
 NAMED_AT_MOST: Final = 3
 
@@ -58,6 +58,16 @@ def unfit(state: State, shape: Shape) -> Explanation | None:
     """Return why no member could ever take a shape, or None if one could, or if there is none to judge by."""
     survey = _survey(state, shape)
     return _unfit(survey) if survey.members else None
+
+
+def hopeless(state: State, shape: Shape) -> Explanation | None:
+    """Return why no member that stays could ever take a shape, also for want of any, or None if one could."""
+    survey = _survey(state, shape)
+    if sum(not node.draining for node in survey.fitting) >= shape.terms.nodes:
+        return None
+    if all(node.draining for node in survey.members):
+        return _nobody(survey)
+    return _unfit(survey) or _away(survey)
 
 
 def _say(

@@ -6,6 +6,7 @@ import msgspec
 
 from maze_head.core.describe import ready_nodes, run_body
 from maze_head.core.errors import Gone, NotFound
+from maze_head.core.infeasible import find_infeasible
 from maze_head.core.state import EXPIRED, State
 from maze_head.core.workflows import Workflow
 from maze_protocol.http import RunBody
@@ -44,5 +45,5 @@ def show(state: State, number: int) -> RunBody:
     """Return the summary of a run, live or sealed."""
     run = state.runs.get(number)
     if run is not None:
-        return run_body(state, run)
+        return msgspec.structs.replace(run_body(state, run), infeasible=find_infeasible(state, run))
     return msgspec.structs.replace(state.sealed[number].body, ready_nodes=ready_nodes(state))

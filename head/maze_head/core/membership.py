@@ -117,6 +117,7 @@ def _refit(state: State, node: Node) -> None:
     for _, claim in node.held():
         node.ledger.take(claim)
     state.gain(node)
+    state.roster += 1
     measure_cluster(state)
 
 
@@ -227,6 +228,7 @@ def _part(state: State, node: Node, how: str, reason: str) -> None:
             state.emit(Drop(node.link, Disconnect("lost", reason)))
         node.link = None
     node.gone = how
+    state.roster += 1
     for lease in reversed(list(node.leases.values())):
         _lose_to(state, lease, node, reason)
     for lease, _ in list(node.guests.values()):

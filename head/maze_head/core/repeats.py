@@ -11,10 +11,10 @@ import msgspec
 
 from maze_head.core import events as asked
 from maze_head.core.commands import begin_run, check_room
-from maze_head.core.describe import run_body
 from maze_head.core.effects import CopyAccepted
 from maze_head.core.errors import Conflict
 from maze_head.core.graph import Graph, load_graph
+from maze_head.core.infeasible import announce
 from maze_head.core.lookups import find_run, refuse_gone, show
 from maze_head.core.state import State
 from maze_protocol.events import RunSubmitted, TaskReused
@@ -49,7 +49,7 @@ def retry_run(state: State, command: asked.RetryRun) -> RunBody:
         state.record(run, TaskReused(task, outputs))
     if reused:
         state.emit(CopyAccepted(earlier_number, run.no, reused))
-    return run_body(state, run)
+    return announce(state, run)
 
 
 def _same_retry(state: State, number: int, earlier: RunSubmitted) -> RunBody:

@@ -26,6 +26,7 @@ from maze_head.core.effects import Effect, Reply, SaveSealed
 from maze_head.core.ends import retire, seal_if_over
 from maze_head.core.errors import Rejected
 from maze_head.core.events import DiskTurned, Event, Instant, JournalSized, LinkLost, NodeGreeted, NodeSaid, Ticked
+from maze_head.core.infeasible import give_up
 from maze_head.core.nodes import Node
 from maze_head.core.placement import place
 from maze_head.core.quarantine import judge_forks
@@ -67,9 +68,10 @@ class HeadCore:
         return self._flush()
 
     def schedule(self, now: Instant) -> list[Effect]:
-        """Place what is ready where there is room."""
+        """Place what is ready where there is room, and fail what shall not wait for nodes that are not there."""
         self.state.now = now
         if not self.state.read_only:
+            give_up(self.state)
             place(self.state)
         return self._flush()
 
@@ -159,6 +161,7 @@ def _heartbeat(state: State, node: Node, message: Heartbeat) -> None:
 
 def _drain(state: State, node: Node, message: Drain) -> None:
     node.draining = True
+    state.roster += 1
 
 
 def _ignore(state: State, node: Node, message: Message) -> None:

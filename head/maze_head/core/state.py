@@ -23,7 +23,7 @@ from maze_head.core.counters import Counters
 from maze_head.core.discipline import Discipline, Fcfs, MakeDiscipline
 from maze_head.core.effects import Append, DropGraph, Effect, SaveGraph
 from maze_head.core.events import Instant, NodeSaid
-from maze_head.core.graph import Graph
+from maze_head.core.graph import Graph, Shape
 from maze_head.core.leases import Leases
 from maze_head.core.nodes import Node
 from maze_head.core.observed import Observed
@@ -48,6 +48,7 @@ from maze_protocol.http import RunBody
 from maze_protocol.ids import WORKFLOW, parse_id
 from maze_protocol.messages import Hello
 from maze_protocol.resources import Claim
+from maze_protocol.waiting import Explanation
 
 __all__ = ["EXPIRED", "REMOVED", "LostLease", "Recovered", "Settings", "State"]
 
@@ -138,6 +139,8 @@ class State:
     """Bodies of all saved versions, during recovery only: a run may repeat one that was let go of long before."""
     runs: dict[int, Run] = field(default_factory=dict)
     """Live runs only."""
+    impatient: dict[int, Run] = field(default_factory=dict)
+    """Those of them that do not wait for nodes that could take their tasks."""
     sealed: dict[int, Sealed] = field(default_factory=dict)
     """Summaries of runs that are over; everything else about them is in the journal."""
     unsaved_sealed: list[int] = field(default_factory=list)
@@ -154,6 +157,10 @@ class State:
     """Ids of runs and workflows that were removed, and why; the newest of them."""
     nodes: dict[str, Node] = field(default_factory=dict)
     links: dict[bytes, Node] = field(default_factory=dict)
+    roster: int = 0
+    """Grows whenever the members, or what they could ever take, change."""
+    verdicts: dict[tuple[Shape, bool], tuple[int, float, Explanation | None]] = field(default_factory=dict)
+    """Whether shapes could be taken at all: of which roster, until when (monotonic), and why not (infeasible.py)."""
     sessions: int = 0
     ready: ReadyQueues = field(init=False)
     counters: Counters = field(default_factory=Counters)
@@ -247,6 +254,8 @@ class State:
         graph = run.graph
         graph.live_runs += 1
         self.runs[run.no] = run
+        if not run.submitted.wait_for_capacity:
+            self.impatient[run.no] = run
         self._number(run.submitted.run_id, run.no, (graph.workflow_id, graph.version))
         self.pending += run.open
         self.queues[run.no] = [self.ready.use(place) for place in places_of(run)]
@@ -256,6 +265,7 @@ class State:
         graph = run.graph
         graph.live_runs -= 1
         del self.runs[run.no]
+        self.impatient.pop(run.no, None)
         del self.queues[run.no]
         for key in [key for key in self.shunning if key[0] == run.no]:
             del self.shunning[key]

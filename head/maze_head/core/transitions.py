@@ -6,7 +6,8 @@
 
 A task goes back to READY when its lease ends without blame or its attempt is lost. READY --> FAILED is a task whose
 inputs can never be sent; LEASED --> FAILED one that may begin once only and was lost with its node, which may have
-begun it. Phases are small integers because a run keeps one byte per task.
+begun it. WAITING or READY --> FAILED, too, is a task that no node could ever take, in a run that does not wait for
+capacity. Phases are small integers because a run keeps one byte per task.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ CANCELLED: Final = 7
 PHASE_NAMES: Final = ("waiting", "ready", "leased", "running", "finished", "failed", "skipped", "cancelled")
 
 _LEGAL: Final[dict[int, tuple[int, ...]]] = {
-    WAITING: (READY, SKIPPED, CANCELLED),
+    WAITING: (READY, FAILED, SKIPPED, CANCELLED),
     READY: (LEASED, FAILED, SKIPPED, CANCELLED),
     LEASED: (READY, RUNNING, FAILED, CANCELLED),
     RUNNING: (READY, FINISHED, FAILED, CANCELLED),
