@@ -5,11 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maze_head.core.fitness import admits, could_ever, has_time, suits
 from maze_head.core.graph import Shape
 from maze_head.core.lacks import lacks, lacks_now
 from maze_head.core.ledger import Ledger
 from maze_head.core.nodes import Node
 from maze_protocol.resources import Capacity, Device, Request
+from maze_protocol.terms import Terms
 from support.head_core import hello
 
 CPU, MEM, DEVICE = st.integers(0, 4000), st.integers(0, 64), st.integers(0, 24)
@@ -26,17 +28,29 @@ def smaller(capacity: Capacity, by: int) -> Capacity:
     return Capacity(max(1, capacity.cpu_milli - 40 * by), max(0, capacity.mem_mib - by), capacity.devices[by % 3 :], 1)
 
 
-@given(CAPACITIES, st.lists(REQUESTS, max_size=4), REQUESTS, st.integers(0, 64))
-def test_something_lacks_exactly_if_it_does_not_fit(
-    capacity: Capacity, held: list[Request], request: Request, shrunk: int
-) -> None:
-    node = Node(hello(capacity=capacity), 1, 0.0)
+TERMS = st.builds(Terms, require=st.sampled_from([(), (("zone", ""),), (("zone", "a"),)]), alone=st.booleans())
+LABELS = st.sampled_from([{}, {"zone": "a"}, {"zone": "b"}])
+PYTHONS = st.sampled_from([(0, 0), (3, 11), (3, 12)])
+NOW = 100.0
+
+
+@given(
+    capacity=CAPACITIES, labels=LABELS, held=st.lists(REQUESTS, max_size=4), shrunk=st.integers(0, 64),
+    leaves_at=st.sampled_from([None, 99.0, 110.0, 200.0]), solo=st.booleans(),
+    shape=st.builds(Shape, REQUESTS, PYTHONS, TERMS, st.sampled_from([0.0, 20.0])),
+)  # fmt: skip
+def test_something_lacks_exactly_if_the_predicates_say_no(
+    capacity: Capacity, labels: dict[str, str], held: list[Request], shrunk: int, leaves_at: float | None,
+    solo: bool, shape: Shape,
+) -> None:  # fmt: skip
+    node = Node(hello(capacity=capacity, labels=labels), 1, 0.0)
+    node.link, node.leaves_at, node.solo = b"L1", leaves_at, int(solo)
     claims = [claim for each in held if (claim := node.ledger.claim(each)) is not None]
     if shrunk:
         node.ledger = Ledger(smaller(capacity, shrunk))
         for claim in claims:
             node.ledger.take(claim)
-    shape = Shape(request, (0, 0))
-    assert bool(lacks(node, shape, 0.0)) != node.ledger.could_fit(request)
-    assert bool(lacks_now(node, shape, 0.0)) != node.ledger.fits(request)
-    assert all(0 <= lack.weight <= 1 for lack in [*lacks(node, shape, 0.0), *lacks_now(node, shape, 0.0)])
+    ever, now = lacks(node, shape, NOW), lacks_now(node, shape, NOW)
+    assert bool(ever) != (could_ever(node, shape) and has_time(node, shape.seconds, NOW))
+    assert bool(now) != (suits(node, shape) and admits(node, shape, NOW))
+    assert all(0 <= lack.weight <= 1 for lack in [*ever, *now])

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from maze_head.core.state import State
 
 __all__ = [
-    "enqueue", "places_of", "queue_of", "rank_of", "settle_ranks", "shape_of", "unpin", "wake_delayed", "withdraw",
+    "enqueue", "place_of", "places_of", "queue_of", "rank_of", "settle_ranks", "shape_of", "unpin", "wake_delayed",
+    "withdraw",
 ]  # fmt: skip
 
 
@@ -59,12 +60,16 @@ def queue_of(state: State, run: Run, task: int) -> Queue:
     queue = state.queues[run.no][run.graph.shape_of[task]]
     if not run.grown and not run.graph.anchors:
         return queue
-    place = queue.place._replace(shape=shape_of(run, task))
+    place = place_of(state, run, task)
+    return queue if place == queue.place else state.ready.at(place)
+
+
+def place_of(state: State, run: Run, task: int) -> Place:
+    """Return what decides in which queue a ready task is."""
+    place = state.queues[run.no][run.graph.shape_of[task]].place._replace(shape=shape_of(run, task))
     pin = run.places.get(run.graph.anchors.get(task, -1), "")
     node = state.nodes.get(pin)
-    if node is not None and not node.gone:
-        place = place._replace(pin=pin)
-    return queue if place == queue.place else state.ready.at(place)
+    return place if node is None or node.gone else place._replace(pin=pin)
 
 
 def shape_of(run: Run, task: int) -> Shape:

@@ -2,37 +2,47 @@
 
 The reasons are looked for in the order of `maze_protocol.waiting.Reason`, from what concerns the task alone to what
 concerns the nodes; the first that holds is told. Each sentence names the facts and what to do, if there is something
-to do. Who may go where is decided by the very predicates that placement asks; lacks.py only finds the words.
+to do. Who may go where is decided by the very predicates that placement asks (fitness.py, `placement.bar`); lacks.py
+only finds the words. A task that nothing holds back may still be behind another one of its queue: then that one's
+reason is its own.
 
 A question costs a look at every node; whoever asks for many tasks asks once per kind of them (waiting.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from maze_head.core.graph import Shape
-from maze_head.core.lacks import LABEL, Lack, lacks, lacks_now, least, lists
+import msgspec
+
+from maze_head.core.backlog import place_of
+from maze_head.core.fitness import admits, suits
+from maze_head.core.lacks import lacks_now, least, lists
 from maze_head.core.nodes import Node
+from maze_head.core.placement import SHUN_SECONDS, bar
+from maze_head.core.prospects import Survey, few, lacking, no_prospect, say, survey_of
+from maze_head.core.ready import Place, Queue
 from maze_head.core.runs import Run
 from maze_head.core.state import State
-from maze_head.core.transitions import FINISHED, IS_OVER, LEASED, PHASE_NAMES, RUNNING, WAITING
+from maze_head.core.transitions import FINISHED, IS_OVER, LEASED, PHASE_NAMES, READY, RUNNING, WAITING
+from maze_protocol.ids import RUN, TASK, format_id
 from maze_protocol.waiting import Explanation, Nearest, Reason
 
-__all__ = ["explain", "hopeless", "over", "unfit"]
-
-NAMED_AT_MOST: Final = 3
+__all__ = ["explain", "over"]
 
 
-class _Survey(NamedTuple):
-    """The members of the cluster, as a shape sees them."""
+class _Asked(NamedTuple):
+    """A ready task with all that bears on its start."""
 
     state: State
-    shape: Shape
-    members: list[Node]
-    fitting: list[Node]
-    """Those that could take it if they were idle and took work."""
+    run: Run
+    task: int
+    place: Place
+    queue: Queue | None
+    survey: Survey
+    working: list[Node]
+    """The nodes that could take it and take work: only its own, if it has to run there."""
 
 
 def explain(state: State, run: Run, task: int) -> Explanation:
@@ -41,39 +51,16 @@ def explain(state: State, run: Run, task: int) -> Explanation:
         found = look(state, run, task)
         if found is not None:
             return found
-    survey = _survey(state, run.graph.shape(task))
-    for look_at in _AT_NODES:
-        found = look_at(survey)
-        if found is not None:
-            return found
-    return _say(Reason.NEXT, "there is room for it, and it is placed at once")
+    asked = _asked(state, run, task)
+    found = _held_back(asked)
+    if found is None and asked.queue is not None:
+        found = _behind(asked, asked.queue)
+    return found or say(Reason.NEXT, "there is room for it, and it is placed at once")
 
 
 def over(status: str) -> Explanation:
     """Return the answer for a task of a run that is over."""
-    return _say(Reason.OVER, f"the run is {status}")
-
-
-def unfit(state: State, shape: Shape) -> Explanation | None:
-    """Return why no member could ever take a shape, or None if one could, or if there is none to judge by."""
-    survey = _survey(state, shape)
-    return _unfit(survey) if survey.members else None
-
-
-def hopeless(state: State, shape: Shape) -> Explanation | None:
-    """Return why no member that stays could ever take a shape, also for want of any, or None if one could."""
-    survey = _survey(state, shape)
-    if sum(not node.draining for node in survey.fitting) >= shape.terms.nodes:
-        return None
-    if all(node.draining for node in survey.members):
-        return _nobody(survey)
-    return _unfit(survey) or _away(survey)
-
-
-def _say(
-    reason: Reason, text: str, nodes: Sequence[Node] = (), *, nearest: Nearest | None = None, until: float | None = None
-) -> Explanation:
-    return Explanation(reason.value, text, nearest, [node.id for node in nodes[:NAMED_AT_MOST]], until)
+    return say(Reason.OVER, f"the run is {status}")
 
 
 # -- what concerns the task and its run -----------------------------------------------------------------------------
@@ -81,7 +68,7 @@ def _say(
 
 def _settled(state: State, run: Run, task: int) -> Explanation | None:
     phase = run.phase[task]
-    return _say(Reason.OVER, f"the task is {PHASE_NAMES[phase]}") if IS_OVER[phase] else None
+    return say(Reason.OVER, f"the task is {PHASE_NAMES[phase]}") if IS_OVER[phase] else None
 
 
 def _held(state: State, run: Run, task: int) -> Explanation | None:
@@ -91,8 +78,8 @@ def _held(state: State, run: Run, task: int) -> Explanation | None:
     node = state.leases.current[run.lease[task]].node
     if run.halting:
         # Tasks that no node has end with the decision to stop, so only these can be met in a run that is stopping.
-        return _say(Reason.RUN_CANCELLING, f"the run is stopping; node {node.id} was told to stop the task", [node])
-    return _say(Reason.HELD, f"the task is {PHASE_NAMES[phase]} on node {node.id}", [node])
+        return say(Reason.RUN_CANCELLING, f"the run is stopping; node {node.id} was told to stop the task", [node])
+    return say(Reason.HELD, f"the task is {PHASE_NAMES[phase]} on node {node.id}", [node])
 
 
 def _inputs(state: State, run: Run, task: int) -> Explanation | None:
@@ -100,10 +87,11 @@ def _inputs(state: State, run: Run, task: int) -> Explanation | None:
         return None
     graph = run.graph
     sources = [graph.index[task_id] for task_id in graph.spec(task).sources()]
-    sources += [source for source, target in graph.manual if target == task and source not in sources]
-    before = [source for source in sources if run.phase[source] != FINISHED]
-    named = [f"{graph.task_name(source)!r} ({PHASE_NAMES[run.phase[source]]})" for source in before[:NAMED_AT_MOST]]
-    return _say(Reason.WAITING_INPUTS, f"the task waits for {_few(named, len(before))}")
+    sources += [source for source, target in graph.manual if target == task]
+    sources += [graph.anchors[task]] if task in graph.anchors else []
+    before = [source for source in dict.fromkeys(sources) if run.phase[source] != FINISHED]
+    named = [f"{graph.task_name(source)!r} ({PHASE_NAMES[run.phase[source]]})" for source in before]
+    return say(Reason.WAITING_INPUTS, f"the task waits for {few(named)}")
 
 
 def _pause(state: State, run: Run, task: int) -> Explanation | None:
@@ -112,13 +100,13 @@ def _pause(state: State, run: Run, task: int) -> Explanation | None:
     if pause <= 0:
         return None
     text = f"the task failed {len(run.faults[task])}x and is tried again in {pause:.1f} s"
-    return _say(Reason.BACKOFF, text, until=until)
+    return say(Reason.BACKOFF, text, until=until)
 
 
 def _disk(state: State, run: Run, task: int) -> Explanation | None:
     if not state.read_only:
         return None
-    return _say(Reason.DISK_FULL, "the disk of the head's state directory is full; free space there, and it goes on")
+    return say(Reason.DISK_FULL, "the disk of the head's state directory is full; free space there, and it goes on")
 
 
 _AT_TASK: Final[tuple[Callable[[State, Run, int], Explanation | None], ...]] = (
@@ -129,140 +117,174 @@ _AT_TASK: Final[tuple[Callable[[State, Run, int], Explanation | None], ...]] = (
     _disk,
 )
 
-# -- what concerns the nodes ----------------------------------------------------------------------------------------
+# -- what concerns the cluster --------------------------------------------------------------------------------------
 
 
-def _survey(state: State, shape: Shape) -> _Survey:
-    members = [node for node in state.nodes.values() if not node.gone]
-    now = state.now.mono
-    fitting = [node for node in members if could_ever(node, shape) and has_time(node, shape.seconds, now)]
-    return _Survey(state, shape, members, fitting)
+def _asked(state: State, run: Run, task: int) -> _Asked:
+    place = place_of(state, run, task)
+    survey = survey_of(state, place.shape)
+    working = [node for node in survey.fitting if node.takes_work and place.pin in ("", node.id)]
+    return _Asked(state, run, task, place, state.ready.queues.get(place), survey, working)
 
 
-def _nobody(survey: _Survey) -> Explanation | None:
-    if any(node.takes_work for node in survey.members):
+def _held_back(asked: _Asked) -> Explanation | None:
+    for look in _AT_CLUSTER:
+        found = look(asked)
+        if found is not None:
+            return found
+    return None
+
+
+def _prospect(asked: _Asked) -> Explanation | None:
+    return no_prospect(asked.survey)
+
+
+def _limit(asked: _Asked) -> Explanation | None:
+    limits, now = asked.place.shape.terms.limits, asked.state.now
+    lack = asked.state.allowances.lacking(limits, now.mono)
+    if lack is None:
         return None
-    nodes = survey.members or list(survey.state.nodes.values())
-    states = _states(nodes) or "none has joined"
-    return _say(Reason.NO_NODE, f"no node can take work: {states}; start one: maze-node --head ADDRESS", nodes)
+    never = asked.state.allowances.impossible(limits) == lack.name
+    text = f"{lack.why}; that is more than is ever allowed: raise it, or ask for less" if never else lack.why
+    until = now.wall + lack.seconds if lack.seconds is not None else None
+    return Explanation(Reason.LIMIT_REACHED.value, text, until=until, limit=lack.name)
 
 
-def _unfit(survey: _Survey) -> Explanation | None:
-    fitting = {node.id: None for node in survey.fitting}
-    if len(fitting) >= survey.shape.terms.nodes:
+def _cap(asked: _Asked) -> Explanation | None:
+    project, shape, shares = asked.place.project, asked.place.shape, asked.state.shares
+    lack = shares.lacking(project, shape.request, shape.terms.nodes)
+    if lack is None:
         return None
-    return _never(survey, [node for node in survey.members if node.id not in fitting])
+    text = f"project {project!r} has {lack} that its cap allows"
+    if shares.impossible(project, shape.request, shape.terms.nodes) is not None:
+        text += ", and the task asks for more than all of it: raise the cap, or ask for less"
+    return say(Reason.PROJECT_CAP, text)
 
 
-def _away(survey: _Survey) -> Explanation | None:
-    away = [node for node in survey.fitting if not node.takes_work]
-    if len(survey.fitting) - len(away) >= survey.shape.terms.nodes:
+def _pinned(asked: _Asked) -> Explanation | None:
+    """Look whether the one node where it has to run has room."""
+    place, now = asked.place, asked.state.now.mono
+    if not place.pin:
         return None
-    return _say(Reason.NODE_UNAVAILABLE, f"the nodes that could take it take no work now: {_states(away)}", away)
+    node = asked.state.nodes[place.pin]
+    if suits(node, place.shape) and admits(node, place.shape, now):
+        return None
+    anchor = asked.run.graph.task_name(asked.run.graph.anchors[asked.task])
+    where = f"it has to run on {node.id}, where {anchor!r} ran"
+    if not node.takes_work:
+        return say(Reason.SAME_NODE, f"{where}, and that node is {node.state}", [node])
+    found = lacks_now(node, place.shape, now)
+    text = f"{where}, and {lacking(node, found)}"
+    return say(Reason.SAME_NODE, text, [node], nearest=Nearest(node.id, lists(found)))
 
 
-def _busy(survey: _Survey) -> Explanation | None:
-    now, shape = survey.state.now.mono, survey.shape
-    working = [node for node in survey.fitting if node.takes_work]
-    busy = [node for node in working if not admits(node, shape, now)]
-    if len(working) - len(busy) >= shape.terms.nodes:
+def _room(asked: _Asked) -> Explanation | None:
+    """Look whether enough nodes have room."""
+    now, shape = asked.state.now.mono, asked.place.shape
+    busy = [node for node in asked.working if not admits(node, shape, now)]
+    if len(asked.working) - len(busy) >= shape.terms.nodes:
         return None
     node, found = least((node, lacks_now(node, shape, now)) for node in busy)
-    running = _few([f"{node.id} ({node.ledger.attempts} running)" for node in busy[:NAMED_AT_MOST]], len(busy))
-    text = f"every node that could take it is busy: {running}; {_lacking(node, found)}"
-    return _say(Reason.NO_CAPACITY_NOW, text, busy, nearest=Nearest(node.id, lists(found)))
+    running = few([f"{node.id} ({node.ledger.attempts} running)" for node in busy])
+    text = f"every node that could take it is busy: {running}; nearest fit: {lacking(node, found)}{_kept(asked)}"
+    return say(Reason.NO_CAPACITY_NOW, text, busy, nearest=Nearest(node.id, lists(found)))
 
 
-_AT_NODES: Final[tuple[Callable[[_Survey], Explanation | None], ...]] = (_nobody, _unfit, _away, _busy)
+def _kept(asked: _Asked) -> str:
+    """Say where room is kept for the task, or nothing."""
+    kept = asked.queue.reservation if asked.queue is not None else None
+    if kept is None or asked.queue is None or _head(asked.state, asked.queue) != (asked.run, asked.task):
+        return ""
+    return f"; room is kept for it on {few([node.id for node in kept.nodes])}"
 
 
-def could_ever(node: Node, shape: Shape) -> bool:
-    """Tell whether a node, were it idle, would take a shape."""
-    labels = node.hello.labels
-    return (
-        node.runs_python(shape.python)
-        and all(key in labels and value in ("", labels[key]) for key, value in shape.terms.require)
-        and node.ledger.could_fit(shape.request)
+def _bars(asked: _Asked) -> Explanation | None:
+    """Look whether the nodes with room may take this very task."""
+    state, run, task, queue = asked.state, asked.run, asked.task, asked.queue
+    if queue is None:
+        return None
+    wanted, now = asked.place.shape.terms.nodes, state.now.mono
+    open_ = [node for node in asked.working if admits(node, asked.place.shape, now)]
+    barred = [(node, reason) for node in open_ if (reason := bar(state, node, queue, run, task)) is not None]
+    if len(open_) - len(barred) < wanted:
+        return _barred(asked, barred)
+    shunned = [node for node in open_ if node.id in run.avoid.get(task, ())]
+    since = state.shunning.get((run.no, task))
+    if since is None or len(open_) - len(barred) - len(shunned) >= wanted:
+        return None
+    left = max(0.0, since + SHUN_SECONDS - now)
+    text = f"it failed on {few([node.id for node in shunned])}, and waits {left:.1f} s for another node"
+    return say(Reason.SHUNNING, text, shunned, until=state.now.wall + left)
+
+
+def _barred(asked: _Asked, barred: list[tuple[Node, Reason]]) -> Explanation:
+    """Say why no node with room may take it; what it shall wait for longest comes first."""
+    for reason, words in _BARRED.items():
+        nodes = [node for node, why in barred if why is reason]
+        if nodes:
+            return words(asked, nodes)
+    raise AssertionError("a bar without words")
+
+
+def _for_another(asked: _Asked, nodes: list[Node]) -> Explanation:
+    names, kept = few([node.id for node in nodes]), nodes[0].reservation
+    whose = _head(asked.state, kept.queue) if kept is not None else None
+    if whose is None:
+        return say(Reason.RESERVED, f"room on {names} is kept for a task that has waited longer", nodes)
+    run, task = whose
+    waited = asked.state.now.mono - run.ready_at[task]
+    task_id = format_id(run.graph.ids[task], TASK)
+    text = (
+        f"room on {names} is kept for {run.graph.task_name(task)!r} of {format_id(run.submitted.run_id, RUN)}, "
+        f"which has waited {waited:.0f} s"
     )
+    return msgspec.structs.replace(say(Reason.RESERVED, text, nodes), reserved_for=task_id)
 
 
-def has_time(node: Node, seconds: float, now: float) -> bool:
-    """Tell whether a node stays for so long."""
-    return node.leaves_at is None or now + seconds <= node.leaves_at
+def _company(asked: _Asked, nodes: list[Node]) -> Explanation:
+    word = asked.place.shape.terms.apart
+    names = few([node.id for node in nodes])
+    text = f"it keeps apart from the tasks of its run that say {word!r}, and one is on each node with room: {names}"
+    return say(Reason.APART, text, nodes)
 
 
-def admits(node: Node, shape: Shape, now: float) -> bool:
-    """Tell whether a node that suits takes one more attempt of a shape now."""
-    return node.takes_work and node.ledger.fits(shape.request)
+def _too_late(asked: _Asked, nodes: list[Node]) -> Explanation:
+    seconds = asked.place.shape.seconds or asked.state.expected_seconds(asked.run, asked.task) or 0.0
+    text = f"it takes about {seconds:.3g} s, and the nodes with room leave before: {few([node.id for node in nodes])}"
+    return say(Reason.LEAVING, f"{text}; it waits for others", nodes)
 
 
-# -- why never ------------------------------------------------------------------------------------------------------
-
-
-def _never(survey: _Survey, others: list[Node]) -> Explanation:
-    """Say what keeps too many nodes from ever taking a shape; `others` are those that could not."""
-    shape, fitting = survey.shape, len(survey.fitting)
-    wanted, now = shape.terms.nodes, survey.state.now.mono
-    if not others:
-        text = f"it asks for {wanted} nodes at once, and there are {fitting}; start more, or ask for fewer"
-        return _say(Reason.INFEASIBLE, text, nearest=Nearest("", {"nodes": (wanted, fitting)}))
-    each = [(node, lacks(node, shape, now)) for node in others]
-    node, found = least(each)
-    reason = _common(each, found)
-    text, missing = "no node could ever take it", lists(found)
-    if wanted > 1:
-        text = f"it asks for {wanted} nodes at once, and {fitting} could take their part"
-        missing["nodes"] = wanted, fitting
-    text = f"{text}; {_lacking(node, found)}; {_REMEDY[reason](shape)}"
-    return _say(reason, text, others, nearest=Nearest(node.id, missing))
-
-
-def _common(each: list[tuple[Node, list[Lack]]], nearest: list[Lack]) -> Reason:
-    """Return the code: one of its own if the same is missing everywhere, or is all that the nearest lacks."""
-    kinds = [{_kind(lack) for lack in found} for _, found in each]
-    for reason in (Reason.PYTHON_MISMATCH, Reason.LABEL_MISMATCH):
-        if all(reason in of_node for of_node in kinds):
-            return reason
-    alike = list(dict.fromkeys(_kind(lack) for lack in nearest))
-    return alike[0] if len(alike) == 1 else Reason.INFEASIBLE
-
-
-def _kind(lack: Lack) -> Reason:
-    if lack.what.startswith(LABEL):
-        return Reason.LABEL_MISMATCH
-    return _KIND.get(lack.what, Reason.INFEASIBLE)
-
-
-_KIND: Final = {"python": Reason.PYTHON_MISMATCH, "seconds": Reason.LEAVING}
-
-
-def _python_remedy(shape: Shape) -> str:
-    return f"start a node with Python {shape.python[0]}.{shape.python[1]}, or submit it from theirs"
-
-
-def _label_remedy(shape: Shape) -> str:
-    wanted = " ".join(f"--label {key}={value or 'VALUE'}" for key, value in shape.terms.require)
-    return f"start a node with {wanted}"
-
-
-_REMEDY: Final[dict[Reason, Callable[[Shape], str]]] = {
-    Reason.INFEASIBLE: lambda shape: "ask for less, or start a node that has it",
-    Reason.PYTHON_MISMATCH: _python_remedy,
-    Reason.LABEL_MISMATCH: _label_remedy,
-    Reason.LEAVING: lambda shape: "start a node that stays, or give it a shorter timeout",
+_BARRED: Final[dict[Reason, Callable[[_Asked, list[Node]], Explanation]]] = {
+    Reason.RESERVED: _for_another,
+    Reason.APART: _company,
+    Reason.LEAVING: _too_late,
 }
-
-# -- words ----------------------------------------------------------------------------------------------------------
-
-
-def _lacking(node: Node, found: list[Lack]) -> str:
-    return f"nearest fit: {node.id} {', and '.join(lack.text for lack in found)}"
-
-
-def _states(nodes: Sequence[Node]) -> str:
-    return _few([f"{node.id} is {node.state}" for node in nodes[:NAMED_AT_MOST]], len(nodes))
+_AT_CLUSTER: Final[tuple[Callable[[_Asked], Explanation | None], ...]] = (
+    _prospect,
+    _limit,
+    _cap,
+    _pinned,
+    _room,
+    _bars,
+)
 
 
-def _few(words: list[str], of: int) -> str:
-    more = f" and {of - NAMED_AT_MOST} more" if of > NAMED_AT_MOST else ""
-    return ", ".join(words) + more
+def _behind(asked: _Asked, queue: Queue) -> Explanation | None:
+    """Return what holds back the task whose turn it is in the queue, if that is another one."""
+    head = _head(asked.state, queue)
+    if head is None or head == (asked.run, asked.task):
+        return None
+    run, task = head
+    found = _held_back(asked._replace(run=run, task=task))
+    if found is None:
+        return None
+    return msgspec.structs.replace(found, text=f"it is behind {run.graph.task_name(task)!r}: {found.text}")
+
+
+def _head(state: State, queue: Queue) -> tuple[Run, int] | None:
+    """Return the task whose turn it is in a queue."""
+    if queue.best() is None:
+        return None
+    run_no, task = queue.head()
+    run = state.runs.get(run_no)
+    return (run, task) if run is not None and run.phase[task] == READY else None

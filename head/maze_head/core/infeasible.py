@@ -16,8 +16,8 @@ import msgspec
 
 from maze_head.core.describe import run_body
 from maze_head.core.ends import fail, seal_if_over
-from maze_head.core.explain import hopeless, unfit
 from maze_head.core.graph import Shape
+from maze_head.core.prospects import hopeless, unfit
 from maze_head.core.runs import Run
 from maze_head.core.state import State
 from maze_head.core.transitions import READY, WAITING

@@ -46,7 +46,7 @@ def lacks_now(node: Node, shape: Shape, now: float) -> list[Lack]:
     return [
         *_traits(node, shape),
         *_time(node, shape, now),
-        *_company(ledger, shape),
+        *_company(node, shape),
         *_amounts(ledger, shape.request, " free"),
     ]
 
@@ -89,10 +89,13 @@ def _time(node: Node, shape: Shape, now: float) -> list[Lack]:
     return [Lack("seconds", shape.seconds, left, text, 1 - left / shape.seconds)]
 
 
-def _company(ledger: Ledger, shape: Shape) -> list[Lack]:
-    if not shape.terms.alone or not ledger.attempts:
+def _company(node: Node, shape: Shape) -> list[Lack]:
+    attempts = node.ledger.attempts
+    if node.solo:
+        return [Lack("company", 0, attempts, "runs a task that has to be alone")]
+    if not shape.terms.alone or not attempts:
         return []
-    return [Lack("company", 0, ledger.attempts, f"is not empty ({ledger.attempts} running), it has to be alone")]
+    return [Lack("company", 0, attempts, f"is not empty ({attempts} running), it has to be alone")]
 
 
 def _amounts(ledger: Ledger, request: Request, free: str) -> list[Lack]:

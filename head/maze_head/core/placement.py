@@ -29,8 +29,9 @@ from maze_head.core.reservation import reserve
 from maze_head.core.runs import Run
 from maze_head.core.state import State
 from maze_head.core.transitions import READY
+from maze_protocol.waiting import Reason
 
-__all__ = ["place"]
+__all__ = ["SHUN_SECONDS", "bar", "place"]
 
 SHUN_SECONDS: Final = 2.0
 RESERVE_EVERY: Final = 0.25
@@ -143,14 +144,14 @@ def _nodes_for(state: State, queue: Queue, run: Run, task: int, shunned: tuple[s
     now, shape = state.now.mono, queue.shape
     kept = queue.reservation
     if kept is not None and all(
-        admits(node, shape, now) and _is_free_for(state, node, queue, run, task) for node in kept.nodes
+        admits(node, shape, now) and bar(state, node, queue, run, task) is None for node in kept.nodes
     ):
         return list(kept.nodes)
     if queue.place.pin:
         node = state.nodes.get(queue.place.pin)
         if node is None or not (suits(node, shape) and admits(node, shape, now)):
             return []
-        return [node] if _is_free_for(state, node, queue, run, task) else []
+        return [node] if bar(state, node, queue, run, task) is None else []
     return _search(state, queue, run, task, shunned)
 
 
@@ -158,13 +159,13 @@ def _search(state: State, queue: Queue, run: Run, task: int, shunned: tuple[str,
     now, candidates, wanted = state.now.mono, queue.candidates, queue.shape.terms.nodes
     candidates.refresh(now)
     node = candidates.top(now)
-    if wanted == 1 and node is not None and node.id not in shunned and _is_free_for(state, node, queue, run, task):
+    if wanted == 1 and node is not None and node.id not in shunned and bar(state, node, queue, run, task) is None:
         return [node]
     found: list[Node] = []
     looked = []
     while node is not None and len(found) < wanted:
         looked.append(candidates.take_top())
-        if node.id not in shunned and _is_free_for(state, node, queue, run, task):
+        if node.id not in shunned and bar(state, node, queue, run, task) is None:
             found.append(node)
         node = candidates.top(now)
     for entry in looked:
@@ -172,18 +173,20 @@ def _search(state: State, queue: Queue, run: Run, task: int, shunned: tuple[str,
     return found if len(found) == wanted else []
 
 
-def _is_free_for(state: State, node: Node, queue: Queue, run: Run, task: int) -> bool:
-    """Tell whether a node with room may take this very task: its company, its end, for whom it is kept."""
+def bar(state: State, node: Node, queue: Queue, run: Run, task: int) -> Reason | None:
+    """Return why a node with room may not take this very task (its company, its end, for whom it is kept), or None."""
     place, shape = queue.place, queue.shape
     if place.group and (place.group, shape.terms.apart) in node.company:
-        return False
+        return Reason.APART
     kept = node.reservation
     if kept is None and node.leaves_at is None:
-        return True
+        return None
     seconds = shape.seconds or state.expected_seconds(run, task)
     if seconds is not None and not has_time(node, seconds, state.now.mono):
-        return False
-    return kept is None or kept.queue is queue or kept.allows(node, shape.request, seconds, state.now.mono)
+        return Reason.LEAVING
+    if kept is None or kept.queue is queue or kept.allows(node, shape.request, seconds, state.now.mono):
+        return None
+    return Reason.RESERVED
 
 
 def _note_served(state: State, queue: Queue, nodes: list[Node], run: Run, task: int) -> None:
