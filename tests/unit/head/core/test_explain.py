@@ -261,7 +261,9 @@ def test_a_limit_names_itself_and_a_rate_says_until_when() -> None:
     head.result(ok(head.leases()[0]))
     head.ask(ev.SubmitRun, b"s" * 16, RunRequest(format_id(W, "workflow")))
     answer = head.ask(ev.ExplainTask, b"s" * 16, raw(2))
-    assert (answer.code, answer.limit, answer.until) == ("limit_reached", "openai", head.now.wall + 60)
+    assert (answer.code, answer.limit) == ("limit_reached", "openai")
+    assert answer.until is not None
+    assert head.now.wall + 50 < answer.until <= head.now.wall + 60
 
 
 def test_what_a_limit_or_a_cap_never_allows_is_told() -> None:
