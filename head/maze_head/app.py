@@ -44,6 +44,7 @@ from maze_head.endpoints import listen
 from maze_head.errors import EXIT_BUG, HeadError, StateDirUnusable
 from maze_head.hub import READ_THREADS, RunHub
 from maze_head.journal import ClusterRow, GraphRow, Journal, SealedRow, SegmentRow
+from maze_head.orders import find_order
 from maze_head.publisher import Publisher, Readings
 from maze_head.sockets import is_loopback
 from maze_head.statedir import StateLock, prepare
@@ -99,6 +100,7 @@ def settings_of(config: HeadConfig) -> Settings:
         keep_days=config.keep_days,
         keep_bytes=config.keep_bytes,
         recovery_grace=config.recovery_grace,
+        order=find_order(config.order),
         max_pending_tasks=config.max_pending_tasks,
         priority_step=config.priority_step,
         reserve_after=config.reserve_after,
@@ -177,6 +179,7 @@ class Head:
 
     def _start_state(self) -> None:
         config = self.config
+        settings = settings_of(config)
         self.address = config.bind_address()
         if not is_loopback(self.address):
             log.warning(
@@ -191,7 +194,7 @@ class Head:
             config.state_dir, config.durability, time.time(), relieve=self.ballast.relieve, readers=READ_THREADS
         )
         self._undo.callback(self.journal.close)
-        self.core = HeadCore(settings_of(config), self.journal.epoch, self.journal.cluster_id)
+        self.core = HeadCore(settings, self.journal.epoch, self.journal.cluster_id)
         self.hub = RunHub(self.journal)
         self._undo.callback(self.hub.close)
 
@@ -296,6 +299,7 @@ class Head:
             epoch=self.journal.epoch,
             durability=self.config.durability,
             embedded=self.config.embedded,
+            order=self.config.order,
             python=platform.python_version(),
             pid=os.getpid(),
             started_at=self.started_at,

@@ -44,6 +44,8 @@ class HeadConfig:
     """How many seconds of waiting one step of a run's priority is worth."""
     reserve_after: float = 30.0
     """A task that has waited so many seconds has room kept for it."""
+    order: str = "fcfs"
+    """In which order ready tasks start (orders.py)."""
     max_pending_tasks: int = 5_000_000
     """Submissions beyond it are answered 429."""
 

@@ -421,6 +421,8 @@ class InfoBody(msgspec.Struct):
     limits: dict[str, float]
     read_only: bool = False
     """The disk of the state directory is full: nothing new is taken until it has room again."""
+    order: str = "fcfs"
+    """In which order ready tasks start: `fcfs`, `hacs`, `critical`, or the operator's own class."""
 
 
 class ClientEvent(msgspec.Struct, omit_defaults=True):

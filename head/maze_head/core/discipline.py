@@ -25,9 +25,13 @@ __all__ = ["Discipline", "Fcfs", "MakeDiscipline"]
 class Discipline(Protocol):
     """In which order the ready tasks of one shape and project start."""
 
-    name: str
-    generation: int
-    """Grows when the ranks of all tasks must be computed anew."""
+    @property
+    def name(self) -> str:
+        """Return what people call it."""
+
+    @property
+    def generation(self) -> int:
+        """Return a number that grows when the ranks of all tasks must be computed anew."""
 
     def lane(self, run: Run, task: int) -> Hashable:
         """Return the lane of a task: it never changes, and the ranks within it differ by `since` only."""

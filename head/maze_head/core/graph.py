@@ -15,13 +15,16 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 from itertools import accumulate
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from maze_protocol.messages import OutputDecl
 from maze_protocol.resources import Request
 from maze_protocol.terms import NO_TERMS, Terms
+
+if TYPE_CHECKING:
+    from maze_head.core.lineage import Groups, Standing, Stretch
 
 __all__ = ["ENCODED", "Graph", "InputSpec", "SOURCE", "Shape", "TaskSpec", "VALUE", "load_graph", "pack", "unpack"]
 
@@ -130,7 +133,7 @@ class Graph:
 
     __slots__ = (
         "anchors", "first", "function_of", "functions", "ids", "index", "live_runs", "manual", "missing", "name",
-        "packed", "roots", "shape_of", "shapes", "successors", "version", "workflow_id",
+        "packed", "roots", "shape_of", "shapes", "standings", "stretches", "successors", "version", "workflow_id",
     )  # fmt: skip
 
     def __init__(self, workflow_id: bytes, version: int, name: str, packed: list[bytes]) -> None:
@@ -153,6 +156,9 @@ class Graph:
         self.successors = array("I")
         self.roots = array("I")
         self.live_runs = 0
+        self.standings: Groups[Standing] | None = None
+        self.stretches: Groups[Stretch] | None = None
+        """What a discipline asked of lineage.py."""
 
     def __len__(self) -> int:
         """Return the number of tasks."""

@@ -140,6 +140,8 @@ head_options = _all(
            help="So much waiting is one step of priority worth."),
     option("--reserve-after", type=SECONDS, default=30.0, show_default=True, metavar="SECONDS",
            help="A task that waited so long has room kept for it."),
+    option("--order", metavar="ORDER", default="fcfs", show_default=True,
+           help="In which ready tasks start: fcfs, hacs, critical, or package.module:Class."),
     option("--ballast", metavar="MIB", type=click.IntRange(min=0), default=64, show_default=True,
            help="Disk space kept for the day when it is full; 0: none."),
     option("--keep-runs", metavar="N", type=click.IntRange(min=0), default=10_000, show_default=True,

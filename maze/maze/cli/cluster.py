@@ -69,6 +69,7 @@ def info(url: str | None, as_json: bool) -> None:
             ("head", f"pid {answer['pid']}, up {ago(answer['started_at'])}{', embedded' * answer['embedded']}"),
             ("ready nodes", answer["nodes_ready"]),
             ("durability", answer["durability"]),
+            ("order", answer.get("order", "fcfs")),
             ("endpoints", endpoints),
         ]
     )

@@ -37,7 +37,7 @@ __all__ = ["up"]
 _HEAD_FLAGS: Final = (
     "host", "port", "node_port", "blob_port", "event_port", "advertise", "state_dir", "durability", "insecure",
     "heartbeat", "suspect_after", "lost_after", "recovery_grace", "max_pending_tasks", "ballast",
-    "keep_runs", "keep_days", "keep_bytes",
+    "keep_runs", "keep_days", "keep_bytes", "order",
 )  # fmt: skip
 _LOG_FLAGS: Final = ("log_level", "log_format")
 _GREETING: Final = """

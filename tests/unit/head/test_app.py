@@ -26,7 +26,8 @@ from maze_head.core.events import (
     SubmitRun,
     Ticked,
 )
-from maze_head.errors import AlreadyRunning, JournalFailed, PortBusy, StateDirUnusable
+from maze_head.core.hacs import Hacs
+from maze_head.errors import AlreadyRunning, JournalFailed, Misconfigured, PortBusy, StateDirUnusable
 from maze_protocol.http import AddTask, CodeBody, EditRequest, RunRequest, TaskBody, WorkflowRequest
 
 
@@ -56,6 +57,16 @@ def test_what_the_operator_says_reaches_the_core(tmp_path: Path) -> None:
     told = {"recovery_grace": 4.0, "max_pending_tasks": 7, "priority_step": 60.0, "reserve_after": 5.0}
     settings = settings_of(config(tmp_path, **told))
     assert {name: getattr(settings, name) for name in told} == told
+
+
+def test_the_order_is_found_by_its_name_and_told(tmp_path: Path) -> None:
+    async def check(head: Head) -> None:
+        assert isinstance(head.core.state.discipline, Hacs)
+        assert head.services.info().order == "hacs"
+
+    with_head(tmp_path / "s", check, order="hacs")
+    with pytest.raises(Misconfigured, match="lifo is none of"):
+        settings_of(config(tmp_path, order="lifo"))
 
 
 async def create(head: Head, number: int) -> None:
