@@ -4,11 +4,12 @@ After each step:
 * of no resource, and of no device, more is given than there is; where a capacity shrank under what runs, nothing new is
   given of it (support/grants.py, and again by the oracle's own sums);
 * whole devices have one user, a share sits on one device, and every attempt was given exactly what its task asks for;
-* a task is left waiting only if it fits on no node that takes work, tried the slow way, or if a stated policy holds it:
-  one that failed on a node waits up to 2 s for another node that could take it;
+* labels, Python, the end of a node's time; tasks that keep apart; all nodes of a task, or none; no limit and no cap is
+  crossed by what is given;
+* a task is left waiting only if it fits on no nodes that take work, tried the slow way, or if a stated policy holds it:
+  one that failed on a node waits up to 2 s for another node that could take it, one that follows another waits for its
+  node, and none is put where room is kept for a task that has waited longer (which is kept for no other);
 * the ledgers add up, hence show zero use when idle (core/invariants.py); at the end whole nodes are given away again.
-
-Who holds what and which nodes take work is the core's word here: test_head_core.py holds it to those.
 
 Mutants tried by hand, each caught within the 150 histories of the default profile:
 * forgotten releases (a claim, the memory of a device), a ledger that forgets who is there when a capacity changes;
@@ -21,7 +22,7 @@ Mutants tried by hand, each caught within the 150 histories of the default profi
 
 from __future__ import annotations
 
-import hashlib
+from math import inf
 from typing import Any
 
 import msgspec
@@ -29,11 +30,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_head.core.state import Settings
-from maze_head.core.transitions import READY, RUNNING
-from maze_protocol.http import CodeBody, InputBody
+from maze_head.core.transitions import RUNNING
+from maze_protocol.http import CapBody, InputBody, LimitRequest, ProjectRequest
 from maze_protocol.messages import (
     CRASHED,
     FAILED,
@@ -45,94 +45,31 @@ from maze_protocol.messages import (
     Measured,
     Release,
 )  # fmt: skip
-from maze_protocol.resources import Capacity, Device
+from maze_protocol.resources import Capacity
 from support.head_core import Head, add, ended, held, ok, raw, tid
-from support.placement_oracle import Given, Place, Want, check_claim, given_of, want_of
+from support.placement_draws import CODES, WHOLE, Kind, Task, capacities, kinds, labels, tasks
+from support.placement_judge import RESERVE_AFTER, SHUN_SECONDS, Judge
+from support.placement_oracle import want_of
 
 NAMES = ("a", "b", "c")
 PYTHONS = (11, 12)
-SHUN_SECONDS = 2.0
+ALL = tuple(f"z{minor}{number}" for minor in PYTHONS for number in range(6))
+"""Nodes for everything."""
 MOST_RUNS = 6
-WHOLE = Capacity(64_000, 64_000, tuple(Device(index, 24_000) for index in range(4)), 64)
-"""Of a node on which everything fits."""
-
-
-def _code(kind: str, minor: int) -> CodeBody:
-    source = f"a {kind} for 3.{minor}".encode()
-    return CodeBody(hashlib.blake2b(source, digest_size=16).hexdigest(), kind, (3, minor), source, "f")
-
-
-CODES = {(3, 11): _code("pickle", 11), (3, 12): _code("pickle", 12), None: _code("source", 11)}
-
-capacities = st.builds(
-    lambda cpu, mem, devices, workers: Capacity(
-        cpu, mem, tuple(Device(index, memory) for index, memory in devices.items()), workers
-    ),
-    st.sampled_from((1000, 1500, 2000, 4000)),
-    st.sampled_from((0, 500, 1000, 2000)),
-    st.dictionaries(st.integers(0, 3), st.sampled_from((0, 8000, 16000, 24000)), max_size=3),
-    st.sampled_from((1, 2, 3, 8)),
-)
-requests = st.fixed_dictionaries(
-    {
-        "cpu": st.sampled_from((0.25, 0.5, 1, 1, 1.5, 2)),
-        "cpu_mem": st.sampled_from((0, 0, 0, 100, 400, 1000)),
-    }
-).flatmap(lambda amounts: st.sampled_from(GPU_PARTS).map(lambda part: amounts | part))
-GPU_PARTS: tuple[dict[str, float], ...] = (
-    {},
-    {},
-    {},
-    {"gpu": 0.25},
-    {"gpu": 0.5},
-    {"gpu": 0.7},
-    {"gpu": 0.5, "gpu_mem": 6000},
-    {"gpu_mem": 4000},
-    {"gpu_mem": 8000},
-    {"gpu_mem": 12000},
-    {"gpu": 1},
-    {"gpu": 1, "gpu_mem": 16000},
-    {"gpu": 2},
-    {"gpu": 2, "gpu_mem": 8000},
-)
-pythons = st.sampled_from((None, None, (3, 11), (3, 12)))
-
-
-pythons = st.sampled_from((None, None, (3, 11), (3, 12)))
-kinds = st.tuples(requests, pythons)
-Kind = tuple[dict[str, float], tuple[int, int] | None]
-
-
-@st.composite
-def tasks(draw: st.DrawFn) -> list[tuple[int, list[int]]]:
-    """Draw the tasks of a run: the number of its kind, and the tasks before it."""
-    made = []
-    for number in range(draw(st.integers(1, 7))):
-        before = draw(st.sets(st.integers(0, number - 1), max_size=1)) if number else set()
-        made.append((draw(st.integers(0, 11)), sorted(before)))
-    return made
 
 
 class PlacementMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.head = Head(Settings(crash_budget=3, node_loss_budget=3, quarantine=False))
+        self.head = Head(Settings(crash_budget=3, node_loss_budget=3, quarantine=False, reserve_after=RESERVE_AFTER))
+        self.judge = Judge()
         self.links = 0
         self.incarnations = 0
         self.runs = 0
         self.kinds: list[Kind] = []
         """Few in one history, so that tasks of one shape meet."""
-        self.wants: dict[tuple[int, int], Want] = {}
-        self.capacities: dict[str, Capacity] = {}
-        """What each node has told last."""
-        self.pythons: dict[str, int] = {}
         self.lives: dict[str, int] = {}
         """The newest incarnation of each node."""
-        self.given: dict[int, Given] = {}
-        """By lease in force, as the nodes were told."""
-        self.ever_given: dict[int, Given] = {}
-        self.shunning: dict[tuple[int, int], float] = {}
-        """Since when a task could start on a node that it failed on, and waits for another one."""
 
     @property
     def state(self) -> Any:
@@ -143,24 +80,46 @@ class PlacementMachine(RuleBasedStateMachine):
     @initialize(capacity=capacities, kinds=st.lists(kinds, min_size=2, max_size=5), tasks=tasks())
     def begin(self, capacity: Capacity, kinds: list[Kind], tasks: Any) -> None:
         self.kinds = kinds
-        self.node_starts("a", capacity, 11)
-        self.submit(tasks)
+        self.node_starts("a", capacity, 11, {"disk": "ssd"}, 0.0)
+        self.submit(tasks, "")
 
     @precondition(lambda self: self.runs < MOST_RUNS)
-    @rule(tasks=tasks())
-    def submit(self, tasks: Any) -> None:
-        self._submit([(*self.kinds[kind % len(self.kinds)], before) for kind, before in tasks])
+    @rule(tasks=tasks(), project=st.sampled_from(("", "", "p")))
+    def submit(self, tasks: Any, project: str) -> None:
+        self._submit([Task(self.kinds[kind % len(self.kinds)], *rest) for kind, *rest in tasks], project)
 
-    def _submit(self, tasks: list[tuple[dict[str, float], tuple[int, int] | None, list[int]]]) -> None:
+    def _submit(self, tasks: list[Task], project: str = "") -> None:
         self.runs += 1
+        self.judge.projects[self.runs] = project
         ops = []
-        for number, (resources, python, before) in enumerate(tasks):
+        for number, (kind, before, wishes_to_follow) in enumerate(tasks):
+            follows = wishes_to_follow and kind.nodes == 1 and not kind.apart
             inputs = {f"x{source}": InputBody(source=f"{tid(source)}.output.y") for source in before}
-            ops.append(add(number, inputs=inputs, resources=resources, code=CODES[python].hash))
-            self.wants[self.runs, number] = want_of(resources, python)
+            terms = {"require": kind.require, "apart": kind.apart, "nodes": kind.nodes, "limits": kind.limits}
+            follow = {"same_node_as": tid(before[0])} if follows else {}
+            code, timeout = CODES[kind.python].hash, kind.seconds
+            given = {"resources": kind.resources, "code": code, "timeout": timeout, **terms, **follow}
+            ops.append(add(number, inputs=inputs, **given))
+            self.judge.wants[self.runs, number] = want_of(
+                kind.resources, python=kind.python, require=tuple(kind.require.items()), apart=kind.apart,
+                nodes=kind.nodes, limits=tuple(kind.limits.items()), seconds=kind.seconds,
+                follows=before[0] if follows else None, run=self.runs,
+            )  # fmt: skip
         workflow_id = raw(1000 + self.runs)
         self.head.workflow(*ops, workflow_id=workflow_id, codes=list(CODES.values()))
-        self.head.run(raw(2000 + self.runs), workflow_id)
+        self.head.run(raw(2000 + self.runs), workflow_id, project=project)
+        self.look()
+
+    @rule(name=st.sampled_from(("api", "db")), most=st.sampled_from((1, 2, 3)))
+    def limit_is_set(self, name: str, most: int) -> None:
+        self.judge.limits[name] = most
+        self.head.ask(ev.SetLimit, name, LimitRequest(concurrency=most))
+        self.look()
+
+    @rule(project=st.sampled_from(("", "p")), most=st.sampled_from((1, 2, 4)))
+    def cap_is_set(self, project: str, most: int) -> None:
+        self.judge.caps[project] = most
+        self.head.ask(ev.SetProject, project or "default", ProjectRequest(cap=CapBody(tasks=most)))
         self.look()
 
     @precondition(lambda self: self.state.runs)
@@ -172,10 +131,17 @@ class PlacementMachine(RuleBasedStateMachine):
 
     # -- nodes -----------------------------------------------------------------------------------------------------
 
-    @rule(name=st.sampled_from(NAMES), capacity=capacities, minor=st.sampled_from(PYTHONS))
-    def node_starts(self, name: str, capacity: Capacity, minor: int) -> None:
+    @rule(
+        name=st.sampled_from(NAMES),
+        capacity=capacities,
+        minor=st.sampled_from(PYTHONS),
+        labels=labels,
+        remaining=st.sampled_from((0.0, 0.0, 0.0, 15.0, 30.0)),
+    )
+    def node_starts(self, name: str, capacity: Capacity, minor: int, labels: dict[str, str], remaining: float) -> None:
         self.incarnations += 1
-        self.pythons[name] = minor
+        self.judge.pythons[name], self.judge.labels[name] = minor, labels
+        self.judge.leaves_at[name] = self.head.mono + remaining if remaining else inf
         self._greet(name, capacity, self.incarnations)
 
     @precondition(lambda self: self.members())
@@ -186,7 +152,7 @@ class PlacementMachine(RuleBasedStateMachine):
         mine = list(self.state.nodes[name].leases)
         kept = data.draw(st.lists(st.sampled_from(mine), unique=True)) if mine else []
         inventory = [held(lease, self._held_state(lease)) for lease in kept]
-        self._greet(name, capacity or self.capacities[name], self.lives[name], inventory)
+        self._greet(name, capacity or self.judge.capacities[name], self.lives[name], inventory)
 
     @precondition(lambda self: self.lost())
     @rule(data=st.data(), capacity=st.none() | capacities)
@@ -196,7 +162,7 @@ class PlacementMachine(RuleBasedStateMachine):
         mine = [token for token, lost in self.state.lost.items() if lost.holder == (name, self.lives[name])]
         again = data.draw(st.lists(st.sampled_from(mine), unique=True)) if mine else []
         inventory = [held(lease, HELD_RUNNING) for lease in again]
-        self._greet(name, capacity or self.capacities[name], self.lives[name], inventory)
+        self._greet(name, capacity or self.judge.capacities[name], self.lives[name], inventory)
 
     @precondition(lambda self: self.reachable())
     @rule(data=st.data(), capacity=capacities, restart=st.booleans())
@@ -215,24 +181,24 @@ class PlacementMachine(RuleBasedStateMachine):
         """As rarely: it crashes, and the other node that could take it is busy."""
         token = data.draw(st.sampled_from(self.reachable()))
         lease = self.state.leases.current[token]
-        want = self.wants[lease.run.no, lease.task]
+        want = self.judge.wants[lease.run.no, lease.task]
         other = next(name for name in NAMES if name != lease.node.id)
         python = want.python or (3, 11)
-        self.node_starts(other, msgspec.structs.replace(WHOLE, workers=1), python[1])
-        self._submit([({"cpu": 8}, python, [])])
+        self.node_starts(other, msgspec.structs.replace(WHOLE, workers=1), python[1], {"disk": "ssd"}, 0.0)
+        self._submit([Task(Kind({"cpu": 8}, python))])
         if token in self.state.leases.current:
             self._report(token, "crash")
         self.time_passes(seconds, set(NAMES))
 
     def _greet(self, name: str, capacity: Capacity, incarnation: int, inventory: list[Held] | None = None) -> None:
         self.links += 1
-        self.capacities[name], self.lives[name] = capacity, incarnation
-        python = 3, self.pythons[name], 1
-        facts = {"capacity": capacity, "python": python, "inventory": tuple(inventory or ())}
-        self.head.greet(b"%d" % self.links, name, incarnation, **facts)
-        (admit,) = self.head.take(fx.Admit)
-        for old, new in admit.welcome.keep:
-            self.ever_given[new] = self.ever_given[old]
+        self.judge.capacities[name], self.lives[name] = capacity, incarnation
+        python = 3, self.judge.pythons[name], 1
+        if self.judge.leaves_at[name] <= self.head.mono:
+            self.judge.leaves_at[name] = inf  # it was given more time
+        remaining = 0.0 if self.judge.leaves_at[name] == inf else self.judge.leaves_at[name] - self.head.mono
+        facts = {"capacity": capacity, "python": python, "labels": self.judge.labels[name], "remaining": remaining}
+        self.head.greet(b"%d" % self.links, name, incarnation, inventory=tuple(inventory or ()), **facts)
         self.look()
 
     @precondition(lambda self: self.bound())
@@ -245,11 +211,11 @@ class PlacementMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_device_vanishes(self, data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(self.bound()))
-        had = self.capacities[name]
+        had = self.judge.capacities[name]
         self._resize(name, Capacity(had.cpu_milli, had.mem_mib, had.devices[1:], had.workers))
 
     def _resize(self, name: str, capacity: Capacity) -> None:
-        self.capacities[name] = capacity
+        self.judge.capacities[name] = capacity
         self.head.say(Measured(capacity, "measured anew"), self.state.nodes[name].link)
         self.look()
 
@@ -285,7 +251,7 @@ class PlacementMachine(RuleBasedStateMachine):
         return [node.id for node in self.state.nodes.values() if not node.gone]
 
     def lost(self) -> list[str]:
-        return [name for name in self.capacities if name not in self.members()]
+        return [name for name in self.judge.capacities if name not in self.members()]
 
     def bound(self) -> list[str]:
         return [node.id for node in self.state.nodes.values() if node.link is not None]
@@ -321,76 +287,35 @@ class PlacementMachine(RuleBasedStateMachine):
     # -- what must hold --------------------------------------------------------------------------------------------
 
     def look(self) -> None:
-        """Take in the effects of a step, and judge."""
-        told = [(effect.assignment, self.state.links[effect.link].id) for effect in self.head.take(fx.AssignTask)]
-        self.head.forget()
-        for assignment, name in told:
-            self.ever_given[assignment.lease] = given_of(name, assignment.claim)
-        current = self.state.leases.current
-        self.given = {token: self.ever_given[token] for token in current}
-        places = self._places()
-        for assignment, name in told:
-            lease = current[assignment.lease]
-            new, want = self.given[lease.token], self.wants[lease.run.no, lease.task]
-            assert lease.node.id == name, "another node was told than the one that holds it"
-            assert want.python in (None, places[name].python), "given to another Python"
-            assert not places[name].too_much(new), f"{new}: {name} has not got that much: {places[name].too_much(new)}"
-            check_claim(want, new, places[name])
-        for place in places.values():
-            assert not place.shared_wholes(), f"{place} shares {place.shared_wholes()}"
-        self._check_waiting(places)
-
-    def _places(self) -> dict[str, Place]:
-        places = {
-            name: Place(name, self.capacities[name], (3, self.pythons[name]))
-            for name, node in self.state.nodes.items()
-            if not node.gone
-        }
-        for each in self.given.values():
-            places[each.node].given.append(each)
-        return places
-
-    def _check_waiting(self, places: dict[str, Place]) -> None:
-        working = [place for name, place in places.items() if self.state.nodes[name].takes_work]
-        waiting = [(no, task) for no, run in self.state.runs.items() for task in self._ready(run)]
-        for key in self.shunning.keys() - set(waiting):
-            del self.shunning[key]
-        for key in waiting:
-            taking = [place.name for place in working if place.takes(self.wants[key])]
-            assert not taking or self._is_held(key, taking, working), f"{self.wants[key]} waits, {taking} could take it"
-
-    def _ready(self, run: Any) -> list[int]:
-        return [task for task, phase in enumerate(run.phase) if phase == READY]
-
-    def _is_held(self, key: tuple[int, int], taking: list[str], working: list[Place]) -> bool:
-        """Tell whether a task that could start may wait: for another node than those it failed on, and not for long."""
-        shunned = self.state.runs[key[0]].avoid.get(key[1], ())
-        others = [place for place in working if place.name not in shunned and place.could_ever(self.wants[key])]
-        if not others or not set(taking) <= set(shunned):
-            return False
-        return self.head.mono - self.shunning.setdefault(key, self.head.mono) < SHUN_SECONDS
+        """Have the step judged."""
+        self.judge.look(self.head)
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def teardown(self) -> None:
-        """Once there is a node for everything, everything ends; then all that there is can be given again."""
-        for minor in PYTHONS:
-            self.node_starts(f"z{minor}", WHOLE, minor)
-        self.time_passes(SHUN_SECONDS, {"z11", "z12"})
+        """Once there are nodes for everything, everything ends; then all that there is can be given again."""
+        for name in self.judge.limits:
+            self.limit_is_set(name, 100)
+        for project in self.judge.caps:
+            self.cap_is_set(project, 100)
+        self._start_all()
+        self.time_passes(SHUN_SECONDS, set(ALL))
         while self.state.runs:
             reachable = self.reachable()
             if reachable:
                 self._report(reachable[0], "ok")
             else:
                 self.time_passes(12.0, set())
-                for minor in PYTHONS:
-                    self.node_starts(f"z{minor}", WHOLE, minor)
-        assert not self.given
-        everything = [
-            ({"cpu": 64, "cpu_mem": 64_000, "gpu": 4, "gpu_mem": 24_000}, (3, minor), []) for minor in PYTHONS
-        ]
-        self._submit(everything)
-        assert sorted(each.node for each in self.given.values()) == ["z11", "z12"]
+                self._start_all()
+        assert not self.judge.given
+        self._start_all()
+        everything = {"cpu": 64, "cpu_mem": 64_000, "gpu": 4, "gpu_mem": 24_000}
+        self._submit([Task(Kind(everything, (3, minor), nodes=3)) for minor in PYTHONS])
+        assert [len(parts) for parts in self.judge.given.values()] == [3, 3]
+
+    def _start_all(self) -> None:
+        for name in ALL:
+            self.node_starts(name, WHOLE, int(name[1:3]), {"disk": "hdd" if name[3:] in "012" else "ssd"}, 0.0)
 
 
 TestPlacement = PlacementMachine.TestCase

@@ -8,8 +8,10 @@ shrank below what is given of it, a node's CPUs and memory take nothing more at 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
+from math import inf
+from typing import Any
 
 from maze_protocol.resources import Capacity, Claim
 
@@ -30,6 +32,15 @@ class Want:
     """Devices of its own."""
     gpu_mem: int = 0
     python: tuple[int, int] | None = None
+    require: tuple[tuple[str, str], ...] = ()
+    apart: str = ""
+    nodes: int = 1
+    limits: tuple[tuple[str, int], ...] = ()
+    seconds: float = 0.0
+    """How long it may take; a node that leaves before is none for it."""
+    follows: int | None = None
+    """The task on whose node it must run."""
+    run: int = 0
 
     @property
     def devices(self) -> int:
@@ -37,7 +48,7 @@ class Want:
         return self.whole or (1 if self.share or self.gpu_mem else 0)
 
 
-def want_of(resources: Mapping[str, float], python: tuple[int, int] | None) -> Want:
+def want_of(resources: Mapping[str, float], **given: Any) -> Want:
     """Read a declaration as the API reference and decision 27 have it."""
     gpu = resources.get("gpu", 0)
     return Want(
@@ -46,24 +57,26 @@ def want_of(resources: Mapping[str, float], python: tuple[int, int] | None) -> W
         share=int(gpu * FULL) if gpu < 1 else 0,
         whole=int(gpu) if gpu >= 1 else 0,
         gpu_mem=int(resources.get("gpu_mem", 0)),
-        python=python,
+        **given,
     )
 
 
 @dataclass(frozen=True)
 class Given:
-    """What an attempt was given."""
+    """What an attempt was given on one node."""
 
     node: str
     cpu: int
     mem: int
     parts: tuple[Part, ...] = ()
+    company: tuple[int, str] | None = None
+    """Its run and the word by which it keeps apart."""
 
 
-def given_of(node: str, claim: Claim) -> Given:
-    """Read a claim as it was told to the node."""
+def given_of(node: str, claim: Claim, want: Want) -> Given:
+    """Read a claim as the journal has it."""
     parts = tuple((part.index, part.milli, part.mem_mib) for part in claim.devices)
-    return Given(node, claim.cpu_milli, claim.mem_mib, parts)
+    return Given(node, claim.cpu_milli, claim.mem_mib, parts, (want.run, want.apart) if want.apart else None)
 
 
 @dataclass
@@ -73,6 +86,8 @@ class Place:
     name: str
     capacity: Capacity
     python: tuple[int, int]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    leaves_in: float = inf
     given: list[Given] = field(default_factory=list)
 
     @property
@@ -114,13 +129,22 @@ class Place:
 
     def could_ever(self, want: Want) -> bool:
         """Tell whether the node would take the task if it were idle."""
-        return Place(self.name, self.capacity, self.python).takes(want)
+        return replace(self, given=[]).takes(replace(want, seconds=0.0))
 
     def takes(self, want: Want) -> bool:
         """Tell whether there is room for the task now, in any way at all."""
-        if want.python not in (None, self.python):
+        if not self.suits(want) or (want.apart and self.has_company(want)) or want.seconds > self.leaves_in:
             return False
         return any(not self._would_be_too_much(new) for new in self._ways(want))
+
+    def suits(self, want: Want) -> bool:
+        """Tell whether Python and labels are as the task needs them."""
+        has = all(key in self.labels and value in ("", self.labels[key]) for key, value in want.require)
+        return has and want.python in (None, self.python)
+
+    def has_company(self, want: Want) -> bool:
+        """Tell whether a task is here from which this one keeps apart."""
+        return (want.run, want.apart) in [each.company for each in self.given]
 
     def _ways(self, want: Want) -> Iterator[Given]:
         for chosen in combinations(self.memory, want.devices):
@@ -134,7 +158,7 @@ class Place:
                 yield Given(self.name, want.cpu, want.mem, parts)
 
     def _would_be_too_much(self, new: Given) -> str:
-        return Place(self.name, self.capacity, self.python, [*self.given, new]).too_much(new)
+        return replace(self, given=[*self.given, new]).too_much(new)
 
 
 def check_claim(want: Want, new: Given, place: Place) -> None:

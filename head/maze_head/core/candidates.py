@@ -98,10 +98,14 @@ class Candidates:
 
     def take_top(self) -> tuple[Key, int, Node]:
         """Take out what `top` returned, to see the next one; `put_back` is its opposite."""
-        return heappop(self.heap)
+        entry = heappop(self.heap)
+        # A node whose room went and came back may stand here twice: what is out may not be met again.
+        del self._keys[entry[1]]
+        return entry
 
     def put_back(self, entry: tuple[Key, int, Node]) -> None:
         """Put back what `take_top` returned."""
+        self._keys[entry[1]] = entry[0]
         heappush(self.heap, entry)
 
     def _loss(self, node: Node) -> int:

@@ -169,3 +169,22 @@ def test_heaps_of_shapes_that_nobody_has_are_let_go_of_in_the_end() -> None:
 def test_devices_of_unknown_memory_are_no_reason_to_fail() -> None:
     made = rooms(node(1, Capacity(4000, 0, (Device(0, 0),), 4)))
     assert best(made.candidates(shape(Request(1000, 0, 1000)))) == "n1"
+
+
+def test_a_node_that_lost_room_and_got_it_back_is_met_once() -> None:
+    """Else an attempt that takes two nodes would get this one twice."""
+    only = node(1, CPU)
+    made = rooms(only)
+    candidates = made.candidates(shape(nodes=2))
+    assert best(candidates) == "n1"
+    claim = only.ledger.claim(Request(1000))
+    assert claim is not None
+    made.gain(only)
+    candidates.refresh(0.0)
+    only.ledger.give_back(claim)
+    made.gain(only)
+    assert best(candidates) == "n1"
+    entry = candidates.take_top()
+    assert candidates.top(0.0) is None
+    candidates.put_back(entry)
+    assert best(candidates) == "n1"
