@@ -70,7 +70,11 @@ def process_memory(library: Nvml, handle: Any) -> dict[int, int] | None:
         return None
     if any(each.usedGpuMemory is None for each in processes):
         return None
-    return {int(each.pid): int(each.usedGpuMemory) // MIB for each in processes}
+    used: dict[int, int] = {}
+    for each in processes:
+        # A process with several contexts may stand there several times.
+        used[int(each.pid)] = used.get(int(each.pid), 0) + int(each.usedGpuMemory) // MIB
+    return used
 
 
 def own_memory(library: Nvml, handle: Any, family: Family) -> int | None:

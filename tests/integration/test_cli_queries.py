@@ -224,6 +224,17 @@ def test_nodes_and_info(maze, cluster):
     assert f"url\t{cluster.url}\n" in maze("info").stdout
 
 
+def test_one_node_with_the_origins_of_its_numbers(maze, cluster):
+    node_id = json.loads(maze("nodes", "--json").stdout)["nodes"][0]["node_id"]
+    shown = dict(line.split("\t", 1) for line in maze("nodes", "show", node_id[:-1]).stdout.splitlines())
+    assert shown["node"] == node_id
+    assert shown["CPUs"].endswith("(--cpus)")
+    assert "memory" in shown["memory"]
+    assert shown["leaves"] == "no end is known"
+    assert json.loads(maze("nodes", "show", node_id, "--json").stdout)["node"]["origins"]["cpu"] == "--cpus"
+    assert "no node 'nobody'" in maze("nodes", "show", "nobody", status=2).stderr
+
+
 def test_doctor_sees_the_head(maze, cluster):
     findings = {each["check"]: each for each in json.loads(maze("doctor", "--json").stdout)["findings"]}
     assert findings["head"] == {

@@ -537,6 +537,33 @@ def _cmdline(pid: int) -> bytes:
         return b""
 
 
+def test_a_node_leaves_after_long_idleness() -> None:
+    with fake_head() as head, node("--head", head.endpoint, "--idle-timeout", "1s") as process:
+        head.wait_node()
+        alive_after(head)
+        assert head.wait_said(Goodbye).reason == "no work for 1 s"
+        head.serve(lambda: process.process.poll() is not None)
+        assert process.process.returncode == 0, process.stderr()
+        process.wait_gone()
+
+
+def test_a_node_leaves_before_its_job_ends(tmp_path: Path) -> None:
+    """The end of the job comes from a fake `scontrol`."""
+    script = tmp_path / "scontrol"
+    script.write_text("#!/bin/sh\necho JobId=$3 RunTime=00:59:56 TimeLimit=01:00:00\n")
+    script.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "42"}
+    with fake_head() as head, node("--head", head.endpoint, "--time-limit", "auto", env=env) as process:
+        assert 0 < head.wait_node().remaining < 4
+        assert head.wait_said(Drain).reason == "time limit"
+        assert head.wait_said(Goodbye).reason == "time limit"
+        head.serve(lambda: process.process.poll() is not None)
+        log = process.stderr()
+        assert process.process.returncode == 0, log
+        assert "scontrol: TimeLimit - RunTime" in log
+        process.wait_gone()
+
+
 def test_detect_tells_where_numbers_come_from() -> None:
     import json
     import sys

@@ -2,8 +2,9 @@
 
 The oracle keeps its own books of what was assigned, what each worker was given, and what the node has said. After
 each step: no worker has two tasks, no grant runs twice, nothing is over-committed, nothing is started behind the
-fence, nothing that was ended is over before its worker is dead, and no lease is unaccounted for. At the end, once
-everything has ended and been acknowledged: every lease got exactly one fate, and nothing is left in the agent.
+fence, however the capacity changes, nothing that was ended is over before its worker is dead, and no lease is
+unaccounted for. At the end, once everything has ended and been acknowledged: every lease got exactly one fate, and
+nothing is left in the agent.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from maze_node.core.effects import Dismiss, Effect, Fork, Signal, Start
-from maze_node.core.events import LinkLost, WorkerExited, WorkerForked
+from maze_node.core.events import LinkLost, Surveyed, WorkerExited, WorkerForked
+from maze_node.core.offer import Survey
 from maze_protocol.messages import (
     FAILED,
     HELD_DONE,
@@ -28,11 +30,12 @@ from maze_protocol.messages import (
     ResultAck,
     Started,
 )
-from maze_protocol.resources import Claim, DeviceClaim
+from maze_protocol.resources import Capacity, Claim, DeviceClaim
 from support.node_core import CAPACITY, Rig, make_assignment, of
 
 CLAIMS = (Claim(1000, 0), Claim(2500, 0), Claim(500, 4000), Claim(1000, 0, (DeviceClaim(0, 600, 400),)))
 GPU = CLAIMS[3]
+CAPACITIES = (CAPACITY, Capacity(2000, 8000, CAPACITY.devices, 8), Capacity(4000, 100, CAPACITY.devices[1:], 2))
 
 
 class AgentMachine(RuleBasedStateMachine):
@@ -40,6 +43,7 @@ class AgentMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         # No memory for results: each goes over the disk, which takes it or not.
         self.rig = Rig(auto_fork=False, result_memory=0)
+        self.rig.welcome(minor=2)
         self.live = True
         self.session = 1
         self.heard = self.rig.mono
@@ -205,7 +209,8 @@ class AgentMachine(RuleBasedStateMachine):
         self.live, self.heard = True, self.rig.mono
         self.session += 1
         before = len(self.rig.effects)
-        self.rig.welcome(session=self.session, drop=tuple(drop))
+        self.rig.agent.introduce(self.rig.now)
+        self.rig.welcome(session=self.session, minor=2, drop=tuple(drop))
         self.obey(self.rig.effects[before:])
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 6.0, 11.0]))
@@ -214,6 +219,10 @@ class AgentMachine(RuleBasedStateMachine):
             seconds = min(seconds, 1.0)
             self.heard = self.rig.mono + seconds  # the rig answers heartbeats
         self.obey(self.rig.tick(seconds))
+
+    @rule(capacity=st.sampled_from(CAPACITIES))
+    def resize(self, capacity: Capacity) -> None:
+        self.obey(self.rig.do(Surveyed(Survey(capacity))))
 
     @rule()
     def disk_fills_or_empties(self) -> None:

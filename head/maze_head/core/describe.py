@@ -98,6 +98,7 @@ def describe_nodes(state: State) -> NodeList:
 
 
 def _node_body(state: State, node: Node) -> NodeBody:
+    """Describe a node. One that shrank below what its attempts hold has nothing free, rather than less than nothing."""
     hello, ledger = node.hello, node.ledger
     return NodeBody(
         node_id=node.id,
@@ -108,9 +109,9 @@ def _node_body(state: State, node: Node) -> NodeBody:
         python=".".join(map(str, hello.python)),
         maze_version=hello.maze_version,
         cpu=ledger.capacity.cpu_milli / 1000,
-        cpu_free=ledger.cpu_free / 1000,
+        cpu_free=max(0, ledger.cpu_free) / 1000,
         cpu_mem=ledger.capacity.mem_mib,
-        cpu_mem_free=ledger.mem_free,
+        cpu_mem_free=max(0, ledger.mem_free),
         gpus=_gpus(node),
         workers=ledger.capacity.workers,
         running=ledger.attempts,
@@ -119,6 +120,7 @@ def _node_body(state: State, node: Node) -> NodeBody:
         last_seen_s=max(0.0, state.now.mono - node.heard_at),
         origins=dict(ledger.capacity.origins),
         load=msgspec.structs.asdict(node.load),
+        remaining_s=max(0.0, node.leaves_at - state.now.mono) if node.leaves_at is not None else None,
     )
 
 
@@ -129,7 +131,7 @@ def _gpus(node: Node) -> list[dict[str, Any]]:
             "name": device.name,
             "uuid": device.uuid,
             "mem": device.mem_mib,
-            "mem_free": node.ledger.devices[device.index].free_mem,
+            "mem_free": max(0, node.ledger.devices[device.index].free_mem),
             "free": node.ledger.devices[device.index].free_milli / 1000,
         }
         for device in node.ledger.capacity.devices

@@ -33,6 +33,7 @@ from maze_head.core.transitions import READY, RUNNING
 from maze_protocol.events import AttemptLost, TaskFailed
 from maze_protocol.liveness import Liveness, NodeLiveness
 from maze_protocol.messages import Cancel, Disconnect, ErrorInfo, Goodbye, Hello, Measured, RetryAfter, Welcome
+from maze_protocol.resources import Capacity
 from maze_protocol.versions import choose_version
 
 __all__ = ["DISCONNECTED", "greet", "hear", "leave", "lose_attempt", "lose_link", "resize", "tick"]
@@ -102,6 +103,8 @@ def _bind(state: State, node: Node, link: bytes, hello: Hello) -> None:
     state.links[link] = node
     state.sessions += 1
     node.link, node.session = link, state.epoch << 32 | state.sessions
+    if not _same_amounts(node.hello.capacity, hello.capacity):
+        _note_resize(state, node, "told when it came back")
     node.hello = hello
     node.codes.clear()
     node.suspected = node.draining = False
@@ -138,9 +141,20 @@ def resize(state: State, node: Node, message: Measured) -> None:
     if capacity_problem(message.capacity):
         state.counters.messages_ignored += 1
         return
+    before = node.hello.capacity
     node.hello = msgspec.structs.replace(node.hello, capacity=message.capacity)
     _refit(state, node)
-    body = {"node_id": node.id, "incarnation": node.hello.incarnation, "reason": message.reason[:200]}
+    if not _same_amounts(before, message.capacity):
+        _note_resize(state, node, message.reason)
+
+
+def _same_amounts(one: Capacity, other: Capacity) -> bool:
+    """Tell whether two capacities differ at most in the origins of their numbers."""
+    return msgspec.structs.replace(one, origins=()) == msgspec.structs.replace(other, origins=())
+
+
+def _note_resize(state: State, node: Node, reason: str) -> None:
+    body = {"node_id": node.id, "incarnation": node.hello.incarnation, "reason": reason[:200]}
     state.emit(AppendCluster("node_resized", {**body, "time": state.now.wall}))
 
 

@@ -29,7 +29,7 @@ from maze._daemon.config import load_config
 from maze._daemon.errors import ConfigError, DaemonError
 
 __all__ = [
-    "EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_UNREACHABLE", "EXIT_USAGE", "HELP_NAMES", "DaemonCommand",
+    "EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_UNREACHABLE", "EXIT_USAGE", "HELP_NAMES", "DaemonCommand", "DaemonGroup",
     "capacity_options", "common_options", "head_options", "log_options", "node_options", "option", "run_command",
     "version_option",
 ]  # fmt: skip
@@ -80,6 +80,10 @@ class DaemonCommand(click.Command):
             return load_config(section, known)
         except ConfigError as error:
             raise click.UsageError(str(error)) from error
+
+
+class DaemonGroup(DaemonCommand, click.Group):
+    """A group of such commands."""
 
 
 def version_option(program: str) -> Decorator[Any]:

@@ -29,7 +29,7 @@ _COMMANDS: Final = {
     "retry": ("maze.cli.changes", "Run the graph of an earlier run again."),
     "rm": ("maze.cli.keep", "Remove runs that are over, or a workflow."),
     "backup": ("maze.cli.keep", "Copy all that a head keeps, while it runs or not."),
-    "nodes": ("maze.cli.cluster", "List the nodes of the cluster."),
+    "nodes": ("maze.cli.cluster", "List the nodes of the cluster, or show one."),
     "limits": ("maze.cli.limits", "List, set and remove limits, and the weights and caps of projects."),
     "suggest": ("maze.cli.suggest", "Suggest what functions should claim, from what they used."),
     "info": ("maze.cli.cluster", "Show which head answers, and its promises."),

@@ -16,12 +16,15 @@ import click
 from maze._daemon.connection import find_url
 from maze._daemon.options import EXIT_UNREACHABLE, option
 
-__all__ = ["ApiError", "Head", "HeadUnreachable", "url_option"]
+__all__ = ["ApiError", "Head", "HeadUnreachable", "own_url_option", "url_option"]
 
 CONNECT_SECONDS: Final = 10.0
 PREFIX: Final = "/api/v1"
 
 url_option = option("--url", metavar="URL", help="The head.  [default: the connection file's, http://localhost:8000]")
+# Not from a variable: MAZE_URL is the group's to read.
+own_url_option = option("--url", metavar="URL", allow_from_autoenv=False, help="The head.")
+"""For subcommands, which may have it behind them, too."""
 
 
 class HeadUnreachable(click.ClickException):

@@ -1,4 +1,4 @@
-"""Runs and tasks as people name them: any unique prefix of the id, with or without `run_` or `task_`.
+"""Runs, tasks and nodes as people name them: any unique prefix of the id, with or without `run_` or `task_`.
 
 Rules. Questions only. An ambiguous or unknown name is a usage error that lists what it could have meant.
 """
@@ -12,7 +12,7 @@ import click
 
 from maze.cli._api import ApiError, Head
 
-__all__ = ["find_run", "find_task", "list_runs", "short"]
+__all__ = ["find_node", "find_run", "find_task", "list_runs", "short"]
 
 _ID_HEX: Final = 32
 _PAGE: Final = 500
@@ -66,6 +66,20 @@ def find_task(tasks: Sequence[Record], name: str) -> Record:
         names = ", ".join(dict.fromkeys(task["name"] for task in tasks[:_NAMED]))
         raise click.UsageError(f"the run has no task {name!r}; it has: {names}{', …' if len(tasks) > _NAMED else ''}")
     return _only(name, matches, "task_id")
+
+
+def find_node(head: Head, name: str) -> Record:
+    """Return the one node with this id, or whose id starts with it.
+
+    Raises:
+        click.UsageError: there is none, or more than one.
+    """
+    known = head.get("/nodes")["nodes"]
+    matches = [node for node in known if node["node_id"] == name]
+    matches = matches or [node for node in known if node["node_id"].startswith(name)]
+    if not matches:
+        raise click.UsageError(f"no node {name!r}; `maze nodes` lists all of them")
+    return _only(name, matches, "node_id")
 
 
 def short(identifier: str) -> str:

@@ -1,4 +1,4 @@
-"""`maze nodes` and `maze info`: who is in the cluster, and which head answers."""
+"""`maze nodes` and `maze info`: who is in the cluster, what each offers and why, and which head answers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from maze._daemon.options import DaemonCommand
-from maze.cli._api import Head, url_option
-from maze.cli._find import short
-from maze.cli._render import ago, amount, echo_json, echo_pairs, echo_table, json_option, mebibytes
+from maze._daemon.options import DaemonCommand, DaemonGroup
+from maze.cli._api import Head, own_url_option, url_option
+from maze.cli._find import find_node, short
+from maze.cli._render import ago, amount, echo_json, echo_pairs, echo_table, json_option, mebibytes, milliseconds
 
 __all__ = ["info", "nodes"]
 
@@ -26,18 +26,25 @@ _COLUMNS = (
     "RUNNING",
     "PYTHON",
     "JOINED",
+    "LEAVES",
     "LABELS",
 )
+_GPU_COLUMNS = ("GPU", "NAME", "MEMORY", "FREE", "SHARE FREE", "UUID", "ORIGIN")
 
 
-@click.command(
-    cls=DaemonCommand,
-    epilog="Examples:\n  maze nodes\n  maze nodes --json",
+@click.group(
+    cls=DaemonGroup,
+    invoke_without_command=True,
+    epilog="Examples:\n  maze nodes\n  maze nodes show gpu-7\n  maze nodes --json",
 )
 @url_option
 @json_option
-def nodes(url: str | None, as_json: bool) -> None:
+@click.pass_context
+def nodes(context: click.Context, /, url: str | None, as_json: bool) -> None:
     """List the nodes of the cluster and what they offer."""
+    context.obj = url, as_json
+    if context.invoked_subcommand is not None:
+        return
     answer = Head.find(url).get("/nodes")
     if as_json:
         echo_json(answer)
@@ -45,6 +52,24 @@ def nodes(url: str | None, as_json: bool) -> None:
     echo_table(_COLUMNS, map(_node_row, answer["nodes"]))
     if not answer["nodes"]:
         click.echo("No node has joined yet; `maze-node` joins one.", err=True)
+
+
+@nodes.command("show", cls=DaemonCommand, epilog="Examples:\n  maze nodes show gpu-7\n  maze nodes show gpu-7 --json")
+@click.argument("name")
+@own_url_option
+@json_option
+@click.pass_context
+def show_node(context: click.Context, /, name: str, url: str | None, as_json: bool) -> None:
+    """Show a node, and where each number of what it offers comes from. NAME is its id or the beginning of it."""
+    group_url, group_json = context.obj
+    node = find_node(Head.find(url or group_url), name)
+    if as_json or group_json:
+        echo_json({"node": node})
+        return
+    echo_pairs(_node_pairs(node))
+    if node["gpus"]:
+        click.echo()
+        echo_table(_GPU_COLUMNS, (_gpu_row(gpu, node["origins"]) for gpu in node["gpus"]))
 
 
 @click.command(
@@ -89,5 +114,49 @@ def _node_row(node: dict[str, Any]) -> tuple[object, ...]:
         node["running"],
         node["python"],
         ago(node["joined_at"]),
-        ",".join(f"{key}={value}" for key, value in node["labels"].items()),
+        _leaves(node),
+        _labels(node),
+    )
+
+
+def _leaves(node: dict[str, Any]) -> str:
+    remaining = node["remaining_s"]
+    return "" if remaining is None else f"in {milliseconds(remaining * 1000)}"
+
+
+def _labels(node: dict[str, Any]) -> str:
+    return ",".join(f"{key}={value}" for key, value in node["labels"].items())
+
+
+def _node_pairs(node: dict[str, Any]) -> list[tuple[str, object]]:
+    """Return what is known of a node; amounts with what is free of them, and their origin."""
+    origin = node["origins"]
+    cpus = f"{amount(node['cpu'])}, {amount(node['cpu_free'])} free"
+    memory = f"{mebibytes(node['cpu_mem'])}, {mebibytes(node['cpu_mem_free'])} free"
+    return [
+        ("node", node["node_id"]),
+        ("state", node["state"]),
+        ("host", f"{node['hostname']}, pid {node['pid']}"),
+        ("address", node["address"]),
+        ("version", f"{node['maze_version']} (Python {node['python']})"),
+        ("joined", f"{ago(node['joined_at'])} ago, last heard {milliseconds(node['last_seen_s'] * 1000)} ago"),
+        ("leaves", _leaves(node) or "no end is known"),
+        ("labels", _labels(node)),
+        ("running", f"{node['running']} tasks"),
+        ("CPUs", f"{cpus} ({origin.get('cpu', '')})"),
+        ("memory", f"{memory} ({origin.get('memory', '')})"),
+        ("GPUs", f"{len(node['gpus'])} ({origin.get('gpu', '')})"),
+        ("workers", f"at most {node['workers']} ({origin.get('workers', '')})"),
+    ]
+
+
+def _gpu_row(gpu: dict[str, Any], origins: dict[str, str]) -> tuple[object, ...]:
+    return (
+        gpu["index"],
+        gpu["name"],
+        mebibytes(gpu["mem"]),
+        mebibytes(gpu["mem_free"]),
+        amount(gpu["free"]),
+        gpu["uuid"],
+        origins.get(f"gpu {gpu['index']}") or origins.get("gpu", ""),
     )

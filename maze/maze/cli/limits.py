@@ -1,7 +1,8 @@
 """`maze limits`: named limits, weights and caps of projects, and how much of them is in use.
 
 Rules. Amounts are judged by the head, so that every client is told the same. What is set takes the place of what was
-set before: a bound that is not named is gone. Flags of the group may also stand behind the subcommand.
+set before: a bound that is not named is gone. Flags of the group may also stand behind the subcommand. No flag but the
+group's comes from a variable: nobody means MAZE_RATE.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from urllib.parse import quote
 
 import click
 
-from maze._daemon.options import DaemonCommand
-from maze.cli._api import Head, url_option
+from maze._daemon.options import DaemonCommand, DaemonGroup
+from maze.cli._api import Head, own_url_option, url_option
 from maze.cli._render import amount, echo_json, echo_table, json_option, mebibytes, milliseconds
 
 __all__ = ["limits"]
@@ -21,16 +22,8 @@ _LIMITS = ("LIMIT", "CONCURRENCY", "HELD", "RATE", "NEXT")
 _PROJECTS = ("PROJECT", "WEIGHT", "SHARE", "TASKS", "CPU", "MEMORY", "GPUS")
 
 
-class _Group(DaemonCommand, click.Group):
-    """A group with examples."""
-
-
-# Not from variables: MAZE_URL is the group's to read, and nobody means MAZE_RATE.
-_own_url = click.option("--url", metavar="URL", allow_from_autoenv=False, help="The head.")
-
-
 @click.group(
-    cls=_Group,
+    cls=DaemonGroup,
     invoke_without_command=True,
     epilog="Examples:\n  maze limits\n  maze limits set openai --rate 500/min --concurrency 20\n"
     "  maze limits project batch --weight 0.5 --tasks 100\n  maze limits rm openai",
@@ -62,7 +55,7 @@ def limits(context: click.Context, /, url: str | None, as_json: bool) -> None:
 @click.option(
     "--rate", metavar="UNITS/PERIOD", allow_from_autoenv=False, help="How many may begin: 20/s, 500/min, 5/h."
 )
-@_own_url
+@own_url_option
 @json_option
 @click.pass_context
 def set_limit(
@@ -89,7 +82,7 @@ def set_limit(
 @click.option("--cpu-mem", metavar="MIB", type=int, allow_from_autoenv=False, help="Most memory at once.")
 @click.option("--gpu", type=float, allow_from_autoenv=False, help="Most GPUs at once.")
 @click.option("--tasks", type=int, allow_from_autoenv=False, help="Most tasks at once.")
-@_own_url
+@own_url_option
 @json_option
 @click.pass_context
 def set_project(
@@ -104,7 +97,7 @@ def set_project(
 @limits.command("rm", cls=DaemonCommand, epilog="Examples:\n  maze limits rm openai\n  maze limits rm --project batch")
 @click.argument("name")
 @click.option("--project", is_flag=True, allow_from_autoenv=False, help="NAME is a project: weight 1 and no cap again.")
-@_own_url
+@own_url_option
 @json_option
 @click.pass_context
 def remove(context: click.Context, /, name: str, project: bool, url: str | None, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Runs and tasks by prefix and name."""
+"""Runs, tasks and nodes by prefix and name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import click
 import pytest
 
 from maze.cli._api import ApiError
-from maze.cli._find import find_run, find_task, list_runs, short
+from maze.cli._find import find_node, find_run, find_task, list_runs, short
 
 RUNS = [{"run_id": f"run_{digits:0<32}"} for digits in ("aa1", "aa2", "b")]
 TASKS = [
@@ -15,12 +15,15 @@ TASKS = [
     {"task_id": f"task_{'3':0<32}", "name": "train"},
     {"task_id": f"task_{'4':0<32}", "name": "1"},
 ]
+NODES = ("gpu", "gpu-1", "cpu-1", "cpu-2")
 
 
 class FakeHead:
     """Answers with RUNS, two to a page."""
 
     def get(self, path, **query):
+        if path == "/nodes":
+            return {"nodes": [{"node_id": name} for name in NODES]}
         if path == "/runs":
             start = int(query["before"] or 0)
             more = start + 2 < len(RUNS)
@@ -80,3 +83,12 @@ def test_an_unknown_task_lists_those_there_are():
 
 def test_short_ids():
     assert short(f"run_{'ab':0<32}") == "run_ab000000"
+
+
+def test_a_node_by_its_name_or_the_beginning_of_it():
+    assert find_node(FakeHead(), "gpu")["node_id"] == "gpu"
+    assert find_node(FakeHead(), "gpu-")["node_id"] == "gpu-1"
+    with pytest.raises(click.UsageError, match="ambiguous: cpu-1, cpu-2"):
+        find_node(FakeHead(), "cpu")
+    with pytest.raises(click.UsageError, match="no node 'x'; `maze nodes` lists all of them"):
+        find_node(FakeHead(), "x")

@@ -31,12 +31,12 @@ def test_every_flag_arrives(served: list[Settings]) -> None:
     words = (
         "--head h:1 --cpus 1.5 --memory 100 --gpus 2 --gpu-mem 50 --name n --label a=1 --label b=2 --workers 3"
         " --advertise x --no-peer-port --drain-timeout 1 --orphan-timeout 2 --share 2/3"
-        " --head-timeout 3 --result-memory 4 --spool-dir /s"
+        " --head-timeout 3 --result-memory 4 --spool-dir /s --time-limit 1-02:00:00 --idle-timeout 5m"
     )
     assert invoke(*words.split()).exception is None
     assert served == [
         Settings("tcp://h:1", None, "n", 1.5, 100, 2, 50, 3, {"a": "1", "b": "2"}, "x", None, 1.0, 2.0, (2, 3), 3.0, 4,
-             Path("/s")),
+             Path("/s"), 93_600.0, 300.0),
     ]  # fmt: skip
 
 
@@ -69,6 +69,8 @@ def test_time_limits_come_from_the_environment_and_the_configuration_too(
         (["--head", "h:1", "--connection-file", "f"], "exclude each other"),
         (["--cpus", "0"], "x>0"),
         (["--nonsense"], "No such option"),
+        (["--time-limit", "soon"], "--time-limit: 'soon' is no duration"),
+        (["--idle-timeout", "0s"], "must be longer than nothing"),
     ],
 )
 def test_mistakes_are_usage_errors(served: list[Settings], words: list[str], text: str) -> None:
@@ -76,6 +78,17 @@ def test_mistakes_are_usage_errors(served: list[Settings], words: list[str], tex
     assert isinstance(error, click.UsageError)
     assert text in error.format_message()
     assert served == []
+
+
+def test_a_time_limit_may_be_found(served: list[Settings], monkeypatch: pytest.MonkeyPatch) -> None:
+    invoke("--time-limit", "auto")
+    monkeypatch.setenv("SLURM_JOB_END_TIME", "1700000060")
+    assert served[0].find_limit(1_700_000_000.0) == (60.0, "SLURM_JOB_END_TIME")
+    monkeypatch.delenv("SLURM_JOB_END_TIME")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    assert served[0].find_limit(0.0) == (None, "--time-limit auto: no end is known here")
+    assert Settings(time_limit=9.0).find_limit(0.0) == (9.0, "--time-limit")
+    assert Settings().find_limit(0.0) == (None, "")
 
 
 def test_detect_prints_origins(monkeypatch: pytest.MonkeyPatch) -> None:

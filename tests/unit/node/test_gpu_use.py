@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -66,3 +67,10 @@ def test_in_a_namespace_of_our_own_silence_proves_nothing(proc: Path) -> None:
     assert own(proc, {}, first=False) is None
     assert own(proc, {STRANGER: 3}, first=False) is None
     assert own(proc, {CHILD: 20}, first=False) == 20
+
+
+def test_a_process_may_be_listed_for_each_of_its_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
+    nvml = FakeNvml()
+    twice = [SimpleNamespace(pid=5, usedGpuMemory=each << 20) for each in (300, 100)]
+    monkeypatch.setattr(nvml, "nvmlDeviceGetComputeRunningProcesses", lambda handle: twice)
+    assert process_memory(nvml, FakeGpu("GPU-0")) == {5: 400}

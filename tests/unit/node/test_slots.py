@@ -31,6 +31,29 @@ def test_a_device_is_shared_by_fraction_and_memory() -> None:
     assert not slots.fits(2, Claim(0, 0, (DeviceClaim(7, 1, 1),))), "a device that is not there"
 
 
+def test_a_smaller_capacity_takes_nothing_away_and_lets_nothing_in() -> None:
+    slots = Slots(CAPACITY)
+    slots.take(1, Claim(1000, 0, (DeviceClaim(0, 500, 40),)))
+    slots.capacity = Capacity(1000, 100, (Device(3, 10, "MIG-abc"),))
+    assert slots.fits(1, Claim(1000, 0, (DeviceClaim(0, 500, 40),)))
+    assert not slots.fits(2, Claim(1, 0))
+    assert not slots.could_fit(Claim(0, 0, (DeviceClaim(0, 1, 0),))), "the device is gone"
+    assert slots.could_fit(Claim(1000, 100, (DeviceClaim(3, 1000, 10),)))
+    assert not slots.could_fit(Claim(0, 0, (DeviceClaim(3, 0, 11),)))
+    assert [slots.holds_device(index) for index in (0, 3)] == [True, False]
+    slots.free(1)
+    slots.capacity = CAPACITY
+    assert slots.fits(2, Claim(2000, 100, (DeviceClaim(0, 1000, 80),)))
+
+
+def test_the_indices_of_a_reordered_mask_are_those_of_the_machine() -> None:
+    # CUDA_VISIBLE_DEVICES=2,0 of the node: its devices keep NVML's numbers; workers count by PCI order, as NVML does.
+    capacity = Capacity(1000, 0, (Device(2, 10, "GPU-c"), Device(0, 10, "GPU-a")))
+    binding = bind(Claim(0, 0, (DeviceClaim(2, 1000, 10),)), 1, capacity)
+    assert binding.environ["CUDA_VISIBLE_DEVICES"] == "2"
+    assert binding.environ["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+
+
 def test_taking_twice_counts_once() -> None:
     slots = Slots(CAPACITY)
     slots.take(1, Claim(1000, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from maze_head.core import effects as fx
@@ -16,6 +17,7 @@ from maze_protocol.messages import (
     Disconnect,
     Drain,
     Goodbye,
+    Measured,
     Recall,
     Reject,
     Release,
@@ -263,3 +265,33 @@ def test_capacity_may_change_with_a_new_hello() -> None:
         b"L2", capacity=gpus(1000, cpu=2000), inventory=tuple(held(n, 0) for n in head.core.state.leases.current)
     )
     assert (node(head).cpu, node(head).cpu_free, node(head).gpus[0]["mem_free"]) == (2.0, 0.0, 1000)
+    (resized,) = [each for each in head.take(fx.AppendCluster) if each.kind == "node_resized"]
+    assert resized.body["reason"] == "told when it came back"
+
+
+def test_a_node_tells_what_it_has_now_and_why() -> None:
+    head = Head()
+    head.greet(capacity=gpus(1000, 1000))
+    head.forget()
+    head.say(Measured(gpus(400), "GPU 1 is gone"))
+    (resized,) = head.take(fx.AppendCluster)
+    assert (resized.kind, resized.body["node_id"], resized.body["reason"]) == ("node_resized", "n1", "GPU 1 is gone")
+    assert [gpu["mem"] for gpu in node(head).gpus] == [400]
+
+
+def test_other_origins_alone_are_no_news() -> None:
+    head = Head()
+    head.greet(capacity=gpus(1000))
+    head.forget()
+    head.say(Measured(msgspec.structs.replace(gpus(1000), origins=(("gpu", "NVML"),))))
+    assert head.take(fx.AppendCluster) == []
+    assert node(head).origins == {"gpu": "NVML"}
+
+
+def test_the_time_that_a_node_has_left_is_told_and_runs_down() -> None:
+    head = Head()
+    head.greet(remaining=60.0)
+    head.greet(b"L2", "n2")
+    head.wait(1.0)
+    assert node(head).remaining_s == 59.0
+    assert node(head, "n2").remaining_s is None
