@@ -92,7 +92,14 @@ def _run_pairs(run: dict[str, Any]) -> list[tuple[str, object]]:
         ("tasks", f"{run['tasks']}: {counts}"),
         ("submitted", f"{ago(run['submitted_at'])} ago"),
         ("took", milliseconds(took)),
+        *[("infeasible", f"{task['name']} ({short(task['task_id'])}): {task['reason']}") for task in _infeasible(run)],
     ]
+
+
+def _infeasible(run: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the tasks that no node could ever take; older heads tell of none."""
+    found: list[dict[str, Any]] = run.get("infeasible", [])
+    return found
 
 
 def _task_row(task: dict[str, Any]) -> tuple[object, ...]:

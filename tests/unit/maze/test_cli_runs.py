@@ -63,3 +63,9 @@ def test_a_run_is_shown_with_what_it_has(head: Any, account: dict[str, Any], sho
     head(run("1", **account))
     lines = CliRunner().invoke(show, [f"run_{'1':0<32}"]).stdout.splitlines()
     assert [line for line in lines if line.startswith(("priority", "project"))] == shown
+
+
+def test_what_no_node_can_take_is_shown_with_the_run(head: Any) -> None:
+    head(run("1", infeasible=[{"task_id": f"task_{'2':0<32}", "name": "train", "reason": "it asks for 8 CPUs"}]))
+    lines = CliRunner().invoke(show, [f"run_{'1':0<32}"]).stdout.splitlines()
+    assert "infeasible\ttrain (task_20000000): it asks for 8 CPUs" in lines
