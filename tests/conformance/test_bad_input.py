@@ -12,7 +12,7 @@ import pytest
 
 import maze
 from conformance.workflows import both, error_of, finish, one, same, value_of
-from maze import MaClient, MaTask, MaWorkflow, task
+from maze import InfeasibleWarning, MaClient, MaTask, MaWorkflow, task
 from support.cluster import Cluster
 
 NOBODY = "task_" + "0" * 32
@@ -170,7 +170,8 @@ def test_resources_that_no_node_has_are_told(workflow: MaWorkflow, cluster: Clus
         return {"y": 1}
 
     waiting = workflow.add_task(huge)
-    run_id = workflow.run()
+    with pytest.warns(InfeasibleWarning, match="'huge' .* it asks for 64"):
+        run_id = workflow.run()
     assert cluster.tasks(run_id)[waiting.task_id]["status"] in ("ready", "waiting")
     assert cluster.request("DELETE", f"/api/v1/runs/{run_id}")[0] == 202
     cluster.events(run_id)
