@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from heapq import heappop, heappush, heapreplace
+from operator import itemgetter
 from typing import Final
 
 from maze_head.core.fitness import admits, suits, unmet_wishes
@@ -32,6 +33,10 @@ LARGE_AT_MOST: Final = 4
 """How many large requests the rule against fragmentation looks at."""
 
 Key = tuple[int, int, int, int, int]
+_News = tuple[int, int, Node]
+"""A node with its free CPUs and memory: nearly all shapes that wait are ruled out by these two."""
+
+_cpu_free = itemgetter(0)
 
 
 class Candidates:
@@ -57,11 +62,11 @@ class Candidates:
         """Take in the nodes that gained room."""
         if self.cursor == self._rooms.end:
             return
-        cpu_milli, mem_mib = self.shape.request.cpu_milli, self.shape.request.mem_mib
-        for node in self._rooms.since(self.cursor):
-            ledger = node.ledger
-            # Here, too, since most nodes are ruled out by it, for each shape that waits.
-            if cpu_milli <= ledger.cpu_free and mem_mib <= ledger.mem_free:
+        cpu_milli, mem_mib, wants_gpu = self.shape.request.cpu_milli, self.shape.request.mem_mib, self._wants_gpu
+        for cpu_free, mem_free, node in self._rooms.since(self.cursor):
+            if cpu_milli > cpu_free:
+                break
+            if mem_mib <= mem_free and (node.ledger.devices or not wants_gpu):
                 self._consider(node, now)
         self.cursor = self._rooms.end
 
@@ -91,7 +96,10 @@ class Candidates:
                 del keys[serial]
             elif (fresh := self._key(node, key[1], self._loss(node))) != key:
                 keys[serial] = fresh
-                heapreplace(heap, (fresh, serial, node))
+                entry = fresh, serial, node
+                heapreplace(heap, entry)
+                if heap[0] is entry:
+                    return node
             else:
                 return node
         return None
@@ -124,7 +132,7 @@ class Rooms:
         self._first = 0
         """Number of the oldest entry of the log."""
         self._read = (-1, -1)
-        self._news: list[Node] = []
+        self._news: list[_News] = []
         """The last answer of `since`: in one pass nearly all heaps ask for the same."""
         self.nodes: dict[str, Node] = {}
         """All members; the owner's very dictionary."""
@@ -145,13 +153,16 @@ class Rooms:
             self._first += len(log)
             log.clear()
 
-    def since(self, cursor: int) -> list[Node]:
-        """Return the nodes to look at for somebody who has read the log up to there."""
-        if cursor < self._first:
-            return list(self.nodes.values())
+    def since(self, cursor: int) -> list[_News]:
+        """Return the nodes to look at for somebody who has read the log up to there, most free CPUs first.
+
+        What is said to be free is the most that can be: until the log grows, nodes only lose room.
+        """
         if self._read != (cursor, self.end):
             self._read = cursor, self.end
-            self._news = list(dict.fromkeys(self._log[cursor - self._first :]))
+            nodes = self.nodes.values() if cursor < self._first else dict.fromkeys(self._log[cursor - self._first :])
+            self._news = [(node.ledger.cpu_free, node.ledger.mem_free, node) for node in nodes]
+            self._news.sort(key=_cpu_free, reverse=True)
         return self._news
 
     def candidates(self, shape: Shape) -> Candidates:

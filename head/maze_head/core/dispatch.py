@@ -44,7 +44,7 @@ def dispatch(state: State, nodes: list[Node], run: Run, task: int, shape: Shape)
     parts = [(node, _claim(node, shape.request)) for node in nodes]
     lease = Lease(state.leases.next_token(), run, task, *parts[0], shape.terms, once=spec.at_most_once)
     lease.gang = tuple(parts[1:])
-    lease.seconds = shape.seconds or state.expected_seconds(run, task) or 0.0
+    lease.seconds = shape.seconds or state.observed.known(spec.code) or 0.0
     state.leases.grant(lease, state.now.mono)
     _send(state, lease, spec, inputs)
 
@@ -59,7 +59,7 @@ def _send(state: State, lease: Lease, spec: TaskSpec, inputs: tuple[_Filled, ...
     run, task, node, claim, token = lease.run, lease.task, lease.node, lease.claim, lease.token
     attempt = run.attempt[task] + 1
     state.counters.leases += 1
-    gang = tuple([(member.id, part) for member, part in lease.gang])
+    gang = tuple([(member.id, part) for member, part in lease.gang]) if lease.gang else ()
     state.record(run, TaskLeased(task, attempt, token, node.id, claim, token, gang))
     link = node.link
     assert link is not None, "placement chose a node without a link"

@@ -7,7 +7,6 @@ DropGraph, DropWorkflow) form the batch's journal rows; every other effect waits
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -23,8 +22,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(msgspec.Struct, frozen=True):
     """Add events to a run's log; the driver makes one segment per run and commit of them."""
 
     run_no: int
@@ -32,8 +30,7 @@ class Append:
     events: tuple[RunEvent, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Accept:
+class Accept(msgspec.Struct, frozen=True):
     """Keep the accepted outputs of a task: the row that makes a second accepted result impossible."""
 
     run_no: int
@@ -43,8 +40,7 @@ class Accept:
     payloads: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CopyAccepted:
+class CopyAccepted(msgspec.Struct, frozen=True):
     """Keep the accepted outputs of tasks of an earlier run as those of a new run of the same graph."""
 
     from_run_no: int
@@ -52,8 +48,7 @@ class CopyAccepted:
     tasks: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SaveGraph:
+class SaveGraph(msgspec.Struct, frozen=True):
     """Keep a version of a workflow's graph. `body` is the core's own encoding (core/graph.py)."""
 
     workflow_id: bytes
@@ -61,16 +56,14 @@ class SaveGraph:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SaveCode:
+class SaveCode(msgspec.Struct, frozen=True):
     """Keep the body of a function."""
 
     hash: bytes
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SaveLog:
+class SaveLog(msgspec.Struct, frozen=True):
     """Keep the tails of an attempt's captured output."""
 
     run_no: int
@@ -82,55 +75,48 @@ class SaveLog:
     stderr_size: int
 
 
-@dataclass(frozen=True, slots=True)
-class SaveSealed:
+class SaveSealed(msgspec.Struct, frozen=True):
     """Keep what recovery needs to know of a run that is over. `body` is the core's own encoding (core/sealed.py)."""
 
     run_no: int
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class DropRuns:
+class DropRuns(msgspec.Struct, frozen=True):
     """Remove all that is kept of runs that are over; space is freed little by little after the commit."""
 
     run_nos: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DropGraph:
+class DropGraph(msgspec.Struct, frozen=True):
     """Remove a version of a workflow's graph that no run needs any more."""
 
     workflow_id: bytes
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class DropWorkflow:
+class DropWorkflow(msgspec.Struct, frozen=True):
     """Remove a workflow's edits, and the functions that only it used; after DropRuns and DropGraph."""
 
     workflow_id: bytes
     codes: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AppendCluster:
+class AppendCluster(msgspec.Struct, frozen=True):
     """Add an event to the log of the cluster: nodes joining and leaving, workflows created."""
 
     kind: str
     body: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """Answer a command: a body of maze_protocol.http (or another documented value), or a Rejected."""
 
     ticket: int
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """Where the bytes of an accepted output are: the journal's `accepted` row of that task."""
 
     run_no: int
@@ -138,8 +124,7 @@ class Source:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class AssignTask:
+class AssignTask(msgspec.Struct, frozen=True):
     """Give an attempt to a node. The driver puts all of one turn for one link into one ASSIGN message.
 
     `assignment.inputs` is empty here; `inputs` tells each (name, template or None, sources) and the driver fills
@@ -151,16 +136,14 @@ class AssignTask:
     inputs: tuple[tuple[str, Value | None, tuple[Source, ...]], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SendCode:
+class SendCode(msgspec.Struct, frozen=True):
     """Send the function body with this hash ahead of the assignments that need it."""
 
     link: bytes
     hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """Send a message within a session; `free` ones do not wait for the commit."""
 
     link: bytes
@@ -168,24 +151,21 @@ class Send:
     free: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Admit:
+class Admit(msgspec.Struct, frozen=True):
     """Open the session of a link."""
 
     link: bytes
     welcome: Welcome
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(msgspec.Struct, frozen=True):
     """Answer a link that gets no session."""
 
     link: bytes
     message: Reject | RetryAfter
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(msgspec.Struct, frozen=True):
     """End a session."""
 
     link: bytes

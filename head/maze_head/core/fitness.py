@@ -44,7 +44,8 @@ def has_time(node: Node, seconds: float, now: float) -> bool:
 def admits(node: Node, shape: Shape, now: float) -> bool:
     """Tell whether a node that suits takes one more attempt of a shape now; reservations aside."""
     ledger = node.ledger
-    if node.solo or not node.takes_work or not ledger.fits(shape.request):
+    # Room first: of the nodes that are looked at, most lack that.
+    if not ledger.fits(shape.request) or node.solo or not node.takes_work:
         return False
     if shape.terms.alone and ledger.attempts:
         return False

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from maze_protocol.leases import make_lease
 from maze_protocol.resources import Claim
-from maze_protocol.terms import Terms
+from maze_protocol.terms import NO_TERMS, Terms
 
 if TYPE_CHECKING:
     from maze_head.core.allowances import Allowances
@@ -104,10 +104,13 @@ class Leases:
     def _hold(self, lease: Lease) -> None:
         self.current[lease.token] = lease
         lease.node.leases[lease.token] = lease
-        for node, claim in lease.gang:
-            node.guests[lease.token] = lease, claim
         project = lease.run.submitted.project
         terms = lease.terms
+        if terms == NO_TERMS:
+            self._shares.take(project, lease.claim)
+            return
+        for node, claim in lease.gang:
+            node.guests[lease.token] = lease, claim
         for node, claim in lease.parts():
             self._shares.take(project, claim)
             if terms.alone:

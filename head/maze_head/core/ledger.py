@@ -35,7 +35,10 @@ class _DeviceState:
 class Ledger:
     """The free part of one node."""
 
-    __slots__ = ("_fitting", "_large", "_losses", "attempts", "capacity", "cpu_free", "devices", "load", "mem_free")
+    __slots__ = (
+        "_fitting", "_large", "_losses", "_top_mem", "_top_milli", "_untouched", "attempts", "capacity", "cpu_free",
+        "devices", "load", "mem_free",
+    )  # fmt: skip
 
     def __init__(self, capacity: Capacity) -> None:
         self.capacity = capacity
@@ -49,6 +52,7 @@ class Ledger:
         self._fitting: tuple[Request, ...] = ()
         self._losses: dict[Request, int] = {}
         """What `loss` has found out since the last change."""
+        self._survey()
 
     def fits(self, request: Request) -> bool:
         """Tell whether `claim` would succeed."""
@@ -100,6 +104,7 @@ class Ledger:
         other.attempts, other.cpu_free, other.mem_free = self.attempts, self.cpu_free, self.mem_free
         for index, device in self.devices.items():
             other.devices[index].free_mem, other.devices[index].free_milli = device.free_mem, device.free_milli
+        other._survey()
         return other
 
     def close(self) -> None:
@@ -149,13 +154,24 @@ class Ledger:
             if device is not None:
                 device.free_milli += sign * part.milli
                 device.free_mem += sign * part.mem_mib
+        if claim.devices:
+            self._survey()
         self.load = self._measure()
+
+    def _survey(self) -> None:
+        """Note what rules most requests out without a look at each device."""
+        devices = self.devices.values()
+        self._untouched = sum([device.untouched for device in devices])
+        self._top_milli = max([device.free_milli for device in devices], default=0)
+        self._top_mem = max([device.free_mem for device in devices], default=0)
 
     def _choose(self, request: Request) -> list[DeviceClaim] | None:
         if request.gpu_share:
             return self._share(request)
-        free = [device for device in self.devices.values() if device.untouched and device.mem >= request.gpu_mem_mib]
         count = request.whole_devices
+        if count > self._untouched:
+            return None
+        free = [device for device in self.devices.values() if device.untouched and device.mem >= request.gpu_mem_mib]
         if len(free) < count:
             return None
         free.sort(key=lambda device: (device.mem, device.index))
@@ -165,11 +181,13 @@ class Ledger:
         milli, mem = request.gpu_milli, request.gpu_mem_mib
         # A whole claim leaves 0 thousandths: that also keeps shares by memory alone off a device without known memory.
         least = max(milli, 1)
+        if least > self._top_milli or mem > self._top_mem:
+            return None
         tightest: _DeviceState | None = None
         for device in self.devices.values():
             if device.free_milli < least or device.free_mem < mem:
                 continue
-            if tightest is None or device.tightness < tightest.tightness:
+            if tightest is None or device.free_milli < tightest.free_milli or device.tightness < tightest.tightness:
                 tightest = device
         return None if tightest is None else [DeviceClaim(tightest.index, milli, mem)]
 

@@ -58,10 +58,10 @@ def place(state: State) -> None:
         _, project = order[0]
         line = lines[project]
         _serve(state, line, roomless, shunning)
-        if line:
-            heapreplace(order, (state.shares.share(project), project))
-        else:
+        if not line:
             heappop(order)
+        elif len(order) > 1:
+            heapreplace(order, (state.shares.share(project), project))
     _keep_room(state, roomless)
     for queue, run_no, task in reversed(shunning):
         state.ready.push_front(queue, run_no, task)
@@ -128,7 +128,8 @@ def _may_start(state: State, queue: Queue) -> bool:
     shape, limits = queue.shape, queue.shape.terms.limits
     if limits and not state.allowances.admits(limits, state.now.mono):
         return False
-    return state.shares.has_room(queue.place.project, shape.request, shape.terms.nodes)
+    shares = state.shares
+    return not shares.rules or shares.has_room(queue.place.project, shape.request, shape.terms.nodes)
 
 
 def _may_wait(state: State, queue: Queue, key: tuple[int, int], shunned: tuple[str, ...]) -> bool:

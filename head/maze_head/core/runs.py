@@ -111,8 +111,8 @@ class Run:
     @property
     def open(self) -> int:
         """Return how many tasks are not over."""
-        waiting, ready, leased, running = self.counts[:FINISHED]
-        return waiting + ready + leased + running
+        counts = self.counts
+        return counts[WAITING] + counts[READY] + counts[LEASED] + counts[RUNNING]
 
     @property
     def held(self) -> int:

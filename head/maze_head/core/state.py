@@ -209,9 +209,11 @@ class State:
         """Let something happen in a run: its state, its log, the ready queues."""
         before = run.open
         run.apply(event)
-        self.pending += run.open - before
-        if run.open < before and isinstance(event, TASK_ENDS):
-            self.discipline.finished(run, event.task)
+        ended = before - run.open
+        if ended:
+            self.pending -= ended
+            if ended > 0 and isinstance(event, TASK_ENDS):
+                self.discipline.finished(run, event.task)
         events = self.touched.get(run.no)
         if events is None:
             self.touched[run.no] = [event]
