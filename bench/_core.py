@@ -18,6 +18,7 @@ from maze_head.core import events as ev
 from maze_head.core.errors import Rejected
 from maze_head.core.scheduler import HeadCore
 from maze_head.core.state import Settings
+from maze_head.orders import BUILT_IN, find_order
 from maze_protocol.http import AddTask, CodeBody, EditRequest, InputBody, Op, RunRequest, TaskBody, WorkflowRequest
 from maze_protocol.ids import TASK, WORKFLOW, format_id
 from maze_protocol.limits import MAX_OPS_PER_REQUEST
@@ -63,7 +64,7 @@ def task(number: int, code: CodeBody, resources: dict[str, float], sources: Sequ
 
 def orders() -> tuple[str, ...]:
     """Return the names of the orders in which ready tasks may start."""
-    return ("fcfs",)
+    return tuple(BUILT_IN)
 
 
 def quiet_collector() -> None:
@@ -108,7 +109,9 @@ class Cluster:
 
     def __post_init__(self) -> None:
         """Start the core."""
-        settings = Settings(lost_after=FOREVER, suspect_after=FOREVER, quarantine=False)
+        settings = Settings(
+            lost_after=FOREVER, suspect_after=FOREVER, quarantine=False, order=find_order(self.order)
+        )  # fmt: skip
         self.core = HeadCore(settings, 1, b"C" * 16)
 
     @property

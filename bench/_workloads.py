@@ -321,7 +321,9 @@ def offered(jobs: Sequence[Job], nodes: Sequence[Capacity]) -> float:
     return max(sum(lasts * shares[request][place] for request, lasts in seconds.items()) for place in (0, 1))
 
 
-def workload(name: str, tasks: int, nodes: Sequence[Capacity], load: float, seed: int) -> Workload:
+def workload(
+    name: str, tasks: int, nodes: Sequence[Capacity], load: float, seed: int, projects: int = PROJECTS
+) -> Workload:
     """Return jobs of so many tasks in all, at random times.
 
     Args:
@@ -330,6 +332,7 @@ def workload(name: str, tasks: int, nodes: Sequence[Capacity], load: float, seed
         nodes: the cluster.
         load: 0.8 means that the work, spread evenly, keeps four fifths of the scarcer of CPUs and GPUs busy.
         seed: of all that is random here.
+        projects: among how many equal ones the jobs are divided.
     """
     random = Random(f"{name} {seed}")
     apps = WORKLOADS[name](random)
@@ -338,7 +341,7 @@ def workload(name: str, tasks: int, nodes: Sequence[Capacity], load: float, seed
     while count < tasks:
         app = random.choice(apps)
         seconds = tuple(step.function.draw(random) for step in app.steps)
-        drawn.append(Job(0.0, app, seconds, f"p{random.randrange(PROJECTS)}"))
+        drawn.append(Job(0.0, app, seconds, f"p{random.randrange(projects)}"))
         count += len(seconds)
     horizon = offered(drawn, nodes) / load
     at, jobs = 0.0, []

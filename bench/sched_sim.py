@@ -1,8 +1,8 @@
 """A day of a large cluster in a minute: the real core of the head under a clock of its own, against other schedulers.
 
     python bench/sched_sim.py [--nodes 100] [--tasks 10000] [--seeds 1] [--load 0.8] [--workload agents]
-                              [--order fcfs] [--turn-ms 10] [--plot FILE.png]
-    python bench/sched_sim.py --compare fcfs,hacs --seeds 20 --nodes 10 --tasks 5000
+                              [--projects 4] [--order fcfs] [--turn-ms 10] [--plot FILE.png]
+    python bench/sched_sim.py --compare fcfs,hacs --seeds 20 --projects 1 --nodes 4 --tasks 5000
     python bench/sched_sim.py --fairness
     python bench/sched_sim.py --nodes 1000 --tasks 1000000            (the full size: some minutes, 3 GB)
 
@@ -244,7 +244,7 @@ def simulate(policy: Policy, work: Workload, nodes: Sequence[Capacity], turn_ms:
 def one_seed(given: argparse.Namespace, seed: int) -> tuple[dict[str, Any], dict[str, Simulation]]:
     """Run every policy on the workload of a seed."""
     nodes = mixed_nodes(given.nodes, seed)
-    work = workload(given.workload, given.tasks, nodes, given.load, seed)
+    work = workload(given.workload, given.tasks, nodes, given.load, seed, given.projects)
     least = bounds(work.jobs, nodes)
     record: dict[str, Any] = {"seed": seed, "jobs": len(work.jobs), "tasks": work.tasks, "bounds": _rounded(least)}
     simulations: dict[str, Simulation] = {}
@@ -308,7 +308,7 @@ def fairness(given: argparse.Namespace, seed: int) -> dict[str, Any]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("nodes", 100), ("tasks", 10_000), ("seeds", 1), ("first-seed", 1)):
+    for name, default in (("nodes", 100), ("tasks", 10_000), ("seeds", 1), ("first-seed", 1), ("projects", 4)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--load", type=float, default=0.8, help="how busy the scarcer of CPUs and GPUs is, at least")
     parser.add_argument("--workload", choices=WORKLOADS, default="agents")
@@ -326,7 +326,7 @@ def main() -> None:
     given = _arguments()
     began = time.perf_counter()
     record: dict[str, Any] = {"bench": "sched_sim", **describe()}
-    record |= {name: getattr(given, name) for name in ("workload", "nodes", "order", "turn_ms")}
+    record |= {name: getattr(given, name) for name in ("workload", "nodes", "projects", "order", "turn_ms")}
     record["offered_load"] = given.load
     seeds = range(given.first_seed, given.first_seed + given.seeds)
     if given.fairness:
