@@ -130,20 +130,25 @@ class RunExplanation(msgspec.Struct, frozen=True):
 
     run_id: str
     groups: list[WaitingGroup]
+    more: int = 0
+    """Tasks of further kinds, which were not looked at."""
 
 
 class ShapeDemand(msgspec.Struct, frozen=True):
-    """Ready tasks that ask for the same, over all runs."""
+    """Ready tasks that ask for the same, over all runs; also those that pause before they are tried again."""
 
     shape: ShapeBody
     count: int
     oldest_s: float
     """Seconds that the one that has waited longest is ready."""
     code: str
-    """Why they wait, as of the one that is next among them."""
+    """Why they wait, as of the one that has waited longest."""
 
 
 class Demand(msgspec.Struct, frozen=True):
     """What waits for nodes, by shape."""
 
     waiting: list[ShapeDemand]
+    """The most numerous first."""
+    more: int = 0
+    """Tasks of further shapes."""

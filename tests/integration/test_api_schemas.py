@@ -91,6 +91,7 @@ async def run_and_read(check: Checker) -> None:
     for path in (
         "/api/v1/runs",
         run,
+        f"{run}/explain",
         f"{run}/tasks",
         run + "/tasks/{task_id}",
         run + "/tasks/{task_id}/explain",
@@ -100,7 +101,7 @@ async def run_and_read(check: Checker) -> None:
     await check.ask("DELETE", run, **at)
     again = await check.ask("POST", f"{run}/retry", {"from_failed": False}, **at)
     assert again["retry_of"] == RUN
-    for path in ("info", "livez", "readyz", "metrics", "nodes", "nodes/{node_id}"):
+    for path in ("info", "livez", "readyz", "metrics", "nodes", "nodes/{node_id}", "cluster/demand"):
         await check.ask("GET", f"/api/v1/{path}", node_id="puppet")
 
 

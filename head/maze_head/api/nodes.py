@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from maze_head.api.call import Call
 from maze_head.core.errors import NotFound
-from maze_head.core.events import DescribeNodes
+from maze_head.core.events import DemandAsked, DescribeNodes
 from maze_protocol.http import NodeBody, NodeList
+from maze_protocol.waiting import Demand
 
-__all__ = ["describe", "list_all"]
+__all__ = ["demand", "describe", "list_all"]
 
 
 async def list_all(call: Call) -> NodeList:
@@ -23,3 +24,9 @@ async def describe(call: Call) -> NodeBody:
         if node.node_id == wanted:
             return node
     raise NotFound("unknown_node", f"no node {wanted[:100]!a}")
+
+
+async def demand(call: Call) -> Demand:
+    """Say what waits for nodes, for whoever starts and stops them."""
+    found: Demand = await call.ask(DemandAsked)
+    return found

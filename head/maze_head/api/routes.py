@@ -56,7 +56,7 @@ from maze_protocol.http import (
     WorkflowRequest,
     WorkflowSummary,
 )
-from maze_protocol.waiting import Explanation
+from maze_protocol.waiting import Demand, Explanation, RunExplanation
 
 __all__ = ["ROUTES", "Query", "Route", "endpoint"]
 
@@ -169,6 +169,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     Route("DELETE", f"{RUN}/record", runs.remove, None, RunBody, "Remove what is kept of a run that is over"),
     Route("POST", f"{RUN}/retry", runs.retry, RetryRequest, RunBody, "Run the graph of an earlier run again", 201),
+    Route("GET", f"{RUN}/explain", runs.explain_all, None, RunExplanation, "Why tasks have not started, by reason"),
     Route("GET", f"{RUN}/tasks", runs.tasks, None, RunTaskList, "The tasks of a run"),
     Route("GET", f"{RUN}/tasks/{{task_id}}", runs.task, None, RunTaskBody, "One task of a run"),
     Route("GET", f"{RUN}/tasks/{{task_id}}/explain", runs.explain, None, Explanation, "Why a task has not started"),
@@ -188,6 +189,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "DELETE", f"{API}/projects/{{name}}", limits.remove_project, None, ProjectBody,
         "Let a project be like any other",
     ),
+    Route("GET", f"{API}/cluster/demand", nodes.demand, None, Demand, "What waits for nodes, by shape"),
     *SEED_ROUTES,
 )  # fmt: skip
 

@@ -9,13 +9,25 @@ from maze_head.api.errors import Malformed
 from maze_head.api.events import open_run
 from maze_head.api.views import THREAD_FROM
 from maze_head.core.errors import NotFound
-from maze_head.core.events import CancelRun, DescribeRun, ExplainTask, ListRuns, RemoveRun, RetryRun, SubmitRun
+from maze_head.core.events import (
+    CancelRun,
+    DescribeRun,
+    ExplainRun,
+    ExplainTask,
+    ListRuns,
+    RemoveRun,
+    RetryRun,
+    SubmitRun,
+)
 from maze_head.core.fold import RunView
 from maze_protocol.http import RetryRequest, RunBody, RunList, RunRequest, RunTaskBody, RunTaskList
 from maze_protocol.ids import RUN, TASK, WORKFLOW
-from maze_protocol.waiting import Explanation
+from maze_protocol.waiting import Explanation, RunExplanation
 
-__all__ = ["cancel", "describe", "explain", "list_all", "number_of", "remove", "retry", "submit", "task", "tasks"]
+__all__ = [
+    "cancel", "describe", "explain", "explain_all", "list_all", "number_of", "remove", "retry", "submit", "task",
+    "tasks",
+]  # fmt: skip
 
 
 async def submit(call: Call) -> RunBody:
@@ -95,6 +107,13 @@ async def explain(call: Call) -> Explanation:
     """Say why a task has not started, from what the core knows now."""
     run, wanted = call.id("run_id", RUN), call.id("task_id", TASK)
     explanation: Explanation = await call.ask(lambda ticket: ExplainTask(ticket, run, wanted))
+    return explanation
+
+
+async def explain_all(call: Call) -> RunExplanation:
+    """Say why tasks of a run have not started, grouped by the reason."""
+    run = call.id("run_id", RUN)
+    explanation: RunExplanation = await call.ask(lambda ticket: ExplainRun(ticket, run))
     return explanation
 
 

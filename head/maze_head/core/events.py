@@ -17,7 +17,7 @@ __all__ = [
     "CancelRun", "Command", "CreateWorkflow", "DescribeNodes", "DescribeRun", "DescribeWorkflow", "EditWorkflow",
     "Event", "Instant", "LinkLost", "ListRuns", "ListWorkflows", "LocateLog", "NodeGreeted", "NodeSaid", "SubmitRun",
     "Ticked", "CountersAsked", "ExplainTask", "DiskTurned", "RetryRun", "RemoveRun", "RemoveWorkflow", "JournalSized",
-    "ListLimits", "RemoveLimit", "RemoveProject", "SetLimit", "SetProject",
+    "DemandAsked", "ExplainRun", "ListLimits", "RemoveLimit", "RemoveProject", "SetLimit", "SetProject",
 ]  # fmt: skip
 
 
@@ -261,9 +261,24 @@ class ListLimits:
     ticket: int
 
 
+@dataclass(frozen=True, slots=True)
+class ExplainRun:
+    """Why have tasks of a run not started? Reply: RunExplanation."""
+
+    ticket: int
+    run_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DemandAsked:
+    """What waits for nodes, over all runs? Reply: Demand."""
+
+    ticket: int
+
+
 Command = (
     CreateWorkflow | EditWorkflow | SubmitRun | RetryRun | CancelRun | RemoveRun | RemoveWorkflow | DescribeWorkflow
     | ListWorkflows | DescribeRun | ListRuns | DescribeNodes | LocateLog | CountersAsked | ExplainTask
-    | SetLimit | RemoveLimit | SetProject | RemoveProject | ListLimits
+    | ExplainRun | DemandAsked | SetLimit | RemoveLimit | SetProject | RemoveProject | ListLimits
 )  # fmt: skip
 Event = NodeGreeted | NodeSaid | LinkLost | Ticked | DiskTurned | JournalSized | Command

@@ -132,8 +132,9 @@ class Graph:
     """One version of a workflow, ready to run."""
 
     __slots__ = (
-        "anchors", "first", "function_of", "functions", "ids", "index", "live_runs", "manual", "missing", "name",
-        "packed", "roots", "shape_of", "shapes", "standings", "stretches", "successors", "version", "workflow_id",
+        "anchors", "first", "followed", "function_of", "functions", "ids", "index", "live_runs", "manual", "missing",
+        "name", "packed", "roots", "shape_of", "shapes", "standings", "stretches", "successors", "version",
+        "workflow_id",
     )  # fmt: skip
 
     def __init__(self, workflow_id: bytes, version: int, name: str, packed: list[bytes]) -> None:
@@ -151,6 +152,8 @@ class Graph:
         self.function_of = array("I")
         self.anchors: dict[int, int] = {}
         """Of tasks that run where another one ran: that one."""
+        self.followed: dict[int, None] = {}
+        """Those others."""
         self.missing = array("I")
         self.first = array("I")
         self.successors = array("I")
@@ -235,6 +238,7 @@ def compile_graph(graph: Graph, manual: Iterable[tuple[int, int]], ids: Iterable
     graph.functions = list(functions)
     graph.manual = list(manual)
     graph.anchors = {target: graph.index[source] for source, target in anchors}
+    graph.followed = dict.fromkeys(graph.anchors.values())
     edges = dict.fromkeys((graph.index[source], target) for source, target in (*references, *anchors))
     edges.update(dict.fromkeys(graph.manual))
     _link(graph, edges)

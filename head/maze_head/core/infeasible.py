@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -47,7 +46,7 @@ def announce(state: State, run: Run) -> RunBody:
         for task, verdict in found:
             state.record(run, TaskWarned(task, verdict.text))
     elif found:
-        _fail(state, run, (WAITING, READY))
+        _fail(state, run, WAITING, READY)
         seal_if_over(state, run)
     return msgspec.structs.replace(run_body(state, run), infeasible=told)
 
@@ -56,14 +55,14 @@ def give_up(state: State) -> None:
     """Fail the ready tasks that do not wait for capacity and that no member could ever take."""
     for run in list(state.impatient.values()):
         if run.counts[READY]:
-            _fail(state, run, (READY,))
+            _fail(state, run, READY)
 
 
 def _found(state: State, run: Run) -> list[tuple[int, Explanation]]:
     found: list[tuple[int, Explanation]] = []
     for number, shape in enumerate(run.graph.shapes):
         verdict = _verdict(state, run, shape)
-        task = next(_tasks(run, number, (WAITING, READY)), None) if verdict is not None else None
+        task = next(run.of_shape(number, WAITING, READY), None) if verdict is not None else None
         if verdict is not None and task is not None:
             found.append((task, verdict))
         if len(found) == TOLD_AT_MOST:
@@ -84,26 +83,13 @@ def _verdict(state: State, run: Run, shape: Shape) -> Explanation | None:
     return verdict
 
 
-def _tasks(run: Run, shape: int, phases: tuple[int, ...]) -> Iterator[int]:
-    """Go through the tasks of a shape, by its number in the graph, that are in one of these phases."""
-    shape_of, task = run.graph.shape_of, 0
-    while True:
-        try:
-            task = shape_of.index(shape, task)
-        except ValueError:
-            return
-        if run.phase[task] in phases:
-            yield task
-        task += 1
-
-
-def _fail(state: State, run: Run, phases: tuple[int, ...]) -> None:
+def _fail(state: State, run: Run, *phases: int) -> None:
     for number, shape in enumerate(run.graph.shapes):
         verdict = _verdict(state, run, shape)
         if verdict is None:
             continue
         error = ErrorInfo("infeasible", "Infeasible", verdict.text)
-        for task in _tasks(run, number, phases):
+        for task in run.of_shape(number, *phases):
             fail(state, run, TaskFailed(task, run.attempt[task], 0, error))
 
 

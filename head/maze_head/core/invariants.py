@@ -41,6 +41,9 @@ def check(state: State) -> None:
 def _check_counts(run: Run) -> None:
     for phase, count in enumerate(run.counts):
         assert run.phase.count(phase) == count, f"run {run.no}: {count} tasks counted in phase {phase}"
+    for number, ready in enumerate(run.ready_of):
+        found = sum(1 for _ in run.of_shape(number, READY))
+        assert found == ready, f"run {run.no}: {ready} tasks of shape {number} counted as ready, {found} are"
     assert run.sealed_by is None, f"run {run.no} is sealed and still live"
     assert run.open, f"run {run.no}: every task is over and it is not sealed (I8)"
 

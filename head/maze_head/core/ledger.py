@@ -66,7 +66,10 @@ class Ledger:
 
     def could_fit(self, request: Request) -> bool:
         """Tell whether the node would fit the request if it were idle."""
-        return Ledger(self.capacity).fits(request)
+        capacity = self.capacity
+        if request.cpu_milli > capacity.cpu_milli or request.mem_mib > capacity.mem_mib:
+            return False
+        return not request.wants_gpu or Ledger(capacity).fits(request)
 
     def loss(self, request: Request, large: tuple[Request, ...]) -> int:
         """Return how many of some large requests fit now, and would no longer beside this one, which fits."""

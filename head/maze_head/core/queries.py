@@ -16,17 +16,20 @@ from maze_head.core.runs import Run
 from maze_head.core.sharing import describe_limits
 from maze_head.core.state import State
 from maze_head.core.transitions import IS_OVER
+from maze_head.core.waiting import demand_of, explain_all
 from maze_protocol.http import LimitList, NodeList, RunBody, RunList, WorkflowBody, WorkflowList
-from maze_protocol.ids import TASK, WORKFLOW, format_id, parse_id
-from maze_protocol.waiting import Explanation
+from maze_protocol.ids import RUN, TASK, WORKFLOW, format_id, parse_id
+from maze_protocol.waiting import Demand, Explanation, RunExplanation
 
 __all__ = [
     "count",
+    "explain_run",
     "explain_task",
     "list_limits",
     "list_runs",
     "list_workflows",
     "locate_log",
+    "show_demand",
     "show_nodes",
     "show_run",
     "show_workflow",
@@ -137,3 +140,14 @@ def explain_task(state: State, command: asked.ExplainTask) -> Explanation:
     if run is None:
         return over(state.sealed[number].body.status)
     return explain(state, run, _task_number(run, command.task_id))
+
+
+def explain_run(state: State, command: asked.ExplainRun) -> RunExplanation:
+    """Say why tasks of a run have not started."""
+    run = state.runs.get(find_run(state, command.run_id))
+    return RunExplanation(format_id(command.run_id, RUN), []) if run is None else explain_all(state, run)
+
+
+def show_demand(state: State, command: asked.DemandAsked) -> Demand:
+    """Say what waits for nodes."""
+    return demand_of(state)

@@ -177,6 +177,10 @@ class Queue:
         self.heap.clear()
         return taken[::-1]
 
+    def heads(self) -> list[tuple[int, int]]:
+        """Return (run number, task number) of the first task of each lane."""
+        return [_split(lane.entries[0]) for lane in self.lanes.values()]
+
     def tasks(self) -> list[tuple[int, int]]:
         """Return (run number, task number) of all entries, lane by lane."""
         return [_split(entry) for lane in self.lanes.values() for entry in lane.entries]

@@ -12,7 +12,7 @@ Rules
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from maze_head.core.errors import IllegalMove
@@ -65,8 +65,8 @@ class Run:
     __slots__ = (
         "again", "attempt", "avoid", "begun", "cancel_reason",
         "cancelling", "counts", "ended_at", "faults", "fresh", "graph", "grown", "later", "lease",
-        "missing", "next_seq", "no", "not_before", "outputs", "phase", "places", "ready_at", "sealed_by", "stopped_by",
-        "submitted", "submitted_at",
+        "missing", "next_seq", "no", "not_before", "outputs", "phase", "places", "ready_at", "ready_of", "sealed_by",
+        "stopped_by", "submitted", "submitted_at",
     )  # fmt: skip
 
     def __init__(self, no: int, submitted: RunSubmitted, graph: Graph, at: float) -> None:
@@ -87,6 +87,8 @@ class Run:
         self.places: dict[int, str] = {}
         """Where those tasks were leased last after which others must follow."""
         self.counts = [size, 0, 0, 0, 0, 0, 0, 0]
+        self.ready_of = array("I", bytes(4 * len(graph.shapes)))
+        """How many tasks of each shape are ready."""
         self.faults: dict[int, list[ErrorInfo]] = {}
         """Why attempts were lost, for the budgets and the story."""
         self.avoid: dict[int, tuple[str, ...]] = {}
@@ -142,6 +144,18 @@ class Run:
         ]
         return "; ".join(facts)
 
+    def of_shape(self, number: int, *phases: int) -> Iterator[int]:
+        """Go through the tasks of a shape, by its number in the graph, that are in one of some phases."""
+        shape_of, task = self.graph.shape_of, 0
+        while True:
+            try:
+                task = shape_of.index(number, task)
+            except ValueError:
+                return
+            if self.phase[task] in phases:
+                yield task
+            task += 1
+
     def _move(self, task: int, to: int, event: RunEvent) -> None:
         before = self.phase[task]
         if not IS_LEGAL[before][to]:
@@ -149,6 +163,10 @@ class Run:
         self.phase[task] = to
         self.counts[before] -= 1
         self.counts[to] += 1
+        if to == READY:
+            self.ready_of[self.graph.shape_of[task]] += 1
+        elif before == READY:
+            self.ready_of[self.graph.shape_of[task]] -= 1
 
     def _submitted(self, event: RunSubmitted) -> None:
         for task in self.graph.roots:
@@ -173,7 +191,7 @@ class Run:
             self.faults[task].pop()
 
     def _note_place(self, event: TaskLeased | TaskAdopted) -> None:
-        if self.graph.anchors and event.task in self.graph.anchors.values():
+        if event.task in self.graph.followed:
             self.places[event.task] = event.node
 
     def _started(self, event: TaskStarted) -> None:
@@ -239,6 +257,7 @@ class Run:
         self.phase = self.phase.translate(UNHELD_CANCELLED)
         self.counts[CANCELLED] += self.counts[WAITING] + self.counts[READY]
         self.counts[WAITING] = self.counts[READY] = 0
+        self.ready_of = array("I", bytes(4 * len(self.ready_of)))
 
     def _sealed(self, event: RunFinished | RunCancelled) -> None:
         if self.open:

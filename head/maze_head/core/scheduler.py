@@ -198,6 +198,8 @@ _COMMANDS: Final[dict[type, Callable[[State, Any], Any]]] = {
     events.ListLimits: queries.list_limits,
     events.CountersAsked: queries.count,
     events.ExplainTask: queries.explain_task,
+    events.ExplainRun: queries.explain_run,
+    events.DemandAsked: queries.show_demand,
 }
 
 _ALLOWED: Final = frozenset(
