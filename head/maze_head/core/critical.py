@@ -33,14 +33,14 @@ class CriticalPath:
     name = "critical"
 
     def __init__(self, observed: Observed) -> None:
-        self._predictions = Predictions(observed)
+        self.predictions = Predictions(observed)
         self._ways: dict[tuple[bytes, int], array[float]] = {}
         """Per graph of a live run of which a task was ranked: the way to go of each group of its tasks."""
 
     @property
     def generation(self) -> int:
         """Return how often predictions were renewed."""
-        return self._predictions.generation
+        return self.predictions.generation
 
     def lane(self, run: Run, task: int) -> Hashable:
         """Return the graph and the group of a task: runs of one graph share their lanes."""
@@ -62,13 +62,13 @@ class CriticalPath:
     def _measure(self, graph: Graph) -> array[float]:
         ways = array("d")
         for code, kind, after in stretches(graph).members:
-            ways.append(self._predictions.seconds(code, kind) + max([ways[there] for there in after], default=0.0))
+            ways.append(self.predictions.seconds(code, kind) + max([ways[there] for there in after], default=0.0))
         return ways
 
     def finished(self, run: Run, task: int) -> None:
         """Renew the predictions if they are off."""
         code, kind, _ = stretches(run.graph).members[stretches(run.graph).of[task]]
-        if self._predictions.note_end(code, kind, len(self._ways)):
+        if self.predictions.note_end(code, kind, len(self._ways)):
             self._ways.clear()
 
     def closed(self, run: Run) -> None:

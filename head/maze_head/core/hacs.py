@@ -55,7 +55,7 @@ class Hacs:
     name = "hacs"
 
     def __init__(self, observed: Observed) -> None:
-        self._predictions = Predictions(observed)
+        self.predictions = Predictions(observed)
         self._left: dict[int, int] = {}
         """R of each live run of which a task was ranked."""
         self._moved: dict[int, None] = {}
@@ -63,7 +63,7 @@ class Hacs:
     @property
     def generation(self) -> int:
         """Return how often predictions were renewed."""
-        return self._predictions.generation
+        return self.predictions.generation
 
     def lane(self, run: Run, task: int) -> Hashable:
         """Return the run and the group of a task: same R, function and number of descendants."""
@@ -73,8 +73,8 @@ class Hacs:
         """Return the part of -log S that waiting does not change."""
         groups = standings(run.graph)
         code, kind, descendants = groups.members[groups.of[task]]
-        seconds = self._predictions.seconds(code, kind)
-        ageing = since / (ALPHA * self._predictions.jct)
+        seconds = self.predictions.seconds(code, kind)
+        ageing = since / (ALPHA * self.predictions.jct)
         return math.log(seconds / omega(descendants)) + (self._gpu_left(run) + ageing) * LOG_BETA
 
     def _gpu_left(self, run: Run) -> int:
@@ -89,7 +89,7 @@ class Hacs:
         if kind == GPU and run.no in self._left:
             self._left[run.no] -= 1
             self._moved[run.no] = None
-        self._predictions.note_end(run.graph.function(task), kind, len(self._left))
+        self.predictions.note_end(run.graph.function(task), kind, len(self._left))
 
     def closed(self, run: Run) -> None:
         """Forget a run that is over."""
