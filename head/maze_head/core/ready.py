@@ -36,6 +36,8 @@ _TASK_MASK: Final = (1 << TASK_BITS) - 1
 _KEY_BITS: Final = 64
 _KEY_MASK: Final = (1 << _KEY_BITS) - 1
 _FRONT: Final = object()
+_STALE: Final = 64
+"""How many more entries than twice its lanes a heap may have before it is made anew."""
 
 RankOf = Callable[[int, int], float]
 """The rank of a task, by run number and task number."""
@@ -156,6 +158,9 @@ class Queue:
             head = lane.entries[0]
             lane.rank = rank_of(*_split(head))
             heappush(self.heap, (lane.rank, head >> _KEY_BITS, lane))
+        # Entries that no longer say what their lane does sink: without this a run that moves often would fill the heap.
+        if len(self.heap) > 2 * len(self.lanes) + _STALE:
+            self._rebuild()
 
     def withdraw(self, keys: Container[tuple[int, int]], rank_of: RankOf) -> None:
         """Take out the entries of some tasks."""

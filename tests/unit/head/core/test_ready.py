@@ -77,6 +77,17 @@ def test_a_rank_that_moves_away_and_back_leaves_one_entry() -> None:
     assert ranked.drain() == [(2, 1), (1, 1)]
 
 
+def test_a_run_that_moves_forward_again_and_again_does_not_fill_the_heap() -> None:
+    ranked = Ranked()
+    for run_no in (1, 2, 3):
+        ranked.push(run_no, 1, -1e6)
+    for turn in range(1000):
+        ranked.ranks[3, 1] = 1000.0 - turn
+        ranked.ready.rerank_run(3)
+    assert len(ranked.queue.heap) < 100
+    assert ranked.drain() == [(1, 1), (2, 1), (3, 1)]
+
+
 def test_all_ranks_move() -> None:
     ranked = Ranked()
     for task in range(5):
