@@ -245,6 +245,7 @@ class PlacementMachine(RuleBasedStateMachine):
     @rule()
     def head_dies(self) -> None:
         self.head = self.head.recover()
+        self.judge.head_died()
         self.look()
 
     def members(self) -> list[str]:
