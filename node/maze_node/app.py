@@ -58,6 +58,7 @@ from maze_node.core.events import (
 from maze_node.core.offer import Survey, Use
 from maze_node.core.stay import Stay
 from maze_node.errors import EXIT_CRASHED, EXIT_REFUSED
+from maze_node.limits import allowed_cpus
 from maze_node.logs import Logs
 from maze_node.memory import MemoryWatch
 from maze_node.pool import Pool
@@ -97,6 +98,7 @@ class Node:
             settings.result_memory * MIB,
             first.uses,
             self._stay(),
+            self._cpus(),
         )
         self._logs = Logs()
         self._spool = Spool(settings.spool_dir)
@@ -233,6 +235,11 @@ class Node:
         if origin:
             log.info("time limit", extra={"origin": origin, "seconds": limit})
         return Stay.of(monotonic(), limit, settings.drain_timeout, settings.idle_timeout)
+
+    def _cpus(self) -> tuple[int, ...]:
+        """Return the CPUs that attempts may have for themselves: this node's part of those that it may run on."""
+        part, count = self._settings.share
+        return allowed_cpus()[part - 1 :: count] if self._settings.affinity else ()
 
     def _hello(self) -> Hello:
         cluster_id, epoch = self._agent.cluster

@@ -129,6 +129,7 @@ def doctor(as_json: bool) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Where on disk; what is there vanishes with the node.  [default: $TMPDIR or /var/tmp]",
 )
+@option("--affinity", is_flag=True, help="Give tasks that claim whole CPUs CPUs of their own.")
 @option("--share", metavar="I/N", hidden=True, help="Offer the I-th of N parts of what is measured (`maze up`).")
 @common_options
 @version_option("maze-node")
@@ -168,6 +169,7 @@ def _settings(options: dict[str, Any]) -> Any:
             head_timeout=options.get("head_timeout") or 0.0,
             result_memory=options.get("result_memory", 64),
             spool_dir=options.get("spool_dir"),
+            affinity=bool(options.get("affinity")),
             time_limit=limit if limit == "auto" or limit is None else parse_limit("--time-limit", limit),
             idle_timeout=parse_limit("--idle-timeout", idle) if idle else 0.0,
             **{key: options.get(key) for key in ("cpus", "memory", "gpus", "gpu_mem", "workers")},

@@ -41,6 +41,8 @@ class Settings:
     result_memory: int = 64
     """MiB of results that wait for the head in memory; more of them wait on disk."""
     spool_dir: Path | None = None
+    affinity: bool = False
+    """Give attempts that claim whole CPUs CPUs of their own."""
 
     time_limit: float | Literal["auto"] | None = None
     """Seconds after which the node must be gone; "auto": what is left of the Slurm job, if this is one."""

@@ -1,4 +1,4 @@
-"""How much of a device each process has, as NVML tells it.
+"""How much of a device each process here has, to hold attempts to what they claimed of it.
 
 A node in a PID namespace of its own (most containers) may not find its workers among the processes that NVML tells.
 A list with a process that is not here speaks of another namespace, where our numbers are other processes': it tells
@@ -9,34 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
 
-from maze_node.nvml import MIB, load_nvml
+from maze_node.gpu_use import process_memory
+from maze_node.nvml import Nvml, load_nvml
 
-__all__ = ["ProcessNvml", "device_memory"]
-
-
-class ProcessNvml(Protocol):
-    """What is used of pynvml."""
-
-    NVMLError: type[Exception]
-
-    def nvmlInit(self) -> None: ...  # noqa: N802 -- NVIDIA's name
-    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> Any: ...  # noqa: N802 -- NVIDIA's name
-    def nvmlDeviceGetComputeRunningProcesses(self, handle: Any) -> list[Any]: ...  # noqa: N802 -- NVIDIA's name
+__all__ = ["device_memory"]
 
 
-def device_memory(uuid: str, nvml: ProcessNvml | None = None, proc: Path = Path("/proc")) -> Mapping[int, int]:
+def device_memory(uuid: str, nvml: Nvml | None = None, proc: Path = Path("/proc")) -> Mapping[int, int]:
     """Return the MiB that each process has on a device, by pid; empty if that cannot be told."""
-    library: Any = nvml if nvml is not None else load_nvml()
+    library = nvml if nvml is not None else load_nvml()
     if library is None or not uuid:
         return {}
-    used: dict[int, int] = {}
     try:
+        # Begun and ended each time: NVML counts, so that whoever else has begun it can end it (gpus.py).
         library.nvmlInit()
-        for process in library.nvmlDeviceGetComputeRunningProcesses(library.nvmlDeviceGetHandleByUUID(uuid)):
-            # None where the driver does not tell. A process with several contexts may stand there several times.
-            used[process.pid] = used.get(process.pid, 0) + (process.usedGpuMemory or 0) // MIB
     except library.NVMLError:
         return {}
-    return used if all((proc / str(pid)).exists() for pid in used) else {}
+    try:
+        used = process_memory(library, library.nvmlDeviceGetHandleByUUID(uuid))
+    except library.NVMLError:
+        return {}
+    finally:
+        library.nvmlShutdown()
+    return used if used and all((proc / str(pid)).exists() for pid in used) else {}

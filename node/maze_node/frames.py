@@ -54,6 +54,8 @@ class TaskFrame(msgspec.Struct, array_like=True, frozen=True):
     attempt: int = 0
     gang: tuple[str, ...] = ()
     """Addresses of all nodes of an attempt that has several, this one first."""
+    cpus: tuple[int, ...] = ()
+    """Where it runs; empty: wherever the node may."""
 
 
 class ReportFrame(msgspec.Struct, array_like=True, frozen=True):

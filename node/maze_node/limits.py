@@ -15,7 +15,10 @@ import resource
 import sys
 from typing import Final
 
-__all__ = ["become_subreaper", "children", "die_with", "flush_c_streams", "harden_worker", "high_descriptor"]
+__all__ = [
+    "allowed_cpus", "become_subreaper", "children", "die_with", "flush_c_streams", "harden_worker", "high_descriptor",
+    "run_on",
+]  # fmt: skip
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -68,6 +71,17 @@ def _parent(pid: str) -> str:
         # The name of the program, in parentheses, may hold anything.
         return file.read().rpartition(")")[2].split()[1]
     return ""
+
+
+def allowed_cpus() -> tuple[int, ...]:
+    """Return the CPUs that this thread may run on, in order; empty where the system does not tell."""
+    return tuple(sorted(os.sched_getaffinity(0))) if _LINUX else ()
+
+
+def run_on(cpus: tuple[int, ...]) -> None:
+    """Keep this thread, and what it starts from now on, to some CPUs; those that went away since do no harm."""
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(0, cpus)
 
 
 def harden_worker() -> None:

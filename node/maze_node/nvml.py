@@ -25,6 +25,7 @@ class Nvml(Protocol):
     def nvmlShutdown(self) -> None: ...  # noqa: N802 -- NVIDIA's name
     def nvmlDeviceGetCount(self) -> int: ...  # noqa: N802 -- NVIDIA's name
     def nvmlDeviceGetHandleByIndex(self, index: int) -> Any: ...  # noqa: N802 -- NVIDIA's name
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> Any: ...  # noqa: N802 -- NVIDIA's name
     def nvmlDeviceGetMemoryInfo(self, handle: Any) -> Any: ...  # noqa: N802 -- NVIDIA's name
     def nvmlDeviceGetUUID(self, handle: Any) -> Any: ...  # noqa: N802 -- NVIDIA's name
     def nvmlDeviceGetName(self, handle: Any) -> Any: ...  # noqa: N802 -- NVIDIA's name

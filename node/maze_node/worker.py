@@ -24,7 +24,7 @@ from typing import Any
 
 from maze_node.attempt import run_attempt
 from maze_node.frames import LENGTH, CodeBody, ReportFrame, TaskFrame, decode_task, encode_frame
-from maze_node.limits import become_subreaper, harden_worker, high_descriptor
+from maze_node.limits import allowed_cpus, become_subreaper, harden_worker, high_descriptor, run_on
 from maze_node.loading import load_code
 from maze_node.surroundings import Surroundings
 
@@ -63,6 +63,8 @@ class Worker:
         self._bodies: dict[bytes, CodeBody] = {}
         self._functions: dict[bytes, Callable[..., Any]] = {}
         self._surroundings: Surroundings | None = None
+        self._allowed = allowed_cpus()
+        self._cpus = self._allowed
 
     def serve(self) -> None:
         """Run attempts until the agent closes the socket."""
@@ -87,7 +89,13 @@ class Worker:
             # The first task binds this process to its devices and thread count for life.
             os.environ.update(frame.environ)
             self._surroundings = Surroundings()
+        self._move_to(frame.cpus or self._allowed)
         return run_attempt(frame, lambda: self._function(frame.code), self._surroundings)
+
+    def _move_to(self, cpus: tuple[int, ...]) -> None:
+        if cpus != self._cpus:
+            self._cpus = cpus
+            run_on(cpus)
 
     def _function(self, code: bytes) -> Callable[..., Any]:
         function = self._functions.get(code)

@@ -2,9 +2,9 @@
 
 The oracle keeps its own books of what was assigned, what each worker was given, and what the node has said. After
 each step: no worker has two tasks, no grant runs twice, nothing is over-committed, nothing is started behind the
-fence, however the capacity changes, nothing that was ended is over before its worker is dead, and no lease is
-unaccounted for. At the end, once everything has ended and been acknowledged: every lease got exactly one fate, and
-nothing is left in the agent.
+fence, however the capacity changes, nothing that was ended is over before its worker is dead, no CPU is two
+attempts' own, and no lease is unaccounted for. At the end, once everything has ended and been acknowledged: every
+lease got exactly one fate, and nothing is left in the agent.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ from maze_protocol.messages import (
 from maze_protocol.resources import Capacity, Claim, DeviceClaim
 from support.node_core import CAPACITY, Rig, make_assignment, of
 
-CLAIMS = (Claim(1000, 0), Claim(2500, 0), Claim(500, 4000), Claim(1000, 0, (DeviceClaim(0, 600, 400),)))
-GPU = CLAIMS[3]
+CPUS = (0, 1, 2, 3)
+CLAIMS = (Claim(1000, 0), Claim(2500, 0), Claim(2000, 0), Claim(500, 4000), Claim(1000, 0, (DeviceClaim(0, 600, 400),)))
+GPU = CLAIMS[4]
 CAPACITIES = (CAPACITY, Capacity(2000, 8000, CAPACITY.devices, 8), Capacity(4000, 100, CAPACITY.devices[1:], 2))
 
 
@@ -42,7 +43,7 @@ class AgentMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         # No memory for results: each goes over the disk, which takes it or not.
-        self.rig = Rig(auto_fork=False, result_memory=0)
+        self.rig = Rig(auto_fork=False, result_memory=0, cpus=CPUS)
         self.rig.welcome(minor=2)
         self.live = True
         self.session = 1
@@ -54,6 +55,7 @@ class AgentMachine(RuleBasedStateMachine):
         self.forking: list[int] = []
         self.alive: list[int] = []
         self.tasks: dict[int, int] = {}
+        self.cpus: dict[int, tuple[int, ...]] = {}
         self.signalled: set[int] = set()
         self.reported: set[int] = set()
         self.held_back: dict[int, int] = {}
@@ -101,6 +103,14 @@ class AgentMachine(RuleBasedStateMachine):
             assert sum(claim.cpu_milli for claim in running) <= CAPACITY.cpu_milli
             assert sum(claim.mem_mib for claim in running) <= CAPACITY.mem_mib
             assert sum(claim is GPU for claim in running) <= 1
+        self.cpus[lease] = effect.frame.cpus
+        whole = [other for other in (*self.tasks.values(), lease) if self.claims[other].cpu_milli % 1000 == 0]
+        own = [cpu for other in whole for cpu in self.cpus[other]]
+        assert len(own) == len(set(own)), "a CPU is one attempt's own"
+        assert len(own) == sum(self.claims[other].cpu_milli for other in whole) // 1000
+        if lease not in whole:
+            assert effect.frame.cpus, "something is left to share"
+            assert set(effect.frame.cpus) <= set(CPUS) - set(own)
 
     def hear(self, message: object) -> None:
         self.heard = self.rig.mono

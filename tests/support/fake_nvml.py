@@ -54,6 +54,13 @@ class FakeNvml:
     def nvmlDeviceGetHandleByIndex(self, index: int) -> FakeGpu:
         return self._healthy(self.gpus[index])
 
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> FakeGpu:
+        known = [*self.gpus, *(part for gpu in self.gpus for part in (gpu.slices or {}).values())]
+        found = next((gpu for gpu in known if gpu.uuid == uuid), None)
+        if found is None or not self.begun:
+            raise FakeNvmlError("Not Found")
+        return self._healthy(found)
+
     def nvmlDeviceGetMemoryInfo(self, handle: FakeGpu) -> SimpleNamespace:
         gpu = self._healthy(handle)
         return SimpleNamespace(total=gpu.total << 20, free=(gpu.total - gpu.used) << 20, used=gpu.used << 20)

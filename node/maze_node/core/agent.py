@@ -90,12 +90,13 @@ class Agent:
         result_memory: int = RESULT_MEMORY,
         uses: tuple[Use, ...] = (),
         stay: Stay | None = None,
+        cpus: tuple[int, ...] = (),
     ) -> None:
         self._effects: list[Effect] = []
         self._outbox = Outbox(self._effects.append, result_memory)
         self._offer = Offer(Survey(capacity, uses))
         self._stay = stay or Stay()
-        self._runner = Runner(self._offer.now, self._outbox, self._effects.append)
+        self._runner = Runner(self._offer.now, self._outbox, self._effects.append, cpus)
         self.watched = self._runner.watched
         self._intake = Intake(self._runner, self._outbox)
         self._reunion = Reunion(self._runner, self._outbox, self._effects.append)

@@ -39,9 +39,11 @@ KILL_GRACE: Final = 5.0
 class Runner:
     """Leases, slots and workers of one node."""
 
-    def __init__(self, capacity: Capacity, outbox: Outbox, emit: Callable[[Effect], None]) -> None:
+    def __init__(
+        self, capacity: Capacity, outbox: Outbox, emit: Callable[[Effect], None], cpus: tuple[int, ...] = ()
+    ) -> None:
         self.leases = Leases()
-        self.slots = Slots(capacity)
+        self.slots = Slots(capacity, cpus)
         self.roster = Roster(capacity.workers)
         self.codes: dict[bytes, CodeBody] = {}
         self.started: dict[int, StartedItem] = {}
@@ -82,21 +84,21 @@ class Runner:
         for lease in self.leases.next_of_each_grant():
             if lease.grant in self._blocked or not self.slots.fits(lease.grant, lease.assignment.claim):
                 continue
-            binding = bind(lease.assignment.claim, lease.grant, self.slots.capacity)
+            # The claim counts also while it waits for a process, so that the ones behind it do not overtake it.
+            self.slots.take(lease.grant, lease.assignment.claim)
+            own_cpus = self.slots.own_cpus(lease.grant)
+            binding = bind(lease.assignment.claim, lease.grant, self.slots.capacity, own_cpus)
             worker = self.roster.pick(binding)
             if worker is not None:
                 self._start(lease, worker, binding, now)
                 continue
             lacking += 1
-            # The claim counts although it waits for a process, so that the ones behind it do not overtake it.
-            self.slots.take(lease.grant, lease.assignment.claim)
             if lacking >= self.roster.limit:
                 break
         if lacking:
             self._make_room(lacking, now)
 
     def _start(self, lease: Lease, worker: Worker, binding: Binding, now: Instant) -> None:
-        self.slots.take(lease.grant, lease.assignment.claim)
         self.leases.start(lease, worker.number)
         worker.stage, worker.binding, worker.lease = Stage.BUSY, binding, lease
         lease.started_wall, lease.started_mono, lease.spoke_mono = now.wall, now.mono, now.mono
@@ -116,6 +118,7 @@ class Runner:
             assignment.task,
             assignment.attempt,
             assignment.gang,
+            binding.cpus or self.slots.shared_cpus(),
         )
         self.started[lease.token] = StartedItem(lease.token, now.wall, worker.pid)
         if assignment.claim.mem_mib:

@@ -3,15 +3,21 @@
 The head counts; the node only refuses to be fooled: a claim that does not fit waits, except alone, because a claim
 larger than the whole node would otherwise wait for ever. The capacity may change at any time: what is taken stays
 taken, and only what comes later has to fit.
+
+CPUs of their own (if the node was told to give them out): a claim of whole CPUs gets the lowest ones that are free, so
+that the same sets, and the workers bound to them, come back; claims with a fraction share what is left at their start.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from maze_protocol.resources import Capacity, Claim
 
-__all__ = ["Binding", "Slots", "bind"]
+__all__ = ["THREAD_VARIABLES", "Binding", "Slots", "bind"]
+
+THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""How many threads numerical libraries start: OpenMP and what is built on it, MKL, OpenBLAS, NumExpr."""
 
 
 class Binding(NamedTuple):
@@ -21,6 +27,8 @@ class Binding(NamedTuple):
     threads: int
     grant: int = 0
     """A worker that has seen a device serves one grant only, and is gone before the device goes elsewhere."""
+    cpus: tuple[int, ...] = ()
+    """CPUs that nobody else's threads run on, as far as this node goes; empty: any."""
 
     @property
     def environ(self) -> dict[str, str]:
@@ -29,25 +37,32 @@ class Binding(NamedTuple):
         return {
             "CUDA_VISIBLE_DEVICES": ",".join(self.devices),
             "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-            "OMP_NUM_THREADS": threads,
+            **dict.fromkeys(THREAD_VARIABLES, threads),
         }
 
 
-def bind(claim: Claim, grant: int, capacity: Capacity) -> Binding:
+def bind(claim: Claim, grant: int, capacity: Capacity, cpus: tuple[int, ...] = ()) -> Binding:
     """Return the binding that a claim needs."""
     uuids = {device.index: device.uuid for device in capacity.devices}
     # A slice of a device (MIG) has no index that CUDA would know; whole devices go by index, as people expect.
     devices = tuple(
         uuid if (uuid := uuids.get(each.index, "")).startswith("MIG-") else str(each.index) for each in claim.devices
     )
-    return Binding(devices, max(1, claim.cpu_milli // 1000), grant if devices else 0)
+    return Binding(devices, max(1, claim.cpu_milli // 1000), grant if devices else 0, cpus)
 
 
 class Slots:
-    """Grants that hold resources now."""
+    """Grants that hold resources now.
 
-    def __init__(self, capacity: Capacity) -> None:
+    Args:
+        capacity: what there is.
+        cpus: the numbers of the CPUs that are given out one by one; empty: nobody gets any of their own.
+    """
+
+    def __init__(self, capacity: Capacity, cpus: tuple[int, ...] = ()) -> None:
         self.capacity = capacity
+        self._cpus = cpus
+        self._own: dict[int, tuple[int, ...]] = {}
         self._taken: dict[int, Claim] = {}
         self._cpu = 0
         self._mem = 0
@@ -85,10 +100,27 @@ class Slots:
         if grant not in self._taken:
             self._taken[grant] = claim
             self._count(claim, 1)
+            self._own[grant] = self._choose_cpus(claim)
+
+    def own_cpus(self, grant: int) -> tuple[int, ...]:
+        """Return the CPUs that a grant has for itself; empty if it shares those of others."""
+        return self._own.get(grant, ())
+
+    def shared_cpus(self) -> tuple[int, ...]:
+        """Return the CPUs that no grant has for itself; empty: any may be used."""
+        owned = {cpu for cpus in self._own.values() for cpu in cpus}
+        return tuple(cpu for cpu in self._cpus if cpu not in owned)
+
+    def _choose_cpus(self, claim: Claim) -> tuple[int, ...]:
+        whole, fraction = divmod(claim.cpu_milli, 1000)
+        free = self.shared_cpus()
+        # Too few are left if more was declared than there is: then nobody can have them alone.
+        return free[:whole] if not fraction and len(free) >= whole else ()
 
     def free(self, grant: int) -> None:
         """Take back what a grant held."""
         claim = self._taken.pop(grant, None)
+        self._own.pop(grant, None)
         if claim is not None:
             self._count(claim, -1)
 

@@ -1,15 +1,13 @@
-"""Memory of a device by process, as NVML tells it or does not."""
+"""Memory of a device by process, for holding attempts to their claims."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from maze_node.device_memory import device_memory
-
-MIB = 2**20
+from support.fake_nvml import FakeGpu, FakeNvml
 
 
 @pytest.fixture
@@ -19,44 +17,34 @@ def proc(tmp_path: Path) -> Path:
     return tmp_path
 
 
-class DriverError(Exception):
-    pass
+def machine(processes: dict[int, int | None] | None, **given: str) -> FakeNvml:
+    return FakeNvml(FakeGpu("GPU-a", processes=processes, **given), FakeGpu("GPU-b"))
 
 
-class FakeNvml:
-    NVMLError = DriverError
-
-    def __init__(self, *processes: tuple[int, int | None], broken: bool = False) -> None:
-        self.processes = [SimpleNamespace(pid=pid, usedGpuMemory=used) for pid, used in processes]
-        self.broken = broken
-
-    def nvmlInit(self) -> None:
-        pass
-
-    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
-        if uuid != "GPU-a":
-            raise DriverError("Not Found")
-        return uuid
-
-    def nvmlDeviceGetComputeRunningProcesses(self, handle: str) -> list[SimpleNamespace]:
-        if self.broken:
-            raise DriverError("Not Supported")
-        return self.processes
+def test_a_device_goes_by_its_uuid_and_a_slice_by_its_own(proc: Path) -> None:
+    slices = {1: FakeGpu("MIG-a", processes={6: 30})}
+    nvml = FakeNvml(FakeGpu("GPU-a", processes={5: 300, 6: 1}, slices=slices))
+    assert device_memory("GPU-a", nvml, proc) == {5: 300, 6: 1}
+    assert device_memory("MIG-a", nvml, proc) == {6: 30}
+    assert nvml.begun == 0, "whoever else has begun it can end it"
 
 
-def test_contexts_of_one_process_add_up(proc: Path) -> None:
-    assert device_memory("GPU-a", FakeNvml((5, 300 * MIB), (6, MIB), (5, 100 * MIB)), proc) == {5: 400, 6: 1}
+@pytest.mark.parametrize("processes", [None, {}, {5: None}, {5: 100, 6: None}])
+def test_what_the_driver_does_not_tell_is_not_known(proc: Path, processes: dict[int, int | None] | None) -> None:
+    assert device_memory("GPU-a", machine(processes), proc) == {}
 
 
-def test_what_the_driver_does_not_tell_is_not_there(proc: Path) -> None:
-    assert device_memory("GPU-a", FakeNvml((5, None)), proc) == {5: 0}
-    assert device_memory("GPU-a", FakeNvml((5, MIB), broken=True), proc) == {}
-    assert device_memory("GPU-b", FakeNvml((5, MIB)), proc) == {}
+def test_a_sick_device_and_one_that_is_gone_tell_nothing(proc: Path) -> None:
+    nvml = machine({5: 100}, fault="Lost")
+    assert device_memory("GPU-a", nvml, proc) == {}
+    assert device_memory("GPU-c", nvml, proc) == {}
+    assert nvml.begun == 0
+    assert device_memory("GPU-a", FakeNvml(fault="Driver Not Loaded"), proc) == {}
 
 
 def test_a_declared_device_has_no_uuid_and_no_processes(proc: Path) -> None:
-    assert device_memory("", FakeNvml((5, MIB)), proc) == {}
+    assert device_memory("", machine({5: 100}), proc) == {}
 
 
 def test_a_list_with_a_process_that_is_not_here_is_of_another_namespace(proc: Path) -> None:
-    assert device_memory("GPU-a", FakeNvml((5, MIB), (7, MIB)), proc) == {}
+    assert device_memory("GPU-a", machine({5: 100, 7: 1}), proc) == {}

@@ -72,4 +72,49 @@ def test_a_binding_follows_devices_threads_and_grant() -> None:
         "CUDA_VISIBLE_DEVICES": "0,MIG-abc",
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
         "OMP_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "NUMEXPR_NUM_THREADS": "1",
     }
+
+
+FOUR = Capacity(4000, 100)
+
+
+def test_whole_cpus_are_a_claims_own_and_the_lowest_come_back_first() -> None:
+    slots = Slots(FOUR, (2, 3, 6, 7))
+    slots.take(1, Claim(1000, 0))
+    slots.take(2, Claim(2000, 0))
+    assert (slots.own_cpus(1), slots.own_cpus(2), slots.shared_cpus()) == ((2,), (3, 6), (7,))
+    slots.take(2, Claim(2000, 0))
+    assert slots.own_cpus(2) == (3, 6), "taking twice changes nothing"
+    slots.free(1)
+    slots.take(3, Claim(1000, 0))
+    assert slots.own_cpus(3) == (2,)
+
+
+def test_fractions_share_what_is_left() -> None:
+    slots = Slots(FOUR, (0, 1, 2, 3))
+    for grant, milli in ((1, 500), (2, 1500), (3, 2000)):
+        slots.take(grant, Claim(milli, 0))
+    assert (slots.own_cpus(1), slots.own_cpus(2), slots.own_cpus(3)) == ((), (), (0, 1))
+    assert slots.shared_cpus() == (2, 3)
+
+
+def test_without_cpus_to_give_out_nobody_is_bound_to_any() -> None:
+    slots = Slots(FOUR)
+    slots.take(1, Claim(2000, 0))
+    assert (slots.own_cpus(1), slots.shared_cpus()) == ((), ())
+
+
+def test_who_claims_more_cpus_than_are_left_has_none_alone() -> None:
+    slots = Slots(Capacity(8000, 100), (0, 1))
+    slots.take(1, Claim(1000, 0))
+    slots.take(2, Claim(2000, 0))
+    assert (slots.own_cpus(2), slots.shared_cpus()) == ((), (1,))
+    assert slots.own_cpus(3) == (), "who has taken nothing has nothing"
+
+
+def test_a_worker_is_bound_to_its_cpus() -> None:
+    assert bind(Claim(2000, 0), 7, FOUR, (0, 1)) == Binding((), 2, 0, (0, 1))
+    assert bind(Claim(2000, 0), 7, FOUR, (0, 1)) != bind(Claim(2000, 0), 7, FOUR, (2, 3))
