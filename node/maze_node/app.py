@@ -136,6 +136,9 @@ class Node:
         self._loop.set_exception_handler(self._on_bug)
         watching = (self._await_stop(stop), self._await_second_stop(stop), self._watch_memory())
         watchers = [asyncio.ensure_future(each) for each in watching]
+        for watcher in watchers:
+            # A bug in one of them is one of the node: the loop's handler hears of what a callback raises.
+            watcher.add_done_callback(lambda done: None if done.cancelled() else done.result())
         self._pool.start(self._spawned)
         self._transport.start()
         self._tick()

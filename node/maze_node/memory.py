@@ -94,8 +94,12 @@ class MemoryWatch:
         return _field(self._proc / str(pid) / "status", "RssAnon:") or 0
 
     def _divided(self, pid: int) -> int:
-        found = _field(self._proc / str(pid) / "smaps_rollup", "Pss_Anon:")
-        return self._anonymous(pid) if found is None else found
+        rollup = self._proc / str(pid) / "smaps_rollup"
+        found = _field(rollup, "Pss_Anon:")
+        if found is None:
+            found = _field(rollup, "Pss:")  # before Linux 5.3: with mapped files
+        anonymous = self._anonymous(pid)
+        return anonymous if found is None else min(found, anonymous)
 
     def _memfds(self, pids: Iterable[int]) -> int:
         """Return the KiB in memfds that these processes have open, each counted once."""

@@ -104,6 +104,22 @@ def test_families_are_looked_for_in_some_rounds_only() -> None:
     assert asked == ["GPU-a"] * 2
 
 
+@pytest.mark.parametrize(
+    ("rollup", "kib"),
+    [("Pss: 900 kB\nPss_Anon: 300 kB\n", 600), ("Pss: 400 kB\n", 800), ("Pss: 9000 kB\n", 2000), (None, 2000)],
+)
+def test_pages_are_divided_as_well_as_the_kernel_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rollup: str | None, kib: int
+) -> None:
+    monkeypatch.setattr("maze_node.memory.children", lambda pid: [6] if pid == 5 else [])
+    for pid in (5, 6):
+        Proc(tmp_path).process(pid, anonymous=1000)
+        if rollup is not None:
+            (tmp_path / str(pid) / "smaps_rollup").write_text(rollup)
+    assert MemoryWatch(proc=tmp_path).read([Watched(1, 5, 1, ())]) == (MemoryUse(1, kib),)
+    assert MemoryWatch(proc=tmp_path).read([Watched(1, 5, 2, ())]) == (MemoryUse(1, 2000),), "not beyond 2 MiB"
+
+
 class Proc:
     """A folder like /proc."""
 

@@ -1,21 +1,14 @@
-"""A task that lacks memory is tried once more with a larger claim, on a real cluster; then its author is told all."""
+"""Claims are kept: of memory, with one more attempt and the whole story; of CPUs, by the threads of libraries."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from maze import MaClient, task
-from support.cluster import Cluster, start_cluster
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    with start_cluster(node_args=("--cpus=4", "--memory=3000")) as running:
-        yield running
+from support.cluster import Cluster
 
 
 @task(inputs=["first", "then"], outputs=["attempt"], resources={"cpu_mem": 100})
@@ -56,3 +49,20 @@ def test_the_second_attempt_claims_more_and_a_second_lack_tells_the_story_of_bot
     assert last.endswith(f"MiB of {claim:,} MiB claimed")
     assert tasks[greedy.task_id]["attempt"] == 2
     assert tasks[greedy.task_id]["peak_rss_kib"] > claim * 1024
+
+
+@task(inputs=[], outputs=["threads"], resources={"cpu": 2})
+def look(params: dict[str, Any]) -> dict[str, Any]:
+    import os
+
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+    return {"threads": [os.environ[name] for name in names]}
+
+
+@pytest.mark.parametrize(("cpu", "threads"), [(2, "2"), (0.5, "1"), (2.5, "2")])
+def test_libraries_start_as_many_threads_as_the_task_claims_cpus(client: MaClient, cpu: float, threads: str) -> None:
+    workflow = client.create_workflow()
+    made = workflow.add_task(look, inputs={}, resources={"cpu": cpu})
+    run_id = workflow.run()
+    workflow.get_results(run_id, verbose=False)
+    assert workflow.get_task_result(run_id, made.task_id)["result"] == {"threads": [threads] * 4}
