@@ -1,7 +1,7 @@
 """How much memory the processes of an attempt have: /proc for RAM, NVML for devices. Reads; decides nothing.
 
 * An attempt is its worker with all descendants, whatever sessions these have made.
-* RAM is anonymous memory (RssAnon: 15 µs a process) and the memfds that are open, each once. Files in /dev/shm and
+* RAM is anonymous memory (RssAnon: 12 µs a process) and the memfds that are open, each once. Files in /dev/shm and
   mapped files are not counted: nobody can tell whose they are.
 * Forked processes share pages, and RssAnon counts them in each. So a sum beyond what the attempt may have is not
   believed: then shared pages are divided among their owners (Pss_Anon, three times the price).
@@ -30,6 +30,8 @@ ROUNDS: Final = 4
 REMEMBERED: Final = 8192
 """Of how many workers it is known what they had before: twice as many as a node has."""
 KIB: Final = 1024
+ENOUGH: Final = 16_384
+"""The files that are read here are shorter."""
 OUR_OWN: Final = "/memfd:maze"
 """How the names of the node's own memfds begin: inputs that it hands to tasks are not theirs."""
 
@@ -52,15 +54,27 @@ class MemoryWatch:
         self._proc = proc
         self._before: OrderedDict[int, int] = OrderedDict()
         """KiB that each worker had before its attempt, by pid."""
+        self._bare: dict[int, list[str]] = {}
+        """The descriptors of workers that had no memfd among them."""
         self._families: dict[int, _Family] = {}
         self._round = 0
 
     def note(self, pid: int) -> None:
         """Note what a worker has before its next attempt."""
-        self._before[pid] = self._anonymous(pid) + self._memfds((pid,))
+        self._before[pid] = self._anonymous(pid) + self._memfds_before(pid)
         self._before.move_to_end(pid)
         if len(self._before) > REMEMBERED:
-            self._before.popitem(last=False)
+            self._bare.pop(self._before.popitem(last=False)[0], None)
+
+    def _memfds_before(self, pid: int) -> int:
+        """As `_memfds`, but cheap (5 instead of 40 µs) for a worker that has nothing open that it had not before."""
+        names = _names(f"{self._proc}/{pid}/fd")
+        if self._bare.get(pid) == names:
+            return 0
+        kib = self._memfds((pid,))
+        if not kib:
+            self._bare[pid] = names
+        return kib
 
     def read(self, attempts: Sequence[Watched]) -> tuple[MemoryUse, ...]:
         """Return what the attempts have now."""
@@ -91,13 +105,13 @@ class MemoryWatch:
         return families
 
     def _anonymous(self, pid: int) -> int:
-        return _field(self._proc / str(pid) / "status", "RssAnon:") or 0
+        return _field(f"{self._proc}/{pid}/status", b"RssAnon:") or 0
 
     def _divided(self, pid: int) -> int:
-        rollup = self._proc / str(pid) / "smaps_rollup"
-        found = _field(rollup, "Pss_Anon:")
+        rollup = f"{self._proc}/{pid}/smaps_rollup"
+        found = _field(rollup, b"Pss_Anon:")
         if found is None:
-            found = _field(rollup, "Pss:")  # before Linux 5.3: with mapped files
+            found = _field(rollup, b"Pss:")  # before Linux 5.3: with mapped files
         anonymous = self._anonymous(pid)
         return anonymous if found is None else min(found, anonymous)
 
@@ -105,8 +119,10 @@ class MemoryWatch:
         """Return the KiB in memfds that these processes have open, each counted once."""
         found: dict[int, int] = {}
         for pid in pids:
-            for path in _descriptors(self._proc / str(pid) / "fd"):
+            folder = f"{self._proc}/{pid}/fd"
+            for descriptor in _names(folder):
                 with contextlib.suppress(OSError):
+                    path = f"{folder}/{descriptor}"
                     name = os.readlink(path)
                     if name.startswith("/memfd:") and not name.startswith(OUR_OWN):
                         status = os.stat(path)
@@ -126,16 +142,16 @@ def _sum_of(used: Mapping[int, int], pids: Iterable[int]) -> int:
     return sum(used.get(pid, 0) for pid in pids)
 
 
-def _field(path: Path, name: str) -> int | None:
+def _field(path: str, name: bytes) -> int | None:
     """Return a number of a file of /proc, or None if it has none, or the process is gone."""
-    with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as file:
-        for line in file:
-            if line.startswith(name):
-                return int(line.split()[1])
+    with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
+        found = file.read(ENOUGH).partition(b"\n" + name)[2]
+        if found:
+            return int(found.split(maxsplit=1)[0])
     return None
 
 
-def _descriptors(folder: Path) -> list[str]:
+def _names(folder: str) -> list[str]:
     with contextlib.suppress(OSError):
-        return [f"{folder}/{name}" for name in os.listdir(folder)]
+        return os.listdir(folder)
     return []

@@ -79,6 +79,25 @@ for _ in range(3):
         assert 100 + 3 * 20 <= read(MemoryWatch(), pid, 300) < 100 + 3 * 20 + 60
 
 
+def test_memfds_that_were_there_before_are_not_the_attempts() -> None:
+    program = "import os, sys; sys.stdin.readline(); f = os.memfd_create('x'); os.write(f, bytes(30 << 20)); print(f)"
+    command = [sys.executable, "-uc", f"{program}; sys.stdin.readline()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        watch = MemoryWatch()
+        for _ in range(2):
+            watch.note(process.pid)
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        made = read(watch, process.pid)
+        for _ in range(2):
+            watch.note(process.pid)
+        assert made - read(watch, process.pid) >= 30
+        process.stdin.close()
+
+
 def test_memfds_count_once_and_those_of_the_node_do_not() -> None:
     code = """
 for name, size in (("mine", 30), ("maze-input", 50)):
@@ -106,7 +125,7 @@ def test_families_are_looked_for_in_some_rounds_only() -> None:
 
 @pytest.mark.parametrize(
     ("rollup", "kib"),
-    [("Pss: 900 kB\nPss_Anon: 300 kB\n", 600), ("Pss: 400 kB\n", 800), ("Pss: 9000 kB\n", 2000), (None, 2000)],
+    [("x\nPss: 900 kB\nPss_Anon: 300 kB\n", 600), ("x\nPss: 400 kB\n", 800), ("x\nPss: 9000 kB\n", 2000), (None, 2000)],
 )
 def test_pages_are_divided_as_well_as_the_kernel_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rollup: str | None, kib: int
