@@ -47,6 +47,7 @@ from support.head_core import Head, add, dump, ended, held, ok, raw, tid
 from support.head_oracle import HELD, OPEN, Oracle
 
 NAMES = ("a", "b", "c")
+ENDS = {"fail": (FAILED, "user"), "crash": (CRASHED, "crash"), "lack": (FAILED, "memory")}
 
 
 @st.composite
@@ -235,12 +236,12 @@ class HeadCoreMachine(RuleBasedStateMachine):
         self.look()
 
     @precondition(lambda self: self.oracle.leases)
-    @rule(data=st.data(), how=st.sampled_from(("ok", "ok", "ok", "fail", "crash", "crash")))
+    @rule(data=st.data(), how=st.sampled_from(("ok", "ok", "ok", "fail", "crash", "crash", "lack", "lack")))
     def attempt_ends(self, data: st.DataObject, how: str) -> None:
         self._report(*self._held(data), how)
 
     @precondition(lambda self: self.oracle.all_leases)
-    @rule(data=st.data(), how=st.sampled_from(("ok", "fail", "crash")))
+    @rule(data=st.data(), how=st.sampled_from(("ok", "fail", "crash", "lack")))
     def result_comes_late_or_twice(self, data: st.DataObject, how: str) -> None:
         self._report(self._link(data), data.draw(st.sampled_from(self.oracle.all_leases[-12:])), how)
 
@@ -264,8 +265,7 @@ class HeadCoreMachine(RuleBasedStateMachine):
         self.oracle.heard(link)
         known = self.oracle.at(link) is not None
         expected = self.oracle.result(link, lease, how)
-        status = {"fail": FAILED, "crash": CRASHED}
-        self.head.result(ok(lease) if how == "ok" else ended(lease, status[how], how), link=link)
+        self.head.result(ok(lease) if how == "ok" else ended(lease, *ENDS[how], peak_mib=100), link=link)
         acks = [send.message for send in self.head.take(fx.Send) if isinstance(send.message, ResultAck)]
         verdicts = [(item.lease, item.verdict == ACCEPTED) for ack in acks for item in ack.items]
         assert verdicts == ([(lease, expected)] if known else [])

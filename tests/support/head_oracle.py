@@ -22,6 +22,8 @@ class Task:
     node: str = ""
     crashes: int = 0
     losses: int = 0
+    lacks: int = 0
+    """Attempts that ended for lack of memory; the one after it is alone on its node."""
 
 
 @dataclass
@@ -103,6 +105,8 @@ class Oracle:
         assert self.takes_work(name), f"assigned to {self.nodes[name]} (I12)"
         assert self.free(name) >= task.cpu, "over-committed (I6)"
         assert self.count(name) < self.nodes[name].workers, "more attempts than workers"
+        assert not self._is_taken_alone(name), "beside one that must be alone"
+        assert not (task.lacks and self.of(name)), "alone, but not on an empty node"
         assert lease not in self.all_leases, "a token was used twice"
         assert not self.all_leases or lease > max(self.all_leases), "tokens must grow"
         task.state, task.lease, task.node = "leased", lease, name
@@ -131,6 +135,10 @@ class Oracle:
         elif how == "crash":
             task.crashes += 1
             self._again(run, number, spent=task.crashes >= self.crash_budget)
+        elif how == "lack":
+            task.lacks += 1
+            spent = task.lacks > 1 or all(node.cpu < task.cpu for node in self.nodes.values())
+            self._again(run, number, spent=spent)
         else:
             self._fail(run, number)
         return True
@@ -256,13 +264,25 @@ class Oracle:
     def check_no_room_unused(self) -> None:
         """A ready task waits only if no node could take it now: nobody blocks anybody.
 
-        Save those that failed on some node: they may wait for another one.
+        Save those that failed on some node: they may wait for another one; and one that must be alone may have room
+        kept for it.
         """
-        tasks = [task for run in self.runs.values() for task in run.tasks]
-        ready = [task.cpu for task in tasks if task.state == "ready" and not task.crashes + task.losses]
+        tasks = [task for run in self.runs.values() for task in run.tasks if task.state == "ready"]
+        ready = [task.cpu for task in tasks if not task.crashes + task.losses]
+        if any(task.lacks for task in tasks):
+            return
         for name in self.nodes:
-            if ready and self.takes_work(name) and self.count(name) < self.nodes[name].workers:
+            if (
+                ready
+                and not self._is_taken_alone(name)
+                and self.takes_work(name)
+                and self.count(name) < self.nodes[name].workers
+            ):
                 assert self.free(name) < min(ready), f"{name} has {self.free(name)} free, {ready} wait"
+
+    def _is_taken_alone(self, name: str) -> bool:
+        held = [self.leases[lease] for lease in self.of(name)]
+        return any(self.runs[no].tasks[number].lacks for no, number in held)
 
     def _mine(self, link: bytes, lease: int) -> Task | None:
         name = self.at(link)
