@@ -189,10 +189,18 @@ class Run:
         self._note_place(event)
         if event.refunded:
             self.faults[task].pop()
+            self._forgive(task, event.node)
 
     def _note_place(self, event: TaskLeased | TaskAdopted) -> None:
         if event.task in self.graph.followed:
             self.places[event.task] = event.node
+
+    def _forgive(self, task: int, node: str) -> None:
+        """Take back that a task failed on a node: it went on there after all."""
+        avoided = self.avoid.pop(task, ())
+        left = avoided[:-1] if avoided[-1:] == (node,) else avoided
+        if left:
+            self.avoid[task] = left
 
     def _started(self, event: TaskStarted) -> None:
         self._move(event.task, RUNNING, event)

@@ -9,14 +9,17 @@ from maze_head.core.graph import Graph, TaskSpec, compile_graph, load_graph, pac
 from maze_head.core.runs import _APPLY, Run
 from maze_head.core.transitions import IS_LEGAL, IS_OVER, PHASE_NAMES
 from maze_protocol.events import (
+    AttemptLost,
     RunEvent,
     RunFinished,
     RunSubmitted,
+    TaskAdopted,
     TaskFinished,
     TaskLeased,
     TaskReleased,
     TaskStarted,
 )  # fmt: skip
+from maze_protocol.messages import ErrorInfo
 from maze_protocol.resources import Claim, Request
 
 SUBMITTED = RunSubmitted(b"r" * 16, b"w" * 16, 1, 2)
@@ -90,3 +93,17 @@ def test_a_graph_of_another_format_is_refused() -> None:
 
     with pytest.raises(ValueError, match="format 9"):
         load_graph(b"w" * 16, 1, msgspec.msgpack.encode((9, "g", [], [])))
+
+
+def test_a_node_that_came_back_with_an_attempt_is_not_avoided_for_having_lost_it() -> None:
+    run = begun()
+    for attempt, node in ((1, "a"), (2, "n")):
+        run.apply(TaskLeased(0, attempt, attempt, node, Claim(1, 0)))
+        run.apply(TaskStarted(0, attempt, attempt, node, "", 1e9))
+        run.apply(AttemptLost(0, attempt, attempt, ErrorInfo("node_lost", "NodeLost", "gone"), 0.0, node))
+    assert run.avoid == {0: ("a", "n")}
+    run.apply(TaskAdopted(0, 3, 3, "n", Claim(1, 0), 2, refunded=True))
+    assert run.avoid == {0: ("a",)}
+    run.apply(TaskReleased(0, 3, 3))
+    run.apply(TaskAdopted(0, 4, 4, "a", Claim(1, 0), 1, refunded=True))
+    assert (run.avoid, run.faults) == ({}, {0: []})
