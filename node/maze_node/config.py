@@ -41,13 +41,13 @@ class Settings:
     result_memory: int = 64
     """MiB of results that wait for the head in memory; more of them wait on disk."""
     spool_dir: Path | None = None
-    affinity: bool = False
-    """Give attempts that claim whole CPUs CPUs of their own."""
 
     time_limit: float | Literal["auto"] | None = None
     """Seconds after which the node must be gone; "auto": what is left of the Slurm job, if this is one."""
     idle_timeout: float = 0.0
     """How long to be without work before leaving; 0: for ever."""
+    affinity: bool = False
+    """Give attempts that claim whole CPUs CPUs of their own."""
 
     def find_limit(self, wall: float) -> tuple[float | None, str]:
         """Return how many seconds this node may live, with the origin; (None, words) if there is no end.
