@@ -46,6 +46,8 @@ def _explain_run(head: Head, run: dict[str, Any], *, as_json: bool) -> None:
         echo_json(found)
         return
     echo_table(("REASON", "TASKS", "WHICH", "WHY"), map(_group_row, found["groups"]))
+    if found.get("more"):
+        click.echo(f"{found['more']} more tasks wait that ask for other things; name a TASK to hear of it.", err=True)
     if not found["groups"]:
         click.echo(f"No task of it waits: the run is {run['status']}, {run['running']} running.", err=True)
 

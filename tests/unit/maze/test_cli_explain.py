@@ -32,10 +32,10 @@ GROUPS = [
 class FakeHead:
     """Answers by path."""
 
-    def __init__(self, groups: list[dict[str, Any]], explanation: dict[str, Any]) -> None:
+    def __init__(self, groups: list[dict[str, Any]], explanation: dict[str, Any], more: int) -> None:
         self.answers = {
             f"/runs/{RUN}": {"run_id": RUN, "status": "running", "running": 2},
-            f"/runs/{RUN}/explain": {"run_id": RUN, "groups": groups},
+            f"/runs/{RUN}/explain": {"run_id": RUN, "groups": groups, "more": more},
             f"/runs/{RUN}/tasks": {"tasks": TASKS},
             f"/runs/{RUN}/tasks/{TASKS[1]['task_id']}/explain": explanation,
         }
@@ -51,9 +51,13 @@ def maze(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(explain_module, "time", type("Clock", (), {"time": staticmethod(lambda: 100.0)}))
 
     def call(
-        *arguments: str, groups: list[dict[str, Any]] = GROUPS, explanation: dict[str, Any] = FULL, status: int = 0
+        *arguments: str,
+        groups: list[dict[str, Any]] = GROUPS,
+        explanation: dict[str, Any] = FULL,
+        more: int = 0,
+        status: int = 0,
     ) -> Result:
-        monkeypatch.setattr(explain_module.Head, "find", lambda url: FakeHead(groups, explanation))
+        monkeypatch.setattr(explain_module.Head, "find", lambda url: FakeHead(groups, explanation, more))
         done = CliRunner().invoke(explain, [*arguments])
         assert done.exit_code == status, done.output
         return done
@@ -75,6 +79,11 @@ def test_a_run_in_which_nothing_waits_says_so_beside_the_answer(maze: Any) -> No
     assert done.stderr == "No task of it waits: the run is running, 2 running.\n"
 
 
+def test_kinds_that_are_not_listed_are_counted(maze: Any) -> None:
+    assert maze(RUN, more=7).stderr == "7 more tasks wait that ask for other things; name a TASK to hear of it.\n"
+    assert maze(RUN).stderr == ""
+
+
 def test_a_task_is_explained_in_full(maze: Any) -> None:
     assert [line.split("\t") for line in maze(RUN, "train").stdout.splitlines()] == [
         ["task", f"train ({TASKS[1]['task_id']})"],
@@ -94,7 +103,7 @@ def test_what_an_explanation_does_not_know_is_not_shown(maze: Any) -> None:
 
 
 def test_programs_get_the_fields_of_the_api(maze: Any) -> None:
-    assert json.loads(maze(RUN, "--json").stdout) == {"run_id": RUN, "groups": GROUPS}
+    assert json.loads(maze(RUN, "--json").stdout) == {"run_id": RUN, "groups": GROUPS, "more": 0}
     assert json.loads(maze(RUN, "train", "--json").stdout) == {**TASKS[1], **FULL}
 
 
