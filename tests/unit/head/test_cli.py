@@ -72,6 +72,12 @@ def test_how_much_work_may_wait_can_be_told(started: list[HeadConfig]) -> None:
     assert invoke("--max-pending-tasks=0").exit_code == 2
 
 
+def test_the_order_can_be_told(started: list[HeadConfig]) -> None:
+    assert invoke(MAZE_ORDER="critical").exit_code == 0
+    assert invoke("--order=hacs").exit_code == 0
+    assert [config.order for config in started] == ["critical", "hacs"]
+
+
 @pytest.mark.parametrize("flags", [("--port", "x"), ("--port", "70000"), ("--durability", "hope"), ("--prot", "1")])
 def test_impossible_flags_are_usage_errors(started: list[HeadConfig], flags: tuple[str, ...]) -> None:
     assert invoke(*flags).exit_code == 2
