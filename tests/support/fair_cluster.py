@@ -12,11 +12,14 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Any, NamedTuple
 
+import msgspec
+
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_head.core.state import Settings
 from maze_head.core.transitions import READY
 from maze_protocol.http import CapBody, ProjectRequest
+from maze_protocol.messages import Outcome
 from maze_protocol.resources import Capacity
 from support.head_core import Head, add, ok
 
@@ -47,7 +50,7 @@ class FairCluster:
     def __init__(self, nodes: Sequence[Capacity], demands: Sequence[Demand], seed: int = 0) -> None:
         self.head = Head(Settings(suspect_after=1e9, lost_after=2e9))
         self.demands: dict[str, Demand] = {}
-        self.ends: list[tuple[float, int, bytes]] = []
+        self.ends: list[tuple[float, int, bytes, float]] = []
         self.started: list[tuple[float, str]] = []
         self.shares: dict[str, float] = {}
         """Share-seconds of each project: its dominant share divided by its weight, over the contested time."""
@@ -81,9 +84,19 @@ class FairCluster:
         for effect in self.head.take(fx.AssignTask):
             project = effect.assignment.project
             seconds = self.demands[project].seconds * self._random.uniform(0.5, 1.5)
-            heappush(self.ends, (self.head.mono + seconds, effect.assignment.lease, effect.link))
+            heappush(self.ends, (self.head.mono + seconds, effect.assignment.lease, effect.link, seconds))
             self.started.append((self.head.mono, project))
         self.head.forget()
+
+    def run_of(self, project: str) -> bytes:
+        """Return the id of a project's run."""
+        runs = self.head.core.state.runs.values()
+        return next(run.submitted.run_id for run in runs if run.submitted.project == project)
+
+    def reset(self) -> None:
+        """Begin to add up anew."""
+        self.shares = dict.fromkeys(self.shares, 0.0)
+        self.contested = 0.0
 
     def run(self, until: float = float("inf"), tick: float = 0.25) -> None:
         """Let time pass until every task is over, or so many seconds have passed."""
@@ -92,12 +105,13 @@ class FairCluster:
             due = min(self.ends[0][0] if self.ends else float("inf"), head.mono + tick)
             self._add_up(due - head.mono)
             head.mono = due
-            ended: dict[bytes, list[int]] = {}
+            ended: dict[bytes, list[Outcome]] = {}
             while self.ends and self.ends[0][0] <= due:
-                _, lease, link = heappop(self.ends)
-                ended.setdefault(link, []).append(lease)
-            for link, leases in ended.items():
-                head.result(*map(ok, leases), link=link)
+                _, lease, link, seconds = heappop(self.ends)
+                # What the core learns of durations must be true.
+                ended.setdefault(link, []).append(msgspec.structs.replace(ok(lease), wall_ms=1000 * seconds))
+            for link, outcomes in ended.items():
+                head.result(*outcomes, link=link)
                 self._start()
             if not ended:
                 head.do(ev.Ticked())

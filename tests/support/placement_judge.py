@@ -165,14 +165,18 @@ class Judge:
         return self._attempts(project) + want.nodes > self.caps.get(project, UNBOUND)
 
     def _check_kept(self, places: dict[str, Place]) -> None:
-        """Assert that room is kept only for tasks that have waited long, one per shape, on nodes that could take it."""
+        """Assert that room is kept only for tasks that have waited long, or for projects with less than their share, on
+        a quarter of the nodes, and on nodes that could take it."""
         for reservation in self.state.reservations:
             run_no, task = reservation.queue.head() if reservation.queue.best() else (0, 0)
             if (run_no, task) not in self.waiting:
                 continue  # it has just been placed, or cancelled; the next pass lets the room go
             want = self.wants[run_no, task]
-            assert self.now - self.waiting[run_no, task] >= RESERVE_AFTER, f"room is kept too soon for {want}"
+            waited = self.now - self.waiting[run_no, task]
+            assert reservation.many or waited >= RESERVE_AFTER, f"room is kept too soon for {want}"
             assert all(places[node.id].suits(want) for node in reservation.nodes), "room is kept where it is of no use"
+        level = sum(len(reservation.nodes) for reservation in self.state.reservations if reservation.many)
+        assert level <= max(1, len(self.state.nodes) // 4), "more than a quarter of the nodes is kept for the poorer"
 
     def _check_place(self, key: tuple[int, int], places: dict[str, Place]) -> None:
         """Assert that a task fits on no node that takes work, or that a stated policy holds it."""

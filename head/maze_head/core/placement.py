@@ -6,7 +6,8 @@ pass, so it blocks nobody. The cost follows what is placed, what gained room and
 much waits or how many nodes there are (ready.py, candidates.py).
 
 Why a queue is set aside
-* no node has room for its shape: if its first task has waited long, one is kept for it (reservation.py);
+* no node has room for its shape: if its first task has waited long, one is kept for it (reservation.py), and if its
+  project has less than its share, some are (levelling.py);
 * a named limit, or its project's cap, is reached;
 * its node is busy (`same_node_as`), or all nodes with room are ruled out for its first task: one of its company is
   there (`apart`), it must leave too soon, it is kept for another.
@@ -23,6 +24,7 @@ from typing import Final
 from maze_head.core.backlog import settle_ranks, wake_delayed
 from maze_head.core.dispatch import dispatch
 from maze_head.core.fitness import admits, could_ever, has_time, suits
+from maze_head.core.levelling import level, may_start, relevel
 from maze_head.core.nodes import Node
 from maze_head.core.ready import Queue
 from maze_head.core.reservation import reserve
@@ -47,6 +49,7 @@ def place(state: State) -> None:
     if state.ready.changed:
         state.ready.changed = False
         state.rooms.follow(state.ready.queues)
+    relevel(state)
     for reservation in [each for each in state.reservations if not each.holds()]:
         state.drop_reservation(reservation)
     roomless: list[Queue] = []
@@ -102,7 +105,7 @@ def _place_head(state: State, queue: Queue, roomless: list[Queue], shunning: lis
     if run is None or run.phase[task] != READY:
         state.ready.pop(queue)
         return True
-    if not _may_start(state, queue):
+    if not may_start(state, queue):
         return False
     shunned = run.avoid.get(task, ()) if run.avoid else ()
     nodes = _nodes_for(state, queue, run, task, shunned)
@@ -123,15 +126,6 @@ def _place_head(state: State, queue: Queue, roomless: list[Queue], shunning: lis
     return True
 
 
-def _may_start(state: State, queue: Queue) -> bool:
-    """Tell whether limits and caps let one more attempt start, wherever."""
-    shape, limits = queue.shape, queue.shape.terms.limits
-    if limits and not state.allowances.admits(limits, state.now.mono):
-        return False
-    shares = state.shares
-    return not shares.rules or shares.has_room(queue.place.project, shape.request, shape.terms.nodes)
-
-
 def _may_wait(state: State, queue: Queue, key: tuple[int, int], shunned: tuple[str, ...]) -> bool:
     """Tell whether a task shall wait for another node than those it has failed on."""
     others = (node for node in state.nodes.values() if node.takes_work and node.id not in shunned)
@@ -144,8 +138,10 @@ def _nodes_for(state: State, queue: Queue, run: Run, task: int, shunned: tuple[s
     """Return the nodes for the first task of a queue: as many as it takes, or none."""
     now, shape = state.now.mono, queue.shape
     kept = queue.reservation
-    if kept is not None and all(
-        admits(node, shape, now) and bar(state, node, queue, run, task) is None for node in kept.nodes
+    if (
+        kept is not None
+        and not kept.many
+        and all(admits(node, shape, now) and bar(state, node, queue, run, task) is None for node in kept.nodes)
     ):
         return list(kept.nodes)
     if queue.place.pin:
@@ -193,12 +189,12 @@ def bar(state: State, node: Node, queue: Queue, run: Run, task: int) -> Reason |
 def _note_served(state: State, queue: Queue, nodes: list[Node], run: Run, task: int) -> None:
     """Give up the room that was kept for a task that starts; count it where it uses room that is kept for another."""
     kept = queue.reservation
-    if kept is not None:
+    if kept is not None and not kept.many:
         state.drop_reservation(kept)
     else:
         queue.served_at = state.now.mono
     for node in nodes:
-        if node.reservation is not None:
+        if node.reservation is not None and node.reservation is not kept:
             seconds = queue.shape.seconds or state.expected_seconds(run, task)
             node.reservation.backfill(node, queue.shape.request, seconds, state.now.mono)
 
@@ -214,15 +210,16 @@ def _keep_room(state: State, roomless: list[Queue]) -> None:
         for queue in roomless
         if (best := _overdue(state, queue))
     ]
-    shapes = [reservation.queue.shape for reservation in state.reservations]
+    shapes = [reservation.queue.shape for reservation in state.reservations if not reservation.many]
     for *_, queue in sorted(overdue, key=lambda entry: entry[:3]):
-        if queue.shape in shapes or not _may_start(state, queue):
+        if queue.shape in shapes or not may_start(state, queue):
             continue
-        kept = sum(len(reservation.nodes) for reservation in state.reservations)
+        kept = sum(len(reservation.nodes) for reservation in state.reservations if not reservation.many)
         reservation = reserve(queue, state.nodes.values(), kept, now)
         if reservation is not None:
             state.keep(reservation)
             shapes.append(queue.shape)
+    level(state, roomless)
 
 
 def _overdue(state: State, queue: Queue) -> tuple[float, int] | None:

@@ -26,7 +26,7 @@ from maze_protocol.resources import Request
 if TYPE_CHECKING:
     from maze_head.core.ready import Queue
 
-__all__ = ["Reservation", "reserve"]
+__all__ = ["LOOKED_AT", "SHARE_KEPT", "Reservation", "reserve", "reserve_many"]
 
 SHARE_KEPT: Final = 4
 """At most one node of so many is kept."""
@@ -37,11 +37,14 @@ LEAST_REMAINING: Final = 1.0
 
 
 class Reservation:
-    """Nodes that are kept for the first task of a queue."""
+    """Nodes that are kept for the first task of a queue, or for many of its tasks, each on one of them."""
 
-    __slots__ = ("deadline", "nodes", "queue", "spare")
+    __slots__ = ("deadline", "many", "nodes", "queue", "since", "spare")
 
     def __init__(self, queue: Queue, nodes: tuple[Node, ...], deadline: float, spare: dict[int, Ledger]) -> None:
+        self.many = False
+        """Of the queue's tasks any number may start here: its project has less than its share (levelling.py)."""
+        self.since = 0.0
         self.queue = queue
         self.nodes = nodes
         self.deadline = deadline
@@ -63,6 +66,8 @@ class Reservation:
     def holds(self) -> bool:
         """Tell whether there is still a task, and whether the nodes can take it some day."""
         shape = self.queue.shape
+        if self.many:  # looked at again before long
+            return bool(self.queue.lanes) and all(node.takes_work for node in self.nodes)
         return bool(self.queue.lanes) and all(node.takes_work and could_ever(node, shape) for node in self.nodes)
 
 
@@ -86,21 +91,44 @@ def reserve(queue: Queue, nodes: Iterable[Node], kept: int, now: float) -> Reser
     ]
     if queue.place.pin:
         fitting = [node for node in fitting if node.id == queue.place.pin]
-    fitting.sort(key=lambda node: (node.ledger.load, node.serial))
-    ranked = sorted(
-        (
-            (wait, node.serial, node, spare)
-            for node in fitting[: max(LOOKED_AT, count)]
-            for wait, spare in _room(node, queue, now)
-        ),
-        key=lambda entry: entry[:2],
-    )[:count]
-    if len(ranked) < count:
+    ranked = _soonest(queue, fitting, count, now)
+    return _kept(queue, ranked, now + ranked[-1][0]) if len(ranked) == count else None
+
+
+def reserve_many(
+    queue: Queue, nodes: list[Node], before: Reservation | None, count: int, now: float
+) -> Reservation | None:
+    """Choose up to so many nodes for tasks of a queue, those that will have room soonest; None if none would do.
+
+    Args:
+        queue: whose project has less than its share.
+        nodes: those that may be kept.
+        before: what was kept until now; of its nodes those that still may be come first: they have begun to empty.
+        count: how many are kept at most.
+        now: monotonic time.
+    """
+    emptying = dict.fromkeys(before.nodes if before is not None else ())
+    ranked = _soonest(queue, [node for node in nodes if node in emptying], count, now)
+    ranked += _soonest(queue, [node for node in nodes if node not in emptying], count - len(ranked), now)
+    if not ranked:
         return None
-    deadline = now + max(wait for wait, *_ in ranked)
-    return Reservation(
-        queue, tuple(node for *_, node, _ in ranked), deadline, {serial: spare for _, serial, _, spare in ranked}
-    )
+    deadline = now + min(wait for wait, *_ in ranked)
+    # A deadline that moved on would let others in again and again.
+    reservation = _kept(queue, ranked, min(deadline, before.deadline) if before is not None else deadline)
+    reservation.many, reservation.since = True, now
+    return reservation
+
+
+def _soonest(queue: Queue, nodes: list[Node], count: int, now: float) -> list[tuple[float, int, Node, Ledger]]:
+    """Return up to so many nodes with the seconds until they have room, the earliest first, and what is free beside."""
+    compared = sorted(nodes, key=lambda node: (node.ledger.load, node.serial))[: max(LOOKED_AT, count)]
+    ranked = [(wait, node.serial, node, spare) for node in compared for wait, spare in _room(node, queue, now)]
+    return sorted(ranked, key=lambda entry: entry[:2])[:count]
+
+
+def _kept(queue: Queue, ranked: list[tuple[float, int, Node, Ledger]], deadline: float) -> Reservation:
+    nodes = tuple(node for *_, node, _ in ranked)
+    return Reservation(queue, nodes, deadline, {serial: spare for _, serial, _, spare in ranked})
 
 
 def _room(node: Node, queue: Queue, now: float) -> list[tuple[float, Ledger]]:

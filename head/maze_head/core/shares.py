@@ -48,8 +48,12 @@ class Held:
 
     __slots__ = ("attempts", "cpu_milli", "gpu_mem_mib", "gpu_milli", "mem_mib", "shared_mem_mib")
 
-    def __init__(self) -> None:
-        self.cpu_milli = self.mem_mib = self.gpu_milli = self.gpu_mem_mib = self.attempts = 0
+    def __init__(self, cpu_milli: int = 0, mem_mib: int = 0, gpu_milli: int = 0, gpu_mem_mib: int = 0) -> None:
+        self.cpu_milli = cpu_milli
+        self.mem_mib = mem_mib
+        self.gpu_milli = gpu_milli
+        self.gpu_mem_mib = gpu_mem_mib
+        self.attempts = 0
         self.shared_mem_mib = 0
         """The part of `gpu_mem_mib` that is held by memory alone."""
 
@@ -100,8 +104,26 @@ class Shares:
     def share(self, project: str) -> float:
         """Return the dominant share of a project for its weight; whoever has less goes first."""
         held = self.held.get(project)
-        if held is None:
-            return 0.0
+        return 0.0 if held is None else self._weighed(project, held)
+
+    @property
+    def most(self) -> float:
+        """Return the largest share of any project; in as many steps as there are projects that hold anything."""
+        return max(map(self.share, self.held), default=0.0)
+
+    def share_with(self, project: str, request: Request, nodes: int) -> float:
+        """Return what the share of a project would be if it had this, on so many nodes each, beside what it holds."""
+        held = self.held.get(project, _NOTHING)
+        mem = request.gpu_mem_mib * max(1, request.whole_devices)
+        more = Held(
+            held.cpu_milli + nodes * request.cpu_milli,
+            held.mem_mib + nodes * request.mem_mib,
+            held.gpu_milli + nodes * request.gpu_milli,
+            held.gpu_mem_mib + nodes * mem,
+        )
+        return self._weighed(project, more)
+
+    def _weighed(self, project: str, held: Held) -> float:
         cpu, mem, gpu, gpu_mem = self._parts
         dominant = max(held.cpu_milli * cpu, held.mem_mib * mem, held.gpu_milli * gpu, held.gpu_mem_mib * gpu_mem)
         rules = self.rules.get(project)

@@ -131,3 +131,15 @@ def test_what_crosses_a_cap_even_alone_is_impossible() -> None:
     assert shares.impossible("a", request(cpu=2)) is None
     assert shares.impossible("a", request(cpu=2), nodes=2) == "0 of 2 CPUs"
     assert shares.impossible("b", request(gpu=4)) is None
+
+
+def test_what_a_share_would_be_with_more() -> None:
+    shares = cluster()
+    shares.set("a", Rules(weight=2.0))
+    assert shares.most == 0.0
+    shares.take("a", Claim(4000, 0))
+    assert shares.most == pytest.approx(0.2)
+    assert shares.share_with("a", request(cpu=1), 2) == pytest.approx(0.3)
+    assert shares.share_with("b", request(gpu=1), 1) == pytest.approx(0.25)
+    assert shares.share_with("b", request(gpu_mem=300), 1) == pytest.approx(0.75)
+    assert shares.share("b") == 0.0
