@@ -13,7 +13,8 @@ from maze_head.core import events as ev
 from maze_head.core.errors import Unavailable
 from maze_protocol.http import EditRequest, RunRequest, WorkflowRequest
 from maze_protocol.ids import WORKFLOW, format_id
-from support.head_core import CODE_BODY, add, raw
+from sim.shapes import LIMIT
+from support.head_core import CODE_BODY, add, raw, tid
 
 PATIENCE = 3.0
 
@@ -67,6 +68,8 @@ class Client:
         self._runs = 0
         for number in range(1, world.knobs.workflows + 1):
             world.clock.at(self._random.random() * 2.0, None, self._create, number)
+        if world.knobs.shapes:
+            self._ask(lambda ticket: ev.SetLimit(ticket, LIMIT, world.shapes.limit), lambda _: None)
 
     @property
     def done(self) -> bool:
@@ -110,7 +113,9 @@ class Client:
             sources = sorted(random.sample(range(number), min(number, random.choice((0, 1, 1, 2)))))
             resources = {"cpu": random.randint(1, self._world.knobs.cpus)}
             name = f"w{workflow}t{number}"
-            ops.append(add(number, *sources, name=name, resources=resources, **self._policy(name)))
+            asked = self._world.shapes.task(resources, sources)
+            follow = {"same_node_as": tid(asked.pop("follow"))} if "follow" in asked else {}
+            ops.append(add(number, *sources, name=name, **asked, **follow, **self._policy(name)))
         return ops
 
     def _policy(self, name: str) -> dict[str, Any]:
@@ -124,7 +129,8 @@ class Client:
     def _submit(self, workflow_id: bytes) -> None:
         self._runs += 1
         random, run_id = self._random, raw(2000 + self._runs)
-        request = RunRequest(format_id(workflow_id, WORKFLOW), fail_fast=random.random() < self._world.knobs.fail_fast)
+        fail_fast = random.random() < self._world.knobs.fail_fast
+        request = RunRequest(format_id(workflow_id, WORKFLOW), fail_fast=fail_fast, **self._world.shapes.run())
 
         def submitted(_: Any) -> None:
             self._world.watch.acked("run", run_id)

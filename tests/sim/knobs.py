@@ -31,6 +31,8 @@ FAULTS = (
 )
 """What can go wrong by itself; see nemesis.py."""
 
+MEASURE = "measure"
+"""A machine has less than before for a while; only in worlds of many shapes."""
 HEAD_FAULTS = frozenset({"head_kill", "head_point", "head_pause", "disk_full", "clock_jump"})
 NODE_FAULTS = frozenset({"node_kill", "node_pause", "cut_both", "cut_in", "cut_out", "reset", "reroute"})
 
@@ -89,12 +91,14 @@ class Knobs:
     outage: float = 3.0
     """How long what fails is away: cut, stopped, down."""
     faults: tuple[str, ...] = field(default=())
+    shapes: bool = False
+    """Tasks ask for more than CPUs, and capacities change (shapes.py)."""
 
     @property
     def gentle(self) -> bool:
         """Tell whether nothing but the head fails, and not for long: then no work may be done twice."""
         steady = not (self.loss or self.double or self.reorder) and self.jitter < 0.1
-        return steady and set(self.faults) <= HEAD_FAULTS and self.orphan_timeout > 60.0
+        return steady and set(self.faults) <= HEAD_FAULTS | {MEASURE} and self.orphan_timeout > 60.0
 
     def changed(self) -> str:
         """Return the settings that are not the defaults, for reports."""

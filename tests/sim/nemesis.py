@@ -8,6 +8,7 @@ from typing import Any
 from maze_protocol.messages import FAILED, OK, ErrorInfo, Outcome, Release, Result, Started, StartedItem
 from maze_protocol.values import MSGPACK, OutputValue, Value
 from sim.history import LEASED, RUNNING
+from sim.knobs import MEASURE
 from sim.network import TO_HEAD, TO_NODE, ZMTP_TIMEOUT
 
 LIES = 6
@@ -39,6 +40,7 @@ class Nemesis:
             "reroute": self._reroute,
             "forge": self._forge,
             "clock_jump": self._jump,
+            MEASURE: self._measure,
         }
 
     def begin(self) -> None:
@@ -165,6 +167,13 @@ class Nemesis:
                 (Result((lie,)), Result((told,)), Started((StartedItem(lease, 1e9),)), Release((lease,), "lie"))
             )
         )
+
+    def _measure(self) -> None:
+        """Let a machine have less for a while: devices, device memory, memory, CPUs."""
+        node = self._node()
+        if node is not None:
+            node.survey(self._world.shapes.less())
+            self._world.clock.later(self._world.outage(), None, node.survey, self._world.shapes.capacity())
 
     def _jump(self) -> None:
         """Set a wall clock wrong by an hour."""

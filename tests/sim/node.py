@@ -23,7 +23,19 @@ from maze_node.core.effects import (
     Spill,
     Start,
 )
-from maze_node.core.events import DrainAsked, Event, Instant, LinkLost, Loaded, Said, Spilled, Ticked, Welcomed
+from maze_node.core.events import (
+    DrainAsked,
+    Event,
+    Instant,
+    LinkLost,
+    Loaded,
+    Said,
+    Spilled,
+    Surveyed,
+    Ticked,
+    Welcomed,
+)
+from maze_node.core.offer import Survey
 from maze_protocol.framing import decode_frames, encode_frames
 from maze_protocol.limits import PROTOCOL_MAJOR, PROTOCOL_MINOR
 from maze_protocol.messages import Hello, Message, NodeLoad
@@ -75,6 +87,11 @@ class NodeProcess:
         for connection in self.world.network.of(self.process):
             self.world.network.close(connection)
         self.watch.node_died(self)
+
+    def survey(self, capacity: Capacity) -> None:
+        """Look at what the machine has now."""
+        if self.process.alive:
+            self.post(Surveyed(Survey(capacity)))
 
     def drain(self, timeout: float) -> None:
         """SIGTERM."""
@@ -186,13 +203,14 @@ class NodeProcess:
 
     def _hello(self) -> Hello:
         cluster_id, epoch = self.agent.cluster
+        capacity, remaining = self.agent.introduce(self.now)
         hello = Hello(
             PROTOCOL_MAJOR,
             PROTOCOL_MAJOR,
             PROTOCOL_MINOR,
             self.name,
             self.incarnation,
-            self.capacity,
+            capacity,
             (3, 11, 9),
             "sim",
             address=self.name,
@@ -200,6 +218,8 @@ class NodeProcess:
             cluster_id=cluster_id,
             epoch=epoch,
             inventory=self.agent.inventory(),
+            labels=self.world.shapes.labels(self.name),
+            remaining=remaining,
         )
         self.watch.node_greets(self, hello)
         return hello

@@ -3,7 +3,8 @@
 Where each invariant of the plan is checked:
 * I1-I5, I8, I9, I13, I17: at each durable batch, in history.py; I17 also at a node (nothing starts that was cancelled
   or dropped before).
-* I6: after each turn of the head (core/invariants.py), and at each start on a node; 0 when idle: `quiet`.
+* I6: after each turn of the head (core/invariants.py, support/grants.py), and at each start on a node, each device by
+  itself; 0 when idle: `quiet`.
 * I7: core/invariants.py; at each HELLO nothing that a node answers for is missing (`node_greets`); `quiet`.
 * I10: `published`: only committed segments, word for word. I11: `acked` and `head_replayed`.
 * I12: `head_scheduled`: no lease for a node that has been silent, drains, is quarantined or has no link.
@@ -15,6 +16,7 @@ Where each invariant of the plan is checked:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from maze_head.batch import Batch
@@ -47,8 +49,10 @@ from maze_protocol.messages import (
     RetryAfter,
     Welcome,
 )  # fmt: skip
+from maze_protocol.resources import Capacity, Claim
 from maze_protocol.session import SessionState
 from sim.history import BUDGETS, OPEN, OVER, History
+from support.grants import Grants
 
 HELLO = TYPE_OF[Hello].to_bytes(2, "big")
 SLACK = 0.3
@@ -86,6 +90,7 @@ class Watch:
         self._farewells: dict[bytes, float] = {}
         """When each link was told that it has no session."""
         self._official: Any = None
+        self._grants: dict[Any, Grants] = {}
 
     def _new_history(self) -> History:
         steady = "clock_jump" not in self.world.knobs.faults
@@ -117,7 +122,9 @@ class Watch:
     def head_replayed(self, head: Any) -> None:
         """A head has read its journal: it must know exactly what the account knows (I19), and every promise (I11)."""
         self._official = head
+        self._grants[head] = Grants()
         state = head.core.state
+        self._grants[head].accept(state)
         for key in self.acks:
             assert self._holds(*key), f"I11: {key} was acknowledged and is gone"
         assert set(state.workflows) == self.history.workflows, "I19: other workflows than committed"
@@ -156,6 +163,7 @@ class Watch:
             return
         self._changed = False
         check(head.core.state)
+        self._grants[head].look(head.core.state)
         for effect in effects:
             if isinstance(effect, AssignTask):
                 assert not head.core.state.read_only, "work is given out though the disk is full"
@@ -289,9 +297,10 @@ class Watch:
         assert lease not in ledger.started, f"started twice: {lease}"
         assert lease not in ledger.unwanted, f"I17: started though it was taken back: {lease}"
         ledger.started.add(lease)
-        running = node.agent._runner.leases.running()
-        used = sum(each.assignment.claim.cpu_milli for each in running)
-        assert len(running) == 1 or used <= node.capacity.cpu_milli, f"I6: {used} of {node.capacity.cpu_milli} in use"
+        claims = [each.assignment.claim for each in node.agent._runner.leases.running()]
+        used = sum(claim.cpu_milli for claim in claims)
+        assert len(claims) == 1 or used <= node.capacity.cpu_milli, f"I6: {used} of {node.capacity.cpu_milli} in use"
+        _check_devices(node.capacity, claims)
 
     def task_began(self, node: Any, worker: int, frame: TaskFrame) -> int:
         """User code begins; return how often it has begun now."""
@@ -357,6 +366,16 @@ class Watch:
             crashes = self.world.plan(run.name(task)).crashes
             allowed = min(crashes + 1, BUDGETS["crash"]) + run.graph.spec(task).retries
             assert count <= allowed, f"run {no} task {task} was begun {count} times though its node never failed"
+
+
+def _check_devices(capacity: Capacity, claims: Sequence[Claim]) -> None:
+    """I6, at a node: no device has more users than it has room for."""
+    for device in capacity.devices:
+        parts = [part for claim in claims for part in claim.devices if part.index == device.index]
+        milli, mem = sum(part.milli for part in parts), sum(part.mem_mib for part in parts)
+        assert milli <= 1000, f"I6: {milli} thousandths of device {device.index} in use"
+        assert mem <= device.mem_mib, f"I6: {mem} of {device.mem_mib} MiB of device {device.index} in use"
+        assert len(parts) < 2 or all(part.milli < 1000 for part in parts), f"I6: whole device {device.index} is shared"
 
 
 def _plain(phase: str) -> str:

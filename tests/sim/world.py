@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from maze_protocol.resources import Capacity
 from sim.client import Client
 from sim.clock import Clock
 from sim.disk import Disk
 from sim.head import HeadProcess
-from sim.knobs import Knobs, draw
+from sim.knobs import MEASURE, Knobs, draw
 from sim.nemesis import Nemesis
 from sim.network import Network
 from sim.node import NodeProcess
 from sim.pool import Plan, output_of, plan_of
 from sim.reader import Reader
+from sim.shapes import Shapes, has_shapes
 from sim.watch import Watch
 
 BOUND = 240.0
@@ -63,7 +63,12 @@ class World:
     def __init__(self, seed: int, knobs: Knobs | None = None) -> None:
         self.seed = seed
         self.random = Random(seed)
-        self.knobs = draw(self.random) if knobs is None else knobs
+        if knobs is None:
+            knobs = draw(self.random)
+            if has_shapes(seed):
+                knobs.shapes, knobs.faults = True, (*knobs.faults, MEASURE)
+        self.knobs = knobs
+        self.shapes = Shapes(seed, knobs)
         self.clock = Clock()
         self.calm = False
         self.amnesia = False
@@ -189,9 +194,7 @@ class World:
 
     def start_node(self, name: str) -> None:
         """Start an agent process under a name; an older one of that name may still live."""
-        knobs = self.knobs
-        capacity = Capacity(knobs.cpus * 1000, 4096, (), knobs.workers)
-        node = self.nodes[name] = NodeProcess(self, name, self.random.getrandbits(50), capacity)
+        node = self.nodes[name] = NodeProcess(self, name, self.random.getrandbits(50), self.shapes.capacity())
         node.start()
 
     def restart_later(self, name: str, delay: float) -> None:
@@ -246,6 +249,8 @@ class World:
             _go_on(self.head)
         for name, node in list(self.nodes.items()):
             _go_on(node)
+            if self.knobs.shapes:
+                node.survey(self.shapes.capacity())
             if not node.process.alive:
                 self._restart(name)
 
