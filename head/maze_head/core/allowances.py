@@ -102,6 +102,14 @@ class Allowances:
         """Tell whether a task with these limits may start now."""
         return not limits or self.lacking(limits, now) is None
 
+    def has_room(self, limits: Units) -> bool:
+        """Tell whether so many more units may be held at once, whatever the rates say."""
+        return not any(self._is_full(name, units) for name, units in limits)
+
+    def _is_full(self, name: str, units: int) -> bool:
+        most = self.limits[name].concurrency if name in self.limits else None
+        return most is not None and self.held.get(name, 0) + units > most
+
     def lacking(self, limits: Units, now: float) -> Lack | None:
         """Return the first limit that holds a task back, or None if it may start."""
         for name, units in limits:
@@ -142,7 +150,7 @@ class Allowances:
                 bucket.spend(units, now)
 
     def restore(self, limits: Units) -> None:
-        """Count the units of an attempt that began in the head's earlier life."""
+        """Count the units of an attempt that began before, and spent them then."""
         for name, units in limits:
             self.held[name] = self.held.get(name, 0) + units
 

@@ -6,7 +6,7 @@
     anything else                                     drop                   -
 
 * A lease in force is kept under its token, whichever head made it: running work outlives the head.
-* A node may lie: what it claims to run besides must fit beside the rest.
+* A node may lie: what it claims to run besides must fit beside the rest, on the node and in limits and caps.
 * Adoption makes the next attempt of the task out of the one that was given up, refunds the loss, and tells the node the
   new token (`keep` holds the pair). A report under the old token stays stale. Only what has begun is worth it. The
   WELCOME may be lost, or the head die before it is sent: so the old token is known until the lease ends.
@@ -74,7 +74,7 @@ def _find(state: State, node: Node, held: Held, withdrawn: dict[int, dict[int, N
     run = state.runs.get(lost.run_no) if lost is not None else None
     if lost is None or run is None or lost.holder != node.identity or not _waits(run, lost.task, held.lease):
         return None
-    if not node.ledger.has_room(lost.claim):
+    if not node.ledger.has_room(lost.claim) or not _is_allowed(state, run, lost.task):
         return None
     del state.lost[held.lease]
     withdrawn.setdefault(run.no, {})[lost.task] = None
@@ -85,11 +85,18 @@ def _waits(run: Run, task: int, token: int) -> bool:
     return not run.halting and run.phase[task] == READY and run.lease[task] == token
 
 
+def _is_allowed(state: State, run: Run, task: int) -> bool:
+    """Tell whether limits and caps have room for one more attempt; meanwhile others may have got what it held."""
+    shape = shape_of(run, task)
+    capped = not state.shares.has_room(run.submitted.project, shape.request, shape.terms.nodes)
+    return not capped and state.allowances.has_room(shape.terms.limits)
+
+
 def _adopt(state: State, node: Node, run: Run, lost: LostLease, old: int) -> Lease:
     node.ledger.take(lost.claim)
     terms = shape_of(run, lost.task).terms
     lease = Lease(state.leases.next_token(), run, lost.task, node, lost.claim, terms)
-    state.leases.grant(lease, state.now.mono)
+    state.leases.restore(lease, state.now.mono)
     lease.formerly = old
     state.counters.leases_adopted += 1
     attempt = run.attempt[lost.task] + 1

@@ -95,7 +95,7 @@ class Leases:
             self._allowances.take(lease.terms.limits, now)
 
     def restore(self, lease: Lease, now: float) -> None:
-        """Put a lease of an earlier epoch in force, under the token by which its node knows it."""
+        """Put a lease in force whose attempt began before: of an earlier epoch, or given up for a while."""
         lease.since = now
         self._hold(lease)
         if lease.terms.limits:

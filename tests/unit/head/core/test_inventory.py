@@ -9,6 +9,7 @@ import pytest
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_protocol.events import AttemptLost, TaskAdopted, TaskFailed, TaskLeased, TaskReleased, TaskStarted
+from maze_protocol.http import LimitRequest
 from maze_protocol.messages import ACCEPTED, HELD_DONE, HELD_LEASED, HELD_RUNNING, STALE, Disconnect, Drain
 from support.head_core import Head, R, add, held, ok
 
@@ -99,6 +100,40 @@ def test_an_adopted_attempt_does_not_count_as_lost() -> None:
         lease = welcome(head).keep[0][1]
         head.wait(30)
     assert not [event for event in head.log() if isinstance(event, TaskFailed)]
+
+
+def test_an_attempt_whose_limit_others_use_by_now_does_not_go_on() -> None:
+    head = Head()
+    head.ask(ev.SetLimit, "api", LimitRequest(concurrency=1))
+    head.workflow(add(0, limits={"api": 1}, require={"disk": ""}), add(1, limits={"api": 1}))
+    head.greet(labels={"disk": "ssd"})
+    head.run()
+    (old,) = head.leases()
+    head.started(old)
+    head.wait(30)
+    head.greet(b"L2", "n2")
+    (other,) = head.leases()
+    head.forget()
+    head.greet(b"L3", "n1", labels={"disk": "ssd"}, inventory=(held(old, HELD_RUNNING),))
+    assert welcome(head).drop == (old,)
+    head.result(ok(other), link=b"L2")
+    assert len(head.leases()) == 1, "it is tried again when it may"
+
+
+def test_an_attempt_that_goes_on_spends_no_rate_again() -> None:
+    head = Head()
+    head.ask(ev.SetLimit, "api", LimitRequest(rate="1/h"))
+    head.workflow(add(0, limits={"api": 1}))
+    head.greet()
+    head.run()
+    (old,) = head.leases()
+    head.started(old)
+    head.wait(30)
+    pause = head.core.state.allowances.pause("api", head.mono)
+    head.forget()
+    head.greet(b"L2", inventory=(held(old, HELD_RUNNING),))
+    assert [pair[0] for pair in welcome(head).keep] == [old]
+    assert head.core.state.allowances.pause("api", head.mono) == pause > 0
 
 
 def test_an_adoption_of_which_the_node_never_heard_is_told_again() -> None:
