@@ -12,14 +12,30 @@ from typing import Any, Final
 import msgspec
 
 from maze_head import assign, driver
-from maze_head.core import backlog, dispatch, ends, inventory, membership, recovery, results, scheduler
+from maze_head.core import (
+    backlog,
+    dispatch,
+    ends,
+    fitness,
+    inventory,
+    membership,
+    placement,
+    recovery,
+    results,
+    scheduler,
+)
+from maze_head.core.allowances import Allowances
+from maze_head.core.candidates import Rooms
 from maze_head.core.effects import Reply
 from maze_head.core.leases import Leases
+from maze_head.core.ledger import Ledger
+from maze_head.core.ledger import _DeviceState as type_of_device
 from maze_head.core.nodes import Node
 from maze_head.core.state import State
 from maze_node.core.agent import Agent
 from maze_node.core.outbox import Outbox
 from maze_protocol.ordering import Ordering, Verdict
+from maze_protocol.resources import DeviceClaim
 from maze_protocol.session import HeadSession
 from sim.world import Report, run
 
@@ -79,10 +95,9 @@ def no_fence(patch: Patch) -> None:
     """A result under a token out of force counts for the task's newer attempt."""
     tokens: dict[int, tuple[Any, int]] = {}
 
-    def granted(self: Leases, lease_run: Any, task: int, *rest: Any, **given: Any) -> Any:
-        lease = grant(self, lease_run, task, *rest, **given)
-        tokens[lease.token] = lease_run, task
-        return lease
+    def granted(self: Leases, lease: Any, now: float) -> None:
+        grant(self, lease, now)
+        tokens[lease.token] = lease.run, lease.task
 
     def judged(state: State, node: Node, outcome: Any, payloads: Any) -> int:
         if outcome.lease not in node.leases and outcome.lease in tokens:
@@ -112,10 +127,10 @@ def accept_from_another_node(patch: Patch) -> None:
 def tokens_begin_anew(patch: Patch) -> None:
     """Leases of every life of the head are counted from the same epoch."""
 
-    def made(self: State) -> None:
-        self.leases = Leases(1)
+    def made(self: Leases, epoch: int, *shared: Any) -> None:
+        make(self, 1, *shared)
 
-    patch.set(State, "__post_init__", made)
+    make = patch.set(Leases, "__init__", made)
 
 
 @mutant
@@ -305,8 +320,9 @@ def adopt_what_was_given_away(patch: Patch) -> None:
 def begin_twice(patch: Patch) -> None:
     """A task that may begin once only is tried again as any other."""
 
-    def granted(self: Leases, lease_run: Any, task: int, node: Node, claim: Any, *, once: bool = False) -> Any:
-        return grant(self, lease_run, task, node, claim)
+    def granted(self: Leases, lease: Any, now: float) -> None:
+        lease.once = False
+        grant(self, lease, now)
 
     grant = patch.set(Leases, "grant", granted)
 
@@ -400,6 +416,85 @@ def quarantine_is_ignored(patch: Patch) -> None:
     """Nodes that cannot work get work all the same."""
     takes_work = property(lambda node: node.link is not None and not (node.gone or node.suspected or node.draining))
     patch.set(Node, "takes_work", takes_work)
+
+
+# -- placement
+
+
+@mutant
+def device_memory_is_not_looked_at(patch: Patch) -> None:
+    """A share goes to a device, whatever others have of its memory."""
+
+    def shared(self: Ledger, request: Any) -> Any:
+        free = [device for device in self.devices.values() if device.free_milli >= max(1, request.gpu_milli)]
+        return [DeviceClaim(free[0].index, request.gpu_milli, request.gpu_mem_mib)] if free else None
+
+    patch.set(Ledger, "_share", shared)
+
+
+@mutant
+def whole_devices_need_not_be_free(patch: Patch) -> None:
+    """Who asks for a whole device gets one that others use."""
+
+    def untouched(self: Any) -> bool:
+        return bool(self.free_milli > 0)
+
+    patch.set(type_of_device, "untouched", property(untouched))
+
+
+@mutant
+def other_nodes_of_a_task_are_not_given_back(patch: Patch) -> None:
+    """The end of an attempt frees only the node that ran its code."""
+
+    def ended(self: Leases, lease: Any) -> None:
+        parts = lease.gang
+        end(self, lease)
+        for node, claim in parts:
+            node.ledger.take(claim)
+
+    end = patch.set(Leases, "end", ended)
+
+
+@mutant
+def a_task_of_several_nodes_outlives_one_of_them(patch: Patch) -> None:
+    """A member that is lost is not missed."""
+    patch.set(membership, "_lose_member", lambda state, lease, node, reason: None)
+
+
+@mutant
+def a_new_capacity_is_not_taken_in(patch: Patch) -> None:
+    """Room is counted as if the node still had what it once said."""
+    patch.set(membership, "_refit", lambda state, node: state.gain(node))
+
+
+@mutant
+def labels_are_ignored(patch: Patch) -> None:
+    """Any node will do."""
+    patch.set(fitness, "_has", lambda labels, key, value: True)
+
+
+@mutant
+def limits_are_not_looked_at(patch: Patch) -> None:
+    """Named limits hold nobody back."""
+    patch.set(Allowances, "admits", lambda self, limits, now: True)
+
+
+@mutant
+def units_of_limits_are_not_given_back(patch: Patch) -> None:
+    """What an attempt held of a limit stays held."""
+    patch.set(Allowances, "give_back", lambda self, limits: None)
+
+
+@mutant
+def company_is_not_noted(patch: Patch) -> None:
+    """Tasks that keep apart meet."""
+    patch.set(placement, "bar", lambda state, node, queue, run, task: None)
+
+
+@mutant
+def room_that_grew_is_not_noticed(patch: Patch) -> None:
+    """Who waits for room is not asked again when some is given back."""
+    patch.set(Rooms, "gain", lambda self, node: None)
 
 
 # -- the wire

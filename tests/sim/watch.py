@@ -7,7 +7,8 @@ Where each invariant of the plan is checked:
   itself; 0 when idle: `quiet`.
 * I7: core/invariants.py; at each HELLO nothing that a node answers for is missing (`node_greets`); `quiet`.
 * I10: `published`: only committed segments, word for word. I11: `acked` and `head_replayed`.
-* I12: `head_scheduled`: no lease for a node that has been silent, drains, is quarantined or has no link.
+* I12: `head_scheduled`: no lease for a node that has been silent, drains, is quarantined or has no link; nor for one
+  without the labels that a task requires, nor for other than as many nodes as it takes.
 * I14, I15, I16: `quiet`, when faults have stopped: everything is over, nothing is left anywhere.
 * I18: `head_began`, and `node_did` for what nodes obey. I19: `head_replayed`, and replay.py.
 * I20: whatever else escapes ends the world.
@@ -23,6 +24,7 @@ from maze_head.batch import Batch
 from maze_head.core.effects import Admit, AssignTask
 from maze_head.core.events import Event, Instant, LinkLost, NodeGreeted, NodeSaid, Ticked
 from maze_head.core.invariants import check
+from maze_head.core.leases import Lease
 from maze_head.core.transitions import PHASE_NAMES
 from maze_node.core.effects import Start
 from maze_node.core.events import Event as NodeEvent
@@ -174,6 +176,7 @@ class Watch:
                 assert effect.link not in self._draining, "I12: work for a node that drains"
                 node = head.core.state.links[effect.link]
                 assert not node.quarantined, f"I12: work for {node.id}, which is to be left alone"
+                _check_place(head.core.state.leases.current[effect.assignment.lease])
 
     def head_says(self, head: Any, link: bytes, message: Message) -> None:
         """Something leaves the head: all it tells must be committed (decisions, 1)."""
@@ -189,7 +192,9 @@ class Watch:
         elif isinstance(message, Cancel):
             for lease in message.leases:
                 run_no, _ = history.leased[lease]
-                assert history.runs[run_no].halting, f"a CANCEL before its commit: {lease}"
+                # An attempt is also stopped once it is given up because another one of its nodes was lost.
+                stops = history.runs[run_no].halting or lease in history.ended
+                assert stops, f"a CANCEL before its commit: {lease}"
         elif isinstance(message, Welcome):
             for _, lease in message.keep:
                 assert lease in history.leased, f"a WELCOME keeps {lease} before its commit"
@@ -366,6 +371,16 @@ class Watch:
             crashes = self.world.plan(run.name(task)).crashes
             allowed = min(crashes + 1, BUDGETS["crash"]) + run.graph.spec(task).retries
             assert count <= allowed, f"run {no} task {task} was begun {count} times though its node never failed"
+
+
+def _check_place(lease: Lease) -> None:
+    """A task is where it asked to be, with as many nodes as it asked for, each with its labels."""
+    spec, places = lease.run.graph.spec(lease.task), [node for node, _ in lease.parts()]
+    assert len({node.id for node in places}) == len(places) == spec.terms.nodes, f"given to {places}: {spec}"
+    for node in places:
+        assert node.takes_work, f"I12: {node.id} is a part of what is given, and takes no work"
+        missing = [pair for pair in spec.terms.require if pair not in node.hello.labels.items()]
+        assert not missing, f"{node.id} lacks {missing}: {spec}"
 
 
 def _check_devices(capacity: Capacity, claims: Sequence[Claim]) -> None:

@@ -66,7 +66,7 @@ class World:
         if knobs is None:
             knobs = draw(self.random)
             if has_shapes(seed):
-                knobs.shapes, knobs.faults = True, (*knobs.faults, MEASURE)
+                knobs.shapes, knobs.faults, knobs.workers = True, (*knobs.faults, MEASURE), 4
         self.knobs = knobs
         self.shapes = Shapes(seed, knobs)
         self.clock = Clock()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from maze_head.core.leases import Lease
 from maze_head.core.nodes import Node
 from maze_head.core.state import State
 from maze_protocol.resources import Claim
@@ -32,11 +33,27 @@ class Grants:
         Raises:
             AssertionError: a resource was given of which there was not enough.
         """
+        for token, lease in state.leases.current.items():
+            if token not in self._known:
+                _check_limits(state, lease)
         for node in state.nodes.values():
             new = [claim for lease, claim in node.held() if lease.token not in self._known]
             if new:
                 _check(node, new)
         self.accept(state)
+
+
+def _check_limits(state: State, lease: Lease) -> None:
+    held = {name: sum(units(each, name) for each in state.leases.current.values()) for name, _ in lease.terms.limits}
+    for name, count in held.items():
+        limit = state.allowances.limits.get(name)
+        most = limit.concurrency if limit is not None else None
+        assert most is None or count <= most, f"{count} of {most} units of limit {name!r} are given"
+
+
+def units(lease: Lease, name: str) -> int:
+    """Return how many units of a limit an attempt holds."""
+    return dict(lease.terms.limits).get(name, 0)
 
 
 def _check(node: Node, told: Sequence[Claim]) -> None:

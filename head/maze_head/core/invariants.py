@@ -154,7 +154,7 @@ def _check_links(state: State) -> None:
         assert state.nodes[node.id] is node, f"{node.id}: an old incarnation is still bound"
     for node in state.nodes.values():
         assert node.link is None or state.links.get(node.link) is node, f"{node.id}: its link is not bound"
-        assert not (node.gone and node.leases), f"{node.id} is {node.gone} and holds leases"
+        assert not (node.gone and list(node.held())), f"{node.id} is {node.gone} and holds leases"
 
 
 def _check_retained(state: State) -> None:
