@@ -9,6 +9,7 @@ After each step:
 * a task is left waiting only if it fits on no nodes that take work, tried the slow way, or if a stated policy holds it:
   one that failed on a node waits up to 2 s for another node that could take it, one that follows another waits for its
   node, and none is put where room is kept for a task that has waited longer (which is kept for no other);
+* explain has a reason for what waits, and never that there is room;
 * the ledgers add up, hence show zero use when idle (core/invariants.py); at the end whole nodes are given away again.
 
 Mutants tried by hand, each caught within the 150 histories of the default profile:
@@ -31,8 +32,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from maze_head.core import events as ev
+from maze_head.core.explain import explain
 from maze_head.core.state import Settings
-from maze_head.core.transitions import RUNNING
+from maze_head.core.transitions import READY, RUNNING
 from maze_protocol.http import CapBody, InputBody, LimitRequest, ProjectRequest
 from maze_protocol.messages import (
     CRASHED,
@@ -46,6 +48,7 @@ from maze_protocol.messages import (
     Release,
 )  # fmt: skip
 from maze_protocol.resources import Capacity
+from maze_protocol.waiting import Reason
 from support.head_core import Head, add, ended, held, ok, raw, tid
 from support.placement_draws import CODES, WHOLE, Kind, Task, capacities, kinds, labels, tasks
 from support.placement_judge import RESERVE_AFTER, SHUN_SECONDS, Judge
@@ -56,6 +59,8 @@ PYTHONS = (11, 12)
 ALL = tuple(f"z{minor}{number}" for minor in PYTHONS for number in range(6))
 """Nodes for everything."""
 MOST_RUNS = 6
+REASONS = {reason.value for reason in Reason} - {"over", "held", "run_cancelling", "waiting_inputs", "next"}
+"""What may be said of a ready task that a pass has left where it is."""
 
 
 class PlacementMachine(RuleBasedStateMachine):
@@ -288,8 +293,13 @@ class PlacementMachine(RuleBasedStateMachine):
     # -- what must hold --------------------------------------------------------------------------------------------
 
     def look(self) -> None:
-        """Have the step judged."""
+        """Have the step judged, and one task that was left waiting explained."""
         self.judge.look(self.head)
+        for run in self.state.runs.values():
+            task = run.phase.find(READY)
+            if task >= 0:
+                answer = explain(self.state, run, task)
+                assert answer.code in REASONS, (answer, run.story(task))
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
