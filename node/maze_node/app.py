@@ -148,6 +148,7 @@ class Node:
             for watcher in watchers:
                 watcher.cancel()
             self._watch.stop()
+            self._memory.stop()
             self._transport.close()
             await self._pool.stop()
             self._spool.close()

@@ -6,8 +6,8 @@
 * Forked processes share pages, and RssAnon counts them in each. So a sum beyond what the attempt may have is not
   believed: then shared pages are divided among their owners (Pss_Anon, three times the price).
 * Families and devices are looked at in every fourth round: they change slowly, and cost more.
-* `read` may take long (a sick device), and runs in a thread beside `note`; hence families by lease: what was read of a
-  worker's earlier attempt is never taken for a later one's.
+* `read` runs in a thread beside `note`; hence families by lease: what was read of a worker's earlier attempt is never
+  taken for a later one's.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from maze_node.core.allowance import Watched
 from maze_node.core.events import MemoryUse
-from maze_node.device_memory import device_memory
+from maze_node.device_memory import DeviceMemory
 from maze_node.limits import children
 
 __all__ = ["MemoryWatch"]
@@ -35,9 +35,6 @@ ENOUGH: Final = 16_384
 OUR_OWN: Final = "/memfd:maze"
 """How the names of the node's own memfds begin: inputs that it hands to tasks are not theirs."""
 
-DeviceUse = Callable[[str], Mapping[int, int]]
-"""MiB that processes have on the device of that UUID, by pid; empty if that is not known."""
-
 
 class _Family(NamedTuple):
     pids: tuple[int, ...]
@@ -49,8 +46,8 @@ class _Family(NamedTuple):
 class MemoryWatch:
     """Reads what attempts have, round by round."""
 
-    def __init__(self, devices: DeviceUse = device_memory, proc: Path = Path("/proc")) -> None:
-        self._devices = devices
+    def __init__(self, devices: DeviceMemory | None = None, proc: Path = Path("/proc")) -> None:
+        self._devices = devices or DeviceMemory()
         self._proc = proc
         self._before: OrderedDict[int, int] = OrderedDict()
         """KiB that each worker had before its attempt, by pid."""
@@ -83,6 +80,10 @@ class MemoryWatch:
         self._round += 1
         return tuple(self._use(each) for each in attempts)
 
+    def stop(self) -> None:
+        """End what reads devices."""
+        self._devices.stop()
+
     def _use(self, attempt: Watched) -> MemoryUse:
         family = self._families.get(attempt.lease) or _Family((attempt.pid,), 0, ())
         if not attempt.limit_mib:
@@ -95,12 +96,14 @@ class MemoryWatch:
 
     def _find_families(self, attempts: Sequence[Watched]) -> dict[int, _Family]:
         shared = {uuid for each in attempts for _, uuid in each.devices}
-        used = {uuid: self._devices(uuid) for uuid in sorted(shared)}
+        sharing = [each.lease for each in attempts if each.devices]
+        read = self._devices.read(sorted(shared), sharing)
         families = {}
         for each in attempts:
             pids = tuple(_with_descendants(each.pid))
             memfds = self._memfds(pids) if each.limit_mib else 0
-            devices = tuple((index, _sum_of(used[uuid], pids)) for index, uuid in each.devices)
+            known = read.mib if each.lease in read.leases else {}
+            devices = tuple((index, _sum_of(known.get(uuid, {}), pids)) for index, uuid in each.devices)
             families[each.lease] = _Family(pids, memfds, devices)
         return families
 

@@ -1,7 +1,7 @@
-"""Surveys of the machine beside the event loop: in one thread, one at a time, when asked.
+"""Looks at the machine beside the event loop: in one thread, one at a time, when asked.
 
 A driver may take seconds to answer, or never do. The thread is a daemon, so that it cannot keep the node from leaving;
-asking while it is busy does nothing. What silence means is decided in core/offer.py.
+asking while it is busy does nothing. What silence means is decided in core/offer.py, or it means that nothing is known.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ import logging
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-
-from maze_node.core.offer import Survey
+from typing import Generic, TypeVar
 
 __all__ = ["Watch"]
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
-class Watch:
+class Watch(Generic[T]):
     """Looks at the machine again and again.
 
     Args:
-        look: makes a survey; called in the thread.
+        look: returns what it sees; called in the thread.
         found: takes it; called in the thread.
     """
 
-    def __init__(self, look: Callable[[], Survey], found: Callable[[Survey], None]) -> None:
+    def __init__(self, look: Callable[[], T], found: Callable[[T], None]) -> None:
         self._look = look
         self._found = found
         self._orders: SimpleQueue[bool] = SimpleQueue()
@@ -34,7 +34,7 @@ class Watch:
         self._thread: threading.Thread | None = None
 
     def ask(self) -> None:
-        """Have a survey made, unless one is on its way."""
+        """Have it look, unless it does already."""
         if self._busy:
             return
         if self._thread is None:
@@ -50,9 +50,9 @@ class Watch:
     def _run(self) -> None:
         while self._orders.get():
             try:
-                survey = self._look()
+                seen = self._look()
             except Exception:
                 log.exception("the machine cannot be measured")
             else:
-                self._found(survey)
+                self._found(seen)
             self._busy = False

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 
-from maze_node.device_memory import device_memory
+from maze_node.device_memory import DeviceMemory, DeviceUse, device_memory
 from support.fake_nvml import FakeGpu, FakeNvml
 
 
@@ -48,3 +51,24 @@ def test_a_declared_device_has_no_uuid_and_no_processes(proc: Path) -> None:
 
 def test_a_list_with_a_process_that_is_not_here_is_of_another_namespace(proc: Path) -> None:
     assert device_memory("GPU-a", machine({5: 100, 7: 1}), proc) == {}
+
+
+def test_a_device_that_does_not_answer_holds_nobody_up_and_what_was_read_is_told_once() -> None:
+    begun, answer = SimpleQueue[str](), SimpleQueue[Mapping[int, int]]()
+
+    def slow(uuid: str) -> Mapping[int, int]:
+        begun.put(uuid)
+        return answer.get(timeout=10)
+
+    devices = DeviceMemory(slow)
+    assert devices.read(["GPU-a"], [1]) == DeviceUse()
+    assert begun.get(timeout=10) == "GPU-a"
+    assert devices.read(["GPU-a"], [1, 2]) == DeviceUse(), "it is being read"
+    answer.put({5: 100})
+    told = next(each for each in iter(lambda: devices.read([], []), None) if each.leases)
+    assert told == DeviceUse(frozenset({1}), {"GPU-a": {5: 100}}), "of those that ran when it was asked"
+    assert devices.read([], []) == DeviceUse()
+    devices.stop()
+    for thread in threading.enumerate():
+        if thread.name == "maze-watch":
+            thread.join(10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import pytest
 
 from maze_node.core.allowance import Watched
 from maze_node.core.events import MemoryUse
+from maze_node.device_memory import DeviceMemory, DeviceUse
 from maze_node.memory import ROUNDS, MemoryWatch
 
 MIB = 1024
@@ -110,17 +111,36 @@ for name, size in (("mine", 30), ("maze-input", 50)):
 
 
 def test_families_are_looked_for_in_some_rounds_only() -> None:
-    asked: list[str] = []
-
-    def devices(uuid: str) -> dict[int, int]:
-        asked.append(uuid)
-        return {os.getpid(): 70, 1: 5}
-
+    devices = Devices()
     watch = MemoryWatch(devices)
     attempts = [Watched(1, os.getpid(), 0, ((2, "GPU-a"),)), Watched(2, 2**22 + 1, 0, ((2, "GPU-a"),))]
-    for _ in range(2 * ROUNDS):
-        assert watch.read(attempts) == (MemoryUse(1, 0, ((2, 70),)), MemoryUse(2, 0, ((2, 0),)))
-    assert asked == ["GPU-a"] * 2
+    used = [watch.read(attempts)[0].devices for _ in range(2 * ROUNDS)]
+    assert used == [((2, 0),)] * ROUNDS + [((2, 70),)] * ROUNDS, "first it has to be read"
+    assert devices.asked == [(["GPU-a"], [1, 2])] * 2
+
+
+def test_what_a_device_was_read_to_have_is_not_charged_to_a_later_attempt_of_the_worker() -> None:
+    watch = MemoryWatch(Devices())
+    before, after = (Watched(lease, os.getpid(), 0, ((2, "GPU-a"),)) for lease in (1, 2))
+    for _ in range(ROUNDS):
+        watch.read([before])
+    assert watch.read([after]) == (MemoryUse(2, 0, ((2, 0),)),)
+    for _ in range(ROUNDS):
+        (use,) = watch.read([after])
+    assert use.devices == ((2, 70),)
+
+
+class Devices(DeviceMemory):
+    """Devices that are read at once."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[list[str], list[int]]] = []
+        self.known = DeviceUse()
+
+    def read(self, uuids: Iterable[str], leases: Iterable[int]) -> DeviceUse:
+        self.asked.append((list(uuids), list(leases)))
+        known, self.known = self.known, DeviceUse(frozenset(leases), {"GPU-a": {os.getpid(): 70, 1: 5}})
+        return known
 
 
 @pytest.mark.parametrize(
