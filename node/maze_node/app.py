@@ -11,8 +11,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import socket
-import sys
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -21,7 +19,6 @@ import psutil
 
 from maze._daemon.ready import announce
 from maze._daemon.signals import Stop
-from maze._version import __version__
 from maze_node.capacity import Surveyor
 from maze_node.config import Settings
 from maze_node.core.agent import STARTED_AFTER, Agent
@@ -58,6 +55,7 @@ from maze_node.core.events import (
 from maze_node.core.offer import Survey, Use
 from maze_node.core.stay import Stay
 from maze_node.errors import EXIT_CRASHED, EXIT_REFUSED
+from maze_node.hello import make_hello
 from maze_node.limits import allowed_cpus
 from maze_node.logs import Logs
 from maze_node.memory import MemoryWatch
@@ -66,7 +64,6 @@ from maze_node.spawning import Spawned
 from maze_node.spool import Spool
 from maze_node.transport import Transport, monotonic
 from maze_node.watch import Watch
-from maze_protocol.limits import PROTOCOL_MAJOR, PROTOCOL_MINOR
 from maze_protocol.messages import Hello, NodeLoad
 
 __all__ = ["Node"]
@@ -246,28 +243,8 @@ class Node:
         return allowed_cpus()[part - 1 :: count] if self._settings.affinity else ()
 
     def _hello(self) -> Hello:
-        cluster_id, epoch = self._agent.cluster
-        capacity, remaining = self._agent.introduce(Instant(monotonic(), time.time()))
-        return Hello(
-            PROTOCOL_MAJOR,
-            PROTOCOL_MAJOR,
-            PROTOCOL_MINOR,
-            self.node_id,
-            self._incarnation,
-            capacity,
-            sys.version_info[:3],
-            __version__,
-            hostname=socket.gethostname(),
-            address=self._settings.advertise or _address_towards(self._transport.endpoint),
-            last_session=self._agent.last_session,
-            cluster_id=cluster_id,
-            epoch=epoch,
-            inventory=self._agent.inventory(),
-            labels=self._settings.labels,
-            pid=os.getpid(),
-            platform=" ".join((os.uname().sysname, os.uname().release, os.uname().machine)),
-            remaining=remaining,
-        )
+        identity, now = (self.node_id, self._incarnation), Instant(monotonic(), time.time())
+        return make_hello(self._agent, self._settings, identity, self._transport.endpoint, now)
 
     def _announce(self) -> None:
         log.info("connected to the head", extra={"head": self._transport.endpoint, "node_id": self.node_id})
@@ -323,15 +300,3 @@ class Node:
     async def _await_second_stop(self, stop: Stop) -> None:
         await stop.now.wait()
         self.post(StopAsked(stop.reason))
-
-
-def _address_towards(endpoint: str) -> str:
-    """Return the local address that packets to the head leave from; nothing is sent."""
-    host, _, port = endpoint.removeprefix("tcp://").rpartition(":")
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.connect(address)
-            return str(probe.getsockname()[0])
-    except (OSError, ValueError):
-        return socket.gethostname()

@@ -53,7 +53,8 @@ class HostProbe:
 
         bounds: list[tuple[float, str]] = [(float(psutil.cpu_count() or 1), "CPUs of the machine")]
         if hasattr(os, "sched_getaffinity"):
-            bounds.append((float(len(os.sched_getaffinity(0))), "affinity mask"))
+            # Of the main thread: 0 would mean the thread that measures, which nobody thinks of when moving a process.
+            bounds.append((float(len(os.sched_getaffinity(os.getpid()))), "affinity mask"))
         return [*bounds, *cpu_quotas(), *cpu_bounds()]
 
     def memory(self) -> list[tuple[int, str]]:

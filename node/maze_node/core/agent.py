@@ -15,8 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-import msgspec
-
 from maze_node.core.departure import Departure
 from maze_node.core.effects import AnswerLog, DropLogs, Effect, Note, Reconnect, Send
 from maze_node.core.events import (
@@ -75,6 +73,7 @@ HEARTBEAT_SLACK: Final = 0.1
 MEASURED_SINCE: Final = 2
 """The minor version of the protocol from which on heads know MEASURED; others learn a new capacity by HELLO."""
 NO_ROOM: Final = "the node has less than that now"
+GRACE: Final = 5.0
 STARTED_AFTER: Final = 0.003
 """Attempts shorter than this are told by their outcomes alone."""
 
@@ -174,7 +173,8 @@ class Agent:
 
     def start(self, now: Instant) -> list[Effect]:
         """End a turn: start what may start."""
-        if not self._departure.left and self._may_start(now):
+        # Do leases still hold? Asked before any start, in every turn, after SIGCONT too.
+        if not self._departure.left and self._fence.is_open(now.mono) and not self._outbox.overfull:
             self._runner.start_ready(now)
         return self._take_effects()
 
@@ -310,10 +310,6 @@ class Agent:
         told = self._welcome.orphan_timeout if self._welcome is not None else 0.0
         return min(told, self._orphan_timeout) if told > 0 else self._orphan_timeout
 
-    def _may_start(self, now: Instant) -> bool:
-        """Tell whether leases still hold: asked before any start, in every turn, after SIGCONT too."""
-        return self._fence.is_open(now.mono) and not self._outbox.overfull
-
     def _abandon(self, now: Instant) -> None:
         """The head has been away for the orphan time: end what runs, forget what waits; keep what is done.
 
@@ -322,22 +318,12 @@ class Agent:
         for lease in self._runner.leases.waiting():
             self._runner.forget_waiting(lease)
         for lease in self._runner.leases.running():
-            self._runner.end(lease, Ending.ABANDONED, "the head is gone", self._grace(), now)
-
-    def _grace(self) -> float:
-        return 5.0
+            self._runner.end(lease, Ending.ABANDONED, "the head is gone", GRACE, now)
 
     def _beat(self, now: Instant) -> None:
         self._beat_at = now.mono
         self._fence.ask(now.wall, now.mono)
-        runner = self._runner
-        load = msgspec.structs.replace(
-            self._load,
-            running=runner.leases.running_count,
-            workers=len(runner.roster),
-            fork_failures=runner.health.failures,
-        )
-        self._effects.append(Send(Heartbeat(now.wall, load)))
+        self._effects.append(Send(Heartbeat(now.wall, self._runner.load(self._load))))
 
     # -- capacity
 
@@ -370,7 +356,8 @@ class Agent:
     def _on_drain(self, event: DrainAsked, now: Instant) -> None:
         if self._departure.begun:
             return
-        self._departure.begin(event.reason, now.mono + event.timeout)
+        timeout = min(event.timeout, self._stay.remaining(now.mono) or event.timeout)
+        self._departure.begin(event.reason, now.mono + timeout)
         for lease in self._runner.leases.waiting():
             self._give_back(lease, "draining")
         if self._live:
@@ -379,7 +366,7 @@ class Agent:
     def _cut_short(self, now: Instant) -> None:
         """The drain's time is over: end what runs; leave without acknowledgements some time later."""
         for lease in self._runner.leases.running():
-            self._runner.end(lease, Ending.DRAINED, "the node leaves; its drain timeout is over", self._grace(), now)
+            self._runner.end(lease, Ending.DRAINED, "the node leaves; its drain timeout is over", GRACE, now)
         self._departure.give_up(now.mono, live=self._live)
 
     def _on_stop(self, event: StopAsked, now: Instant) -> None:

@@ -3,8 +3,9 @@
 Rules
 * A device's memory is what is free on it and what our own attempts use of it: others' use is subtracted. Where that
   cannot be told apart, it is measured only while no attempt of ours holds the device, and kept otherwise.
-* A reading of memory is believed when two in a row agree on its direction, and then the one nearer to the old value:
-  processes come and go between the calls that make one reading.
+* A reading of memory is not believed alone: processes come and go between the calls that make one reading. Less is
+  believed when two readings in a row say so, more when RISE of them do, and then the one nearest to the old value: what
+  somebody takes and gives back all the time is not ours, and not worth telling each time.
 * Devices without readings (declared, or with --gpu-mem) are as they were declared, for ever.
 * What is measured is told only if it matters: a step of STEP_MIB or STEP_SHARE, a device that goes or comes. The
   head's picture (`told`) is what the node itself goes by, so that both refuse the same claims.
@@ -13,6 +14,7 @@ Rules
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
@@ -20,8 +22,9 @@ import msgspec
 
 from maze_protocol.resources import Capacity, Device
 
-__all__ = ["SILENT_TICKS", "STEP_MIB", "STEP_SHARE", "Offer", "Survey", "Use"]
+__all__ = ["RISE", "SILENT_TICKS", "STEP_MIB", "STEP_SHARE", "Offer", "Survey", "Use"]
 
+RISE: Final = 5
 STEP_MIB: Final = 256
 STEP_SHARE: Final = 0.02
 SILENT_TICKS: Final = 40
@@ -50,7 +53,7 @@ class Offer:
     def __init__(self, first: Survey) -> None:
         self._total = first
         self._memory = {use.uuid: use.free_mib + (use.own_mib or 0) for use in first.uses}
-        self._last = dict(self._memory)
+        self._readings = {uuid: deque([memory] * RISE, RISE) for uuid, memory in self._memory.items()}
         self._silence = 0
         self.now = self.told = self._capacity()
 
@@ -82,9 +85,10 @@ class Offer:
 
     def _read(self, use: Use) -> None:
         new = use.free_mib + (use.own_mib or 0)
-        last, self._last[use.uuid] = self._last.get(use.uuid, new), new
         old = self._memory.setdefault(use.uuid, new)
-        self._memory[use.uuid] = max(min(last, new), min(max(last, new), old))
+        readings = self._readings.setdefault(use.uuid, deque([new] * RISE, RISE))
+        readings.append(new)
+        self._memory[use.uuid] = max(min(readings), min(max(readings[-1], readings[-2]), old))
 
     def _capacity(self) -> Capacity:
         total = self._total.capacity

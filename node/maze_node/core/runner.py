@@ -27,7 +27,7 @@ from maze_node.core.outbox import Outbox
 from maze_node.core.roster import Roster, Stage, Worker
 from maze_node.core.slots import Binding, Slots, bind
 from maze_node.frames import CodeBody, TaskFrame
-from maze_protocol.messages import Assignment, Outcome, StartedItem
+from maze_protocol.messages import Assignment, NodeLoad, Outcome, StartedItem
 from maze_protocol.resources import Capacity
 
 __all__ = ["Runner"]
@@ -71,6 +71,15 @@ class Runner:
         """
         grant = assignment.grant or assignment.lease
         return not self._resized or self.slots.holds(grant) or self.slots.could_fit(assignment.claim)
+
+    def load(self, measured: NodeLoad) -> NodeLoad:
+        """Return what a heartbeat tells: what the shell measured, and our own counts."""
+        return msgspec.structs.replace(
+            measured,
+            running=self.leases.running_count,
+            workers=len(self.roster),
+            fork_failures=self.health.failures,
+        )
 
     def keep_warm(self, now: Instant) -> None:
         """Fork workers ahead of need, up to one per CPU."""

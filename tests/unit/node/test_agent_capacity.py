@@ -6,8 +6,8 @@ from typing import Any
 
 from maze_node.core.agent import NO_ROOM
 from maze_node.core.effects import Leave, Note, Start
-from maze_node.core.events import LinkLost, Surveyed, WorkerExited
-from maze_node.core.offer import SILENT_TICKS, Survey, Use
+from maze_node.core.events import DrainAsked, LinkLost, Surveyed, WorkerExited
+from maze_node.core.offer import RISE, SILENT_TICKS, Survey, Use
 from maze_node.core.stay import Stay
 from maze_protocol.messages import AckItem, Drain, Goodbye, Measured, Release, ResultAck
 from maze_protocol.resources import Capacity, Claim, Device, DeviceClaim
@@ -29,10 +29,10 @@ def make_rig(minor: int = 2, **options: Any) -> Rig:
 
 
 def survey(rig: Rig, free: int = MEM, own: int | None = 0, **changes: Any) -> list[Any]:
-    """Let the machine be looked at twice, so that it is believed."""
+    """Let the machine be looked at until it is believed."""
     capacity = Capacity(**{field: getattr(CAPACITY, field) for field in CAPACITY.__struct_fields__} | changes)
     uses = (Use("GPU-a", free, own),) if capacity.devices else ()
-    return [*rig.do(Surveyed(Survey(capacity, uses))), *rig.do(Surveyed(Survey(capacity, uses)))]
+    return [effect for _ in range(RISE) for effect in rig.do(Surveyed(Survey(capacity, uses)))]
 
 
 def test_a_change_is_told_once_with_its_reason_and_logged() -> None:
@@ -145,6 +145,13 @@ def test_a_node_with_an_end_says_so_and_drains_in_time() -> None:
     effects = rig.said(ResultAck((AckItem(1, 0),)))
     assert of(effects, Goodbye) == [Goodbye("time limit")]
     assert of(effects, Leave) == [Leave("time limit", 0)]
+
+
+def test_no_drain_lasts_beyond_the_end() -> None:
+    rig = make_rig(stay=Stay.of(1000.0, 100.0, 30.0, 0.0))
+    rig.assign(make_assignment(1))
+    rig.tick(60.0)
+    assert of(rig.do(DrainAsked("SIGTERM", 300.0)), Drain) == [Drain("SIGTERM", 34.0)]
 
 
 def test_an_idle_node_leaves_in_good_order() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maze_node.core.offer import SILENT_TICKS, Offer, Survey, Use
+from maze_node.core.offer import RISE, SILENT_TICKS, Offer, Survey, Use
 from maze_protocol.resources import Capacity, Device
 
 TOTAL = 80_000
@@ -54,16 +54,35 @@ def test_a_single_reading_is_not_believed() -> None:
         assert memory(offer) == TOTAL
 
 
-def test_of_two_that_agree_the_nearer_is_believed() -> None:
+def test_less_is_believed_at_the_second_reading_and_the_nearer_one() -> None:
     offer = Offer(survey())
     offer.take(survey(50_000), nobody)
     offer.take(survey(40_000), nobody)
     assert memory(offer) == 50_000
     offer.take(survey(40_000), nobody)
     assert memory(offer) == 40_000
-    offer.take(survey(60_000), nobody)
+
+
+def test_more_is_believed_when_it_lasts() -> None:
+    offer = Offer(survey(40_000))
+    for free in (60_000, 70_000, 65_000, 70_000):
+        offer.take(survey(free), nobody)
+        assert memory(offer) == 40_000
     offer.take(survey(70_000), nobody)
     assert memory(offer) == 60_000
+    offer.take(survey(70_000), nobody)
+    assert memory(offer) == 65_000
+
+
+def test_what_somebody_takes_and_gives_back_all_the_time_is_told_once() -> None:
+    offer = Offer(survey())
+    told = 0
+    for second in range(100):
+        offer.take(survey(TOTAL if second % 6 < 3 else 30_000), nobody)
+        if offer.news():
+            offer.tell()
+            told += 1
+    assert (told, memory(offer)) == (1, 30_000)
 
 
 def test_what_cannot_be_attributed_is_measured_only_while_we_do_not_hold_the_device() -> None:
@@ -71,7 +90,7 @@ def test_what_cannot_be_attributed_is_measured_only_while_we_do_not_hold_the_dev
     for _ in range(3):
         offer.take(survey(10_000, own=None), ours)
     assert memory(offer) == TOTAL
-    for _ in range(2):
+    for _ in range(RISE):
         offer.take(survey(70_000, own=None), nobody)
     assert memory(offer) == 70_000
 
