@@ -96,7 +96,7 @@ class Surveyor:
         settings = self._settings
         if settings.gpus == 0:
             return Gpus((), "--gpus")
-        found = self._probe.gpus()
+        found = self._probe.gpus() if "gpus" in settings.detect else Gpus((), "--detect")
         declared = self._declare(found.devices)
         ours = self._choose(found.devices, len(declared))
         devices = (*(each for each in found.devices if each.uuid in ours), *declared)
@@ -133,11 +133,15 @@ def measure(settings: Settings, probe: Probe | None = None) -> Capacity:
 
 def _cpu_share(settings: Settings, probe: Probe) -> tuple[float, str]:
     """Return this node's part of the CPUs: at least one, so that a task of the default size fits somewhere."""
+    if "cpus" not in settings.detect:
+        return 1.0, "--detect"
     cpus, origin = min(probe.cpus())
     return max(min(cpus, 1.0), cpus / settings.share[1]), origin + _part(settings)
 
 
 def _memory_share(settings: Settings, probe: Probe) -> tuple[int, str]:
+    if "mem" not in settings.detect:
+        return 0, "--detect"
     memory, origin = min(probe.memory())
     return memory // settings.share[1], origin + _part(settings)
 

@@ -147,7 +147,7 @@ def node(**options: Any) -> int:
 
 
 def _settings(options: dict[str, Any]) -> Any:
-    from maze_node.config import Settings, check_endpoint, parse_labels, parse_limit, parse_share
+    from maze_node.config import Settings, check_endpoint, parse_detect, parse_labels, parse_limit, parse_share
     from maze_node.errors import UsageError
 
     try:
@@ -162,6 +162,7 @@ def _settings(options: dict[str, Any]) -> Any:
             name=options.get("name"),
             labels=parse_labels(options.get("label") or ()),
             advertise=options.get("advertise"),
+            detect=parse_detect(options.get("detect") or "all"),
             share=parse_share(options.get("share") or "1/1"),
             peer_port=None if options.get("no_peer_port") else options.get("peer_port"),
             drain_timeout=options.get("drain_timeout", 30.0),

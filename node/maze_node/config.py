@@ -6,14 +6,16 @@ import os
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from maze._daemon.connection import default_path, read_connection
 from maze._daemon.durations import BadDuration, parse_duration
 from maze_node.errors import UsageError
 from maze_node.slurm import seconds_left
 
-__all__ = ["Settings", "check_endpoint", "parse_labels", "parse_limit", "parse_share"]
+__all__ = ["DETECTABLE", "Settings", "check_endpoint", "parse_detect", "parse_labels", "parse_limit", "parse_share"]
+
+DETECTABLE: Final = frozenset(("cpus", "mem", "gpus"))
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,9 @@ class Settings:
     """How long to be without work before leaving; 0: for ever."""
     affinity: bool = False
     """Give attempts that claim whole CPUs CPUs of their own."""
+
+    detect: frozenset[str] = DETECTABLE
+    """What is measured; of the rest only flags tell."""
 
     def find_limit(self, wall: float) -> tuple[float | None, str]:
         """Return how many seconds this node may live, with the origin; (None, words) if there is no end.
@@ -100,6 +105,20 @@ def parse_share(text: str) -> tuple[int, int]:
     if not (slash and part.isdecimal() and count.isdecimal() and 1 <= int(part) <= int(count)):
         raise UsageError(f"--share {text!r}: expected I/N, for example 1/2")
     return int(part), int(count)
+
+
+def parse_detect(text: str) -> frozenset[str]:
+    """Return what is to be measured.
+
+    Raises:
+        UsageError: a word that is nothing to be measured.
+    """
+    if text in ("all", "none"):
+        return DETECTABLE if text == "all" else frozenset()
+    words = frozenset(word.strip() for word in text.split(","))
+    if not words <= DETECTABLE:
+        raise UsageError(f"--detect {text!r}: expected all, none, or some of cpus,mem,gpus")
+    return words
 
 
 def parse_labels(words: tuple[str, ...]) -> dict[str, str]:

@@ -166,6 +166,8 @@ capacity_options = _all(
     option("--memory", metavar="MIB", type=click.IntRange(min=1), help="Memory to offer.  [default: measured]"),
     option("--gpus", type=click.IntRange(min=0), help="GPUs to offer.  [default: measured]"),
     option("--gpu-mem", metavar="MIB", type=click.IntRange(min=1), help="Memory of each GPU.  [default: measured]"),
+    option("--detect", metavar="all|none|cpus,mem,gpus", default="all", show_default=True,
+           help="What to measure. Of the rest flags are believed; without one: 1 CPU, no memory, no GPU."),
     option("--label", "label", metavar="K=V", multiple=True, help="Repeatable."),
     option("--workers", type=click.IntRange(min=1), help="Most worker processes.  [default: 4 per CPU, at least 16]"),
 )  # fmt: skip

@@ -16,7 +16,7 @@ from click.core import ParameterSource
 __all__ = ["CAPACITY_FLAGS", "FLAG_OR_FILE", "given"]
 
 FLAG_OR_FILE: Final = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
-CAPACITY_FLAGS: Final = ("cpus", "memory", "gpus", "gpu_mem", "label", "workers")
+CAPACITY_FLAGS: Final = ("cpus", "memory", "gpus", "gpu_mem", "detect", "label", "workers")
 
 
 def given(context: click.Context, names: Sequence[str], *sources: ParameterSource) -> list[str]:

@@ -101,6 +101,21 @@ def test_devices_come_and_go(settings: Settings, found: tuple[Gpus, ...], indice
         assert {use.uuid for use in survey.uses} == (set() if settings.gpu_mem else measured)
 
 
+def test_what_is_not_to_be_measured_is_as_flags_say() -> None:
+    probe = Fixed()
+    nothing = measure(Settings(detect=frozenset()), probe)
+    assert (nothing.cpu_milli, nothing.mem_mib, nothing.devices) == (1000, 0, ())
+    assert dict(nothing.origins) == {
+        "cpu": "--detect",
+        "memory": "--detect",
+        "gpu": "--detect",
+        "workers": "4 per CPU, at least 16",
+    }
+    declared = measure(Settings(detect=frozenset(("cpus",)), memory=5, gpus=2, gpu_mem=7), probe)
+    assert (declared.cpu_milli, declared.mem_mib) == (2500, 5)
+    assert [(each.index, each.mem_mib, each.uuid) for each in declared.devices] == [(0, 7, ""), (1, 7, "")]
+
+
 def test_this_machine_can_be_measured() -> None:
     capacity = measure(Settings(), HostProbe())
     assert capacity.cpu_milli >= 100

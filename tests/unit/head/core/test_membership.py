@@ -288,6 +288,12 @@ def test_other_origins_alone_are_no_news() -> None:
     assert node(head).origins == {"gpu": "NVML"}
 
 
+def test_what_shrank_below_what_runs_has_nothing_free() -> None:
+    head, _ = busy(4)
+    head.say(Measured(gpus(cpu=2000), "a quota"))
+    assert (node(head).cpu, node(head).cpu_free, node(head).running) == (2.0, 0.0, 4)
+
+
 def test_the_time_that_a_node_has_left_is_told_and_runs_down() -> None:
     head = Head()
     head.greet(remaining=60.0)
