@@ -4,8 +4,8 @@ NVML names processes by pid. Whose they are is read from /proc, upwards from eac
 device is in use. It cannot be told, and None is returned, when
 * NVML gives no list, or no amounts;
 * the list has a pid that is not here: it speaks of another pid namespace (an old driver, seen from a container);
-* we are in a pid namespace of our own and nothing of ours is listed: drivers that do not know about namespaces list
-  nothing there, and silence proves nothing.
+* nothing of ours is listed, and more is in use than what is listed explains: processes of other pid namespaces, or ours
+  under a driver that lists none from within a container. Silence proves nothing.
 """
 
 from __future__ import annotations
@@ -17,18 +17,11 @@ from typing import Any, Final
 
 from maze_node.nvml import MIB, Nvml
 
-__all__ = ["Family", "own_memory", "process_memory"]
+__all__ = ["Family", "own_part", "process_memory"]
 
-FIRST_NAMESPACE: Final = 0xEFFF_FFFC
-"""PROC_PID_INIT_INO of the kernel: the inode of the first pid namespace."""
+UNEXPLAINED_MIB: Final = 1024
+"""What may be in use without any process: the driver's own reserve, 600 MiB on a device of 140 GB."""
 MOST_GENERATIONS: Final = 100
-
-
-def _in_first_namespace() -> bool:
-    try:
-        return os.stat("/proc/self/ns/pid").st_ino == FIRST_NAMESPACE
-    except OSError:
-        return False
 
 
 @dataclass(frozen=True)
@@ -37,7 +30,6 @@ class Family:
 
     root: int = field(default_factory=os.getpid)
     proc: Path = Path("/proc")
-    first_namespace: bool = field(default_factory=_in_first_namespace)
 
     def knows(self, pid: int) -> bool:
         """Tell whether there is such a process here."""
@@ -77,14 +69,19 @@ def process_memory(library: Nvml, handle: Any) -> dict[int, int] | None:
     return used
 
 
-def own_memory(library: Nvml, handle: Any, family: Family) -> int | None:
-    """Return the MiB of a device that a family uses; None where that cannot be told."""
-    used = process_memory(library, handle)
-    if used is None:
+def own_part(listed: dict[int, int] | None, used: int, family: Family) -> int | None:
+    """Return the MiB of a device that a family uses; None where that cannot be told.
+
+    Args:
+        listed: the MiB that each process uses, by pid.
+        used: the MiB in use in all.
+        family: whose part is asked for.
+    """
+    if listed is None:
         return None
-    ours = [pid for pid in used if family.has(pid)]
-    if not ours and not family.first_namespace:
+    ours = [pid for pid in listed if family.has(pid)]
+    if not all(family.knows(pid) for pid in listed if pid not in ours):
         return None
-    if not all(family.knows(pid) for pid in used if pid not in ours):
+    if not ours and used - sum(listed.values()) > UNEXPLAINED_MIB:
         return None
-    return sum(used[pid] for pid in ours)
+    return sum(listed[pid] for pid in ours)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from maze_node.core.offer import Use
-from maze_node.gpu_use import Family, own_memory
+from maze_node.gpu_use import Family, own_part, process_memory
 from maze_node.nvml import MIB, Nvml, load_nvml, text_of
 from maze_protocol.resources import Device
 
@@ -129,8 +129,9 @@ def _slices(library: Nvml, handle: Any) -> Iterator[tuple[int, Any]]:
 def _sight(library: Nvml, handle: Any, number: int, index: int, uuids: tuple[str, ...], family: Family) -> _Sight:
     # Processes first: what one of ours takes in between counts as others' for one look only, and no look is believed
     # alone (core/offer.py).
-    own = own_memory(library, handle, family)
+    listed = process_memory(library, handle)
     memory = library.nvmlDeviceGetMemoryInfo(handle)
+    own = own_part(listed, int(memory.total - memory.free) // MIB, family)
     device = Device(number, int(memory.total) // MIB, uuids[0], text_of(library.nvmlDeviceGetName(handle)))
     return _Sight(device, Use(device.uuid, int(memory.free) // MIB, own), index, uuids)
 

@@ -21,7 +21,7 @@ import pytest
 from maze import MaClient, task
 from maze_node.capacity import Surveyor
 from maze_node.config import Settings
-from maze_node.gpu_use import Family, own_memory, process_memory
+from maze_node.gpu_use import Family, own_part, process_memory
 from maze_node.nvml import MIB, Nvml, load_nvml
 from support import cuda
 from support.cluster import Cluster, clean_environment, start_cluster, wait_until
@@ -151,8 +151,8 @@ def test_flags_declare_devices_beside_real_ones() -> None:
 def test_a_task_sees_exactly_its_device(gpu_cluster: Cluster, tell: Tell) -> None:
     gpu = first_gpu(gpu_cluster)
     shared = run(gpu_cluster)
-    whole = run(gpu_cluster, gpu=1)
-    none = run(gpu_cluster, cpu=1)
+    whole = run(gpu_cluster, gpu=1, gpu_mem=0)
+    none = run(gpu_cluster, gpu=0, gpu_mem=0)
     tell(shared=shared, whole=whole, none=none, gpu=gpu)
     for seen in (shared, whole):
         assert seen["devices"] == [gpu["uuid"]]
@@ -204,14 +204,15 @@ def test_nvml_tells_whose_memory_it_is(nvml: Nvml, tell: Tell) -> None:
     family = Family()
     with stranger(TAKEN) as pid:
         used = process_memory(nvml, handle)
-        own = own_memory(nvml, handle, family)
         memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-        tell(pid=pid, processes=used, own=own, used=memory.used // MIB, first_namespace=family.first_namespace)
+        in_use = (memory.total - memory.free) // MIB
+        own = own_part(used, in_use, family)
+        tell(pid=pid, processes=used, own=own, used=in_use)
         if own is None:
-            pytest.skip(f"NVML attributes nothing to processes of this pid namespace: it lists {used}")
+            pytest.skip(f"NVML attributes nothing to processes that are seen from here: it lists {used}")
         assert own >= TAKEN, "it is our child"
-        assert own <= memory.used // MIB
-        strange = own_memory(nvml, handle, Family(root=pid + 1_000_000))
+        assert own <= in_use
+        strange = own_part(used, in_use, Family(root=pid + 1_000_000))
         assert strange in (0, None), "it is not another's"
 
 

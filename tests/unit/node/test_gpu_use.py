@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from maze_node.gpu_use import Family, own_memory, process_memory
+from maze_node.gpu_use import UNEXPLAINED_MIB, Family, own_part, process_memory
 from support.fake_nvml import FakeGpu, FakeNvml
 
 ROOT, WORKER, CHILD, STRANGER = 10, 20, 30, 40
@@ -23,12 +23,14 @@ def proc(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def own(proc: Path, processes: dict[int, int | None] | None, first: bool = True) -> int | None:
-    return own_memory(FakeNvml(), FakeGpu("GPU-0", processes=processes), Family(ROOT, proc, first))
+def own(proc: Path, processes: dict[int, int | None] | None, beside: int = 0) -> int | None:
+    """Return our part of what these processes use; `beside` is in use without being listed."""
+    listed = process_memory(FakeNvml(), FakeGpu("GPU-0", processes=processes))
+    return own_part(listed, sum((listed or {}).values()) + beside, Family(ROOT, proc))
 
 
 def test_the_family_is_the_process_and_what_descends_from_it(proc: Path) -> None:
-    family = Family(ROOT, proc, True)
+    family = Family(ROOT, proc)
     assert [family.has(pid) for pid in (ROOT, WORKER, CHILD, STRANGER, 1, 99)] == [
         True,
         True,
@@ -63,10 +65,13 @@ def test_pids_of_another_namespace_tell_nothing(proc: Path) -> None:
     assert own(proc, {WORKER: 100, 4711: 3}) is None
 
 
-def test_in_a_namespace_of_our_own_silence_proves_nothing(proc: Path) -> None:
-    assert own(proc, {}, first=False) is None
-    assert own(proc, {STRANGER: 3}, first=False) is None
-    assert own(proc, {CHILD: 20}, first=False) == 20
+def test_silence_proves_nothing_where_more_is_in_use_than_is_listed() -> None:
+    family = Family()
+    assert own_part({}, UNEXPLAINED_MIB, family) == 0, "the driver's own"
+    assert own_part({}, UNEXPLAINED_MIB + 1, family) is None
+    assert own_part({1: 5_000}, 5_600, family) == 0, "a stranger explains it"
+    assert own_part({1: 5_000}, 9_000, family) is None
+    assert own_part({os.getpid(): 100}, 9_000, family) == 100, "we are listed, so the rest is others'"
 
 
 def test_a_process_may_be_listed_for_each_of_its_contexts(monkeypatch: pytest.MonkeyPatch) -> None:
