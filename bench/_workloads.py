@@ -97,7 +97,7 @@ class Function:
 
     name: str
     kind: str
-    """llm, cpu or io for agents, else the workload's name."""
+    """gpu, cpu or io for agents, else the workload's name."""
     resources: dict[str, float]
     request: Request
     draw: Callable[[Random], float]
@@ -174,12 +174,13 @@ def _split(median: float, sigma: float, random: Random) -> Callable[[Random], fl
 
 
 _LLM: Final[tuple[dict[str, float], ...]] = (
-    {"cpu": 1, "cpu_mem": 2048, "gpu_mem": 20_000},
-    {"cpu": 2, "cpu_mem": 4096, "gpu_mem": 10_000},
-    {"cpu": 1, "cpu_mem": 2048, "gpu": 0.5},
     {"cpu": 4, "cpu_mem": 16_384, "gpu": 1},
+    {"cpu": 2, "cpu_mem": 8192, "gpu_mem": 40_000},
     {"cpu": 4, "cpu_mem": 16_384, "gpu": 1, "gpu_mem": 40_000},
+    {"cpu": 2, "cpu_mem": 4096, "gpu_mem": 20_000},
+    {"cpu": 1, "cpu_mem": 2048, "gpu": 0.5},
 )
+_SMALL_MODEL: Final[dict[str, float]] = {"cpu": 1, "cpu_mem": 2048, "gpu_mem": 6000}
 _TOOL: Final[tuple[dict[str, float], ...]] = (
     {"cpu": 1, "cpu_mem": 1024},
     {"cpu": 2, "cpu_mem": 2048},
@@ -188,11 +189,15 @@ _TOOL: Final[tuple[dict[str, float], ...]] = (
 _CALL: Final[tuple[dict[str, float], ...]] = ({"cpu": 0.25, "cpu_mem": 128}, {"cpu": 0.5, "cpu_mem": 256})
 
 
-def _agent_functions(random: Random) -> dict[str, list[Function]]:
+def _agent_functions(random: Random, *, only_llm: bool) -> dict[str, list[Function]]:
     llm = [
-        _function(f"llm{n}", "llm", _LLM[n % len(_LLM)], _split(252 * SECONDS_PER_TOKEN, 1.48, random))
+        _function(f"llm{n}", "gpu", _LLM[n % len(_LLM)], _split(252 * SECONDS_PER_TOKEN, 1.48, random))
         for n in range(15)
     ]
+    if not only_llm:
+        llm += [_function(f"embed{n}", "gpu", _SMALL_MODEL, _split(0.3, 0.7, random)) for n in range(8)]
+        llm += [_function(f"speech{n}", "gpu", _SMALL_MODEL, _split(3.0, 0.7, random)) for n in range(4)]
+        llm += [_function(f"image{n}", "gpu", _LLM[0], _split(30.0, 0.7, random)) for n in range(3)]
     # The mean of a lognormal is its median times exp(sigma² / 2).
     tools = [
         _function(f"tool{n}", "cpu", _TOOL[n % len(_TOOL)], _split(3.0 / math.exp(0.72), 1.2, random))
@@ -201,16 +206,20 @@ def _agent_functions(random: Random) -> dict[str, list[Function]]:
     calls = [
         _function(f"call{n}", "io", _CALL[n % len(_CALL)], _split(2.0 / math.exp(0.32), 0.8, random)) for n in range(10)
     ]
-    return {"llm": llm, "cpu": tools, "io": calls}
+    return {"gpu": llm, "cpu": tools, "io": calls}
 
 
-def _agents(random: Random) -> list[App]:
-    """Return agents: graphs of 3 to 12 tasks, two in five of them calls of a model, that end in one answer."""
-    functions = _agent_functions(random)
+def _agents(random: Random, *, only_llm: bool = False) -> list[App]:
+    """Return agents: graphs of 3 to 12 tasks, two in five of them calls of a model, that end in one answer.
+
+    Half of the models are language models; the others embed and rank (0.3 s), hear and speak (3 s), or make pictures
+    (30 s): no trace is cited for these.
+    """
+    functions = _agent_functions(random, only_llm=only_llm)
     apps = []
     for number in range(APPS):
         size = random.randint(3, 12)
-        kinds = ["llm", *random.choices(("llm", "cpu", "io"), (0.35, 0.35, 0.3), k=size - 2), "llm"]
+        kinds = ["gpu", *random.choices(("gpu", "cpu", "io"), (0.35, 0.35, 0.3), k=size - 2), "gpu"]
         steps = [Step(random.choice(functions[kinds[0]]))]
         for place in range(1, size - 1):
             near = range(max(0, place - 3), place)
@@ -218,9 +227,14 @@ def _agents(random: Random) -> list[App]:
             steps.append(Step(random.choice(functions[kinds[place]]), tuple(sorted(sources))))
         taken = {source for step in steps for source in step.sources}
         ends = tuple(place for place in range(size - 1) if place not in taken)
-        steps.append(Step(random.choice(functions["llm"]), ends))
+        steps.append(Step(random.choice(functions["gpu"]), ends))
         apps.append(_app(f"agent{number}", steps))
     return apps
+
+
+def _chat(random: Random) -> list[App]:
+    """Return agents whose only models are language models: all calls are of one kind, and long and short alike."""
+    return _agents(random, only_llm=True)
 
 
 def _fans(random: Random) -> list[App]:
@@ -259,6 +273,7 @@ def _mixed(random: Random) -> list[App]:
 
 WORKLOADS: Final[dict[str, Callable[[Random], list[App]]]] = {
     "agents": _agents,
+    "chat": _chat,
     "fans": _fans,
     "batch": _batch,
     "mixed": _mixed,

@@ -52,7 +52,7 @@ def test_agents_are_graphs_of_3_to_12_tasks_with_one_first_and_one_last():
 def test_agents_have_tasks_of_all_three_classes():
     work = workload("agents", 5000, mixed_nodes(20), 0.8, 1)
     kinds = [step.function.kind for job in work.jobs for step in job.app.steps]
-    assert all(kinds.count(kind) > len(kinds) / 6 for kind in ("llm", "cpu", "io"))
+    assert all(kinds.count(kind) > len(kinds) / 6 for kind in ("gpu", "cpu", "io"))
 
 
 def test_durations_have_a_heavy_tail():
