@@ -33,8 +33,8 @@ LARGE_AT_MOST: Final = 4
 """How many large requests the rule against fragmentation looks at."""
 
 Key = tuple[int, int, int, int, int]
-_News = tuple[int, int, Node]
-"""A node with its free CPUs and memory: nearly all shapes that wait are ruled out by these two."""
+_News = tuple[int, Node]
+"""A node with its free CPUs, which rule out most nodes for most shapes that wait."""
 
 _cpu_free = itemgetter(0)
 
@@ -63,10 +63,11 @@ class Candidates:
         if self.cursor == self._rooms.end:
             return
         cpu_milli, mem_mib, wants_gpu = self.shape.request.cpu_milli, self.shape.request.mem_mib, self._wants_gpu
-        for cpu_free, mem_free, node in self._rooms.since(self.cursor):
+        for cpu_free, node in self._rooms.since(self.cursor):
             if cpu_milli > cpu_free:
                 break
-            if mem_mib <= mem_free and (node.ledger.devices or not wants_gpu):
+            ledger = node.ledger
+            if cpu_milli <= ledger.cpu_free and mem_mib <= ledger.mem_free and (ledger.devices or not wants_gpu):
                 self._consider(node, now)
         self.cursor = self._rooms.end
 
@@ -161,7 +162,7 @@ class Rooms:
         if self._read != (cursor, self.end):
             self._read = cursor, self.end
             nodes = self.nodes.values() if cursor < self._first else dict.fromkeys(self._log[cursor - self._first :])
-            self._news = [(node.ledger.cpu_free, node.ledger.mem_free, node) for node in nodes]
+            self._news = [(node.ledger.cpu_free, node) for node in nodes]
             self._news.sort(key=_cpu_free, reverse=True)
         return self._news
 
