@@ -132,6 +132,8 @@ class Rooms:
         self._log: list[Node] = []
         self._first = 0
         """Number of the oldest entry of the log."""
+        self.end = 0
+        """Number that the next entry will have."""
         self._read = (-1, -1)
         self._news: list[_News] = []
         """The last answer of `since`: in one pass nearly all heaps ask for the same."""
@@ -141,15 +143,11 @@ class Rooms:
         self.large: tuple[Request, ...] = ()
         """The largest requests of the live runs."""
 
-    @property
-    def end(self) -> int:
-        """Return the number that the next entry of the log will have."""
-        return self._first + len(self._log)
-
     def gain(self, node: Node) -> None:
         """Note that a node may have more room than before."""
         log = self._log
         log.append(node)
+        self.end += 1
         if len(log) > 1024 and len(log) > 4 * len(self.nodes):
             self._first += len(log)
             log.clear()

@@ -41,9 +41,11 @@ def dispatch(state: State, nodes: list[Node], run: Run, task: int, shape: Shape)
     if error is not None:
         fail(state, run, TaskFailed(task, run.attempt[task], 0, error))
         return
-    parts = [(node, _claim(node, shape.request)) for node in nodes]
-    lease = Lease(state.leases.next_token(), run, task, *parts[0], shape.terms, once=spec.at_most_once)
-    lease.gang = tuple(parts[1:])
+    first, *others = nodes
+    claim = _claim(first, shape.request)
+    lease = Lease(state.leases.next_token(), run, task, first, claim, shape.terms, once=spec.at_most_once)
+    if others:
+        lease.gang = tuple([(node, _claim(node, shape.request)) for node in others])
     lease.seconds = shape.seconds or state.observed.known(spec.code) or 0.0
     state.leases.grant(lease, state.now.mono)
     _send(state, lease, spec, inputs)

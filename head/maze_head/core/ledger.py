@@ -126,7 +126,7 @@ class Ledger:
         if devices is None:
             return None
         claim = Claim(request.cpu_milli, request.mem_mib, tuple(devices))
-        self.take(claim)
+        self._move(claim, -1)
         return claim
 
     def has_room(self, claim: Claim) -> bool:
