@@ -15,6 +15,7 @@ Mutants tried by hand, each caught within the 150 histories of the default profi
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
@@ -23,9 +24,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
+from maze_head.core.critical import CriticalPath
+from maze_head.core.discipline import Fcfs, MakeDiscipline
 from maze_head.core.errors import Conflict
 from maze_head.core.fold import fold
 from maze_head.core.graph import load_graph
+from maze_head.core.hacs import Hacs
 from maze_head.core.state import Settings
 from maze_head.core.transitions import PHASE_NAMES
 from maze_protocol.events import SEALING, Segment, TaskFinished, TaskStarted
@@ -74,8 +78,9 @@ class HeadCoreMachine(RuleBasedStateMachine):
 
     # -- runs ------------------------------------------------------------------------------------------------------
 
-    @initialize(graph=graphs())
-    def first_run(self, graph: tuple[list[list[int]], list[int]]) -> None:
+    @initialize(graph=graphs(), order=st.sampled_from((Fcfs, Hacs, CriticalPath)))
+    def first_run(self, graph: tuple[list[list[int]], list[int]], order: MakeDiscipline) -> None:
+        self.head = Head(replace(self.head.settings, order=order))
         self.submit(graph, False)
 
     @precondition(lambda self: len(self.oracle.runs) < 4)
