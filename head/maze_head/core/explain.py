@@ -12,6 +12,7 @@ A question costs a look at every node; whoever asks for many tasks asks once per
 from __future__ import annotations
 
 from collections.abc import Callable
+from heapq import nsmallest
 from typing import Final, NamedTuple
 
 import msgspec
@@ -21,7 +22,7 @@ from maze_head.core.fitness import admits, suits
 from maze_head.core.lacks import lacks_now, least, lists
 from maze_head.core.nodes import Node
 from maze_head.core.placement import SHUN_SECONDS, bar
-from maze_head.core.prospects import Survey, few, lacking, no_prospect, say, survey_of
+from maze_head.core.prospects import Survey, few, few_nodes, lacking, no_prospect, say, survey_of
 from maze_head.core.ready import Place, Queue
 from maze_head.core.runs import Run
 from maze_head.core.state import State
@@ -30,6 +31,9 @@ from maze_protocol.ids import RUN, TASK, format_id
 from maze_protocol.waiting import Explanation, Nearest, Reason
 
 __all__ = ["explain", "over"]
+
+COMPARED_AT_MOST: Final = 64
+"""Of busy nodes, so many of the least loaded are looked at for the one that lacks least."""
 
 
 class _Asked(NamedTuple):
@@ -184,8 +188,9 @@ def _room(asked: _Asked) -> Explanation | None:
     busy = [node for node in asked.working if not admits(node, shape, now)]
     if len(asked.working) - len(busy) >= shape.terms.nodes:
         return None
-    node, found = least((node, lacks_now(node, shape, now)) for node in busy)
-    running = few([f"{node.id} ({node.ledger.attempts} running)" for node in busy])
+    emptiest = nsmallest(COMPARED_AT_MOST, busy, key=lambda node: (node.ledger.load, node.serial))
+    node, found = least((node, lacks_now(node, shape, now)) for node in emptiest)
+    running = few_nodes(busy, lambda node: f"{node.id} ({node.ledger.attempts} running)")
     text = f"every node that could take it is busy: {running}; nearest fit: {lacking(node, found)}{_kept(asked)}"
     return say(Reason.NO_CAPACITY_NOW, text, busy, nearest=Nearest(node.id, lists(found)))
 

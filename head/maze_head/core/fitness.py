@@ -14,7 +14,7 @@ __all__ = ["admits", "could_ever", "has_time", "lacking_labels", "suits", "unmet
 
 def suits(node: Node, shape: Shape) -> bool:
     """Tell whether a node runs the Python of a shape and has the labels that it requires."""
-    return node.runs_python(shape.python) and not lacking_labels(node, shape)
+    return node.runs_python(shape.python) and not (shape.terms.require and lacking_labels(node, shape))
 
 
 def lacking_labels(node: Node, shape: Shape) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ from maze_head.core.nodes import Node
 from maze_head.core.state import State
 from maze_protocol.waiting import Explanation, Nearest, Reason
 
-__all__ = ["Survey", "few", "hopeless", "lacking", "no_prospect", "say", "survey_of", "unfit"]
+__all__ = ["Survey", "few", "few_nodes", "hopeless", "lacking", "no_prospect", "say", "survey_of", "unfit"]
 
 NAMED_AT_MOST: Final = 3
 
@@ -75,8 +75,16 @@ def lacking(node: Node, found: list[Lack]) -> str:
 
 def few(words: Sequence[str]) -> str:
     """Join some words, and count the rest."""
-    more = f" and {len(words) - NAMED_AT_MOST} more" if len(words) > NAMED_AT_MOST else ""
-    return ", ".join(words[:NAMED_AT_MOST]) + more
+    return ", ".join(words[:NAMED_AT_MOST]) + _more(len(words))
+
+
+def few_nodes(nodes: Sequence[Node], words: Callable[[Node], str]) -> str:
+    """Say something of the first of some nodes, and count the rest."""
+    return ", ".join([words(node) for node in nodes[:NAMED_AT_MOST]]) + _more(len(nodes))
+
+
+def _more(count: int) -> str:
+    return f" and {count - NAMED_AT_MOST} more" if count > NAMED_AT_MOST else ""
 
 
 def _nobody(survey: Survey) -> Explanation | None:
@@ -95,7 +103,7 @@ def _away(survey: Survey) -> Explanation | None:
 
 
 def _states(nodes: Sequence[Node]) -> str:
-    return few([f"{node.id} is {node.state}" for node in nodes])
+    return few_nodes(nodes, lambda node: f"{node.id} is {node.state}")
 
 
 def _unfit(survey: Survey) -> Explanation | None:
