@@ -5,10 +5,10 @@ than one end leaves, another project's task fills the gap at once, and so for ev
 which with one more task would still have less than another one, nodes are kept (reservation.py) on which projects with
 more than that hold anything: for any number of its tasks, until it is level.
 
-At most a quarter of the nodes is kept so, at most thirty-two for one queue, and no more than half of what the project
-lacks. Every LEVEL_SECONDS it is looked at again which: those that have begun to empty stay as long as others hold
-anything there. Nothing is taken from a task that runs, and tasks that keep apart, or take several nodes, wait for a
-reservation of their own.
+At most a quarter of the nodes is kept so, and no more than half of what the project lacks. Every LEVEL_SECONDS it is
+looked at again which: those that have begun to empty stay as long as others hold anything there, and more may come.
+Nothing is taken from a task that runs, and tasks that keep apart, or take several nodes, wait for a reservation of
+their own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final
 from maze_head.core.fitness import could_ever, has_time
 from maze_head.core.nodes import Node
 from maze_head.core.ready import Queue
-from maze_head.core.reservation import LOOKED_AT, SHARE_KEPT, Reservation, reserve_many
+from maze_head.core.reservation import SHARE_KEPT, Reservation, reserve_many
 from maze_head.core.state import State
 from maze_head.core.transitions import READY
 
@@ -94,7 +94,7 @@ def _keep(state: State, queue: Queue, most: float, before: Reservation | None = 
     able = [node for node in state.nodes.values() if node.takes_work]
     kept = sum(len(reservation.nodes) for reservation in state.reservations if reservation.many)
     lacking = max(1, ceil((most - share) * len(able) / 2))
-    count = min(max(1, len(able) // SHARE_KEPT) - kept, lacking, LOOKED_AT)
+    count = min(max(1, len(able) // SHARE_KEPT) - kept, lacking)
     if count <= 0:
         return
     richer = [project for project in state.shares.held if state.shares.share(project) >= share - EPSILON]

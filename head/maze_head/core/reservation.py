@@ -103,18 +103,19 @@ def reserve_many(
     Args:
         queue: whose project has less than its share.
         nodes: those that may be kept.
-        before: what was kept until now; of its nodes those that still may be come first: they have begun to empty.
-        count: how many are kept at most.
+        before: what was kept until now; its nodes come first, if they still may be kept: they have begun to empty.
+        count: how many are kept at most; no more than LOOKED_AT new ones at once, since each must be looked at.
         now: monotonic time.
     """
-    emptying = dict.fromkeys(before.nodes if before is not None else ())
-    ranked = _soonest(queue, [node for node in nodes if node in emptying], count, now)
-    ranked += _soonest(queue, [node for node in nodes if node not in emptying], count - len(ranked), now)
+    spare = {} if before is None else before.spare
+    ranked = [(0.0, node.serial, node, spare[node.serial]) for node in nodes if node.serial in spare][:count]
+    others = [node for node in nodes if node.serial not in spare]
+    ranked += _soonest(queue, others, min(count - len(ranked), LOOKED_AT), now)
     if not ranked:
         return None
-    deadline = now + min(wait for wait, *_ in ranked)
     # A deadline that moved on would let others in again and again.
-    reservation = _kept(queue, ranked, min(deadline, before.deadline) if before is not None else deadline)
+    deadline = now + ranked[0][0] if before is None else before.deadline
+    reservation = _kept(queue, ranked, deadline)
     reservation.many, reservation.since = True, now
     return reservation
 
