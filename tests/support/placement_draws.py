@@ -27,7 +27,7 @@ def _code(kind: str, minor: int) -> CodeBody:
 
 CODES = {(3, 11): _code("pickle", 11), (3, 12): _code("pickle", 12), None: _code("source", 11)}
 
-capacities = st.builds(
+small_capacities = st.builds(
     lambda cpu, mem, devices, workers: Capacity(
         cpu, mem, tuple(Device(index, memory) for index, memory in devices.items()), workers
     ),
@@ -36,6 +36,7 @@ capacities = st.builds(
     st.dictionaries(st.integers(0, 3), st.sampled_from((0, 8000, 16000, 24000)), max_size=3),
     st.sampled_from((1, 2, 3, 8)),
 )
+capacities = st.one_of(*[small_capacities] * 4, st.just(WHOLE))
 requests = st.fixed_dictionaries(
     {
         "cpu": st.sampled_from((0.25, 0.5, 1, 1, 1.5, 2)),

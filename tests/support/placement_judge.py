@@ -44,6 +44,8 @@ class Judge:
         self.holders: dict[int, tuple[int, int]] = {}
         """Run and task of each lease that ever was."""
         self.last_place: dict[tuple[int, int], str] = {}
+        self.anchors: dict[tuple[int, int], tuple[str, int]] = {}
+        """Where each task was leased last, with the life of that node, as long as it lasts."""
         self.limits: dict[str, int] = {}
         self.caps: dict[str, int] = {}
         """How many tasks a project may have at a time."""
@@ -77,6 +79,7 @@ class Judge:
             want = self.wants[self.holders[effect.assignment.lease]]
             assert given_of(holder.node, effect.assignment.claim, want) == holder, "and another claim"
         head.forget()
+        self.anchors = {key: at for key, at in self.anchors.items() if self._is_member(*at)}
         current = self.state.leases.current
         self.given = {token: self.ever_given[token] for token in current}
         places = self._places()
@@ -99,6 +102,12 @@ class Judge:
             assert given == self.ever_given[event.old_lease], "an attempt goes on with what it was not given"
         self.holders[token] = key
         self.last_place[key] = event.node
+        if event.node in self.state.nodes:
+            self.anchors[key] = event.node, self.state.nodes[event.node].hello.incarnation
+
+    def _is_member(self, name: str, incarnation: int) -> bool:
+        node = self.state.nodes.get(name)
+        return node is not None and not node.gone and node.hello.incarnation == incarnation
 
     def _places(self) -> dict[str, Place]:
         places = {
@@ -121,7 +130,9 @@ class Judge:
             place = places[each.node]
             assert place.suits(want), f"{want} was given to {place}"
             assert not place.too_much(each), f"{each}: {place.name} has not got that much: {place.too_much(each)}"
+            anchor = self.anchors.get((want.run, want.follows)) if want.follows is not None else None
             if token not in self.adopted:
+                assert anchor is None or each.node == anchor[0], f"{want} was to run on {anchor}, not on {each.node}"
                 check_claim(want, each, place)
                 assert want.seconds <= place.leaves_in, f"{want} was given to {place}"
 
