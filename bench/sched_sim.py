@@ -4,7 +4,7 @@
                               [--projects 4] [--order fcfs] [--turn-ms 10] [--plot FILE.png]
     python bench/sched_sim.py --compare fcfs,hacs --seeds 20 --projects 1 --nodes 4 --tasks 5000
     python bench/sched_sim.py --fairness
-    python bench/sched_sim.py --nodes 1000 --tasks 1000000            (the full size: some minutes, 3 GB)
+    python bench/sched_sim.py --nodes 1000 --tasks 1000000            (the full size: a quarter of an hour or more)
 
 Each turn takes in everything that happened since the last one, as the head's driver does while it commits: arrivals,
 starts and ends; then the core places what fits. Nodes and their messages are real to the core (HELLO, STARTED,
