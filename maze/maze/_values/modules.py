@@ -4,7 +4,8 @@ A node has the standard library and what is installed in site-packages; it does 
 user's script. Classes and functions of such modules travel by value (cloudpickle), and so do module objects.
 
 Rules
-* A module is the user's if its file lies outside the standard library, site-packages and our own packages.
+* A module is the user's if its file lies outside the standard library, site-packages and our own packages. What pip
+  was told to install into another folder (`--target`) is installed, too: its record lies beside it.
 * cloudpickle's registry of by-value modules is process-wide: it is changed under a lock, and put back.
 * A module object arrives as a *shell*: an empty module that is memoised before it is filled, since modules refer
   to each other in cycles.
@@ -12,12 +13,13 @@ Rules
 
 from __future__ import annotations
 
+import os
 import sys
 import sysconfig
 import threading
 import types
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any, Final
 
@@ -51,10 +53,35 @@ def is_user_file(file: str) -> bool:
     if not file.endswith((".py", ".pyc")):
         return False
     parts = file.replace("\\", "/").split("/")
-    if "site-packages" in parts or "dist-packages" in parts:
+    if "site-packages" in parts or "dist-packages" in parts or _is_recorded(file):
         return False
     paths = sysconfig.get_paths()
     return not file.startswith((paths["stdlib"] + "/", paths["platstdlib"] + "/"))
+
+
+def _is_recorded(file: str) -> bool:
+    """Tell whether a file belongs to a distribution whose record lies in the same folder of the import path."""
+    for folder in sys.path:
+        root = folder.rstrip("/") + "/"
+        if folder and file.startswith(root):
+            top = file[len(root) :].partition("/")[0]
+            return top in _recorded(folder)
+    return False
+
+
+@cache
+def _recorded(folder: str) -> frozenset[str]:
+    """Return what stands at the top of a folder by the records of the distributions in it."""
+    with suppress(OSError):
+        records = [f"{folder}/{name}/RECORD" for name in os.listdir(folder) if name.endswith(".dist-info")]
+        return frozenset(line.partition("/")[0].partition(",")[0] for record in records for line in _lines(record))
+    return frozenset()
+
+
+def _lines(file: str) -> list[str]:
+    with suppress(OSError), open(file, encoding="utf-8", errors="replace") as record:
+        return record.readlines()
+    return []
 
 
 @contextmanager

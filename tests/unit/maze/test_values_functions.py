@@ -135,6 +135,22 @@ def test_what_counts_as_the_users_module(name: str, user: bool) -> None:
     assert is_user_module(name) is user
 
 
+def test_what_pip_installed_into_another_folder_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`pip install --target`: cloudpickle itself once travelled by value from there, without end."""
+    record = tmp_path / "tool-1.0.dist-info" / "RECORD"
+    record.parent.mkdir()
+    record.write_text("tool_of_pip/__init__.py,sha256=x,0\nsingle_of_pip.py,sha256=y,0\ntool-1.0.dist-info/RECORD,,\n")
+    (tmp_path / "tool_of_pip").mkdir()
+    for file in ("tool_of_pip/__init__.py", "single_of_pip.py", "helper_beside_it.py"):
+        (tmp_path / file).write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, user in (("tool_of_pip", False), ("single_of_pip", False), ("helper_beside_it", True)):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        __import__(name)
+        assert is_user_module(name) is user
+        del sys.modules[name]
+
+
 def test_what_cannot_travel_is_named() -> None:
     def uses_lock(params):
         with LOCK:
