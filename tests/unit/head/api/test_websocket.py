@@ -160,6 +160,14 @@ async def test_a_reader_that_takes_nothing_is_cut_off_and_told_so(
     size: int, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(websocket, "LAG_SECONDS", 0.3)
+    close = websocket._close
+
+    async def patient(call: Call, *rest: Any) -> None:
+        # The goodbye waits behind megabytes, which a busy machine takes its time to read.
+        monkeypatch.setattr(websocket, "LAG_SECONDS", 60.0)
+        await close(call, *rest)
+
+    monkeypatch.setattr(websocket, "_close", patient)
     source = Source([bytes(size)] * count)
     async with serving() as head:
         app, traffic = app_over(head, source, strict=True)
