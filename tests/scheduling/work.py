@@ -48,15 +48,6 @@ def sleep(params: dict[str, Any]) -> dict[str, Any]:
     return {"seconds": params["seconds"]}
 
 
-@task(inputs=["seconds"], outputs=["seconds"])
-def sleep_long(params: dict[str, Any]) -> dict[str, Any]:
-    """Sleep; a function of its own, since what a function took before is what it is expected to take."""
-    import time
-
-    time.sleep(params["seconds"])
-    return {"seconds": params["seconds"]}
-
-
 def records(folder: Path) -> dict[str, Record]:
     """Return what the tasks told, by name."""
     told = [Record(*json.loads(path.read_text())) for path in folder.iterdir()]

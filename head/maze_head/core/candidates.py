@@ -174,7 +174,9 @@ class Rooms:
     def follow(self, places: Iterable[Place]) -> None:
         """Say which queues there are; of the shapes that none of them has, the heaps of the newest are kept."""
         shapes = [place.shape for place in places]
-        self.large = _largest(dict.fromkeys(shape.request for shape in shapes))
+        large = _largest(dict.fromkeys(shape.request for shape in shapes))
+        if large != self.large:  # ledgers keep their answers as long as the question is the same object
+            self.large = large
         spare = len(self._candidates) - KEPT_SHAPES
         if spare > 0:
             used = dict.fromkeys(shapes)

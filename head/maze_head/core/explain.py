@@ -254,7 +254,7 @@ def _company(asked: _Asked, nodes: list[Node]) -> Explanation:
 
 
 def _too_late(asked: _Asked, nodes: list[Node]) -> Explanation:
-    seconds = asked.place.shape.seconds or asked.state.expected_seconds(asked.run, asked.task) or 0.0
+    seconds = asked.place.shape.seconds or asked.state.longest_seconds(asked.run, asked.task) or 0.0
     text = f"it takes about {seconds:.3g} s, and the nodes with room leave before: {few([node.id for node in nodes])}"
     return say(Reason.LEAVING, f"{text}; it waits for others", nodes)
 

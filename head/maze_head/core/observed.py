@@ -32,6 +32,7 @@ SHORTEST: Final = 0.001
 """Seconds that anything takes at least: predictions are divided by, and their logarithms taken."""
 FUNCTION_ALPHA: Final = 0.2
 KIND_ALPHA: Final = 0.1
+LONGEST_ALPHA: Final = 0.03
 RUN_ALPHA: Final = 0.1
 UNKNOWN: Final = {GPU: 60.0, CPU: 3.0, IO: 2.0}
 FIRST_RUN: Final = 60.0
@@ -59,15 +60,20 @@ class Observed:
         """The average time from submission to end of a run that succeeded (job completion time)."""
         self._keep = keep
         self._functions: OrderedDict[bytes, _Average] = OrderedDict()
+        self._longest: dict[bytes, float] = {}
+        """Per function, the longest of its attempts; an old one counts for less and less."""
         self._kinds: dict[str, _Average] = {}
 
     def note(self, code: bytes, kind: str, wall_s: float) -> None:
         """Take note of a finished attempt."""
         wall_s = max(wall_s, SHORTEST)
-        self._functions[code] = _averaged(self._functions.get(code), wall_s, FUNCTION_ALPHA)
+        average = self._functions[code] = _averaged(self._functions.get(code), wall_s, FUNCTION_ALPHA)
+        longest = self._longest.get(code, wall_s)
+        self._longest[code] = max(wall_s, longest - LONGEST_ALPHA * (longest - average[0]))
         self._functions.move_to_end(code)
         if len(self._functions) > self._keep:
-            self._functions.popitem(last=False)
+            forgotten, _ = self._functions.popitem(last=False)
+            del self._longest[forgotten]
         self._kinds[kind] = _averaged(self._kinds.get(kind), wall_s, KIND_ALPHA)
 
     def note_run(self, seconds: float) -> None:
@@ -78,6 +84,13 @@ class Observed:
         """Return how long a function takes, or None if none of its attempts has finished lately."""
         average = self._functions.get(code)
         return None if average is None else average[0]
+
+    def longest(self, code: bytes) -> float | None:
+        """Return how long a function takes at most, as far as one has seen lately, or None if nothing is known.
+
+        For promises to others: whoever is let in where room is kept for another must be gone in time.
+        """
+        return self._longest.get(code)
 
     def seconds(self, code: bytes, kind: str) -> float:
         """Return how long an attempt will take, as far as one can tell; at least SHORTEST."""

@@ -178,7 +178,7 @@ def bar(state: State, node: Node, queue: Queue, run: Run, task: int) -> Reason |
     kept = node.reservation
     if kept is None and node.leaves_at is None:
         return None
-    seconds = shape.seconds or state.expected_seconds(run, task)
+    seconds = shape.seconds or state.longest_seconds(run, task)
     if seconds is not None and not has_time(node, seconds, state.now.mono):
         return Reason.LEAVING
     if kept is None or kept.queue is queue or kept.allows(node, shape.request, seconds, state.now.mono):
@@ -195,7 +195,7 @@ def _note_served(state: State, queue: Queue, nodes: list[Node], run: Run, task: 
         queue.served_at = state.now.mono
     for node in nodes:
         if node.reservation is not None and node.reservation is not kept:
-            seconds = queue.shape.seconds or state.expected_seconds(run, task)
+            seconds = queue.shape.seconds or state.longest_seconds(run, task)
             node.reservation.backfill(node, queue.shape.request, seconds, state.now.mono)
 
 

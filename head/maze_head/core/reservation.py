@@ -5,9 +5,10 @@ Small tasks fill every gap at once, so a large one could wait for ever. Once the
 * is expected to end before that time (the *deadline*), or
 * fits beside the large task even then (the *spare* room).
 These are the two rules of EASY backfilling (Lifka, "The ANL/IBM SP Scheduling System", 1995; Mu'alem and Feitelson,
-2001), with durations observed per function instead of those that users state. A task that has run for longer than
-expected, or of which nothing is known, is expected to run as long again as it has: so the wait is bounded by
-`reserve_after` and the longest task that runs there.
+2001), with durations observed per function instead of those that users state: the longest of late for who is let in,
+since an average is exceeded half of the time. A task that has run for longer than expected, or of which nothing is
+known, is expected to run as long again as it has: so the wait is bounded by `reserve_after` and the longest task that
+runs there, unless a function takes longer than it ever did.
 
 Kept are at most a quarter of the nodes (at least one task's), and one task per shape: the others find their turn.
 """

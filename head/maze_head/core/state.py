@@ -226,9 +226,9 @@ class State:
         """Note that a node may have more room than before."""
         self.rooms.gain(node)
 
-    def expected_seconds(self, run: Run, task: int) -> float | None:
-        """Return how long an attempt of a task is expected to run, if anything is known of it."""
-        return self.observed.known(run.graph.function(task))
+    def longest_seconds(self, run: Run, task: int) -> float | None:
+        """Return how long an attempt of a task may be expected to run at most, if anything is known of it."""
+        return self.observed.longest(run.graph.function(task))
 
     def keep(self, reservation: Reservation) -> None:
         """Keep room for a task."""

@@ -65,6 +65,16 @@ def test_small_work_goes_where_a_large_request_would_not_fit_anyway() -> None:
     assert best(small) == "n2"
 
 
+def test_equal_questions_are_the_same_object_for_ledgers_keep_their_answers() -> None:
+    made = rooms(node(1, CPU))
+    made.follow([Place(shape(Request(1000))), Place(shape(Request(8000)))])
+    before = made.large
+    made.follow([Place(shape(Request(1000))), Place(shape(Request(8000))), Place(shape(Request(2000)))])
+    assert made.large is before
+    made.follow([Place(shape(Request(1000))), Place(shape(Request(9000)))])
+    assert made.large is not before
+
+
 def test_shares_of_gpus_leave_whole_ones_to_who_needs_them() -> None:
     idle, used = node(1, gpus(8000, 8000)), node(2, gpus(8000, 8000, cpu=8000))
     used.ledger.claim(Request(1000, 0, 0, 1000, gpu_share=True))

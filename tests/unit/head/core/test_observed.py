@@ -143,3 +143,24 @@ def test_a_recovery_from_summaries_knows_the_completion_time() -> None:
     other = Head()
     other.core.restore_sealed(1, pack_sealed(summary))
     assert other.core.state.observed.jct == head.core.state.observed.jct != 60.0
+
+
+def test_the_longest_attempt_is_remembered_and_counts_for_less_and_less() -> None:
+    observed = Observed()
+    assert observed.longest(b"f") is None
+    for seconds in (0.5, 3.0, 0.5):
+        observed.note(b"f", CPU, seconds)
+    known, longest = observed.known(b"f"), observed.longest(b"f")
+    assert known is not None
+    assert longest is not None
+    assert known < 1.5 < 2.9 < longest <= 3.0
+    for _ in range(300):
+        observed.note(b"f", CPU, 0.5)
+    assert observed.longest(b"f") == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_longest_attempts_are_forgotten_with_their_functions() -> None:
+    observed = Observed(keep=1)
+    observed.note(b"f", CPU, 3.0)
+    observed.note(b"g", CPU, 1.0)
+    assert (observed.longest(b"f"), observed.longest(b"g")) == (None, 1.0)
