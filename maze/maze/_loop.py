@@ -16,6 +16,7 @@ import selectors
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, TypeVar
 
 __all__ = ["bridge", "call", "stop_loop", "submit"]
@@ -61,12 +62,21 @@ _inherited: list[_LoopThread | None] = []
 
 def submit(work: Coroutine[Any, Any, Result]) -> Future[Result]:
     """Run a coroutine on the loop thread."""
+    try:
+        return asyncio.run_coroutine_threadsafe(work, _loop())
+    except BaseException:
+        # Interrupted before the loop had it, nobody would ever await it. If the loop runs it by now: ValueError.
+        with suppress(ValueError):
+            work.close()
+        raise
+
+
+def _loop() -> asyncio.AbstractEventLoop:
     global _running
     with _lock:
         if _running is None:
             _running = _LoopThread()
-        loop = _running.loop
-    return asyncio.run_coroutine_threadsafe(work, loop)
+        return _running.loop
 
 
 def call(work: Coroutine[Any, Any, Result], timeout: float | None = None) -> Result:

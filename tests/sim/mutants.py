@@ -33,6 +33,7 @@ from maze_head.core.ledger import _DeviceState as type_of_device
 from maze_head.core.nodes import Node
 from maze_head.core.state import State
 from maze_node.core.agent import Agent
+from maze_node.core.fence import Fence
 from maze_node.core.outbox import Outbox
 from maze_protocol.ordering import Ordering, Verdict
 from maze_protocol.resources import DeviceClaim
@@ -75,8 +76,8 @@ def mutant(break_it: Mutant) -> Mutant:
 def hunt(name: str, seeds: int = SEEDS) -> Report | None:
     """Run seeds with a mutant until one catches it; None if none does."""
     patch = Patch()
-    MUTANTS[name](patch)
     try:
+        MUTANTS[name](patch)
         for seed in range(seeds):
             report = run(seed)
             if not report.ok:
@@ -149,7 +150,7 @@ def no_epoch_check(patch: Patch) -> None:
 @mutant
 def start_behind_the_fence(patch: Patch) -> None:
     """A node starts tasks however long it has heard nothing of the head."""
-    patch.set(Agent, "_may_start", lambda self, now: self._welcome is not None)
+    patch.set(Fence, "is_open", lambda self, mono: self._until is not None)
 
 
 @mutant

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import threading
+from collections.abc import Coroutine
 
 import pytest
 
@@ -72,3 +74,26 @@ def test_a_forked_child_starts_a_loop_of_its_own() -> None:
         os._exit(0 if call(one(), 10) == os.getpid() else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert call(one()) == os.getpid()
+
+
+@pytest.mark.parametrize("had", [False, True])
+def test_an_interrupt_while_work_is_handed_over_leaves_no_coroutine_behind(
+    had: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand_over = asyncio.run_coroutine_threadsafe
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+
+    def interrupted(coroutine: Coroutine[object, object, None], loop: asyncio.AbstractEventLoop) -> None:
+        if had:
+            hand_over(coroutine, loop)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", interrupted)
+    coroutine = work()
+    with pytest.raises(KeyboardInterrupt):
+        call(coroutine)
+    monkeypatch.undo()
+    call(work())  # what the loop had before is over
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
