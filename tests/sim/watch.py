@@ -154,6 +154,8 @@ class Watch:
     def head_did(self, head: Any, event: Event | None, effects: list[Any]) -> None:
         """The core has answered an event."""
         self._changed = self._changed or bool(effects)
+        if event is None:  # it has put in force again what an earlier head gave, whatever its nodes have by now
+            self._grants[head].accept(head.core.state)
         if isinstance(event, NodeGreeted):
             for effect in effects:
                 if isinstance(effect, Admit):

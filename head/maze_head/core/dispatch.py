@@ -46,6 +46,7 @@ def dispatch(state: State, nodes: list[Node], run: Run, task: int, shape: Shape)
     lease = Lease(state.leases.next_token(), run, task, first, claim, shape.terms, once=spec.at_most_once)
     if others:
         lease.gang = tuple([(node, _claim(node, shape.request)) for node in others])
+    lease.session = first.session
     lease.seconds = shape.seconds or state.observed.known(spec.code) or 0.0
     state.leases.grant(lease, state.now.mono)
     _send(state, lease, spec, inputs)

@@ -10,6 +10,8 @@
 * Adoption makes the next attempt of the task out of the one that was given up, refunds the loss, and tells the node the
   new token (`keep` holds the pair). A report under the old token stays stale. Only what has begun is worth it. The
   WELCOME may be lost, or the head die before it is sent: so the old token is known until the lease ends.
+* A HELLO that was said before the session in which a lease was sent proves nothing about it: the order may be on its
+  way. A task that may be started once only stays leased, and is kept: a node that lacks it says RELEASE.
 * A lease that the same process never got is proof that it never ran, unless its start was told: then the journal has
   lost its end (a power cut), and a task that may be started once only is not tried again.
 """
@@ -49,7 +51,8 @@ def reconcile(state: State, node: Node, hello: Hello) -> Verdicts:
     send: list[int] = []
     withdrawn: dict[int, dict[int, None]] = {}
     told = frozenset(held.lease for held in hello.inventory) if ours else frozenset()
-    _take_back(state, node, told)
+    unproven = _take_back(state, node, told, hello.last_session)
+    keep += [(token, token) for token in unproven]
     renamed = {lease.formerly: lease for lease in node.leases.values() if lease.token not in told}
     for held in hello.inventory:
         lease = renamed.get(held.lease) or _find(state, node, held, withdrawn) if ours else None
@@ -114,12 +117,17 @@ def _catch_up(state: State, lease: Lease, held: Held) -> None:
         state.record(run, started)
 
 
-def _take_back(state: State, node: Node, held: frozenset[int]) -> None:
+def _take_back(state: State, node: Node, held: frozenset[int], last_session: int) -> list[int]:
+    """End the leases that the node lacks; return those of which its inventory is no proof."""
+    unproven = []
     missing = [lease for lease in node.leases.values() if lease.token not in held and lease.formerly not in held]
     for lease in reversed(missing):
         run, task = lease.run, lease.task
-        if lease.once and run.phase[task] == RUNNING and not run.halting:
+        if lease.once and run.phase[task] == LEASED and lease.session > last_session:
+            unproven.append(lease.token)
+        elif lease.once and run.phase[task] == RUNNING and not run.halting:
             give_back(state, lease)
             fail(state, run, TaskFailed(task, run.attempt[task], lease.token, VANISHED))
         else:
             release(state, lease, "the node does not hold it")
+    return unproven

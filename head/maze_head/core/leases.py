@@ -33,7 +33,8 @@ class Lease:
     """One attempt in the hands of a node."""
 
     __slots__ = (
-        "cancelled", "claim", "formerly", "gang", "node", "once", "run", "seconds", "since", "task", "terms", "token",
+        "cancelled", "claim", "formerly", "gang", "node", "once", "run", "seconds", "session", "since", "task", "terms",
+        "token",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +52,8 @@ class Lease:
         """The task may be started once only (`at_most_once`)."""
         self.since = 0.0
         """Monotonic time of the grant."""
+        self.session = 0
+        """In which it was sent; 0: by an earlier head."""
         self.seconds = 0.0
         """How long it was expected to run; 0: not known."""
         self.formerly: int | None = None

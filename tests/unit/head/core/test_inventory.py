@@ -10,7 +10,7 @@ from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_protocol.events import AttemptLost, TaskAdopted, TaskFailed, TaskLeased, TaskReleased, TaskStarted
 from maze_protocol.http import LimitRequest
-from maze_protocol.messages import ACCEPTED, HELD_DONE, HELD_LEASED, HELD_RUNNING, STALE, Disconnect, Drain
+from maze_protocol.messages import ACCEPTED, HELD_DONE, HELD_LEASED, HELD_RUNNING, STALE, Disconnect, Drain, Release
 from support.head_core import Head, R, add, held, ok
 
 
@@ -195,7 +195,7 @@ def test_what_goes_on_elsewhere_or_nowhere_is_dropped(how: str) -> None:
 def test_what_may_start_once_and_has_vanished_is_not_tried_again() -> None:
     head, (one, two) = busy(2, at_most_once=True)
     head.started(one)
-    head.greet(b"L2")
+    head.greet(b"L2", last_session=head.core.state.nodes["n1"].session)
     assert welcome(head).keep == ()
     log = head.log()
     assert [(event.task, event.error.type_name) for event in log if isinstance(event, TaskFailed)] == [
@@ -205,6 +205,18 @@ def test_what_may_start_once_and_has_vanished_is_not_tried_again() -> None:
     assert head.take(fx.Drop) == [
         fx.Drop(b"L1", Disconnect("superseded", "a newer connection of this node id took its place"))
     ]
+
+
+def test_a_hello_from_before_the_order_is_no_proof_that_it_never_ran() -> None:
+    """Seed 111327: the order was on its way when the node said HELLO again, and the task began twice."""
+    head, (lease,) = busy(at_most_once=True)
+    head.greet(b"L2", last_session=0)
+    assert welcome(head).keep == ((lease, lease),)
+    assert list(head.core.state.leases.current) == [lease]
+    head.forget()
+    head.say(Release((lease,), "let go while the head was away"), b"L2")
+    (again,) = head.leases()
+    assert again != lease
 
 
 def test_a_lost_attempt_is_remembered_across_a_restart() -> None:
