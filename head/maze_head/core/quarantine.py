@@ -3,7 +3,8 @@
 A node that ends every task at once would drain a whole queue, since it is always the one with room. Signs against it:
 
 * a worker of its died under each of five different tasks in a row, and no other node has seen a crash of their
-  functions (else the function is at fault, and a bad task shall hurt only itself);
+  functions (else the function is at fault, and a bad task shall hurt only itself), though others could take the task
+  (else nothing can tell the two apart, and whoever needs this very node would wait for it in vain);
 * it says itself that workers keep dying before they get a task;
 * it comes back for the fifth time within a minute.
 
@@ -17,7 +18,10 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from maze_head.core.backlog import shape_of
 from maze_head.core.effects import AppendCluster, Send
+from maze_head.core.fitness import could_ever
+from maze_head.core.graph import Shape
 from maze_head.core.leases import Lease
 from maze_head.core.nodes import Node
 from maze_head.core.state import State
@@ -42,10 +46,18 @@ def judge_crash(state: State, lease: Lease) -> None:
     node, run, task = lease.node, lease.run, lease.task
     if _crashed_on(state, run.graph.spec(task).code, node.id) == SEVERAL:
         return
+    if not _others_could(state, node, shape_of(run, task)):
+        return
     health = node.health
     health.crashed[run.no, task] = None
-    if (len(health.crashed) >= CRASHES or health.on_trial) and _others_work(state, node):
+    if len(health.crashed) >= CRASHES or health.on_trial:
         _put_aside(state, node, f"its workers died under {len(health.crashed)} different tasks in a row")
+
+
+def _others_could(state: State, node: Node, shape: Shape) -> bool:
+    """Tell whether a task could run without a node: else its crash there says nothing of whose fault it is."""
+    able = [other for other in state.nodes.values() if other is not node and other.takes_work]
+    return sum(could_ever(other, shape) for other in able) >= shape.terms.nodes
 
 
 def _crashed_on(state: State, code: bytes, node_id: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_protocol.http import CodeBody, EditRequest
@@ -93,6 +95,19 @@ def test_a_node_is_not_left_alone_by_everybody() -> None:
     for _ in range(9):
         swallow(head)
     assert state_of(head) == "ready"
+
+
+@pytest.mark.parametrize("needs", [{"require": {"disk": "ssd"}}, {"nodes": 2}, {"resources": {"cpu": 2}}])
+def test_tasks_that_no_other_node_could_take_say_nothing_against_it(needs: dict[str, Any]) -> None:
+    """Seeds 270257 and 278267: who needed this very node waited for it from one minute of quarantine to the next."""
+    head = Head()
+    head.workflow(*(add(number, **needs) for number in range(12)))
+    head.greet(b"L1", "n1", capacity=Capacity(2000, 4096, (), 16), labels={"disk": "ssd"})
+    head.greet(b"L2", "n2", capacity=ONE)
+    head.run()
+    for _ in range(12):
+        swallow(head)
+        assert state_of(head) == "ready"
 
 
 def test_it_works_again_when_the_others_have_gone() -> None:
