@@ -11,7 +11,7 @@ from maze_node.core.leases import Ending, Lease
 from maze_protocol.limits import LOG_TAIL
 from maze_protocol.messages import CANCELLED, CRASHED, FAILED, OK, TIMED_OUT, ErrorInfo, Outcome
 
-__all__ = ["of_exit", "of_refusal", "of_report"]
+__all__ = ["of_exit", "of_refusal", "of_report", "of_vanished"]
 
 STDERR_IN_ERROR: Final = 4096
 TIMEOUT_BASES: Final = ("maze.TaskTimeout", "builtins.TimeoutError")
@@ -71,6 +71,12 @@ def of_exit(lease: Lease, pid: int, event: WorkerExited, now: Instant) -> Outcom
 def of_refusal(lease: int, kind: str, type_name: str, message: str, now: Instant) -> Outcome:
     """Return the outcome of an attempt that could not begin."""
     return Outcome(lease, FAILED, now.wall, 0.0, error=ErrorInfo(kind, type_name, message))
+
+
+def of_vanished(lease: int, started_wall: float) -> Outcome:
+    """Return the outcome of an attempt that was ended because nobody wanted it any more, until somebody did."""
+    error = ErrorInfo("node_lost", "Abandoned", "the attempt was given up and ended before its head asked for it again")
+    return Outcome(lease, CRASHED, started_wall, 0.0, error=error)
 
 
 def _ended(lease: Lease, ending: Ending) -> tuple[int, ErrorInfo]:

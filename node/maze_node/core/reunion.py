@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from maze_node.core import outcomes
 from maze_node.core.effects import Effect, RenameLog
 from maze_node.core.events import Instant
 from maze_node.core.leases import Ending
 from maze_node.core.outbox import Outbox
 from maze_node.core.runner import Runner
-from maze_protocol.messages import Held
+from maze_protocol.messages import HELD_RUNNING, Held
 
 __all__ = ["Reunion"]
 
@@ -24,9 +25,16 @@ class Reunion:
         self._runner = runner
         self._outbox = outbox
         self._emit = emit
+        self._told: dict[int, float] = {}
+        """Attempts of which the last HELLO said that they run, with the wall-clock time of their start."""
 
     def inventory(self) -> tuple[Held, ...]:
-        """Return every lease that this node still answers for."""
+        """Return every lease that this node still answers for, to be told in HELLO."""
+        found = self._inventory()
+        self._told = {held.lease: held.started_at for held in found if held.state == HELD_RUNNING}
+        return found
+
+    def _inventory(self) -> tuple[Held, ...]:
         return (*self._runner.leases.inventory(), *self._outbox.inventory())
 
     def keep(self, old: int, new: int) -> bool:
@@ -36,7 +44,12 @@ class Reunion:
         if lease is not None and lease.ending is Ending.DROPPED:
             # The head gave it up and came back for it: now it waits for an outcome.
             lease.ending = Ending.ABANDONED
-        return lease is not None or new in self._outbox
+        held = lease is not None or new in self._outbox
+        if not held and old in self._told:
+            # Given up by an earlier head, it ended without an outcome while HELLO was on its way: it did begin.
+            self._outbox.keep(outcomes.of_vanished(new, self._told[old]))
+            return True
+        return held
 
     def _adopt(self, old: int, new: int) -> None:
         if old == new or new in self._runner.leases or new in self._outbox:
@@ -62,6 +75,6 @@ class Reunion:
 
     def drop_everything(self, now: Instant) -> None:
         """Forget all that another cluster leased."""
-        for held in self.inventory():
+        for held in self._inventory():
             self.drop(held.lease, now)
         self._runner.codes.clear()

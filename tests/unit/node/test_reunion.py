@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from maze_node.core.effects import Effect, RenameLog, Signal
 from maze_node.core.events import WorkerExited
-from maze_protocol.messages import HELD_DONE, HELD_LEASED, HELD_RUNNING, Release, Result
+from maze_protocol.messages import CRASHED, HELD_DONE, HELD_LEASED, HELD_RUNNING, Release, Result
 from support.node_core import Rig, make_assignment, of
 
 
@@ -41,6 +41,20 @@ def test_what_is_kept_and_not_here_any_more_is_released() -> None:
     rig = with_three()
     effects = met_again(rig, keep=((9, 19),))
     assert of(effects, Release) == [Release((19,), "let go while the head was away")]
+
+
+def test_what_ended_for_an_earlier_head_is_not_released_as_if_it_had_never_begun() -> None:
+    """Seeds 422715 and 443639: a head that had lost the end of its journal came back for what it had given up."""
+    rig = with_three()
+    met_again(rig, drop=(2,))
+    assert {each.lease: each.state for each in rig.agent.inventory()}[2] == HELD_RUNNING
+    rig.do(WorkerExited(rig.worker_of(2), "SIGKILL"))
+    before = len(rig.effects)
+    rig.welcome(session=3, keep=((2, 2),))
+    effects = rig.effects[before:]
+    assert of(effects, Release) == []
+    (told,) = [each for said in of(effects, Result) for each in said.items if each.lease == 2]
+    assert (told.status, told.error.kind, told.error.type_name) == (CRASHED, "node_lost", "Abandoned")
 
 
 def test_what_is_dropped_leaves_without_a_word() -> None:
