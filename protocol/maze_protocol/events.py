@@ -15,7 +15,8 @@ from maze_protocol.messages import ErrorInfo
 from maze_protocol.resources import Claim
 
 __all__ = [
-    "SEALING", "AttemptInterrupted", "AttemptLost", "CancelRequested", "OutputMeta", "RunCancelled", "RunEvent",
+    "SEALING", "AttemptInterrupted", "AttemptLost", "CancelRequested", "ObjectGone", "ObjectLost", "ObjectRebuilt",
+    "OutputKept", "OutputMeta", "RunCancelled", "RunEvent",
     "RunFinished", "RunSubmitted", "SEALING_NAMES", "Segment", "TaskAdopted", "TaskCancelled", "TaskFailed",
     "TaskFinished", "TaskLeased", "TaskReleased", "TaskReused", "TaskSkipped", "TaskStarted", "TaskWarned",
     "TYPE_NAMES",
@@ -23,11 +24,15 @@ __all__ = [
 
 
 class OutputMeta(msgspec.Struct, array_like=True, frozen=True):
-    """An output's name, codec and size; its bytes are in the `accepted` row of the task."""
+    """An output's name, codec and size; its bytes are in the `accepted` row of the task, unless it is an object."""
 
     key: str
     codec: int
     size: int
+    object: bool = False
+    """Its bytes are kept by nodes, or in the head's blob directory; its number is its place among the outputs."""
+    type: str = ""
+    crc: int = 0
 
 
 class RunSubmitted(msgspec.Struct, array_like=True, frozen=True, tag=1):
@@ -80,6 +85,8 @@ class TaskFinished(msgspec.Struct, array_like=True, frozen=True, tag=4):
     wall_ms: float
     cpu_ms: float = 0.0
     peak_rss_kib: int = 0
+    node: str = ""
+    """Who holds its objects, if there are any."""
 
 
 class TaskFailed(msgspec.Struct, array_like=True, frozen=True, tag=5):
@@ -192,10 +199,51 @@ class TaskReused(msgspec.Struct, array_like=True, frozen=True, tag=16):
     outputs: tuple[OutputMeta, ...]
 
 
+class OutputKept(msgspec.Struct, array_like=True, frozen=True, tag=17):
+    """An object is in the head's blob directory: it stays as long as its run is kept."""
+
+    task: int
+    output: int
+    key: str
+    size: int
+
+
+class ObjectLost(msgspec.Struct, array_like=True, frozen=True, tag=18):
+    """Objects of a finished task are on no node any more and somebody needs them: the task is run once more."""
+
+    task: int
+    outputs: tuple[int, ...]
+    node: str
+    """Who held them last."""
+    needed_by: int = -1
+    """A task that needs them; -1: the head, to keep them."""
+
+
+class ObjectRebuilt(msgspec.Struct, array_like=True, frozen=True, tag=19):
+    """A finished task was run once more for its objects; its accepted result stands."""
+
+    task: int
+    attempt: int
+    lease: int
+    node: str
+    outputs: tuple[OutputMeta, ...]
+    diverged: tuple[str, ...] = ()
+    """Outputs whose size or checksum differs from what was accepted."""
+    wall_ms: float = 0.0
+
+
+class ObjectGone(msgspec.Struct, array_like=True, frozen=True, tag=20):
+    """Objects of a finished task can be made anew no more: who needs them fails."""
+
+    task: int
+    outputs: tuple[int, ...]
+    error: ErrorInfo
+
+
 RunEvent = (
     RunSubmitted | TaskLeased | TaskStarted | TaskFinished | TaskFailed | AttemptLost | TaskSkipped | TaskCancelled
     | CancelRequested | RunCancelled | RunFinished | AttemptInterrupted | TaskWarned | TaskReleased
-    | TaskAdopted | TaskReused
+    | TaskAdopted | TaskReused | OutputKept | ObjectLost | ObjectRebuilt | ObjectGone
 )  # fmt: skip
 
 SEALING: Final = (RunFinished, RunCancelled)
@@ -217,6 +265,10 @@ TYPE_NAMES: Final[dict[type[msgspec.Struct], str]] = {
     TaskReleased: "task_released",
     TaskAdopted: "task_adopted",
     TaskReused: "task_reused",
+    OutputKept: "output_kept",
+    ObjectLost: "object_lost",
+    ObjectRebuilt: "object_rebuilt",
+    ObjectGone: "object_gone",
 }
 """Names in the API; the first four of the reference keep the reference's names."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 PROTOCOL_MAJOR: Final = 1
-PROTOCOL_MINOR: Final = 2
+PROTOCOL_MINOR: Final = 3
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
@@ -19,7 +19,19 @@ MAX_DEPTH: Final = 32
 """Bounds the schema of the messages (a test measures it); nothing counts levels while decoding."""
 
 INLINE_VALUE: Final = 64 * KIB
-"""Up to here a value travels inside a message; above it gets a payload frame of its own."""
+"""Up to here a value travels inside a message; above it an input of a client gets a payload frame of its own, and what
+a task returns is an object that stays where it is."""
+INLINE_TASK: Final = 256 * KIB
+"""All inline outputs of one task together; beyond, the largest become objects."""
+INLINE_CLIENT: Final = 1 * MIB
+"""Up to here a client gets and sends values as such; above it gets references and sends uploads."""
+MAX_OBJECT: Final = 1 << 44
+CHUNK: Final = 1 * MIB
+CHUNK_WINDOW: Final = 8
+"""How many chunks of one transfer are under way at a time."""
+TICKET_SECONDS: Final = 3600.0
+REBUILDS: Final = 3
+"""How often one lost object is made anew, and how many tasks deep that goes."""
 MAX_TASK_VALUES: Final = 8 * MIB
 """All outputs of one task together, and all inputs of one task together, until objects travel node to node."""
 LOG_TAIL: Final = 64 * KIB

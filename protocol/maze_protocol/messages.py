@@ -20,12 +20,13 @@ from maze_protocol.resources import Capacity, Claim
 from maze_protocol.values import Input, OutputValue, Value
 
 __all__ = [
-    "AckItem", "Assign", "Assignment", "BlobOffer", "Cancel", "Chunk", "Code", "Credit", "Denied", "Disconnect",
-    "Drain", "ErrorInfo", "Fetch", "Forget", "Goodbye", "Heartbeat", "HeartbeatAck", "Hello", "Held", "LogChunk",
-    "LogPull", "Measured", "Message", "Nak", "NodeConfig", "NodeLoad", "Outcome", "OutputDecl", "Recall", "Rehello",
-    "Reject", "Release", "Result", "ResultAck", "RetryAfter", "Shutdown", "StartedItem", "Started", "Unknown",
-    "Welcome", "OK", "FAILED", "CRASHED", "CANCELLED", "TIMED_OUT", "MESSAGES", "RELIABLE", "TYPE_OF",
-    "AT_MOST_ONCE", "KEEP", "HELD_LEASED", "HELD_RUNNING", "HELD_DONE", "ACCEPTED", "STALE",
+    "AckItem", "Assign", "Assignment", "BlobHello", "BlobOffer", "Cancel", "Chunk", "Code", "Credit", "Denied",
+    "Disconnect", "Drain", "ErrorInfo", "Fetch", "Forget", "Goodbye", "Heartbeat", "HeartbeatAck", "Hello", "Held",
+    "Holding", "LogChunk", "LogPull", "Measured", "Message", "Nak", "NodeConfig", "NodeLoad", "Outcome",
+    "OutputDecl", "Recall", "Rehello", "Reject", "Release", "Result", "ResultAck", "RetryAfter", "Shutdown",
+    "StartedItem", "Started", "Starved", "Unknown", "Welcome", "OK", "FAILED", "CRASHED", "CANCELLED", "TIMED_OUT",
+    "MESSAGES", "RELIABLE", "TYPE_OF", "AT_MOST_ONCE", "KEEP", "HELD_LEASED", "HELD_RUNNING", "HELD_DONE",
+    "ACCEPTED", "STALE",
 ]  # fmt: skip
 
 OK: Final = 0
@@ -128,6 +129,10 @@ class Welcome(msgspec.Struct, array_like=True, frozen=True, tag=2):
     keep: Many[tuple[Token, Token]] = ()
     drop: Many[Token] = ()
     send: Many[Token] = ()
+    secret: bytes = b""
+    """Of this session: the key of the tickets by which others may fetch objects here (tickets.py)."""
+    blob_endpoint: str = ""
+    """The head's ROUTER for objects; its host is the one that the node knows the head by if it is empty there."""
 
 
 class Reject(msgspec.Struct, array_like=True, frozen=True, tag=3):
@@ -353,6 +358,27 @@ class Measured(msgspec.Struct, array_like=True, frozen=True, tag=29):
     reason: str = ""
 
 
+class Holding(msgspec.Struct, array_like=True, frozen=True, tag=30):
+    """Objects that a node has: what it holds when a session begins, then copies that it got.
+
+    Objects that an attempt made are told by its outcome and not again.
+    """
+
+    objects: Many[tuple[Token, Count]]
+    """(producing lease, output number)."""
+    whole: bool = False
+    """The last part of what it held at the WELCOME: whatever else the head believed to be there is gone."""
+
+
+class Starved(msgspec.Struct, array_like=True, frozen=True, tag=31):
+    """A lease handed back un-started, because inputs of it could be had from nobody."""
+
+    lease: Token
+    objects: Many[tuple[Token, Count]]
+    """Those that are missing."""
+    reason: str = ""
+
+
 class NodeConfig(msgspec.Struct, array_like=True, frozen=True, tag=27):
     """Cluster-wide facts for nodes; versioned, the newest wins."""
 
@@ -400,6 +426,10 @@ class Fetch(msgspec.Struct, array_like=True, frozen=True, tag=48):
     offset: Count
     length: Count
     ticket: bytes = b""
+    hash: bytes = b""
+    """Of an upload (lease 0)."""
+    node: str = ""
+    """Who asks: the ticket is for no other."""
 
 
 class Chunk(msgspec.Struct, array_like=True, frozen=True, tag=49):
@@ -433,10 +463,20 @@ class BlobOffer(msgspec.Struct, array_like=True, frozen=True, tag=52):
     crc: Count
 
 
+class BlobHello(msgspec.Struct, array_like=True, frozen=True, tag=53):
+    """A node opens its connection for objects to the head; from now on the head may fetch over it, too."""
+
+    node: str
+    session: Token
+    proof: bytes
+    """HMAC of the session's number under its secret (tickets.py)."""
+
+
 Message = (
     Hello | Welcome | Reject | Rehello | Disconnect | RetryAfter | Goodbye | Heartbeat | HeartbeatAck | Nak
     | Assign | Started | Result | ResultAck | Cancel | Recall | Release | Forget | Code | Credit | Drain | Measured
-    | NodeConfig | Shutdown | LogPull | LogChunk | Fetch | Chunk | Unknown | Denied | BlobOffer
+    | NodeConfig | Shutdown | LogPull | LogChunk | Fetch | Chunk | Unknown | Denied | BlobOffer | BlobHello
+    | Holding | Starved
 )  # fmt: skip
 
 MESSAGES: Final[tuple[type[msgspec.Struct], ...]] = Message.__args__
@@ -455,6 +495,8 @@ RELIABLE: Final = (
     Code,
     Drain,
     Measured,
+    Holding,
+    Starved,
     Shutdown,
     Goodbye,
 )

@@ -36,6 +36,7 @@ from maze_protocol.messages import (
     Heartbeat,
     HeartbeatAck,
     Hello,
+    Holding,
     LogChunk,
     LogPull,
     Measured,
@@ -51,6 +52,7 @@ from maze_protocol.messages import (
     RetryAfter,
     Shutdown,
     Started,
+    Starved,
     Welcome,
 )  # fmt: skip
 from maze_protocol.moves import (
@@ -77,6 +79,7 @@ __all__ = [
 
 FROM_NODE: Final = frozenset({
     Heartbeat, Nak, Started, Result, Release, Credit, Drain, LogChunk, Goodbye, BlobOffer, Measured,
+    Holding, Starved,
 })  # fmt: skip
 FROM_HEAD: Final = frozenset({
     HeartbeatAck, Nak, Assign, ResultAck, Cancel, Recall, Forget, Code, NodeConfig, Shutdown, LogPull,

@@ -17,9 +17,11 @@ from maze_protocol.errors import BadMessage
 from maze_protocol.limits import FLUSH_BYTES, INLINE_VALUE, MAX_FRAMES
 
 __all__ = [
+    "FILE",
     "HOLE_EXT",
     "MSGPACK",
     "PICKLE",
+    "Holder",
     "Input",
     "ObjectRef",
     "OutputValue",
@@ -30,19 +32,41 @@ __all__ = [
 
 MSGPACK: Final = 0
 PICKLE: Final = 1
+FILE: Final = 2
+"""The body is a file or a directory (maze/_values); opaque here as all others."""
 HOLE_EXT: Final = 1
 """MessagePack ext code whose body, a big-endian u32, is an index into the references of an input."""
 
 
+class Holder(msgspec.Struct, array_like=True, frozen=True):
+    """A node that serves an object, for the one who is to fetch it there."""
+
+    node: str
+    endpoint: str
+    """Of its ROUTER for peers; empty: it has none, ask the head."""
+    key: str
+    """Its CURVE server key, or empty."""
+    ticket: bytes
+    """Proof for this object and this consumer (tickets.py)."""
+
+
 class ObjectRef(msgspec.Struct, array_like=True, frozen=True):
-    """An immutable value kept by a node: (producing lease, output number), never a content hash."""
+    """An immutable value kept by nodes or by the head, too large to ride in messages.
+
+    What tasks return is named by (producing lease, output number), never by content; what clients upload by content.
+    """
 
     lease: Token
+    """0: an upload, named by `hash`."""
     output: Count
+    """The number of the output among those of the attempt, from 0."""
     size: Count
     crc: Count
-    holders: Many[tuple[str, str, bytes]] = ()
-    """(endpoint, server key, ticket) of nodes that serve it."""
+    """zlib.crc32 of all of it; 0: not computed."""
+    holders: Many[Holder] = ()
+    """Where to fetch it, the best first; then the head, which has it or gets it."""
+    hash: bytes = b""
+    """blake2b (32 bytes) of an upload."""
 
 
 class Value(msgspec.Struct, array_like=True, frozen=True):
@@ -62,6 +86,8 @@ class OutputValue(msgspec.Struct, array_like=True, frozen=True):
 
     key: str
     value: Value
+    type: str = ""
+    """Of an object: the qualified name of its class, or what kind of file it is; for people."""
 
 
 class Input(msgspec.Struct, array_like=True, frozen=True):

@@ -21,6 +21,10 @@ from maze_protocol.events import (
     AttemptInterrupted,
     AttemptLost,
     CancelRequested,
+    ObjectGone,
+    ObjectLost,
+    ObjectRebuilt,
+    OutputKept,
     RunCancelled,
     RunEvent,
     RunFinished,
@@ -244,6 +248,25 @@ def _reused(event: TaskReused, names: Names) -> dict[str, Any]:
     return names.task(event.task)
 
 
+def _kept(event: OutputKept, names: Names) -> dict[str, Any]:
+    return {**names.task(event.task), "key": event.key, "size": event.size}
+
+
+def _object_lost(event: ObjectLost, names: Names) -> dict[str, Any]:
+    needed = names.task_id(event.needed_by)
+    return {**names.task(event.task), "outputs": list(event.outputs), "node_id": event.node, "needed_by": needed}
+
+
+def _rebuilt(event: ObjectRebuilt, names: Names) -> dict[str, Any]:
+    told = {"node_id": event.node, "diverged": list(event.diverged), "wall_ms": event.wall_ms}
+    return {**names.attempt(event), **told}
+
+
+def _gone(event: ObjectGone, names: Names) -> dict[str, Any]:
+    said = {"outputs": list(event.outputs), "result": event.error.text, **_error(event.error)}
+    return {**names.task(event.task), **said}
+
+
 def _released(event: TaskReleased, names: Names) -> dict[str, Any]:
     return {**names.attempt(event), "reason": event.reason}
 
@@ -265,6 +288,10 @@ _DATA: Final[dict[type, Callable[[Any, Names], dict[str, Any]]]] = {
     TaskReleased: _released,
     TaskAdopted: _adopted,
     TaskReused: _reused,
+    OutputKept: _kept,
+    ObjectLost: _object_lost,
+    ObjectRebuilt: _rebuilt,
+    ObjectGone: _gone,
 }
 
 

@@ -13,12 +13,12 @@ import msgspec
 
 from maze_protocol.events import RunEvent
 from maze_protocol.messages import Assignment, Disconnect, Message, Reject, RetryAfter, Welcome
-from maze_protocol.values import OutputValue, Value
+from maze_protocol.values import ObjectRef, OutputValue, Value
 
 __all__ = [
-    "Accept", "Admit", "Append", "AppendCluster", "AssignTask", "CopyAccepted", "Drop", "DropGraph", "DropRuns",
-    "DropWorkflow", "Effect", "LogPlace", "Refuse", "Reply", "SaveCode", "SaveGraph", "SaveLog", "SaveSealed", "Send",
-    "SendCode", "Source",
+    "Accept", "Admit", "Append", "AppendCluster", "AssignTask", "CopyAccepted", "Drop", "DropGraph", "DropObjects",
+    "DropRuns", "DropWorkflow", "Effect", "KeepObject", "LogPlace", "ObjectPlace", "Refuse", "Reply", "SaveCode",
+    "SaveGraph", "SaveLog", "SaveSealed", "Send", "SendCode", "Source",
 ]  # fmt: skip
 
 
@@ -117,11 +117,31 @@ class Reply(msgspec.Struct, frozen=True):
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Where the bytes of an accepted output are: the journal's `accepted` row of that task."""
+    """Where the bytes of an accepted output are: the journal's `accepted` row of that task, or wherever `ref` says."""
 
     run_no: int
     task_no: int
     key: str
+    ref: ObjectRef | None = None
+    """Of an object, with holders and tickets for the node that the assignment goes to."""
+    codec: int = 0
+    """Of an object."""
+
+
+class KeepObject(msgspec.Struct, frozen=True):
+    """Bring an object into the blob directory; answered by ObjectKept or ObjectUnkept. Repeated ones are harmless."""
+
+    run_no: int
+    task_no: int
+    output: int
+    ref: ObjectRef
+    """With the holders, and tickets for the head (consumer "")."""
+
+
+class DropObjects(msgspec.Struct, frozen=True):
+    """Stop bringing in objects of runs that are over or gone; what is kept of them goes with DropRuns."""
+
+    run_nos: tuple[int, ...]
 
 
 class AssignTask(msgspec.Struct, frozen=True):
@@ -174,7 +194,7 @@ class Drop(msgspec.Struct, frozen=True):
 
 Effect = (
     Append | Accept | CopyAccepted | SaveGraph | SaveCode | SaveLog | SaveSealed | AppendCluster | DropRuns | DropGraph
-    | DropWorkflow | Reply | AssignTask | SendCode | Send | Admit | Refuse | Drop
+    | DropWorkflow | KeepObject | DropObjects | Reply | AssignTask | SendCode | Send | Admit | Refuse | Drop
 )  # fmt: skip
 
 
@@ -187,3 +207,14 @@ class LogPlace(msgspec.Struct, frozen=True):
     lease: int
     link: bytes | None
     over: bool
+
+
+class ObjectPlace(msgspec.Struct, frozen=True):
+    """Answer to LocateObject: fetch it from the holders of `ref`; None: nobody has it (any more)."""
+
+    run_no: int
+    task_no: int
+    output: int
+    ref: ObjectRef | None
+    kept: bool
+    """It is in the blob directory."""

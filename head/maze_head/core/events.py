@@ -15,9 +15,10 @@ from maze_protocol.messages import Hello, Message
 
 __all__ = [
     "CancelRun", "Command", "CreateWorkflow", "DescribeNodes", "DescribeRun", "DescribeWorkflow", "EditWorkflow",
-    "Event", "Instant", "LinkLost", "ListRuns", "ListWorkflows", "LocateLog", "NodeGreeted", "NodeSaid", "SubmitRun",
-    "Ticked", "CountersAsked", "ExplainTask", "DiskTurned", "RetryRun", "RemoveRun", "RemoveWorkflow", "JournalSized",
-    "DemandAsked", "ExplainRun", "ListLimits", "RemoveLimit", "RemoveProject", "SetLimit", "SetProject",
+    "Event", "Instant", "LinkLost", "ListRuns", "ListWorkflows", "LocateLog", "LocateObject", "NodeGreeted",
+    "NodeSaid", "SubmitRun", "Ticked", "CountersAsked", "ExplainTask", "DiskTurned", "RetryRun", "RemoveRun",
+    "RemoveWorkflow", "JournalSized", "DemandAsked", "ExplainRun", "ListLimits", "ObjectKept", "ObjectUnkept",
+    "RemoveLimit", "RemoveProject", "SetLimit", "SetProject",
 ]  # fmt: skip
 
 
@@ -77,6 +78,27 @@ class JournalSized:
     """So many bytes of the journal are in use, and nothing that was removed is still among them."""
 
     used: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectKept:
+    """An object is in the blob directory, durably as far as the durability level promises."""
+
+    run_no: int
+    task_no: int
+    output: int
+    size: int
+    crc: int
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectUnkept:
+    """An object could be had from none of its holders."""
+
+    run_no: int
+    task_no: int
+    output: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +227,16 @@ class LocateLog:
 
 
 @dataclass(frozen=True, slots=True)
+class LocateObject:
+    """Where are the bytes of an output that is an object? Reply: effects.ObjectPlace."""
+
+    ticket: int
+    run_id: bytes
+    task_no: int
+    output: int
+
+
+@dataclass(frozen=True, slots=True)
 class CountersAsked:
     """Reply: dict[str, int | float] of the core's counters and gauges."""
 
@@ -281,4 +313,4 @@ Command = (
     | ListWorkflows | DescribeRun | ListRuns | DescribeNodes | LocateLog | CountersAsked | ExplainTask
     | ExplainRun | DemandAsked | SetLimit | RemoveLimit | SetProject | RemoveProject | ListLimits
 )  # fmt: skip
-Event = NodeGreeted | NodeSaid | LinkLost | Ticked | DiskTurned | JournalSized | Command
+Event = NodeGreeted | NodeSaid | LinkLost | Ticked | DiskTurned | JournalSized | ObjectKept | ObjectUnkept | Command

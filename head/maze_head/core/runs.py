@@ -35,6 +35,10 @@ from maze_protocol.events import (
     AttemptInterrupted,
     AttemptLost,
     CancelRequested,
+    ObjectGone,
+    ObjectLost,
+    ObjectRebuilt,
+    OutputKept,
     OutputMeta,
     RunCancelled,
     RunEvent,
@@ -272,7 +276,7 @@ class Run:
             raise IllegalMove(f"run {self.no} cannot end: {self.open} tasks are not over")
         self.sealed_by = event
 
-    def _warned(self, event: TaskWarned) -> None:
+    def _warned(self, event: TaskWarned | OutputKept | ObjectLost | ObjectRebuilt | ObjectGone) -> None:
         """Take note of nothing: warnings are for readers."""
 
 
@@ -293,4 +297,8 @@ _APPLY: Final[dict[type, Callable[[Run, Any], None]]] = {
     RunFinished: Run._sealed,
     RunCancelled: Run._sealed,
     TaskWarned: Run._warned,
+    OutputKept: Run._warned,
+    ObjectLost: Run._warned,
+    ObjectRebuilt: Run._warned,
+    ObjectGone: Run._warned,
 }
