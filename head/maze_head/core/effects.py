@@ -194,7 +194,7 @@ class Drop(msgspec.Struct, frozen=True):
 
 Effect = (
     Append | Accept | CopyAccepted | SaveGraph | SaveCode | SaveLog | SaveSealed | AppendCluster | DropRuns | DropGraph
-    | DropWorkflow | KeepObject | DropObjects | Reply | AssignTask | SendCode | Send | Admit | Refuse | Drop
+    | DropWorkflow | Reply | AssignTask | SendCode | Send | Admit | Refuse | Drop
 )  # fmt: skip
 
 
