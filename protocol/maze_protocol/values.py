@@ -38,16 +38,8 @@ HOLE_EXT: Final = 1
 """MessagePack ext code whose body, a big-endian u32, is an index into the references of an input."""
 
 
-class Holder(msgspec.Struct, array_like=True, frozen=True):
-    """A node that serves an object, for the one who is to fetch it there."""
-
-    node: str
-    endpoint: str
-    """Of its ROUTER for peers; empty: it has none, ask the head."""
-    key: str
-    """Its CURVE server key, or empty."""
-    ticket: bytes
-    """Proof for this object and this consumer (tickets.py)."""
+Holder = tuple[str, str, bytes]
+"""(endpoint of its ROUTER for peers, its CURVE server key or nothing, ticket) of a node that serves an object."""
 
 
 class ObjectRef(msgspec.Struct, array_like=True, frozen=True):
