@@ -13,13 +13,13 @@ from pathlib import Path
 import msgspec
 from msgspec import inspect as mi
 
-from maze_protocol import events, limits, messages, resources, values
+from maze_protocol import events, limits, messages, resources, transfers, values
 from maze_protocol.moves import HEAD_MOVES, NODE_MOVES, Moves, SessionState, Trigger
 from maze_protocol.session import FROM_HEAD, FROM_NODE
 
 PAGE = Path(__file__).parent / "wire.md"
 BLOCK = re.compile(r"<!-- table (\w+) -->\n.*?<!-- end -->", re.DOTALL)
-PARTS = (messages, resources, values, events)
+PARTS = (messages, transfers, resources, values, events)
 
 
 def field_texts() -> dict[tuple[str, str], str]:
