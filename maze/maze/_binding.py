@@ -68,16 +68,16 @@ def function_vertex(
     if resources is not None:
         amounts = check_resources({**amounts, **resources})[0]
     return Vertex(
-        task_id=task_id,
-        name=metadata.func_name if name is None else check_display_name(name),
-        func_name=metadata.func_name,
-        code=code_of(function),
-        inputs=specs,
-        outputs=metadata.outputs,
-        data_types=metadata.declared_types,
-        resources=amounts,
-        policy=metadata.policy,
-        terms=metadata.terms,
+        task_id,
+        metadata.func_name if name is None else check_display_name(name),
+        metadata.func_name,
+        code_of(function),
+        specs,
+        metadata.outputs,
+        metadata.declared_types,
+        amounts,
+        metadata.policy,
+        metadata.terms,
     )
 
 
@@ -163,6 +163,8 @@ def digest_of(body: bytes) -> str:
 
 def _check_inputs(metadata: TaskMetadata, inputs: Mapping[str, Any] | None) -> Mapping[str, Any]:
     given = {} if inputs is None else inputs
+    if type(given) is dict and given.keys() == metadata.input_names:
+        return given
     if not isinstance(given, Mapping):
         raise InputTypeError(f"inputs of task {metadata.func_name!r} must be a dict, not {type(inputs).__name__}")
     missing = [name for name in metadata.inputs if name not in given]
@@ -183,11 +185,15 @@ def _check_inputs(metadata: TaskMetadata, inputs: Mapping[str, Any] | None) -> M
 
 def _check_size(name: str, specs: Mapping[str, InputSpec]) -> None:
     """Refuse here what the head would refuse, on the line that passed it."""
-    sizes = {key: len(spec.data or b"") for key, spec in specs.items()}
-    if sum(sizes.values()) > MAX_TASK_VALUES:
+    total = 0
+    for spec in specs.values():
+        if spec.data is not None:
+            total += len(spec.data)
+    if total > MAX_TASK_VALUES:
+        sizes = {key: len(spec.data or b"") for key, spec in specs.items()}
         largest = max(sizes, key=lambda key: sizes[key])
         raise InputError(
-            f"the inputs of task {name!r} hold {sum(sizes.values()):,} bytes; a task takes at most {MAX_TASK_VALUES:,} "
+            f"the inputs of task {name!r} hold {total:,} bytes; a task takes at most {MAX_TASK_VALUES:,} "
             f"(the largest is {largest!r} with {sizes[largest]:,})",
             code="too_large",
             hint="pass a path, or make the value in a task",
@@ -202,12 +208,16 @@ def _spec(name: str, value: object, declared: str | None, workflow_id: str) -> I
 
 
 def _encode(name: str, value: object, workflow_id: str) -> InputSpec:
-    from maze._values import ValueEncodeError, encode_input
+    # From the module: a package as the source of names costs four times as much.
+    from maze._values.codec import encode_input
+    from maze._values.errors import ValueEncodeError
 
     try:
         codec, data, holes = encode_input(value, _hole)
     except (ValueEncodeError, _HandleInside) as error:
         raise InputError(f"input {name!r} cannot be sent: {error}", code="bad_input") from error
+    if not holes:
+        return InputSpec((), codec, data)
     refs = tuple(_reference(hole, workflow_id) for hole in holes if isinstance(hole, TaskOutput))
     return InputSpec(refs, codec, data)
 
@@ -233,7 +243,7 @@ def _reference(output: TaskOutput, workflow_id: str) -> tuple[str, str]:
 
 def _check_type(name: str, value: object, declared: str | None) -> None:
     """Check a literal against an explicit declaration: int passes for float, bool is not a number."""
-    allowed = _TYPES.get(declared or "")
+    allowed = _TYPES.get(declared) if declared else None
     if allowed is None:
         return
     if not isinstance(value, allowed) or (isinstance(value, bool) and declared != "bool"):

@@ -48,6 +48,7 @@ class TaskMetadata:
         declared_types: the types as written; only these are checked.
         policy: how often and for how long the task is tried.
         terms: where the task may run, and what it shares with others.
+        input_names: the names of the inputs, to compare with what is given.
     """
 
     func_name: str
@@ -59,6 +60,7 @@ class TaskMetadata:
     declared_types: dict[str, str]
     policy: Policy = NO_POLICY
     terms: Terms = NO_TERMS
+    input_names: frozenset[str] = frozenset()
 
 
 def task(  # noqa: PLR0913 -- four of the reference, six that say how the task is tried, five that say where it runs
@@ -120,7 +122,8 @@ def task(  # noqa: PLR0913 -- four of the reference, six that say how the task i
     def decorate(func: TaskFunction) -> TaskFunction:
         _check_function(func)
         all_types = {name: explicit.get(name, "str") for name in (*names_in, *names_out)}
-        metadata = TaskMetadata(func.__name__, names_in, names_out, shown, all_types, declared, explicit, policy, terms)
+        described = names_in, names_out, shown, all_types, declared, explicit, policy, terms
+        metadata = TaskMetadata(func.__name__, *described, frozenset(names_in))
         setattr(func, _ATTRIBUTE, metadata)
         return func
 

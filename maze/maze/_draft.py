@@ -54,7 +54,10 @@ class Draft:
         """Return the one Code of a function in this workflow, so that it is pickled once."""
         with self.lock:
             # The Code keeps the function alive, so its id stays taken.
-            return self._functions.setdefault(id(function), Code("pickle", function, function.__name__))
+            known = self._functions.get(id(function))
+            if known is None:
+                known = self._functions[id(function)] = Code("pickle", function, function.__name__)
+            return known
 
     def record(self, op: Op) -> None:
         """Apply an operation and queue it for the head.

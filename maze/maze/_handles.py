@@ -139,8 +139,9 @@ class TaskHandle:
         self.workflow_id = state.workflow_id
         self.server_url = state.url
         self._name = name
-        self._outputs = TaskOutputs(task_id, output_keys or (), _workflow_id=state.workflow_id)
-        self._declared = output_keys is not None
+        self._declared = output_keys
+        self._outputs: TaskOutputs | None = None
+        """Made when it is asked for: most tasks are nobody's source."""
         self._state = state
 
     @property
@@ -155,9 +156,13 @@ class TaskHandle:
     def outputs(self) -> TaskOutputs:
         """Return the outputs that other tasks can reference; empty until a task of the legacy flow is saved."""
         vertex = self._known()
-        if vertex is None and not self._declared:
+        if vertex is None and self._declared is None:
             vertex = self._fetched()
-        return self._outputs if vertex is None else self._outputs._become(vertex.outputs)
+        keys = self._declared or () if vertex is None else vertex.outputs
+        if self._outputs is None:
+            self._outputs = TaskOutputs(self.task_id, keys, _workflow_id=self.workflow_id)
+            return self._outputs
+        return self._outputs if vertex is None else self._outputs._become(keys)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TaskHandle):
@@ -202,7 +207,8 @@ class TaskHandle:
         if known is not None:
             vertex = replace(vertex, policy=known.policy, terms=known.terms, same_node_as=known.same_node_as)
         self._state.record(SaveTask(vertex))
-        self._outputs._become(vertex.outputs)
+        if self._outputs is not None:
+            self._outputs._become(vertex.outputs)
 
 
 class MaTask(TaskHandle):

@@ -15,6 +15,7 @@ import msgspec
 from maze._draft import Batch, describe_op
 from maze._graph import Vertex
 from maze._http import connection, path
+from maze._ids import new_id
 from maze._run_options import RunOptions
 from maze._shared import WorkflowState, state_of
 from maze._wire import edit_request, vertices
@@ -32,29 +33,19 @@ from maze.errors import (
     UnknownWorkflowError,
 )
 from maze_protocol import http
-from maze_protocol.ids import RUN, TASK, WORKFLOW
+from maze_protocol.ids import RUN, WORKFLOW
 from maze_protocol.limits import MAX_OPS_PER_REQUEST, MAX_TASK_VALUES, MIB
 from maze_protocol.waiting import RunExplanation, WaitingGroup
 
 __all__ = [
     "create", "describe_run", "flush", "info", "list_nodes", "list_runs", "list_workflows", "load", "missing_node",
-    "new_id", "new_task_id", "no_run", "open_workflow", "own_run", "pickle_functions", "plain", "run_summary", "submit",
-    "tasks", "waiting_tasks",
+    "no_run", "open_workflow", "own_run", "pickle_functions", "plain", "run_summary", "submit", "tasks",
+    "waiting_tasks",
 ]  # fmt: skip
 
 REQUEST_BYTES: Final = 32 * MIB
 """Half of what a head reads in one request: functions and literals are estimated, not counted."""
 REBASE_ROUNDS: Final = 20
-
-
-def new_id(kind: str) -> str:
-    """Make an id."""
-    return f"{kind}_{os.urandom(16).hex()}"
-
-
-def new_task_id() -> str:
-    """Make the id of a task."""
-    return new_id(TASK)
 
 
 async def create(url: str, name: str = "") -> WorkflowState:

@@ -13,7 +13,8 @@ import msgspec
 
 from maze._feed import RECONNECT_SECONDS
 from maze._http import connection, path
-from maze._remote import describe_run, new_id, no_run, plain
+from maze._ids import new_id
+from maze._remote import describe_run, no_run, plain
 from maze._shared import WorkflowState
 from maze.errors import HeadUnavailableError, NotAMazeHeadError, RequestError
 from maze_protocol import http

@@ -38,7 +38,7 @@ class WorkflowState:
         """Apply an edit to the draft and remember that the head lacks it."""
         self.draft.record(op)
         with _lock:
-            if self.draft.dirty:
+            if self.draft.pending:
                 _unsent[self] = None
             else:
                 _unsent.pop(self, None)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any, Final
 
+import msgspec
+
 from maze import _graph
 from maze._draft import Batch
 from maze_protocol import http
@@ -47,38 +49,44 @@ def _op(op: _graph.Op) -> http.Op:
 
 
 def _task(task: _graph.Vertex) -> http.TaskBody:
-    code = task.code.digest if isinstance(task.code, _graph.Code) else task.code or ""
-    return http.TaskBody(
-        task_id=task.task_id,
-        name=task.name,
-        func_name=task.func_name,
-        code=code,
-        inputs={name: _input(spec) for name, spec in task.inputs.items()},
-        outputs=list(task.outputs),
-        data_types=task.data_types,
-        resources=dict(task.resources),
-        # Source text of the original's flow never had its outputs checked.
-        strict_outputs=not (isinstance(task.code, _graph.Code) and task.code.kind == "source"),
+    code, strict = _code(task.code)
+    body = http.TaskBody(
+        task.task_id,
+        task.name,
+        task.func_name,
+        code,
+        {name: _input(spec) for name, spec in task.inputs.items()},
+        list(task.outputs),
+        task.data_types,
+        task.resources,
+        strict,
         same_node_as=task.same_node_as,
-        **_policy_fields(task.policy),
-        **_terms_fields(task.terms),
     )
+    # Most tasks of a graph of many thousands have neither.
+    if task.policy == NO_POLICY and task.terms == NO_TERMS:
+        return body
+    return msgspec.structs.replace(body, **_policy_fields(task.policy), **_terms_fields(task.terms))
+
+
+def _code(code: _graph.Code | str | None) -> tuple[str, bool]:
+    """Return the hash of a function, and whether outputs are checked: source text of the original's flow never was."""
+    if isinstance(code, _graph.Code):
+        return code.digest, code.kind != "source"
+    return code or "", True
 
 
 def _policy_fields(policy: Policy) -> dict[str, Any]:
-    if policy == NO_POLICY:  # as most are, in graphs of many thousands
-        return {}
     return {**policy._asdict(), "retry_on": list(policy.retry_on)}
 
 
 def _terms_fields(terms: Terms) -> dict[str, Any]:
-    if terms == NO_TERMS:
-        return {}
     labels = {"require": dict(terms.require), "prefer": dict(terms.prefer)}
     return {**labels, "limits": dict(terms.limits), "apart": terms.apart, "nodes": terms.nodes}
 
 
 def _input(spec: _graph.InputSpec) -> http.InputBody:
+    if spec.data is not None and not spec.refs:
+        return http.InputBody(encoded=http.EncodedValue(spec.codec, spec.data))
     refs = [format_reference(task_id, key) for task_id, key in spec.refs]
     if spec.data is None:
         return http.InputBody(source=refs[0])

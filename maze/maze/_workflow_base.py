@@ -13,6 +13,7 @@ from maze._address import resolve
 from maze._binding import TASK_OPTIONS, check_display_name, function_vertex, legacy_vertex, with_options
 from maze._graph import AddEdge, AddTask, DelEdge, Vertex
 from maze._handles import TaskHandle
+from maze._ids import new_task_id
 from maze._report import print_line, print_message
 from maze._results import Entry
 from maze._shared import state_of
@@ -83,8 +84,6 @@ class WorkflowBase(Generic[Task]):
             DeclarationError: resources or options are out of range.
             GraphError: a reference into another workflow, or to a deleted task.
         """
-        from maze._remote import new_task_id
-
         _check_arguments(task_func, inputs, task_type, kwargs)
         self._ready()
         task_id = new_task_id()
@@ -101,7 +100,8 @@ class WorkflowBase(Generic[Task]):
         else:
             name = check_display_name(task_name if task_name is not None else short_id(task_id))
             vertex = self._legacy(task_id, name, kwargs)
-        vertex = with_options(vertex, kwargs, self.workflow_id)
+        if kwargs:
+            vertex = with_options(vertex, kwargs, self.workflow_id)
         self._state.record(AddTask(vertex))
         return self._task_class._of(self._state, vertex)
 
@@ -248,11 +248,16 @@ def say_nothing(step: Step) -> None:
 def _check_arguments(task_func: object, inputs: object, task_type: str, kwargs: Mapping[str, Any]) -> None:
     if task_type != "code":
         raise InvalidTaskError(f"Invalid task_type {task_type!r}: the only type is 'code'", code="unknown_task_type")
+    if kwargs:
+        _check_options(task_func, kwargs)
+    if task_func is None and inputs is not None:
+        raise InvalidTaskError("inputs need a decorated function; with code_str they go into task_input")
+
+
+def _check_options(task_func: object, kwargs: Mapping[str, Any]) -> None:
     for name in kwargs:
         if name not in _LEGACY and name not in TASK_OPTIONS:
             known = ", ".join((*_LEGACY, *TASK_OPTIONS))
             raise InputTypeError(f"add_task() got an unexpected keyword argument {name!r}; it also takes {known}")
     if task_func is not None and any(kwargs.get(name) is not None for name in _LEGACY[:3]):
         raise InvalidTaskError("add_task() takes a decorated function or code_str with its description, not both")
-    if task_func is None and inputs is not None:
-        raise InvalidTaskError("inputs need a decorated function; with code_str they go into task_input")

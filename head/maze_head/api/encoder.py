@@ -12,12 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, ParamSpec, TypeVar
 
-from maze_head.api.render import Names, Outputs, encode, render
+from maze_head.api.render import Names, Outputs, encoded
 from maze_head.api.services import RunReading
 from maze_head.core.graph import Graph, load_graph
 from maze_head.facts import RunPlace
 from maze_protocol.events import SEALING, Segment, TaskFinished, TaskReused
-from maze_protocol.http import ClientEvent
 from maze_protocol.ids import RUN, WORKFLOW, format_id
 from maze_protocol.limits import KIB, MIB
 
@@ -134,11 +133,8 @@ class EventEncoder:
 
 def encode_segment(segment: Segment, names: Names, outputs: Outputs, fmt: str) -> Encoded:
     """Encode every event of a segment by itself."""
-    events: list[bytes] = []
-    for seq, event in enumerate(segment.events, segment.first_seq):
-        kind, data = render(event, names, outputs, fmt)
-        events.append(encode(ClientEvent(seq, segment.epoch, segment.time, kind, data), fmt))
-    return Encoded(segment.first_seq, tuple(events), isinstance(segment.events[-1], SEALING))
+    events = encoded(segment, names, outputs, fmt)
+    return Encoded(segment.first_seq, events, isinstance(segment.events[-1], SEALING))
 
 
 async def _maybe_threaded(size: int, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +29,7 @@ from maze_protocol.events import (
     RunEvent,
     RunFinished,
     RunSubmitted,
+    Segment,
     TaskAdopted,
     TaskCancelled,
     TaskFailed,
@@ -40,7 +41,6 @@ from maze_protocol.events import (
     TaskStarted,
     TaskWarned,
 )
-from maze_protocol.http import ClientEvent
 from maze_protocol.ids import RUN, TASK, format_id
 from maze_protocol.messages import ErrorInfo
 from maze_protocol.resources import Claim
@@ -51,7 +51,7 @@ __all__ = [
     "PACKED",
     "Names",
     "claim_body",
-    "encode",
+    "encoded",
     "framed",
     "plain",
     "render",
@@ -64,6 +64,8 @@ PACKED: Final = "msgpack"
 FRAME_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 100
 """Lists and dictionaries in each other: what every JSON reader takes, and far from any interpreter's own limit."""
+REMEMBERED: Final = 4096
+"""Tasks whose names are at hand."""
 Outputs = Mapping[int, Sequence[OutputValue]]
 """Accepted outputs by task number, for the finished tasks of a segment."""
 
@@ -75,6 +77,8 @@ class Names:
     run_id: str
     workflow_id: str
     graph: Graph
+    called: dict[int, tuple[str, str]] = field(default_factory=dict, compare=False, repr=False)
+    """Ids and names of the tasks that were told of last: each is told of three times."""
 
     def run(self) -> dict[str, Any]:
         """Return what every event says."""
@@ -87,6 +91,16 @@ class Names:
     def task(self, task: int) -> dict[str, Any]:
         """Return what every event about a task says."""
         return {**self.run(), "task_id": self.task_id(task), "task_name": self.graph.task_name(task)}
+
+    def of_attempt(self, event: Any) -> tuple[str, str, str, str, int]:
+        """Return the same as `attempt`, in its order."""
+        task = event.task
+        called = self.called.get(task)
+        if called is None:
+            if len(self.called) >= REMEMBERED:
+                self.called.clear()
+            called = self.called[task] = format_id(self.graph.ids[task], TASK), self.graph.task_name(task)
+        return self.workflow_id, self.run_id, *called, event.attempt
 
     def attempt(self, event: Any) -> dict[str, Any]:
         """Return what every event about an attempt says."""
@@ -171,6 +185,53 @@ def _error(error: ErrorInfo) -> dict[str, Any]:
 
 
 # -- events ------------------------------------------------------------------------------------------------------
+# Every task has these three: as structs they take a third of what dictionaries do. The rest is rare.
+
+
+class _Leased(msgspec.Struct):
+    workflow_id: str
+    run_id: str
+    task_id: str
+    task_name: str
+    attempt: int
+    node_id: str
+    claim: dict[str, Any]
+
+
+class _Started(msgspec.Struct):
+    workflow_id: str
+    run_id: str
+    task_id: str
+    task_name: str
+    attempt: int
+    node_ip: str
+    node_id: str
+    started_at: float
+
+
+class _Finished(msgspec.Struct):
+    workflow_id: str
+    run_id: str
+    task_id: str
+    task_name: str
+    attempt: int
+    result: dict[str, Any]
+    wall_ms: float
+    cpu_ms: float
+    peak_rss_kib: int
+
+
+Data = dict[str, Any] | _Leased | _Started | _Finished
+
+
+class _Line(msgspec.Struct, omit_defaults=True):
+    """A ClientEvent as it is written: its data may be a struct."""
+
+    seq: int
+    epoch: int
+    time: float
+    type: str
+    data: Data
 
 
 def _submitted(event: RunSubmitted, names: Names) -> dict[str, Any]:
@@ -181,24 +242,23 @@ def _submitted(event: RunSubmitted, names: Names) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _leased(event: TaskLeased, names: Names) -> dict[str, Any]:
-    return {**names.attempt(event), "node_id": event.node, "claim": claim_body(event.claim)}
+def _leased(event: TaskLeased, names: Names) -> _Leased:
+    return _Leased(*names.of_attempt(event), event.node, claim_body(event.claim))
 
 
-def _started(event: TaskStarted, names: Names) -> dict[str, Any]:
-    placed = {"node_ip": event.node_ip, "node_id": event.node, "started_at": event.started_at}
-    return {**names.attempt(event), **placed}
+def _started(event: TaskStarted, names: Names) -> _Started:
+    return _Started(*names.of_attempt(event), event.node_ip, event.node, event.started_at)
 
 
-def _finished(event: TaskFinished, names: Names) -> dict[str, Any]:
-    return {**names.attempt(event), "result": {}, **_costs(event)}
+def _finished(event: TaskFinished, names: Names) -> _Finished:
+    return _Finished(*names.of_attempt(event), {}, event.wall_ms, event.cpu_ms, event.peak_rss_kib)
 
 
 def _failed(event: TaskFailed, names: Names) -> dict[str, Any]:
     return {**_fault(event, names), **_costs(event)}
 
 
-def _costs(event: TaskFinished | TaskFailed) -> dict[str, Any]:
+def _costs(event: TaskFailed) -> dict[str, Any]:
     return {"wall_ms": event.wall_ms, "cpu_ms": event.cpu_ms, "peak_rss_kib": event.peak_rss_kib}
 
 
@@ -271,7 +331,7 @@ def _released(event: TaskReleased, names: Names) -> dict[str, Any]:
     return {**names.attempt(event), "reason": event.reason}
 
 
-_DATA: Final[dict[type, Callable[[Any, Names], dict[str, Any]]]] = {
+_DATA: Final[dict[type, Callable[[Any, Names], Data]]] = {
     RunSubmitted: _submitted,
     TaskLeased: _leased,
     TaskStarted: _started,
@@ -295,17 +355,31 @@ _DATA: Final[dict[type, Callable[[Any, Names], dict[str, Any]]]] = {
 }
 
 
-def render(event: RunEvent, names: Names, outputs: Outputs, fmt: str) -> tuple[str, dict[str, Any]]:
+def render(event: RunEvent, names: Names, outputs: Outputs, fmt: str) -> tuple[str, Data]:
     """Return the type and the data of one event as readers get them."""
     data = _DATA[type(event)](event, names)
-    if isinstance(event, (TaskFinished, TaskReused)):
-        data["result"] = _results(outputs[event.task], fmt)
+    if isinstance(data, _Finished):
+        data.result = _results(outputs[event.task], fmt)  # type: ignore[union-attr]  # a TaskFinished
+    elif isinstance(event, TaskReused):
+        data["result"] = _results(outputs[event.task], fmt)  # type: ignore[index]  # a dictionary
     return TYPE_NAMES[type(event)], data
 
 
-def encode(event: ClientEvent, fmt: str) -> bytes:
-    """Encode one event."""
-    return msgspec.msgpack.encode(event) if fmt == PACKED else msgspec.json.encode(event)
+def encoded(segment: Segment, names: Names, outputs: Outputs, fmt: str) -> tuple[bytes, ...]:
+    """Encode every event of a segment by itself, as a ClientEvent."""
+    encode = _ENCODE[fmt]
+    epoch, time = segment.epoch, segment.time
+    events = []
+    for seq, event in enumerate(segment.events, segment.first_seq):
+        kind, data = render(event, names, outputs, fmt)
+        events.append(encode(_Line(seq, epoch, time, kind, data)))
+    return tuple(events)
+
+
+_ENCODE: Final[dict[str, Callable[[object], bytes]]] = {
+    PACKED: msgspec.msgpack.Encoder().encode,
+    JSON: msgspec.json.Encoder().encode,
+}
 
 
 def framed(events: Sequence[bytes], fmt: str, limit: int = FRAME_BYTES) -> list[bytes]:

@@ -6,8 +6,6 @@ the first one and changes nothing.
 
 from __future__ import annotations
 
-from collections import ChainMap
-
 from maze_head.core import events as asked
 from maze_head.core.codes import CodeFacts, check_code, pack_code
 from maze_head.core.describe import summarise_workflow
@@ -21,6 +19,7 @@ from maze_head.core.infeasible import announce
 from maze_head.core.lookups import find_run, find_workflow, refuse_gone, show
 from maze_head.core.runs import Run
 from maze_head.core.sharing import project_key
+from maze_head.core.specs import CodeOf
 from maze_head.core.state import State
 from maze_head.core.workflows import Edit, Workflow
 from maze_protocol.declare import check_name, check_priority
@@ -71,7 +70,7 @@ def edit_workflow(state: State, command: asked.EditWorkflow) -> EditResponse:
     codes = _new_codes(state, request.codes)
     edit = Edit(workflow)
     try:
-        apply_ops(edit, request.ops, ChainMap({key: facts for key, (facts, _) in codes.items()}, state.codes))
+        apply_ops(edit, request.ops, _finder(state, codes))
     except Rejected:
         edit.take_back()
         raise
@@ -92,6 +91,15 @@ def _new_codes(state: State, codes: list[CodeBody]) -> dict[bytes, tuple[CodeFac
         if digest not in state.codes:
             new[digest] = facts, code
     return new
+
+
+def _finder(state: State, new: dict[bytes, tuple[CodeFacts, CodeBody]]) -> CodeOf:
+    """Return what looks functions up among those that came with an edit and those that are known."""
+
+    def find(digest: bytes) -> CodeFacts | None:
+        return new[digest][0] if digest in new else state.codes.get(digest)
+
+    return find
 
 
 def _save_codes(state: State, codes: dict[bytes, tuple[CodeFacts, CodeBody]]) -> None:

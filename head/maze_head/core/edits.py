@@ -7,14 +7,13 @@ effects; commands.py journals what was kept. The rules are those of docs/semanti
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
-from maze_head.core.codes import CodeFacts
 from maze_head.core.errors import Conflict, NotFound, Rejected
 from maze_head.core.graph import InputSpec, TaskSpec, pack
-from maze_head.core.specs import spec_of, task_id_of
+from maze_head.core.specs import CodeOf, spec_of, task_id_of
 from maze_head.core.workflows import MANUAL, REFERENCE, Edit, Workflow
 from maze_protocol.graph import find_path
 from maze_protocol.http import AddEdge, AddTask, DelEdge, DelTask, Op, SaveTask
@@ -35,7 +34,7 @@ def check_base(workflow: Workflow, base_revision: int | None) -> None:
         raise Conflict("edit_conflict", message, hint="fetch the workflow and apply the change again")
 
 
-def apply_ops(edit: Edit, ops: Iterable[Op], codes: Mapping[bytes, CodeFacts]) -> None:
+def apply_ops(edit: Edit, ops: Iterable[Op], code_of: CodeOf) -> None:
     """Apply operations in order.
 
     Raises:
@@ -43,7 +42,7 @@ def apply_ops(edit: Edit, ops: Iterable[Op], codes: Mapping[bytes, CodeFacts]) -
     """
     for index, op in enumerate(ops):
         try:
-            _apply(edit, op, codes)
+            _apply(edit, op, code_of)
         except Rejected as error:
             inner = ".task" if isinstance(op, AddTask | SaveTask) else ""
             error.op = index
@@ -51,11 +50,11 @@ def apply_ops(edit: Edit, ops: Iterable[Op], codes: Mapping[bytes, CodeFacts]) -
             raise
 
 
-def _apply(edit: Edit, op: Op, codes: Mapping[bytes, CodeFacts]) -> None:
+def _apply(edit: Edit, op: Op, code_of: CodeOf) -> None:
     if isinstance(op, AddTask):
-        _add_task(edit, spec_of(op.task, codes))
+        _add_task(edit, spec_of(op.task, code_of))
     elif isinstance(op, SaveTask):
-        _save_task(edit, spec_of(op.task, codes))
+        _save_task(edit, spec_of(op.task, code_of))
     elif isinstance(op, DelTask):
         _del_task(edit, _existing(edit.workflow, op.task_id, "task_id"))
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import UNSET
@@ -27,10 +27,14 @@ from maze_protocol.resources import Request
 from maze_protocol.terms import NO_TERMS, Terms, TermsError, check_same_node, make_terms
 from maze_protocol.values import MSGPACK, PICKLE
 
-__all__ = ["body_of_spec", "encode_literal", "spec_of", "task_id_of"]
+__all__ = ["CodeOf", "body_of_spec", "encode_literal", "spec_of", "task_id_of"]
 
+CodeOf = Callable[[bytes], CodeFacts | None]
+"""What is known of the function of a hash."""
 TASK_TYPES: Final = ("code",)
 LITERAL_DEPTH: Final = 100
+REMEMBERED_NAMES: Final = 64
+"""Outputs and types of a task: with more, its checks are not remembered, for they would fill the memory."""
 _PLAIN_TERMS: Final[tuple[object, ...]] = ({}, {}, {}, "", 1)
 _PLAIN_LEAVES: Final = (type(None), bool, int, float, str, bytes)
 
@@ -41,42 +45,95 @@ def task_id_of(text: str, field: str = "task_id") -> bytes:
     return task_id
 
 
-def spec_of(body: TaskBody, codes: Mapping[bytes, CodeFacts]) -> TaskSpec:
+class Alike(NamedTuple):
+    """What the tasks of one function mostly have in common, as it was sent."""
+
+    func_name: str
+    task_type: str
+    resources: tuple[tuple[str, float, type], ...]
+    outputs: tuple[str, ...]
+    data_types: tuple[tuple[str, str], ...]
+    strict_outputs: bool
+    policy: Policy
+
+
+class Checked(NamedTuple):
+    """The same, checked and in the core's words."""
+
+    request: Request
+    outputs: tuple[OutputDecl, ...]
+    data_types: dict[str, str]
+    resources: dict[str, float]
+    policy: Policy
+
+
+def spec_of(body: TaskBody, code_of: CodeOf) -> TaskSpec:
     """Check a task on its own and put it into the core's words.
 
     Raises:
         Invalid: a name, a resource, a data type, a literal, a reference or the code is not right.
     """
-    if body.task_type not in TASK_TYPES:
-        raise Invalid("unknown_task_type", f"unknown task_type {body.task_type!r}", field="task_type")
     _check_name("name", body.name, "the task's name")
-    _check_name("func_name", body.func_name or "-", "the function's name")
-    declared = _declared(tuple((name, amount, type(amount)) for name, amount in body.resources.items()))
-    code, python = _code(body.code, codes)
+    alike = _alike(body)
+    checked = _remembered(alike) if len(alike.outputs) + len(alike.data_types) <= REMEMBERED_NAMES else _check(alike)
+    code, python = _code(body.code, code_of)
     return TaskSpec(
         task_id_of(body.task_id),
         body.name,
-        Request.of(declared),
+        checked.request,
         python,
         code,
         _inputs(body.inputs),
-        _outputs(body),
+        checked.outputs,
         body.strict_outputs,
         body.keep,
         body.func_name,
         body.task_type,
-        body.data_types,
-        {name: float(amount) for name, amount in body.resources.items()},
-        *_policy(body),
+        checked.data_types,
+        checked.resources,
+        *checked.policy,
         _terms(body),
         task_id_of(body.same_node_as, "same_node_as") if body.same_node_as else b"",
     )
 
 
-def _policy(body: TaskBody) -> Policy:
-    given = Policy(
-        body.retries, body.retry_backoff, tuple(body.retry_on), body.timeout, body.idle_timeout, body.at_most_once
+def _alike(body: TaskBody) -> Alike:
+    resources = body.resources
+    return Alike(
+        body.func_name,
+        body.task_type,
+        tuple((name, amount, type(amount)) for name, amount in resources.items()) if resources else (),
+        tuple(body.outputs),
+        tuple(body.data_types.items()),
+        body.strict_outputs,
+        Policy(
+            body.retries, body.retry_backoff, tuple(body.retry_on), body.timeout, body.idle_timeout, body.at_most_once
+        ),
     )
+
+
+@lru_cache(maxsize=256)
+def _remembered(given: Alike) -> Checked:
+    """Check what many tasks say word for word the same, once."""
+    return _check(given)
+
+
+def _check(given: Alike) -> Checked:
+    if given.task_type not in TASK_TYPES:
+        raise Invalid("unknown_task_type", f"unknown task_type {given.task_type!r}", field="task_type")
+    _check_name("func_name", given.func_name or "-", "the function's name")
+    resources = {name: amount for name, amount, _ in given.resources}
+    declared: Declared = _checked("resources", normalise_resources, resources)
+    return Checked(
+        Request.of(declared),
+        _outputs(given),
+        dict(given.data_types),
+        {name: float(amount) for name, amount in resources.items()},
+        _policy(given.policy),
+    )
+
+
+def _policy(given: Policy) -> Policy:
     if given == NO_POLICY:
         return given
     try:
@@ -98,14 +155,6 @@ def _terms(body: TaskBody) -> Terms:
         raise Invalid("invalid_task", str(error), field=error.field) from error
 
 
-@lru_cache(maxsize=1024)
-def _declared(resources: tuple[tuple[str, float, type], ...]) -> Declared:
-    """Normalise resources; the tasks of a workflow mostly ask for the same."""
-    given = {name: amount for name, amount, _ in resources}
-    declared: Declared = _checked("resources", normalise_resources, given)
-    return declared
-
-
 def _check_name(field: str, name: str, what: str) -> None:
     if not (0 < len(name) <= NAME_LENGTH and name.isprintable()):
         _checked(field, check_name, name, what)
@@ -118,32 +167,41 @@ def _checked(field: str, check: Callable[..., Any], *arguments: object) -> Any:
         raise Invalid("invalid_task", str(error), field=field) from error
 
 
-def _code(text: str, codes: Mapping[bytes, CodeFacts]) -> tuple[bytes, tuple[int, int]]:
+def _code(text: str, code_of: CodeOf) -> tuple[bytes, tuple[int, int]]:
     if not text:
         return b"", (0, 0)
-    digest = _checked("code", bytes.fromhex, text)
-    facts = codes.get(digest)
+    digest = _digest(text)
+    facts = code_of(digest)
     if facts is None:
         raise Invalid("unknown_code", f"no code with hash {text[:40]!r} was sent", field="code")
     return digest, facts.python
 
 
-def _outputs(body: TaskBody) -> tuple[OutputDecl, ...]:
-    for name, data_type in body.data_types.items():
-        if body.strict_outputs and data_type not in DATA_TYPES:
+@lru_cache(maxsize=1024)
+def _digest(text: str) -> bytes:
+    digest: bytes = _checked("code", bytes.fromhex, text)
+    return digest
+
+
+def _outputs(given: Alike) -> tuple[OutputDecl, ...]:
+    types = dict(given.data_types)
+    for name, data_type in types.items():
+        if given.strict_outputs and data_type not in DATA_TYPES:
             allowed = ", ".join(DATA_TYPES)
             message = f"unknown data type {data_type[:40]!r} of {name[:80]!r}: allowed are {allowed}"
             raise Invalid("invalid_task", message, field=f"data_types.{name[:80]}")
-    if len(set(body.outputs)) != len(body.outputs):
+    if len(set(given.outputs)) != len(given.outputs):
         raise Invalid("invalid_task", "an output is declared twice", field="outputs")
-    for key in body.outputs:
+    for key in given.outputs:
         _check_name("outputs", key, "the name of an output")
-    return tuple(OutputDecl(key, body.data_types.get(key, "") if body.strict_outputs else "") for key in body.outputs)
+    return tuple(OutputDecl(key, types.get(key, "") if given.strict_outputs else "") for key in given.outputs)
 
 
 def _inputs(bodies: Mapping[str, InputBody]) -> tuple[InputSpec, ...]:
-    inputs = tuple(_input(name, body) for name, body in bodies.items())
-    size = sum(len(entry.body) for entry in inputs)
+    inputs = tuple([_input(name, body) for name, body in bodies.items()])
+    size = 0
+    for entry in inputs:
+        size += len(entry.body)
     if size > MAX_TASK_VALUES:
         message = f"the inputs hold {size} bytes, one task takes at most {MAX_TASK_VALUES}"
         raise Invalid("too_large", message, hint="pass a path, or produce the value in a task", field="inputs")
@@ -153,13 +211,14 @@ def _inputs(bodies: Mapping[str, InputBody]) -> tuple[InputSpec, ...]:
 def _input(name: str, body: InputBody) -> InputSpec:
     field = f"inputs.{name[:80]}"
     _check_name(field, name, "the name of an input")
+    encoded = body.encoded
+    if encoded is not UNSET and body.value is UNSET and body.source is UNSET:
+        return _encoded(name, encoded, tuple(_reference(text, field) for text in body.refs) if body.refs else ())
     forms = [form for form in (body.value, body.source, body.encoded) if form is not UNSET]
     if len(forms) != 1 or (body.refs and body.encoded is UNSET):
         raise Invalid("invalid_task", "give exactly one of value, source, encoded (with refs)", field=field)
     if body.source is not UNSET:
         return InputSpec(name, SOURCE, refs=(_reference(body.source, field),))
-    if body.encoded is not UNSET:
-        return _encoded(name, body.encoded, tuple(_reference(text, field) for text in body.refs))
     return InputSpec(name, VALUE, MSGPACK, encode_literal(body.value, field))
 
 

@@ -12,6 +12,7 @@ Odd: a deleted task stays as None in `tasks` until the edit is kept, so that tak
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -142,6 +143,7 @@ class Edit:
         self.changes: list[tuple[int, bytes, bytes]] = []
         self._undo: list[Callable[[], object]] = []
         self._removed: list[bytes] = []
+        self._codes: dict[bytes, None] = {}
 
     def put(self, spec: TaskSpec) -> bytes | None:
         """Add or replace a task with its reference edges; return the first source that would close a cycle."""
@@ -155,6 +157,8 @@ class Edit:
             if not self._connect(source, task_id, REFERENCE):
                 return source
         self.changes.append((_PUT, packed, b""))
+        if spec.code:
+            self._codes[spec.code] = None
         return None
 
     def remove(self, task_id: bytes) -> None:
@@ -196,8 +200,7 @@ class Edit:
 
     def codes(self) -> list[bytes]:
         """Return the functions that the tasks put here use, each once."""
-        specs = (unpack(one) for kind, one, _ in self.changes if kind == _PUT)
-        return list(dict.fromkeys(spec.code for spec in specs if spec.code))
+        return list(self._codes)
 
     def take_back(self) -> None:
         """Restore what was before."""
@@ -218,25 +221,30 @@ class Edit:
 
     def _set_task(self, task_id: bytes, packed: bytes | None, *, saved: bool) -> None:
         workflow = self.workflow
-        known, old, was_unsaved = task_id in workflow.tasks, workflow.tasks.get(task_id), task_id in workflow.unsaved
-
-        def undo() -> None:
-            if known:
-                workflow.tasks[task_id] = old
-            else:
-                del workflow.tasks[task_id]
-                workflow.order.remove(task_id)
-            _flag(workflow.unsaved, task_id, on=was_unsaved)
-
-        self._undo.append(undo)
-        workflow.tasks[task_id] = packed
-        workflow.order.add(task_id)
-        _flag(workflow.unsaved, task_id, on=not saved)
+        tasks, unsaved = workflow.tasks, workflow.unsaved
+        if task_id in tasks:
+            self._undo.append(partial(_put_back, workflow, task_id, tasks[task_id], task_id in unsaved))
+        else:
+            self._undo.append(partial(_forget, workflow, task_id))
+            workflow.order.add(task_id)
+        tasks[task_id] = packed
+        _flag(unsaved, task_id, on=not saved)
 
     def _mark(self, source: bytes, target: bytes, makers: int) -> None:
         old = self.workflow.edge(source, target)
         self._undo.append(lambda: _set_edge(self.workflow, source, target, old))
         _set_edge(self.workflow, source, target, makers)
+
+
+def _put_back(workflow: Workflow, task_id: bytes, packed: bytes | None, was_unsaved: bool) -> None:
+    workflow.tasks[task_id] = packed
+    _flag(workflow.unsaved, task_id, on=was_unsaved)
+
+
+def _forget(workflow: Workflow, task_id: bytes) -> None:
+    del workflow.tasks[task_id]
+    workflow.order.remove(task_id)
+    workflow.unsaved.pop(task_id, None)
 
 
 def _flag(flags: dict[bytes, None], key: bytes, *, on: bool) -> None:

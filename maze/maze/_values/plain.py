@@ -31,11 +31,17 @@ _INDEX: Final = struct.Struct(">I")
 
 def pack_plain(value: object, is_hole: HoleTest | None = None) -> tuple[bytes, list[object]] | None:
     """Return the MessagePack body and the holes in order, or None if the value is not plain."""
-    if not _is_plain(value, is_hole):
+    leaf = type(value) in _LEAVES
+    if not leaf and not _is_plain(value, is_hole):
         return None
     import msgpack  # type: ignore[import-untyped]  # msgpack ships no types
 
     holes: list[object] = []
+    if leaf:
+        try:
+            return msgpack.packb(value), holes
+        except (OverflowError, ValueError):
+            return None
 
     def fill(item: object) -> object:
         found = is_hole(item) if is_hole is not None else None

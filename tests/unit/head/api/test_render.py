@@ -38,7 +38,8 @@ def packed(content: object) -> Value:
 
 
 def data_of(event: Any, outputs: Any = None, fmt: str = JSON) -> dict[str, Any]:
-    kind, data = render(event, NAMES, outputs or {}, fmt)
+    kind, rendered = render(event, NAMES, outputs or {}, fmt)
+    data = msgspec.to_builtins(rendered, builtin_types=(bytes,))
     assert kind == TYPE_NAMES[type(event)]
     assert (data["workflow_id"], data["run_id"]) == (WORKFLOW_TEXT, RUN_TEXT)
     return data
