@@ -135,7 +135,8 @@ class KeepObject(msgspec.Struct, frozen=True):
     task_no: int
     output: int
     ref: ObjectRef
-    """With the holders, and tickets for the head (consumer "")."""
+    """With the holders, named by their node ids (they are asked over the connections that they opened), and tickets for
+    the head (consumer "")."""
 
 
 class DropObjects(msgspec.Struct, frozen=True):
@@ -210,7 +211,10 @@ class LogPlace(msgspec.Struct, frozen=True):
 
 
 class ObjectPlace(msgspec.Struct, frozen=True):
-    """Answer to LocateObject: fetch it from the holders of `ref`; None: nobody has it (any more)."""
+    """Answer to LocateObject and FindObject: fetch it from the holders of `ref`; None: nobody has it (any more).
+
+    The holders are told as in KeepObject.
+    """
 
     run_no: int
     task_no: int

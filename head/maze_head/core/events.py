@@ -18,7 +18,7 @@ __all__ = [
     "Event", "Instant", "LinkLost", "ListRuns", "ListWorkflows", "LocateLog", "LocateObject", "NodeGreeted",
     "NodeSaid", "SubmitRun", "Ticked", "CountersAsked", "ExplainTask", "DiskTurned", "RetryRun", "RemoveRun",
     "RemoveWorkflow", "JournalSized", "DemandAsked", "ExplainRun", "ListLimits", "ObjectKept", "ObjectUnkept",
-    "RemoveLimit", "RemoveProject", "SetLimit", "SetProject",
+    "RemoveLimit", "RemoveProject", "SetLimit", "SetProject", "FindObject",
 ]  # fmt: skip
 
 
@@ -233,6 +233,15 @@ class LocateObject:
     ticket: int
     run_id: bytes
     task_no: int
+    output: int
+
+
+@dataclass(frozen=True, slots=True)
+class FindObject:
+    """Which output is this object, that a node asks the head for? Reply: effects.ObjectPlace, or None: not known."""
+
+    ticket: int
+    lease: int
     output: int
 
 

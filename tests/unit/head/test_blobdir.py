@@ -1,0 +1,119 @@
+"""The blob directory: what is kept is found, what is unfinished or of nobody goes."""
+
+from __future__ import annotations
+
+import os
+from hashlib import blake2b
+from pathlib import Path
+
+import pytest
+
+from maze_head import blobdir
+from maze_head.blobdir import BlobDirectory
+from maze_head.blobfile import BlobUnwritable
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> BlobDirectory:
+    directory = BlobDirectory(tmp_path, sync=True)
+    directory.prepare(())
+    return directory
+
+
+def _keep(blobs: BlobDirectory, run_no: int, data: bytes = b"abc") -> Path:
+    incoming = blobs.begin_output(run_no, 4, 1, len(data))
+    os.pwrite(incoming.fd, data, 0)
+    return incoming.commit()
+
+
+def _names(tmp_path: Path) -> list[str]:
+    return sorted(str(path.relative_to(tmp_path / "blobs")) for path in (tmp_path / "blobs").rglob("*"))
+
+
+def test_an_output_is_found_once_it_is_kept(blobs: BlobDirectory) -> None:
+    assert blobs.open_output(7, 4, 1) is None
+    assert blobs.find_output(7, 4, 1) is None
+    assert _keep(blobs, 7) == blobs.find_output(7, 4, 1)
+    with blobs.open_output(7, 4, 1) as file:
+        assert file.read() == b"abc"
+
+
+def test_outputs_of_a_removed_run_go_and_those_of_others_stay(blobs: BlobDirectory, tmp_path: Path) -> None:
+    _keep(blobs, 7)
+    _keep(blobs, 8)
+    with blobs.open_output(7, 4, 1) as file:
+        blobs.drop_runs((7, 9))
+        assert file.read() == b"abc"
+    assert _names(tmp_path) == ["8", "8/4-1", "values"]
+
+
+def test_the_start_removes_what_is_unfinished_and_what_is_of_no_run(blobs: BlobDirectory, tmp_path: Path) -> None:
+    _keep(blobs, 7)
+    _keep(blobs, 8)
+    os.close(blobs.begin_output(7, 5, 0, 3).fd)
+    blobs.begin_upload(bytes(32), 3).pause()
+    (tmp_path / "blobs" / "stray").write_text("")
+    BlobDirectory(tmp_path).prepare({7})
+    assert _names(tmp_path) == ["7", "7/4-1", "values"]
+
+
+def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "blobs").write_text("a file is in the way")
+    with pytest.raises(BlobUnwritable):
+        BlobDirectory(tmp_path).prepare(())
+
+
+def test_a_run_whose_directory_cannot_be_made_is_told(blobs: BlobDirectory, tmp_path: Path) -> None:
+    (tmp_path / "blobs" / "values").rmdir()
+    (tmp_path / "blobs").rmdir()
+    with pytest.raises(BlobUnwritable):
+        blobs.begin_output(7, 4, 1, 3)
+
+
+def _hash(data: bytes) -> bytes:
+    return blake2b(data, digest_size=32).digest()
+
+
+def test_an_upload_goes_on_where_it_was_paused(blobs: BlobDirectory) -> None:
+    first = blobs.begin_upload(_hash(b"hello"), 5)
+    first.write(b"he")
+    first.pause()
+    second = blobs.begin_upload(_hash(b"hello"), 5)
+    assert second.offset == 2
+    second.write(b"llo")
+    second.finish()
+    with blobs.open_upload(_hash(b"hello")) as file:
+        assert file.read() == b"hello"
+
+
+def test_two_clients_may_upload_the_same_at_the_same_time(blobs: BlobDirectory, tmp_path: Path) -> None:
+    uploads = [blobs.begin_upload(_hash(b"hello"), 5) for _ in range(2)]
+    uploads[0].write(b"he")
+    assert uploads[1].offset == 0
+    for upload in uploads:
+        upload.write(b"hello"[upload.offset :])
+    assert {upload.finish() for upload in uploads} == {tmp_path / "blobs" / "values" / _hash(b"hello").hex()}
+
+
+def test_of_two_that_paused_the_last_is_the_one_to_go_on_with(blobs: BlobDirectory, tmp_path: Path) -> None:
+    uploads = [blobs.begin_upload(_hash(b"hello"), 5) for _ in range(2)]
+    for upload in uploads:
+        upload.pause()
+    assert len(list((tmp_path / "blobs" / "values").iterdir())) == 1
+    assert blobs.begin_upload(_hash(b"hello"), 5) is uploads[1]
+
+
+def test_one_of_another_size_begins_anew(blobs: BlobDirectory) -> None:
+    first = blobs.begin_upload(_hash(b"hello"), 5)
+    first.write(b"he")
+    first.pause()
+    assert blobs.begin_upload(_hash(b"hello"), 6).offset == 0
+
+
+def test_one_that_nobody_goes_on_with_is_removed(
+    blobs: BlobDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs.begin_upload(bytes(32), 3).pause()
+    monkeypatch.setattr(blobdir, "ABANDONED", -1.0)
+    blobs.begin_upload(_hash(b"hello"), 5).abort()
+    assert _names(tmp_path) == ["values"]
