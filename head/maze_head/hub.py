@@ -278,7 +278,7 @@ class RunHub:
         return tail
 
     def _cache_outputs(self, key: tuple[int, int], outputs: Outputs) -> None:
-        size = ENTRY_OVERHEAD + sum(output.value.size for output in outputs)
+        size = ENTRY_OVERHEAD + sum(len(output.value.body) for output in outputs)
         self._outputs.put(key, outputs, size)
 
     async def _off_loop(self, read: Callable[[], T]) -> T:

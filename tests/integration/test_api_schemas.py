@@ -34,7 +34,12 @@ class Checker:
         async with self.head.http.request(method, path.format(**places) + query, json=body) as response:
             described = operation["responses"].get(str(response.status))
             assert described is not None, (response.status, await response.text())
+            if method == "HEAD":
+                return dict(response.headers)
             content = described["content"]
+            if response.content_type == "application/octet-stream":
+                assert response.content_type in content
+                return await response.read()
             if response.content_type == "text/plain":
                 assert "text/plain" in content
                 return await response.text()
@@ -98,6 +103,9 @@ async def run_and_read(check: Checker) -> None:
         run + "/tasks/{task_id}/logs",
     ):
         await check.ask("GET", path, **at)
+    output = run + "/tasks/{task_id}/outputs/{key}"
+    assert await check.ask("GET", output, **at, key="y") == b"\x01"
+    assert (await check.ask("HEAD", output, **at, key="y"))["Content-Length"] == "1"
     await check.ask("DELETE", run, **at)
     again = await check.ask("POST", f"{run}/retry", {"from_failed": False}, **at)
     assert again["retry_of"] == RUN

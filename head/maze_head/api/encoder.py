@@ -115,7 +115,7 @@ class EventEncoder:
                 for event in segment.events
                 if isinstance(event, (TaskFinished, TaskReused))
             }
-            size = sum(output.value.size for values in outputs.values() for output in values)
+            size = sum(len(output.value.body) for values in outputs.values() for output in values)
             encoded = await _maybe_threaded(size, encode_segment, segment, run.names, outputs, key[2])
             self.made += 1
             self._keep(key, encoded)

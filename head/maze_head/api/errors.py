@@ -9,6 +9,8 @@ Rejected (core/errors.py)
 +-- Misdirected          addressed to a name that is not ours
 +-- NoSuchPath           the path is not in the table of routes
 +-- MethodNotAllowed     the path is, the method is not
++-- NotSatisfiable       a range of which no byte exists
++-- WrongOffset          an upload that does not go on where it stopped
 +-- TooSlow              the body did not arrive in time
 +-- TooLarge             more than a limit allows
 +-- Unsupported          content type or encoding
@@ -30,8 +32,8 @@ from maze_protocol.http import MSGPACK_TYPE, ErrorBody, ErrorDetail
 
 __all__ = [
     "STATUS", "STATUS_OF_CODE", "Forbidden", "Malformed", "MethodNotAllowed", "Misdirected", "NoSuchPath",
-    "NotServed", "TooLarge", "TooSlow", "Unsupported", "catch_errors", "error_response", "from_http", "seed_refusal",
-    "status_of", "wants_msgpack",
+    "NotSatisfiable", "NotServed", "TooLarge", "TooSlow", "Unsupported", "WrongOffset", "catch_errors",
+    "error_response", "from_http", "seed_refusal", "status_of", "wants_msgpack",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -58,7 +60,23 @@ class MethodNotAllowed(Rejected):
 
     def __init__(self, code: str, message: str, allow: str) -> None:
         super().__init__(code, message, hint=f"allowed: {allow}")
-        self.allow = allow
+        self.headers = {"Allow": allow}
+
+
+class NotSatisfiable(Rejected):
+    """No byte of that range exists; there are `size`."""
+
+    def __init__(self, code: str, message: str, size: int) -> None:
+        super().__init__(code, message)
+        self.headers = {"Content-Range": f"bytes */{size}"}
+
+
+class WrongOffset(Rejected):
+    """The upload goes on at `offset`."""
+
+    def __init__(self, code: str, message: str, offset: int) -> None:
+        super().__init__(code, message, hint=f"go on at byte {offset}")
+        self.headers = {"Upload-Offset": str(offset)}
 
 
 class TooSlow(Rejected):
@@ -85,9 +103,11 @@ STATUS: Final[dict[type[Rejected], int]] = {
     MethodNotAllowed: 405,
     TooSlow: 408,
     Conflict: 409,
+    WrongOffset: 409,
     Gone: 410,
     TooLarge: 413,
     Unsupported: 415,
+    NotSatisfiable: 416,
     Misdirected: 421,
     Invalid: 422,
     NotServed: 501,
@@ -141,8 +161,8 @@ def from_rejected(request: web.Request, error: Rejected) -> web.Response:
     """Answer a refusal."""
     detail = ErrorDetail(error.code, error.message, error.hint, error.field, error.op)
     response = error_response(request, status_of(error), detail)
-    if isinstance(error, MethodNotAllowed):
-        response.headers["Allow"] = error.allow
+    if isinstance(error, MethodNotAllowed | NotSatisfiable | WrongOffset):
+        response.headers.update(error.headers)
     return response
 
 

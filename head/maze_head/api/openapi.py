@@ -52,6 +52,8 @@ class _Schemas:
 
     def content(self, kind: type) -> dict[str, Any]:
         """Return the media types of a body."""
+        if kind is bytes:
+            return {"application/octet-stream": {}}
         if not _is_struct(kind):
             return {"text/plain": {"schema": {"type": "string"}}}
         return {media: {"schema": self.of[kind]} for media in ("application/json", MSGPACK_TYPE)}

@@ -2,7 +2,8 @@
 
 The log names tasks by number; here ids and names are filled in. Two formats: `msgpack`, where every output value is
 [codec, bytes] and only the client decodes it, and `json`, where values of the MessagePack codec appear as JSON and
-pickled ones as a note of their size, since the head never unpickles. docs/api.md lists the renderings.
+pickled ones as a note of their size, since the head never unpickles. An object is told by what it is and where its
+bytes are fetched, in both. docs/api.md lists the renderings.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -53,6 +55,8 @@ __all__ = [
     "claim_body",
     "encoded",
     "framed",
+    "href",
+    "object_json",
     "plain",
     "render",
     "seed_value",
@@ -152,10 +156,32 @@ def plain(value: object, *, strict: bool = True, room: int = MAX_DEPTH) -> Any:
     raise TypeError(f"{type(value).__name__} is no plain value")
 
 
-def _results(outputs: Sequence[OutputValue], fmt: str) -> dict[str, Any]:
+def href(run_id: str, task_id: str, key: str) -> str:
+    """Return the path under which the bytes of an output are fetched."""
+    return f"/api/v1/runs/{run_id}/tasks/{task_id}/outputs/{quote(key, safe='')}"
+
+
+def object_json(output: OutputValue, where: str) -> dict[str, Any]:
+    """Render an output that is an object: what it is, and where it is fetched."""
+    value = output.value
+    return {"__object__": {"size": value.size, "type": output.type, "codec": value.codec, "href": where}}
+
+
+def _packed(output: OutputValue) -> list[Any]:
+    value = output.value
+    return [value.codec, value.body] if value.ref is None else [value.codec, None, value.size, output.type]
+
+
+def _results(outputs: Sequence[OutputValue], names: Names, task: int, fmt: str) -> dict[str, Any]:
     if fmt == PACKED:
-        return {output.key: [output.value.codec, output.value.body] for output in outputs}
-    return {output.key: value_json(output.value) for output in outputs}
+        return {output.key: _packed(output) for output in outputs}
+    return {output.key: _json(output, names, task) for output in outputs}
+
+
+def _json(output: OutputValue, names: Names, task: int) -> Any:
+    if output.value.ref is None:
+        return value_json(output.value)
+    return object_json(output, href(names.run_id, names.task_id(task), output.key))
 
 
 def claim_body(claim: Claim) -> dict[str, Any]:
@@ -359,9 +385,9 @@ def render(event: RunEvent, names: Names, outputs: Outputs, fmt: str) -> tuple[s
     """Return the type and the data of one event as readers get them."""
     data = _DATA[type(event)](event, names)
     if isinstance(data, _Finished):
-        data.result = _results(outputs[event.task], fmt)  # type: ignore[union-attr]  # a TaskFinished
+        data.result = _results(outputs[event.task], names, event.task, fmt)  # type: ignore[union-attr]  # a TaskFinished
     elif isinstance(event, TaskReused):
-        data["result"] = _results(outputs[event.task], fmt)  # type: ignore[index]  # a dictionary
+        data["result"] = _results(outputs[event.task], names, event.task, fmt)  # type: ignore[index]  # a dictionary
     return TYPE_NAMES[type(event)], data
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from maze_head.api import events, limits, logs, meta, nodes, runs, seed_routes, workflows
+from maze_head.api import events, limits, logs, meta, nodes, outputs, runs, seed_routes, workflows
 from maze_head.api.bodies import json_response, load, read_body, respond
 from maze_head.api.call import Call, Shared
 from maze_head.api.errors import seed_refusal
@@ -74,7 +74,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Route:
-    """One operation of the API. `response` is a struct, `str` for text, or None for none."""
+    """One operation of the API. `response` is a struct, `str` for text, `bytes` for any content, or None for none."""
 
     method: str
     path: str
@@ -91,6 +91,7 @@ class Route:
 API = "/api/v1"
 WORKFLOW: Final = f"{API}/workflows/{{workflow_id}}"
 RUN: Final = f"{API}/runs/{{run_id}}"
+OUTPUT: Final = f"{RUN}/tasks/{{task_id}}/outputs/{{key}}"
 _PAGING: Final = (
     Query("limit", "at most so many (1 to 1000)"),
     Query("before", "runs before this cursor (`next` of the page before)"),
@@ -174,6 +175,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", f"{RUN}/tasks/{{task_id}}", runs.task, None, RunTaskBody, "One task of a run"),
     Route("GET", f"{RUN}/tasks/{{task_id}}/explain", runs.explain, None, Explanation, "Why a task has not started"),
     Route("GET", f"{RUN}/tasks/{{task_id}}/logs", logs.logs, None, str, "What a task printed", query=_LOGS),
+    Route("GET", OUTPUT, outputs.output, None, bytes, "What a task returned under a name, encoded"),
+    Route("HEAD", OUTPUT, outputs.output, None, None, "How large an output is, and of what kind"),
     Route("GET", f"{RUN}/events", events.events, None, EventPage, "The log of a run, or its stream", query=_EVENTS),
     Route("GET", f"{API}/nodes", nodes.list_all, None, NodeList, "List nodes"),
     Route("GET", f"{API}/nodes/{{node_id}}", nodes.describe, None, NodeBody, "One node"),

@@ -14,7 +14,7 @@ from maze_head.hub import RunHub
 from maze_protocol.events import Segment
 from maze_protocol.http import RunBody
 from maze_protocol.ids import RUN, format_id
-from maze_protocol.values import OutputValue
+from maze_protocol.values import PICKLE, ObjectRef, OutputValue, Value
 from support.head_shells import WORKFLOW, accept, batch_of, begin, finished, output, run_id, sealed, segment, submitted
 
 
@@ -161,6 +161,14 @@ async def test_outputs_come_from_memory_or_disk_and_are_cached(hub: RunHub, disk
     assert disk.reads == 1
     with pytest.raises(LookupError):
         await hub.outputs(1, 2)
+
+
+@scenario
+async def test_an_object_costs_the_cache_no_more_than_what_is_said_of_it(hub: RunHub, disk: Disk) -> None:
+    large = 2 * hub_module.CACHE_BYTES
+    disk.rows[1, 0] = (OutputValue("y", Value(PICKLE, large, ref=ObjectRef(1, 0, large, 0))),)
+    assert await hub.outputs(1, 0) == await hub.outputs(1, 0)
+    assert disk.reads == 1
 
 
 @scenario

@@ -19,12 +19,13 @@ from maze_protocol.events import (
     TaskFailed,
     TaskFinished,
     TaskLeased,
+    TaskReused,
     TaskSkipped,
     TaskStarted,
 )
 from maze_protocol.messages import ErrorInfo
 from maze_protocol.resources import Claim, DeviceClaim
-from maze_protocol.values import MSGPACK, PICKLE, OutputValue, Value
+from maze_protocol.values import MSGPACK, PICKLE, ObjectRef, OutputValue, Value
 from support.api_double import RUN_TEXT, WORKFLOW_TEXT, graph_of
 
 NAMES = Names(RUN_TEXT, WORKFLOW_TEXT, graph_of(["one", "two"]))
@@ -60,6 +61,16 @@ def test_finish_task_renders_values_per_format() -> None:
     event = TaskFinished(0, 1, 77, (), 5.0)
     assert data_of(event, outputs)["result"] == {"y": [1], "z": {"__pickle__": {"size": 3}}}
     assert data_of(event, outputs, PACKED)["result"] == {"y": [0, b"\x91\x01"], "z": [1, b"abc"]}
+
+
+def test_an_object_is_told_by_what_it_is_and_where_it_is_fetched() -> None:
+    outputs = {0: (OutputValue("a/b", Value(PICKLE, 70_000, ref=ObjectRef(77, 0, 70_000, 0)), "numpy.ndarray"),)}
+    event = TaskFinished(0, 1, 77, (), 5.0)
+    where = f"/api/v1/runs/{RUN_TEXT}/tasks/{TASK_0}/outputs/a%2Fb"
+    told = {"size": 70_000, "type": "numpy.ndarray", "codec": PICKLE, "href": where}
+    assert data_of(event, outputs)["result"] == {"a/b": {"__object__": told}}
+    assert data_of(event, outputs, PACKED)["result"] == {"a/b": [PICKLE, None, 70_000, "numpy.ndarray"]}
+    assert data_of(TaskReused(0, ()), outputs, PACKED)["result"] == {"a/b": [PICKLE, None, 70_000, "numpy.ndarray"]}
 
 
 def test_task_exception_says_why() -> None:

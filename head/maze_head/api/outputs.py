@@ -1,0 +1,86 @@
+"""What tasks returned, one value at a time: the encoded bytes of any output, whole or in ranges.
+
+An output that the log says is there is served: an inline one from its accepted row, an object from the blob directory,
+into which it is first fetched if nodes alone hold it. One that nobody holds any more is answered 410 `value_expired`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote
+
+from aiohttp import web
+
+from maze_head.api.call import Call
+from maze_head.api.encoder import OpenRun
+from maze_head.api.events import open_run
+from maze_head.api.pieces import MemoryBody, Sent, send
+from maze_head.core.errors import Conflict, Gone, NotFound
+from maze_protocol.ids import RUN, TASK
+from maze_protocol.values import OutputValue
+
+__all__ = ["open_output", "output"]
+
+_KEPT: Final = (
+    "outputs of tasks that no other uses stay, others with @task(..., keep=True); or: maze retry --from-failed"
+)
+_OPEN: Final = ("waiting", "ready", "leased", "running")
+
+
+async def output(call: Call) -> web.StreamResponse:
+    """Send the bytes of an output."""
+    run = await open_run(call, call.id("run_id", RUN))
+    task = run.names.graph.index.get(call.id("task_id", TASK))
+    if task is None:
+        raise NotFound("unknown_task", f"no task {call.path('task_id')} in {call.path('run_id')}")
+    found = await _find(call, run, task)
+    body = await open_output(call, run, task, found)
+    try:
+        return await send(call.request, body, _headers(found), call.services.shutting_down)
+    finally:
+        body.close()
+
+
+async def open_output(call: Call, run: OpenRun, task: int, found: OutputValue) -> Sent:
+    """Return an accepted output as something to read; whoever asks closes it.
+
+    Raises:
+        Gone: nobody has it any more.
+    """
+    value = found.value
+    if value.ref is None:
+        return MemoryBody(value.body)
+    raise Gone("value_expired", f"output {found.key[:80]!a} is not kept any more", hint=_KEPT)
+
+
+async def _find(call: Call, run: OpenRun, task: int) -> OutputValue:
+    key = call.path("key")
+    try:
+        outputs = await call.services.hub.outputs(run.place.run_no, task)
+    except LookupError:
+        raise await _none(call, run, task) from None
+    for found in outputs:
+        if found.key == key:
+            return found
+    returned = ", ".join(each.key for each in outputs) or "none"
+    raise NotFound("no_such_output", f"the task returned no {key[:80]!a}; it returned: {returned[:400]}")
+
+
+async def _none(call: Call, run: OpenRun, task: int) -> Conflict | NotFound:
+    """Say why a task has no outputs."""
+    status = (await call.views.current(run)).task(task).status
+    if status in _OPEN:
+        return Conflict(
+            "task_not_over", f"the task has not finished yet, it is {status}", hint="follow the run's events"
+        )
+    return NotFound("no_outputs", f"the task has no outputs: it is {status}")
+
+
+def _headers(found: OutputValue) -> dict[str, str]:
+    return {
+        "Content-Type": "application/octet-stream",
+        "Content-Disposition": "attachment",
+        "X-Content-Type-Options": "nosniff",
+        "Maze-Codec": str(found.value.codec),
+        "Maze-Type": quote(found.type, safe="."),
+    }

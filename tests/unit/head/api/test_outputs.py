@@ -1,0 +1,89 @@
+"""Outputs over HTTP: their bytes, and the reasons why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import pytest
+
+from maze_protocol.events import RunSubmitted, TaskFailed, TaskFinished, TaskLeased, TaskStarted
+from maze_protocol.messages import ErrorInfo
+from maze_protocol.resources import Claim
+from maze_protocol.values import MSGPACK, PICKLE, ObjectRef, OutputValue, Value
+from support.api_double import RUN_ID, RUN_TEXT, WORKFLOW_ID, asynchronous, serving
+
+TASKS = ["task_" + f"{number:02x}" * 16 for number in range(3)]
+SUBMITTED = RunSubmitted(RUN_ID, WORKFLOW_ID, 1, 2)
+LEASED = (TaskLeased(1, 1, 2, "n1", Claim(1000, 0)), TaskStarted(1, 1, 2, "n1", "10.0.0.1", 1.0))
+FAILED = TaskFailed(1, 1, 2, ErrorInfo("user", "ValueError", "bad"))
+DONE = (
+    TaskLeased(0, 1, 1, "n1", Claim(1000, 0)),
+    TaskStarted(0, 1, 1, "n1", "10.0.0.1", 1.0),
+    TaskFinished(0, 1, 1, (), 1.0),
+)
+BODY = msgspec.msgpack.encode(list(range(1000)))
+OUTPUTS = (
+    OutputValue("y", Value(MSGPACK, len(BODY), BODY)),
+    OutputValue("a/b ü", Value(PICKLE, 3, b"abc")),
+    OutputValue("big", Value(PICKLE, 1 << 20, ref=ObjectRef(1, 2, 1 << 20, 0)), "numpy.ndarray"),
+)
+
+
+async def ask(path: str, events: Iterable[Any] = (*DONE, *LEASED), **headers: str) -> tuple[int, Any, Any]:
+    async with serving() as head:
+        await head.hub.commit(SUBMITTED, *events)
+        head.hub.results[0] = OUTPUTS
+        url = f"/api/v1/runs/{RUN_TEXT}/tasks/{path}"
+        async with head.http.get(url, headers=headers) as response:
+            is_json = response.content_type == "application/json"
+            body = (await response.json())["error"] if is_json else await response.read()
+            async with head.http.head(url, headers=headers) as alone:
+                assert (alone.status, await alone.read()) == (response.status, b"")
+                assert alone.headers.get("ETag") == response.headers.get("ETag")
+            return response.status, body, response.headers
+
+
+@asynchronous
+async def test_the_bytes_of_an_output_and_what_they_are() -> None:
+    status, body, headers = await ask(f"{TASKS[0]}/outputs/y")
+    assert (status, body) == (200, BODY)
+    assert (headers["Maze-Codec"], headers["Content-Type"]) == ("0", "application/octet-stream")
+    assert (await ask(f"{TASKS[0]}/outputs/y", Range="bytes=-7"))[:2] == (206, BODY[-7:])
+    assert (await ask(f"{TASKS[0]}/outputs/a%2Fb%20%C3%BC"))[:2] == (200, b"abc")
+
+
+@asynchronous
+async def test_an_object_that_nobody_holds_says_how_to_keep_the_next_one() -> None:
+    status, error, _ = await ask(f"{TASKS[0]}/outputs/big")
+    assert (status, error["code"]) == (410, "value_expired")
+    assert "keep=True" in error["hint"]
+    assert "maze retry --from-failed" in error["hint"]
+
+
+@pytest.mark.parametrize(
+    ("path", "events", "expected"),
+    [
+        (f"{TASKS[0]}/outputs/z", DONE, (404, "no_such_output")),
+        (f"{TASKS[1]}/outputs/y", (), (409, "task_not_over")),
+        (f"{TASKS[1]}/outputs/y", LEASED, (409, "task_not_over")),
+        (f"{TASKS[1]}/outputs/y", (*LEASED, FAILED), (404, "no_outputs")),
+        (f"{TASKS[2]}/outputs/y", (), (404, "unknown_task")),
+        ("task_x/outputs/y", (), (400, "bad_id")),
+        (f"{TASKS[0]}/outputs/", DONE, (404, "unknown_path")),
+    ],
+)
+def test_there_is_no_output(path: str, events: Any, expected: tuple[int, str]) -> None:
+    @asynchronous
+    async def check() -> None:
+        status, error, _ = await ask(path, events)
+        assert (status, error["code"]) == expected
+
+    check()
+
+
+@asynchronous
+async def test_runs_that_are_unknown() -> None:
+    async with serving() as head, head.http.get(f"/api/v1/runs/run_{'ff' * 16}/tasks/{TASKS[0]}/outputs/y") as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (404, "unknown_run")
