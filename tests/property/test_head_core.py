@@ -75,12 +75,17 @@ class HeadCoreMachine(RuleBasedStateMachine):
         self.begun: dict[int, set[tuple[int, int]]] = {}
         self.flows: dict[int, bytes] = {}
         """The workflow of each run."""
+        self.wall_ms = 250.0
+        """How long attempts take: if it is little, others queue behind them."""
 
     # -- runs ------------------------------------------------------------------------------------------------------
 
-    @initialize(graph=graphs(), order=st.sampled_from((Fcfs, Hacs, CriticalPath)))
-    def first_run(self, graph: tuple[list[list[int]], list[int]], order: MakeDiscipline) -> None:
+    @initialize(
+        graph=graphs(), order=st.sampled_from((Fcfs, Hacs, CriticalPath)), wall_ms=st.sampled_from((1.0, 250.0))
+    )
+    def first_run(self, graph: tuple[list[list[int]], list[int]], order: MakeDiscipline, wall_ms: float) -> None:
         self.head = Head(replace(self.head.settings, order=order))
+        self.wall_ms = wall_ms
         self.submit(graph, False)
 
     @precondition(lambda self: len(self.oracle.runs) < 4)
@@ -271,7 +276,8 @@ class HeadCoreMachine(RuleBasedStateMachine):
         self.oracle.heard(link)
         known = self.oracle.at(link) is not None
         expected = self.oracle.result(link, lease, how)
-        self.head.result(ok(lease) if how == "ok" else ended(lease, *ENDS[how], peak_mib=100), link=link)
+        outcome = ok(lease, wall_ms=self.wall_ms) if how == "ok" else ended(lease, *ENDS[how], peak_mib=100)
+        self.head.result(outcome, link=link)
         acks = [send.message for send in self.head.take(fx.Send) if isinstance(send.message, ResultAck)]
         verdicts = [(item.lease, item.verdict == ACCEPTED) for ack in acks for item in ack.items]
         assert verdicts == ([(lease, expected)] if known else [])
@@ -304,7 +310,7 @@ class HeadCoreMachine(RuleBasedStateMachine):
             if isinstance(effect, fx.AssignTask):
                 no = int.from_bytes(effect.assignment.run, "big") - 2000
                 number = int.from_bytes(effect.assignment.task, "big")
-                self.oracle.assigned(no, number, effect.assignment.lease, effect.link)
+                self.oracle.assigned(no, number, effect.assignment.lease, effect.assignment.grant, effect.link)
                 assert [name for name, _, _ in effect.inputs] == [f"x{s}" for s in self._before(no, number)]
             elif isinstance(effect, fx.Accept):
                 assert (effect.run_no, effect.task_no) not in self.accepts, "two accepted results (I1)"

@@ -96,9 +96,9 @@ def gpus(*memory: int, cpu: int = 8000) -> Capacity:
     return Capacity(cpu, 65536, tuple(Device(index, mem) for index, mem in enumerate(memory)), 64)
 
 
-def ok(lease: int, size: int = 1, key: str = "y", **given: Any) -> Outcome:
-    """Return a success with one output of that size."""
-    return Outcome(lease, OK, 1e9, 2.5, (OutputValue(key, Value(MSGPACK, size, b"\x01" * size)),), **given)
+def ok(lease: int, size: int = 1, key: str = "y", wall_ms: float = 250.0, **given: Any) -> Outcome:
+    """Return a success with one output of that size; by default it took too long for others to queue behind."""
+    return Outcome(lease, OK, 1e9, wall_ms, (OutputValue(key, Value(MSGPACK, size, b"\x01" * size)),), **given)
 
 
 def ended(lease: int, status: int, kind: str, **given: Any) -> Outcome:

@@ -20,6 +20,8 @@ class Task:
     state: str = "waiting"
     lease: int = 0
     node: str = ""
+    grant: int = 0
+    """Leases of one grant share its room."""
     crashes: int = 0
     losses: int = 0
     lacks: int = 0
@@ -95,7 +97,7 @@ class Oracle:
         self._wake(self.runs[no])
         return reused
 
-    def assigned(self, no: int, number: int, lease: int, link: bytes) -> None:
+    def assigned(self, no: int, number: int, lease: int, grant: int, link: bytes) -> None:
         run = self.runs[no]
         task = run.tasks[number]
         name = self.at(link)
@@ -103,13 +105,16 @@ class Oracle:
         assert not run.halting, "assigned though the run stops (I17)"
         assert name is not None, "assigned to an unknown link"
         assert self.takes_work(name), f"assigned to {self.nodes[name]} (I12)"
-        assert self.free(name) >= task.cpu, "over-committed (I6)"
-        assert self.count(name) < self.nodes[name].workers, "more attempts than workers"
+        if grant == lease:
+            assert self.free(name) >= task.cpu, "over-committed (I6)"
+            assert self.count(name) < self.nodes[name].workers, "more attempts than workers"
+        else:
+            assert self._grants(name).get(grant) == task.cpu, "queues behind a grant that is not there"
         assert not self._is_taken_alone(name), "beside one that must be alone"
         assert not (task.lacks and self.of(name)), "alone, but not on an empty node"
         assert lease not in self.all_leases, "a token was used twice"
         assert not self.all_leases or lease > max(self.all_leases), "tokens must grow"
-        task.state, task.lease, task.node = "leased", lease, name
+        task.state, task.lease, task.node, task.grant = "leased", lease, name, grant
         self.leases[lease] = no, number
         self.all_leases.append(lease)
 
@@ -192,7 +197,7 @@ class Oracle:
         loss = self.lost.pop(old)
         task = self.runs[loss.run].tasks[loss.task]
         assert new > max(self.all_leases), "tokens must grow"
-        task.state, task.lease, task.node = "leased", new, loss.node
+        task.state, task.lease, task.node, task.grant = "leased", new, loss.node, new
         task.losses -= loss.charged
         self.leases[new] = loss.run, loss.task
         self.all_leases.append(new)
@@ -247,12 +252,16 @@ class Oracle:
     def of(self, name: str) -> list[int]:
         return [lease for lease, (no, task) in self.leases.items() if self.runs[no].tasks[task].node == name]
 
+    def _grants(self, name: str) -> dict[int, int]:
+        """Return what each grant on a node holds."""
+        tasks = [self.runs[no].tasks[number] for no, number in (self.leases[lease] for lease in self.of(name))]
+        return {task.grant: task.cpu for task in tasks}
+
     def count(self, name: str) -> int:
-        return len(self.of(name))
+        return len(self._grants(name))
 
     def free(self, name: str) -> int:
-        used = sum(self.runs[no].tasks[task].cpu for no, task in (self.leases[lease] for lease in self.of(name)))
-        return self.nodes[name].cpu - used
+        return self.nodes[name].cpu - sum(self._grants(name).values())
 
     def takes_work(self, name: str) -> bool:
         node = self.nodes[name]

@@ -11,44 +11,56 @@ from typing import Final
 
 from maze_head.core.effects import AssignTask, SendCode, Source
 from maze_head.core.ends import fail
-from maze_head.core.graph import SOURCE, InputSpec, Shape, TaskSpec
-from maze_head.core.leases import Lease
+from maze_head.core.graph import SOURCE, InputSpec, TaskSpec
+from maze_head.core.leases import Grant, Lease
 from maze_head.core.nodes import Node
+from maze_head.core.ready import Queue
 from maze_head.core.runs import Run
 from maze_head.core.state import State
 from maze_protocol.events import TaskFailed, TaskLeased, TaskWarned
 from maze_protocol.limits import MAX_TASK_VALUES
 from maze_protocol.messages import AT_MOST_ONCE, KEEP, Assignment, ErrorInfo
 from maze_protocol.resources import Claim, Request
+from maze_protocol.terms import NO_TERMS
 from maze_protocol.values import MSGPACK, Value
 
-__all__ = ["dispatch"]
+__all__ = ["dispatch", "follow"]
 
 NONE: Final = Value(MSGPACK, 1, b"\xc0")
 
 _Filled = tuple[str, Value | None, tuple[Source, ...]]
 
 
-def dispatch(state: State, nodes: list[Node], run: Run, task: int, shape: Shape) -> None:
+def dispatch(state: State, nodes: list[Node], run: Run, task: int, queue: Queue) -> None:
     """Lease a ready task to nodes that have room for it, or fail it if its inputs cannot be sent.
 
     Args:
         nodes: the first runs its code; the others are held for it.
-        shape: what it takes on each.
+        queue: whose shape says what it takes on each.
     """
-    spec = run.graph.spec(task)
-    inputs, error = _inputs(state, run, task, spec)
-    if error is not None:
-        fail(state, run, TaskFailed(task, run.attempt[task], 0, error))
+    spec, shape = run.graph.spec(task), queue.shape
+    inputs = _inputs_or_end(state, run, task, spec)
+    if inputs is None:
         return
     first, *others = nodes
     claim = _claim(first, shape.request)
-    lease = Lease(state.leases.next_token(), run, task, first, claim, shape.terms, once=spec.at_most_once)
+    token = state.leases.next_token()
+    lease = Lease(token, run, task, Grant(token, first, claim), shape.terms, once=spec.at_most_once)
     if others:
         lease.gang = tuple([(node, _claim(node, shape.request)) for node in others])
-    lease.session = first.session
     lease.seconds = shape.seconds or state.observed.known(spec.code) or 0.0
-    state.leases.grant(lease, state.now.mono)
+    if queue.deep and not spec.at_most_once:
+        lease.grant.open_for(queue)
+    _send(state, lease, spec, inputs)
+
+
+def follow(state: State, grant: Grant, run: Run, task: int, spec: TaskSpec) -> None:
+    """Lease a ready task to queue behind a grant, or fail it if its inputs cannot be sent."""
+    inputs = _inputs_or_end(state, run, task, spec)
+    if inputs is None:
+        return
+    lease = Lease(state.leases.next_token(), run, task, grant, NO_TERMS)
+    lease.seconds = state.observed.known(spec.code) or 0.0
     _send(state, lease, spec, inputs)
 
 
@@ -60,10 +72,12 @@ def _claim(node: Node, request: Request) -> Claim:
 
 def _send(state: State, lease: Lease, spec: TaskSpec, inputs: tuple[_Filled, ...]) -> None:
     run, task, node, claim, token = lease.run, lease.task, lease.node, lease.claim, lease.token
-    attempt = run.attempt[task] + 1
+    lease.session = node.session
+    state.leases.grant(lease, state.now.mono)
+    attempt, grant = run.attempt[task] + 1, lease.grant.id
     state.counters.leases += 1
     gang = tuple([(member.id, part) for member, part in lease.gang]) if lease.gang else ()
-    state.record(run, TaskLeased(task, attempt, token, node.id, claim, token, gang))
+    state.record(run, TaskLeased(task, attempt, token, node.id, claim, grant, gang))
     link = node.link
     assert link is not None, "placement chose a node without a link"
     if spec.code not in node.codes:
@@ -72,7 +86,7 @@ def _send(state: State, lease: Lease, spec: TaskSpec, inputs: tuple[_Filled, ...
     submitted = run.submitted
     assignment = Assignment(
         token,
-        token,
+        grant,
         submitted.run_id,
         spec.task_id,
         attempt,
@@ -89,6 +103,15 @@ def _send(state: State, lease: Lease, spec: TaskSpec, inputs: tuple[_Filled, ...
         gang=tuple([member.hello.address for member, _ in lease.parts()]) if gang else (),
     )
     state.emit(AssignTask(link, assignment, inputs))
+
+
+def _inputs_or_end(state: State, run: Run, task: int, spec: TaskSpec) -> tuple[_Filled, ...] | None:
+    """Return the inputs of a task; None if it failed for them."""
+    inputs, error = _inputs(state, run, task, spec)
+    if error is None:
+        return inputs
+    fail(state, run, TaskFailed(task, run.attempt[task], 0, error))
+    return None
 
 
 def _inputs(state: State, run: Run, task: int, spec: TaskSpec) -> tuple[tuple[_Filled, ...], ErrorInfo | None]:

@@ -31,10 +31,10 @@ __all__ = ["cancel_run", "end_cancelled", "fail", "give_back", "release", "retir
 
 
 def give_back(state: State, lease: Lease) -> None:
-    """Take a lease out of force; its node has room again."""
-    state.leases.end(lease)
-    for node, _ in lease.parts():
-        state.gain(node)
+    """Take a lease out of force; its node has room again, unless others queue behind it."""
+    if state.leases.end(lease, state.now.mono):
+        for node, _ in lease.parts():
+            state.gain(node)
 
 
 def release(state: State, lease: Lease, reason: str) -> None:

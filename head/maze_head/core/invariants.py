@@ -104,6 +104,10 @@ def _check_shared(state: State) -> None:
     units: dict[str, int] = {}
     company: dict[tuple[str, int, str], int] = {}
     for lease in state.leases.current.values():
+        assert lease.grant.leases.get(lease.token) is lease, "a lease behind a grant that does not know it"
+        assert lease.node.grants.get(lease.grant.id) is lease.grant, "a grant that its node does not know"
+        if next(iter(lease.grant.leases.values())) is not lease:
+            continue
         for node, claim in lease.parts():
             project = lease.run.submitted.project
             held[project] = held.get(project, 0) + claim.cpu_milli

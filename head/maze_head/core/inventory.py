@@ -22,7 +22,7 @@ from typing import Final, NamedTuple
 
 from maze_head.core.backlog import shape_of, withdraw
 from maze_head.core.ends import fail, give_back, release
-from maze_head.core.leases import Lease
+from maze_head.core.leases import Grant, Lease
 from maze_head.core.nodes import Node
 from maze_head.core.runs import Run
 from maze_head.core.state import LostLease, State
@@ -98,7 +98,8 @@ def _is_allowed(state: State, run: Run, task: int) -> bool:
 def _adopt(state: State, node: Node, run: Run, lost: LostLease, old: int) -> Lease:
     node.ledger.take(lost.claim)
     terms = shape_of(run, lost.task).terms
-    lease = Lease(state.leases.next_token(), run, lost.task, node, lost.claim, terms)
+    token = state.leases.next_token()
+    lease = Lease(token, run, lost.task, Grant(token, node, lost.claim), terms)
     state.leases.restore(lease, state.now.mono)
     lease.formerly = old
     state.counters.leases_adopted += 1

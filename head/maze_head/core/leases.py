@@ -6,6 +6,9 @@ beyond that memory the answer is STALE, which the node treats alike (it may forg
 
 All that an attempt holds is counted here, and only here: room on its nodes (more than one for a gang, whose code runs
 on the first), its project's share, units of named limits, and its claim to be alone or apart.
+
+What holds room is a *grant*; leases queue behind it (decisions, 13), and their node runs them one after the other. Most
+grants have one lease. Those of short tasks are filled up as long as they last (queueing.py).
 """
 
 from __future__ import annotations
@@ -21,30 +24,60 @@ from maze_protocol.terms import NO_TERMS, Terms
 if TYPE_CHECKING:
     from maze_head.core.allowances import Allowances
     from maze_head.core.nodes import Node
+    from maze_head.core.ready import Queue
     from maze_head.core.runs import Run
     from maze_head.core.shares import Shares
 
-__all__ = ["Lease", "Leases"]
+__all__ = ["Grant", "Lease", "Leases"]
 
 REMEMBERED: Final = 16_384
+
+
+class Grant:
+    """Room on a node, for the leases that queue behind it; it ends with the last of them."""
+
+    __slots__ = ("claim", "id", "leases", "moved_at", "node", "queue")
+
+    def __init__(self, number: int, node: Node, claim: Claim) -> None:
+        self.id = number
+        """The token of its first lease."""
+        self.node = node
+        self.claim = claim
+        self.leases: dict[int, Lease] = {}
+        """By token, in the order in which they run."""
+        self.queue: Queue | None = None
+        """Whose tasks it may still be given; None: it is closed."""
+        self.moved_at = 0.0
+        """Monotonic time at which the first of its leases became the first."""
+
+    def open_for(self, queue: Queue) -> None:
+        """Let more tasks of a queue follow."""
+        self.queue = queue
+        queue.grants[self.id] = self
+
+    def close(self) -> None:
+        """Let nothing more follow."""
+        if self.queue is not None:
+            del self.queue.grants[self.id]
+            self.queue = None
 
 
 class Lease:
     """One attempt in the hands of a node."""
 
     __slots__ = (
-        "cancelled", "claim", "formerly", "gang", "node", "once", "run", "seconds", "session", "since", "task", "terms",
-        "token",
+        "cancelled", "claim", "formerly", "gang", "grant", "node", "once", "run", "seconds", "session", "since", "task",
+        "terms", "token",
     )  # fmt: skip
 
-    def __init__(
-        self, token: int, run: Run, task: int, node: Node, claim: Claim, terms: Terms, *, once: bool = False
-    ) -> None:
+    def __init__(self, token: int, run: Run, task: int, grant: Grant, terms: Terms, *, once: bool = False) -> None:
         self.token = token
+        self.grant = grant
+        """Whose room it uses: its own, or that of leases before it."""
+        self.node = grant.node
+        self.claim = grant.claim
         self.run = run
         self.task = task
-        self.node = node
-        self.claim = claim
         self.terms = terms
         self.gang: tuple[tuple[Node, Claim], ...] = ()
         """The other nodes of an attempt that has several, with what it holds there."""
@@ -81,6 +114,8 @@ class Leases:
         self._shares = shares
         self._allowances = allowances
         self.current: dict[int, Lease] = {}
+        self.queued: dict[int, Grant] = {}
+        """Grants that had several leases at once."""
         self._accepted: set[int] = set()
         # Beside the set, since taking a dict's first key again and again is quadratic.
         self._oldest: deque[int] = deque()
@@ -91,7 +126,7 @@ class Leases:
         return make_lease(self._epoch, self._counter)
 
     def grant(self, lease: Lease, now: float) -> None:
-        """Put a new lease in force; its claims are already taken from the ledgers of its nodes."""
+        """Put a new lease in force; the claims of a new grant are already taken from the ledgers of its nodes."""
         lease.since = now
         self._hold(lease)
         if lease.terms.limits:
@@ -107,6 +142,13 @@ class Leases:
     def _hold(self, lease: Lease) -> None:
         self.current[lease.token] = lease
         lease.node.leases[lease.token] = lease
+        grant = lease.grant
+        grant.leases[lease.token] = lease
+        if len(grant.leases) > 1:
+            self.queued[grant.id] = grant
+            return
+        grant.moved_at = lease.since
+        lease.node.grants[grant.id] = grant
         project = lease.run.submitted.project
         terms = lease.terms
         if terms == NO_TERMS:
@@ -121,10 +163,22 @@ class Leases:
             if terms.apart:
                 node.company[lease.company] = node.company.get(lease.company, 0) + 1
 
-    def end(self, lease: Lease) -> None:
-        """Take a lease out of force and give back all it held."""
+    def end(self, lease: Lease, now: float) -> bool:
+        """Take a lease out of force; with the last one of its grant give back all that was held, and return True."""
         del self.current[lease.token]
         del lease.node.leases[lease.token]
+        grant = lease.grant
+        del grant.leases[lease.token]
+        if grant.leases:
+            grant.moved_at = now
+            return False
+        grant.close()
+        self.queued.pop(grant.id, None)
+        del lease.node.grants[grant.id]
+        self._give_back(lease)
+        return True
+
+    def _give_back(self, lease: Lease) -> None:
         for node, _ in lease.gang:
             del node.guests[lease.token]
         project = lease.run.submitted.project

@@ -64,6 +64,16 @@ class Ledger:
             return False
         return not request.wants_gpu or self._choose(request) is not None
 
+    def fits_without(self, claim: Claim, request: Request) -> bool:
+        """Tell whether a request would fit if a claim, which has no devices, were given back."""
+        if (
+            self.attempts > self.capacity.workers
+            or request.cpu_milli > self.cpu_free + claim.cpu_milli
+            or request.mem_mib > self.mem_free + claim.mem_mib
+        ):
+            return False
+        return not request.wants_gpu or self._choose(request) is not None
+
     def could_fit(self, request: Request) -> bool:
         """Tell whether the node would fit the request if it were idle."""
         capacity = self.capacity

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from maze_head.core.leases import Lease
+from maze_head.core.leases import Grant, Lease
 from maze_head.core.ledger import Ledger
 from maze_protocol.liveness import Liveness, NodeLiveness
 from maze_protocol.messages import Hello, NodeLoad
@@ -41,9 +41,9 @@ class Node:
     """One incarnation of a node."""
 
     __slots__ = (
-        "codes", "company", "draining", "gone", "guests", "health", "heard_at", "hello", "id", "joined_at", "leases",
-        "leaves_at", "ledger", "link", "liveness", "load", "quarantined", "reservation", "serial", "session", "solo",
-        "suspected",
+        "codes", "company", "draining", "gone", "grants", "guests", "health", "heard_at", "hello", "id", "joined_at",
+        "leases", "leaves_at", "ledger", "link", "liveness", "load", "quarantined", "reservation", "serial", "session",
+        "solo", "suspected",
     )  # fmt: skip
 
     def __init__(self, hello: Hello, serial: int, joined_at: float) -> None:
@@ -56,6 +56,8 @@ class Node:
         self.session = 0
         self.ledger = Ledger(hello.capacity)
         self.leases: dict[int, Lease] = {}
+        self.grants: dict[int, Grant] = {}
+        """What those leases hold here."""
         self.guests: dict[int, tuple[Lease, Claim]] = {}
         """Leases that other nodes hold, and that have a part of this one, too."""
         self.solo = 0
@@ -79,9 +81,9 @@ class Node:
         """Monotonic time at which it has to go (the end of a batch job), if it has told."""
 
     def held(self) -> Iterator[tuple[Lease, Claim]]:
-        """Go through the leases that hold a part of this node, with what each holds."""
-        for lease in self.leases.values():
-            yield lease, lease.claim
+        """Go through what holds a part of this node: the last lease of each grant, and the claim."""
+        for grant in self.grants.values():
+            yield next(reversed(grant.leases.values())), grant.claim
         yield from self.guests.values()
 
     @property

@@ -66,7 +66,6 @@ class Observed:
 
     def note(self, code: bytes, kind: str, wall_s: float) -> None:
         """Take note of a finished attempt."""
-        wall_s = max(wall_s, SHORTEST)
         average = self._functions[code] = _averaged(self._functions.get(code), wall_s, FUNCTION_ALPHA)
         longest = self._longest.get(code, wall_s)
         self._longest[code] = max(wall_s, longest - LONGEST_ALPHA * (longest - average[0]))
@@ -95,7 +94,7 @@ class Observed:
     def seconds(self, code: bytes, kind: str) -> float:
         """Return how long an attempt will take, as far as one can tell; at least SHORTEST."""
         average = self._functions.get(code) or self._kinds.get(kind)
-        return UNKNOWN[kind] if average is None else average[0]
+        return UNKNOWN[kind] if average is None else max(SHORTEST, average[0])
 
 
 def _averaged(average: _Average | None, value: float, alpha: float) -> _Average:

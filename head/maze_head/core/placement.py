@@ -6,8 +6,8 @@ pass, so it blocks nobody. The cost follows what is placed, what gained room and
 much waits or how many nodes there are (ready.py, candidates.py).
 
 Why a queue is set aside
-* no node has room for its shape: if its first task has waited long, one is kept for it (reservation.py), and if its
-  project has less than its share, some are (levelling.py);
+* no node has room for its shape, nor a grant of its own that may be filled up (queueing.py): if its first task has
+  waited long, one is kept for it (reservation.py), and if its project has less than its share, some are (levelling.py);
 * a named limit, or its project's cap, is reached;
 * its node is busy (`same_node_as`), or all nodes with room are ruled out for its first task: one of its company is
   there (`apart`), it must leave too soon, it is kept for another.
@@ -26,6 +26,7 @@ from maze_head.core.dispatch import dispatch
 from maze_head.core.fitness import admits, could_ever, has_time, suits
 from maze_head.core.levelling import level, may_start, relevel
 from maze_head.core.nodes import Node
+from maze_head.core.queueing import fill_up
 from maze_head.core.ready import Queue
 from maze_head.core.reservation import reserve
 from maze_head.core.runs import Run
@@ -36,6 +37,7 @@ from maze_protocol.waiting import Reason
 __all__ = ["SHUN_SECONDS", "bar", "place"]
 
 SHUN_SECONDS: Final = 2.0
+TURNS_KEPT: Final = 10_000
 RESERVE_EVERY: Final = 0.25
 """Seconds between looks for tasks that have waited long."""
 
@@ -55,26 +57,38 @@ def place(state: State) -> None:
     roomless: list[Queue] = []
     shunning: list[tuple[Queue, int, int]] = []
     lines = _lines(state, roomless)
-    order = [(state.shares.share(project), project) for project in lines]
-    heapify(order)
-    while order:
-        _, project = order[0]
-        line = lines[project]
-        _serve(state, line, roomless, shunning)
-        if not line:
-            heappop(order)
-        elif len(order) > 1:
-            heapreplace(order, (state.shares.share(project), project))
+    _take_turns(state, lines, roomless, shunning)
     _keep_room(state, roomless)
     for queue, run_no, task in reversed(shunning):
         state.ready.push_front(queue, run_no, task)
+
+
+def _take_turns(
+    state: State, lines: dict[str, _Line], roomless: list[Queue], shunning: list[tuple[Queue, int, int]]
+) -> None:
+    """Serve the lines, that of the project with the smallest share first; of equals, the one served longest ago."""
+    turns, shares = state.turns, state.shares
+    order = [(shares.share(project), turns.get(project, 0), project) for project in lines]
+    heapify(order)
+    while order:
+        *_, project = order[0]
+        line = lines[project]
+        if _serve(state, line, roomless, shunning):
+            state.turn += 1
+            turns[project] = state.turn
+        if not line:
+            heappop(order)
+        elif len(order) > 1:
+            heapreplace(order, (shares.share(project), turns.get(project, 0), project))
+    if len(turns) > TURNS_KEPT:
+        turns.clear()
 
 
 def _lines(state: State, roomless: list[Queue]) -> dict[str, _Line]:
     """Return per project the queues that may be served, as heaps by rank."""
     lines: dict[str, _Line] = {}
     for queue in state.ready.live():
-        if queue.candidates.idle() and not queue.place.pin:
+        if queue.candidates.idle() and not queue.place.pin and not queue.grants:
             roomless.append(queue)
             continue
         best = queue.best()
@@ -85,17 +99,18 @@ def _lines(state: State, roomless: list[Queue]) -> dict[str, _Line]:
     return lines
 
 
-def _serve(state: State, line: _Line, roomless: list[Queue], shunning: list[tuple[Queue, int, int]]) -> None:
-    """Serve the first queue of a line once, or set it aside."""
+def _serve(state: State, line: _Line, roomless: list[Queue], shunning: list[tuple[Queue, int, int]]) -> bool:
+    """Serve the first queue of a line once, or set it aside; return whether it was served."""
     queue = line[0][2]
     if not _place_head(state, queue, roomless, shunning):
         heappop(line)
-        return
+        return False
     best = queue.best()
     if best is None:
         heappop(line)
     else:
         heapreplace(line, (*best, queue))
+    return True
 
 
 def _place_head(state: State, queue: Queue, roomless: list[Queue], shunning: list[tuple[Queue, int, int]]) -> bool:
@@ -116,13 +131,15 @@ def _place_head(state: State, queue: Queue, roomless: list[Queue], shunning: lis
             return True
         nodes = _nodes_for(state, queue, run, task, ())
     if not nodes:
+        if queue.grants and fill_up(state, queue, roomless):
+            return True
         roomless.append(queue)
         return False
     state.ready.pop(queue)
     if shunned:
         state.shunning.pop((run_no, task), None)
     _note_served(state, queue, nodes, run, task)
-    dispatch(state, nodes, run, task, queue.shape)
+    dispatch(state, nodes, run, task, queue)
     return True
 
 

@@ -27,6 +27,7 @@ from maze_head.core.graph import Shape
 
 if TYPE_CHECKING:
     from maze_head.core.candidates import Candidates
+    from maze_head.core.leases import Grant
     from maze_head.core.reservation import Reservation
 
 __all__ = ["Place", "Queue", "ReadyQueues", "TASK_BITS"]
@@ -72,12 +73,19 @@ class _Lane:
 class Queue:
     """The ready tasks of one place."""
 
-    __slots__ = ("candidates", "heap", "lanes", "of_run", "place", "reservation", "served_at", "shape", "users")
+    __slots__ = (
+        "candidates", "deep", "grants", "heap", "lanes", "of_run", "place", "reservation", "served_at", "shape",
+        "users",
+    )  # fmt: skip
 
     def __init__(self, place: Place, candidates: Candidates) -> None:
         self.place = place
         self.shape = place.shape
         self.candidates = candidates
+        self.grants: dict[int, Grant] = {}
+        """Those behind which more of its tasks may queue, by id."""
+        self.deep = _is_deep(place)
+        """Its tasks may queue behind grants."""
         self.lanes: dict[Hashable, _Lane] = {}
         self.of_run: dict[int, dict[Hashable, _Lane]] = {}
         self.heap: list[tuple[float, int, _Lane]] = []
@@ -189,6 +197,13 @@ class Queue:
     def tasks(self) -> list[tuple[int, int]]:
         """Return (run number, task number) of all entries, lane by lane."""
         return [_split(entry) for lane in self.lanes.values() for entry in lane.entries]
+
+
+def _is_deep(place: Place) -> bool:
+    """Tell whether nothing is held but room: no device, no units of limits, no company to keep or to avoid."""
+    terms = place.shape.terms
+    held = terms.limits or terms.apart or terms.alone or terms.nodes > 1
+    return not (held or place.pin or place.shape.request.wants_gpu)
 
 
 def _split(entry: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from maze_head.core.backlog import enqueue, shape_of
 from maze_head.core.codes import CodeFacts
 from maze_head.core.describe import run_body
 from maze_head.core.graph import Graph, load_graph
-from maze_head.core.leases import Lease
+from maze_head.core.leases import Grant, Lease
 from maze_head.core.nodes import Node
 from maze_head.core.observed import kind_of
 from maze_head.core.retry import NODE_LOSS
@@ -233,13 +233,17 @@ def _unheard(state: State, hello: Hello, joined_at: float) -> Node:
 def _hold(state: State, run: Run, task: int, leased: TaskLeased | TaskAdopted, node: Node) -> None:
     once = run.graph.spec(task).at_most_once
     terms = shape_of(run, task).terms
-    lease = Lease(leased.lease, run, task, node, leased.claim, terms, once=once)
+    number = leased.grant or leased.lease
+    before = node.grants.get(number)
+    grant = before or Grant(number, node, leased.claim)
+    lease = Lease(leased.lease, run, task, grant, terms, once=once)
     lease.gang = tuple((state.nodes[name], claim) for name, claim in leased.gang)
     state.leases.restore(lease, state.now.mono)
     lease.formerly = leased.old_lease if isinstance(leased, TaskAdopted) else None
     lease.cancelled = run.halting
-    for member, claim in lease.parts():
-        member.ledger.take(claim)
+    if before is None:
+        for member, claim in lease.parts():
+            member.ledger.take(claim)
 
 
 def _interrupt(state: State, run: Run, task: int) -> None:

@@ -30,6 +30,7 @@ from maze_head.core.infeasible import give_up
 from maze_head.core.nodes import Node
 from maze_head.core.placement import place
 from maze_head.core.quarantine import judge_forks
+from maze_head.core.queueing import recall_stuck
 from maze_head.core.sealed import pack_sealed
 from maze_head.core.state import Settings, State
 from maze_protocol.events import Segment
@@ -60,6 +61,7 @@ class HeadCore:
             membership.lose_link(state, event)
         elif isinstance(event, Ticked):
             membership.tick(state, event)
+            recall_stuck(state)
             retention.expire(state)
         elif isinstance(event, DiskTurned):
             _turn_disk(state, event)

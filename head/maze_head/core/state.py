@@ -189,6 +189,9 @@ class State:
     """When it was last seen to that nobody waits too long."""
     shares: Shares = field(default_factory=Shares)
     allowances: Allowances = field(default_factory=Allowances)
+    turn: int = 0
+    turns: dict[str, int] = field(default_factory=dict)
+    """When each project was served last, in turns."""
     generation: int = 0
     """Of the discipline, for which all ranks are right."""
     graphs_to_save: list[Effect] = field(default_factory=list)

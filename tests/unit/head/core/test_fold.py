@@ -34,7 +34,7 @@ def test_tasks_of_a_run_with_every_end() -> None:
     assert [task.status for task in tasks] == ["finished", "failed", "skipped", "cancelled", "cancelled"]
     first, second, _, fourth, _ = tasks
     assert (first.task_id, first.name, first.attempt, first.node, first.node_ip) == (tid(1), "t1", 1, "n1", "10.0.0.1")
-    assert (first.started_at, first.wall_ms, first.warnings) == (1e9, 2.5, ["careful"])
+    assert (first.started_at, first.wall_ms, first.warnings) == (1e9, 250.0, ["careful"])
     assert first.claim == {"cpu": 1.0, "cpu_mem": 0, "gpus": []}
     assert (first.func_name, second.func_name) == ("load", "")
     assert second.error == "Boom: bad thing"

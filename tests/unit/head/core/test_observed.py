@@ -61,7 +61,7 @@ def test_a_kind_is_averaged_over_functions_with_a_tenth() -> None:
 def test_nothing_takes_no_time() -> None:
     observed = Observed()
     observed.note(F, IO, 0.0)
-    assert observed.known(F) == SHORTEST
+    assert (observed.known(F), observed.seconds(F, IO)) == (0.0, SHORTEST)
     for _ in range(1000):
         observed.note_run(-5.0)
     assert observed.jct == pytest.approx(SHORTEST)

@@ -226,6 +226,9 @@ class _Counting:
     def __bool__(self) -> bool:
         return bool(self.entries)
 
+    def __len__(self) -> int:
+        return len(self.entries)
+
     def __getattr__(self, name: str):
         self.looks += 1
         return getattr(self.entries, name)

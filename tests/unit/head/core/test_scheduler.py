@@ -59,7 +59,7 @@ def test_one_task_from_submission_to_seal() -> None:
 
     assert head.log() == [
         TaskStarted(0, 1, token, "n1", "10.0.0.1", 1e9),
-        TaskFinished(0, 1, token, (OutputMeta("y", 0, 1),), 2.5),
+        TaskFinished(0, 1, token, (OutputMeta("y", 0, 1),), 250.0),
         RunFinished(1, 0, 0),
     ]
     assert head.take(fx.Accept) == [fx.Accept(1, 0, token, outcome.outputs, ())]
