@@ -24,10 +24,11 @@ Lookup = Callable[[int, int], tuple[OutputValue, ...]]
 
 
 def sources_of(effect: AssignTask) -> Iterator[tuple[int, int]]:
-    """Yield the (run_no, task_no) whose outputs an assignment needs."""
+    """Yield the (run_no, task_no) whose outputs an assignment needs here; objects the node fetches itself."""
     for _, _, sources in effect.inputs:
         for source in sources:
-            yield source.run_no, source.task_no
+            if source.ref is None:
+                yield source.run_no, source.task_no
 
 
 def pack_assignments(effects: Iterable[AssignTask], lookup: Lookup) -> Iterator[tuple[Assign, list[bytes]]]:
@@ -73,7 +74,7 @@ class _Message:
             if template is not None:
                 yield template
             for source in sources:
-                if source not in self._packed:
+                if source.ref is None and source not in self._packed:
                     yield self._value(source)
 
     def _input(self, name: str, template: Value | None, sources: tuple[Source, ...]) -> Input:
@@ -81,6 +82,8 @@ class _Message:
         return Input(name, packed, tuple([self._part(source) for source in sources]))
 
     def _part(self, source: Source) -> Value:
+        if source.ref is not None:
+            return Value(source.codec, source.ref.size, ref=source.ref)
         known = self._packed.get(source)
         if known is None:
             known = self._pack(self._value(source))

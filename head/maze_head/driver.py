@@ -21,12 +21,23 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, get_args
 
 from maze_head.batch import Batch, Durable
-from maze_head.core.effects import Admit, AssignTask, Drop, Effect, Refuse, Reply, Send, SendCode
+from maze_head.core.effects import (
+    Admit,
+    AssignTask,
+    Drop,
+    DropObjects,
+    Effect,
+    KeepObject,
+    Refuse,
+    Reply,
+    Send,
+    SendCode,
+)
 from maze_head.core.errors import Rejected, Unavailable
 from maze_head.core.events import Command, DiskTurned, Event, Instant, Ticked
 from maze_head.dispatch import LinkEffect
 
-__all__ = ["TICK", "Core", "Driver", "Ports", "read_clocks"]
+__all__ = ["TICK", "Core", "Driver", "ObjectEffect", "Ports", "read_clocks"]
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +46,8 @@ MAX_TURN: Final = 1024
 """Most inputs of one turn: the loop must get round to its sockets."""
 
 _DURABLE: Final = get_args(Durable)
+ObjectEffect = KeepObject | DropObjects
+_ON_OBJECTS: Final = get_args(ObjectEffect)
 _ON_LINKS: Final = (Send, SendCode, AssignTask, Admit, Refuse, Drop)
 
 
@@ -59,6 +72,8 @@ class Ports:
     """Look after the sockets, before the core judges anybody's silence."""
     read_only: Callable[[], bool] = bool
     """Tell whether the disk is full; asked once per turn, before its inputs are handled."""
+    objects: Callable[[list[ObjectEffect]], None] = lambda _: None
+    """Bring objects into the blob directory, or stop it; of a head without one nobody gets anything."""
 
 
 def read_clocks() -> Instant:
@@ -228,13 +243,18 @@ class Driver:
 
     def _release(self, effects: list[Effect]) -> None:
         on_links: list[LinkEffect] = []
+        on_objects: list[ObjectEffect] = []
         for effect in effects:
             if isinstance(effect, Reply):
                 self._answer(effect)
             elif isinstance(effect, _ON_LINKS):
                 on_links.append(effect)
+            elif isinstance(effect, _ON_OBJECTS):
+                on_objects.append(effect)
         if on_links:
             self._ports.release(on_links)
+        if on_objects:
+            self._ports.objects(on_objects)
         self._idle.set()
         if self._inputs:
             self._wake()

@@ -37,6 +37,7 @@ from maze_protocol.messages import (
     Heartbeat,
     Held,
     Hello,
+    Holding,
     Message,
     Outcome,
     Result,
@@ -44,7 +45,7 @@ from maze_protocol.messages import (
     StartedItem,
 )  # fmt: skip
 from maze_protocol.resources import Capacity, Device
-from maze_protocol.values import MSGPACK, OutputValue, Value
+from maze_protocol.values import MSGPACK, ObjectRef, OutputValue, Value
 from support.grants import Grants
 
 E = TypeVar("E")
@@ -88,7 +89,7 @@ def hello(name: str = "n1", incarnation: int = 1, **given: Any) -> Hello:
     """Return a HELLO of a node with 4 CPUs, 4 GiB and no GPU unless told otherwise."""
     capacity = given.pop("capacity", None) or Capacity(4000, 4096, (), 16)
     python = given.pop("python", (3, 11, 9))
-    return Hello(1, 1, 0, name, incarnation, capacity, python, "0.1", address="10.0.0.1", **given)
+    return Hello(1, 1, given.pop("minor", 0), name, incarnation, capacity, python, "0.1", address="10.0.0.1", **given)
 
 
 def gpus(*memory: int, cpu: int = 8000) -> Capacity:
@@ -99,6 +100,12 @@ def gpus(*memory: int, cpu: int = 8000) -> Capacity:
 def ok(lease: int, size: int = 1, key: str = "y", wall_ms: float = 250.0, **given: Any) -> Outcome:
     """Return a success with one output of that size; by default it took too long for others to queue behind."""
     return Outcome(lease, OK, 1e9, wall_ms, (OutputValue(key, Value(MSGPACK, size, b"\x01" * size)),), **given)
+
+
+def large(lease: int, size: int = 1 << 20, key: str = "y", **given: Any) -> Outcome:
+    """Return a success with one output that is an object of that size."""
+    value = Value(MSGPACK, size, ref=ObjectRef(lease, 0, size, 7))
+    return Outcome(lease, OK, 1e9, 2.5, (OutputValue(key, value, "numpy.ndarray"),), **given)
 
 
 def ended(lease: int, status: int, kind: str, **given: Any) -> Outcome:
@@ -192,6 +199,14 @@ class Head:
     def greet(self, link: bytes = b"L1", name: str = "n1", incarnation: int = 1, **given: Any) -> list[fx.Effect]:
         """Let a node say HELLO."""
         return self.do(ev.NodeGreeted(link, hello(name, incarnation, **given)))
+
+    def meet(self, link: bytes = b"L1", name: str = "n1", incarnation: int = 1, **given: Any) -> None:
+        """Let a node that knows objects say HELLO and tell that it has none; the effects are taken."""
+        given = {"minor": 3, "peer_endpoint": f"tcp://{name}:1", "peer_key": f"key of {name}", **given}
+        self.greet(link, name, incarnation, **given)
+        self.say(Holding((), whole=True), link)
+        self.take(fx.Admit)
+        self.take(fx.AppendCluster)
 
     def say(self, message: Message, link: bytes = b"L1", payloads: tuple[bytes, ...] = ()) -> list[fx.Effect]:
         """Let a node say something."""

@@ -36,3 +36,4 @@ class Counters:
     nodes_refused: int = 0
     nodes_deferred: int = 0
     nodes_quarantined: int = 0
+    objects_kept: int = 0

@@ -1,8 +1,9 @@
 """Turn a placed task into a lease and into the order to its node.
 
-Inputs travel by reference to the journal's accepted rows (`Source`); the driver fills in bytes. A task whose inputs
-exceed what one message may carry fails here, in words, instead of on the wire. A task of the original's wire
-(`strict_outputs` off at the producer) may reference an output that never came: it gets None, with a warning.
+Inputs travel by reference to the journal's accepted rows (`Source`); the driver fills in bytes, save those of objects,
+which the node fetches from who holds them. A task whose inputs exceed what one message may carry fails here, in words,
+instead of on the wire. A task of the original's wire (`strict_outputs` off at the producer) may reference an output
+that never came: it gets None, with a warning.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from maze_head.core.ends import fail
 from maze_head.core.graph import SOURCE, InputSpec, TaskSpec
 from maze_head.core.leases import Grant, Lease
 from maze_head.core.nodes import Node
+from maze_head.core.objects import reference
 from maze_head.core.ready import Queue
 from maze_head.core.runs import Run
 from maze_head.core.state import State
@@ -39,10 +41,10 @@ def dispatch(state: State, nodes: list[Node], run: Run, task: int, queue: Queue)
         queue: whose shape says what it takes on each.
     """
     spec, shape = run.graph.spec(task), queue.shape
-    inputs = _inputs_or_end(state, run, task, spec)
+    first, *others = nodes
+    inputs = _inputs_or_end(state, run, task, spec, first)
     if inputs is None:
         return
-    first, *others = nodes
     claim = _claim(first, shape.request)
     token = state.leases.next_token()
     lease = Lease(token, run, task, Grant(token, first, claim), shape.terms, once=spec.at_most_once)
@@ -56,7 +58,7 @@ def dispatch(state: State, nodes: list[Node], run: Run, task: int, queue: Queue)
 
 def follow(state: State, grant: Grant, run: Run, task: int, spec: TaskSpec) -> None:
     """Lease a ready task to queue behind a grant, or fail it if its inputs cannot be sent."""
-    inputs = _inputs_or_end(state, run, task, spec)
+    inputs = _inputs_or_end(state, run, task, spec, grant.node)
     if inputs is None:
         return
     lease = Lease(state.leases.next_token(), run, task, grant, NO_TERMS)
@@ -105,20 +107,22 @@ def _send(state: State, lease: Lease, spec: TaskSpec, inputs: tuple[_Filled, ...
     state.emit(AssignTask(link, assignment, inputs))
 
 
-def _inputs_or_end(state: State, run: Run, task: int, spec: TaskSpec) -> tuple[_Filled, ...] | None:
-    """Return the inputs of a task; None if it failed for them."""
-    inputs, error = _inputs(state, run, task, spec)
+def _inputs_or_end(state: State, run: Run, task: int, spec: TaskSpec, node: Node) -> tuple[_Filled, ...] | None:
+    """Return the inputs of a task for a node; None if it failed for them."""
+    inputs, error = _inputs(state, run, task, spec, node)
     if error is None:
         return inputs
     fail(state, run, TaskFailed(task, run.attempt[task], 0, error))
     return None
 
 
-def _inputs(state: State, run: Run, task: int, spec: TaskSpec) -> tuple[tuple[_Filled, ...], ErrorInfo | None]:
+def _inputs(
+    state: State, run: Run, task: int, spec: TaskSpec, node: Node
+) -> tuple[tuple[_Filled, ...], ErrorInfo | None]:
     filled: list[_Filled] = []
     total = 0
     for entry in spec.inputs:
-        one, size, error = _input(state, run, task, entry)
+        one, size, error = _input(state, run, task, entry, node)
         if error is not None:
             return (), error
         filled.append(one)
@@ -129,18 +133,29 @@ def _inputs(state: State, run: Run, task: int, spec: TaskSpec) -> tuple[tuple[_F
     return tuple(filled), None
 
 
-def _input(state: State, run: Run, task: int, entry: InputSpec) -> tuple[_Filled, int, ErrorInfo | None]:
+def _input(state: State, run: Run, task: int, entry: InputSpec, node: Node) -> tuple[_Filled, int, ErrorInfo | None]:
     template = None if entry.form == SOURCE else Value(entry.codec, len(entry.body), entry.body)
     size = len(entry.body)
     sources: list[Source] = []
     for task_id, key in entry.refs:
         producer = run.graph.index[task_id]
-        length = next((meta.size for meta in run.outputs[producer] if meta.key == key), None)
-        if length is None:
+        meta = next((meta for meta in run.outputs[producer] if meta.key == key), None)
+        if meta is None:
             return _absent(state, run, task, entry, producer, key)
+        if meta.object:
+            sources.append(_object(state, run, producer, key, node))
+            continue
         sources.append(Source(run.no, producer, key))
-        size += length
+        size += meta.size
     return (entry.name, template, tuple(sources)), size, None
+
+
+def _object(state: State, run: Run, producer: int, key: str, node: Node) -> Source:
+    """Return where a node finds an object; its bytes take another road than messages."""
+    copies = state.objects.find(run.no, producer)
+    assert copies is not None, "the objects of a live run are known"
+    output, part = next((number, part) for number, part in copies.parts.items() if part.meta.key == key)
+    return Source(run.no, producer, key, reference(state, copies, output, node.id), part.meta.codec)
 
 
 def _absent(

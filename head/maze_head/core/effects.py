@@ -195,7 +195,7 @@ class Drop(msgspec.Struct, frozen=True):
 
 Effect = (
     Append | Accept | CopyAccepted | SaveGraph | SaveCode | SaveLog | SaveSealed | AppendCluster | DropRuns | DropGraph
-    | DropWorkflow | Reply | AssignTask | SendCode | Send | Admit | Refuse | Drop
+    | DropWorkflow | Reply | AssignTask | SendCode | Send | Admit | Refuse | Drop | KeepObject | DropObjects
 )  # fmt: skip
 
 
@@ -221,4 +221,4 @@ class ObjectPlace(msgspec.Struct, frozen=True):
     output: int
     ref: ObjectRef | None
     kept: bool
-    """It is in the blob directory."""
+    """It is in the blob directory. Of runs that are over the core remembers that for a while only: look there first."""

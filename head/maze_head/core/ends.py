@@ -4,8 +4,8 @@
 * A run that halts (cancelled, or fail-fast after a failure) starts nothing more. Holders are told to stop; whatever
   they answer, and if they are lost, the task is CANCELLED. A result accepted before stands.
 * A cancel drops waiting tasks by the CancelRequested event itself, without an event for each.
-* The run is sealed when the last task is over: RunCancelled after a cancel, else RunFinished (also fail-fast runs;
-  `skipped` then counts the tasks it cancelled, too).
+* The run is sealed when the last task is over and the head has the objects that it keeps (keeping.py): RunCancelled
+  after a cancel, else RunFinished (also fail-fast runs; `skipped` then counts the tasks it cancelled, too).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from maze_head.core.describe import run_body, run_status
 from maze_head.core.effects import Send
 from maze_head.core.leases import Lease
+from maze_head.core.objects import close_run
 from maze_head.core.runs import Run
 from maze_head.core.state import State
 from maze_head.core.transitions import CANCELLED, FAILED, FINISHED, READY, RUNNING, SKIPPED, WAITING
@@ -109,8 +110,8 @@ def _stop_holders(state: State, run: Run, reason: str) -> None:
 
 
 def seal_if_over(state: State, run: Run) -> None:
-    """Write the last event of a run whose tasks are all over."""
-    if run.open or run.sealed_by is not None:
+    """Write the last event of a run whose tasks are all over and whose objects are kept."""
+    if run.open or run.objects.unkept or run.sealed_by is not None:
         return
     counts = run.counts
     if run.cancelling:
@@ -121,6 +122,7 @@ def seal_if_over(state: State, run: Run) -> None:
     if run_status(run) == "finished":
         state.observed.note_run(run.ended_at - run.submitted_at)
     state.counters.runs_sealed += 1
+    close_run(state, run)
 
 
 def retire(state: State, run: Run) -> None:

@@ -319,7 +319,7 @@ class DemandAsked:
 
 Command = (
     CreateWorkflow | EditWorkflow | SubmitRun | RetryRun | CancelRun | RemoveRun | RemoveWorkflow | DescribeWorkflow
-    | ListWorkflows | DescribeRun | ListRuns | DescribeNodes | LocateLog | CountersAsked | ExplainTask
-    | ExplainRun | DemandAsked | SetLimit | RemoveLimit | SetProject | RemoveProject | ListLimits
+    | ListWorkflows | DescribeRun | ListRuns | DescribeNodes | LocateLog | LocateObject | FindObject | CountersAsked
+    | ExplainTask | ExplainRun | DemandAsked | SetLimit | RemoveLimit | SetProject | RemoveProject | ListLimits
 )  # fmt: skip
 Event = NodeGreeted | NodeSaid | LinkLost | Ticked | DiskTurned | JournalSized | ObjectKept | ObjectUnkept | Command

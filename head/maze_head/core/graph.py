@@ -26,7 +26,19 @@ from maze_protocol.terms import NO_TERMS, Terms
 if TYPE_CHECKING:
     from maze_head.core.lineage import Groups, Standing, Stretch
 
-__all__ = ["ENCODED", "Graph", "InputSpec", "SOURCE", "Shape", "TaskSpec", "VALUE", "load_graph", "pack", "unpack"]
+__all__ = [
+    "ENCODED",
+    "Graph",
+    "InputSpec",
+    "SOURCE",
+    "Shape",
+    "TaskSpec",
+    "VALUE",
+    "load_graph",
+    "pack",
+    "sources_of",
+    "unpack",
+]
 
 FORMAT: Final = 1
 VALUE: Final = 0
@@ -116,6 +128,12 @@ _decode = msgspec.msgpack.Decoder(TaskSpec).decode
 _label = msgspec.msgpack.Decoder(_Label).decode
 _function = msgspec.msgpack.Decoder(_Function).decode
 _body = msgspec.msgpack.Decoder(tuple[int, str, list[bytes], list[tuple[int, int]]])
+
+
+def sources_of(graph: Graph, task: int) -> list[int]:
+    """Return the numbers of the tasks whose outputs a task gets, each once, in order."""
+    refs = (task_id for entry in graph.spec(task).inputs for task_id, _ in entry.refs)
+    return [graph.index[task_id] for task_id in dict.fromkeys(refs)]
 
 
 def pack(spec: TaskSpec) -> bytes:

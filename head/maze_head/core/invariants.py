@@ -36,6 +36,7 @@ def check(state: State) -> None:
     _check_links(state)
     _check_shared(state)
     _check_retained(state)
+    _check_objects(state)
 
 
 def _check_counts(run: Run) -> None:
@@ -45,7 +46,7 @@ def _check_counts(run: Run) -> None:
         found = sum(1 for _ in run.of_shape(number, READY))
         assert found == ready, f"run {run.no}: {ready} tasks of shape {number} counted as ready, {found} are"
     assert run.sealed_by is None, f"run {run.no} is sealed and still live"
-    assert run.open, f"run {run.no}: every task is over and it is not sealed (I8)"
+    assert run.open or run.objects.unkept, f"run {run.no}: every task is over and it is not sealed (I8)"
 
 
 def _check_readiness(run: Run) -> None:
@@ -171,3 +172,28 @@ def _check_retained(state: State) -> None:
     state.ready.live()  # forgets the empty queues of single tasks
     holding = {place for place, queue in state.ready.queues.items() if queue.lanes}
     assert set(state.ready.queues) == used | holding, "queues that no run uses"
+
+
+def _check_objects(state: State) -> None:
+    """The tables of objects agree with each other and with the logs of live runs, and nothing of gone nodes stays."""
+    objects = state.objects
+    held: dict[str, set[int]] = {}
+    for lease, copies in objects.made.items():
+        assert lease in objects.of_run[copies.run_no], f"lease {lease:#x}: its run does not know it"
+        assert copies.run_no in state.runs or copies.run_no in state.sealed, f"lease {lease:#x}: of no run"
+        for node_id in copies.holders():
+            held.setdefault(node_id, set()).add(lease)
+            assert not state.nodes[node_id].gone, f"lease {lease:#x}: held by a node that is gone"
+    assert {name: set(leases) for name, leases in objects.of_node.items()} == held, "what nodes hold"
+    assert sum(map(len, objects.of_run.values())) == len(objects.made), "objects of runs"
+    assert all(objects.made[lease].task == key[1] for key, lease in objects.of_task.items()), "objects of tasks"
+    for run in state.runs.values():
+        assert all((run.no, task) in objects.of_task for task in run.objects.made), f"run {run.no}: unknown objects"
+        for task, outputs in run.objects.unkept.items():
+            copies = objects.made[objects.of_task[run.no, task]]
+            for output in outputs:
+                owed = (copies.lease, output) in objects.owed
+                assert owed != copies.parts[output].keeping, f"run {run.no} task {task}: nobody sees to output {output}"
+    for lease, output in objects.owed:
+        run_no, task = objects.made[lease].run_no, objects.made[lease].task
+        assert output in state.runs[run_no].objects.unkept.get(task, ()), f"run {run_no} task {task}: kept for nothing"

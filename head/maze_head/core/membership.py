@@ -25,6 +25,7 @@ from maze_head.core.inventory import Verdicts, reconcile
 from maze_head.core.leases import Lease
 from maze_head.core.ledger import Ledger
 from maze_head.core.nodes import Node
+from maze_head.core.objects import OBJECT_MINOR, drop_node
 from maze_head.core.quarantine import judge_return, parole
 from maze_head.core.recovery import pack_hello
 from maze_head.core.retry import node_loss, spent
@@ -34,6 +35,7 @@ from maze_protocol.events import AttemptLost, TaskFailed
 from maze_protocol.liveness import Liveness, NodeLiveness
 from maze_protocol.messages import Cancel, Disconnect, ErrorInfo, Goodbye, Hello, Measured, RetryAfter, Welcome
 from maze_protocol.resources import Capacity
+from maze_protocol.tickets import session_secret
 from maze_protocol.versions import choose_version
 
 __all__ = ["DISCONNECTED", "greet", "hear", "leave", "lose_attempt", "lose_link", "resize", "tick"]
@@ -103,6 +105,7 @@ def _bind(state: State, node: Node, link: bytes, hello: Hello) -> None:
     state.links[link] = node
     state.sessions += 1
     node.link, node.session = link, state.epoch << 32 | state.sessions
+    node.secret = session_secret(state.secret, node.session)
     if not _same_amounts(node.hello.capacity, hello.capacity):
         _note_resize(state, node, "told when it came back")
     node.hello = hello
@@ -111,6 +114,8 @@ def _bind(state: State, node: Node, link: bytes, hello: Hello) -> None:
     node.liveness = NodeLiveness(state.now.mono, suspect_after=settings.suspect_after, lost_after=settings.lost_after)
     node.heard_at = state.now.mono
     node.leaves_at = state.now.mono + hello.remaining if hello.remaining else None
+    if hello.minor >= OBJECT_MINOR:
+        state.objects.told[node.id] = {}
     _refit(state, node)
 
 
@@ -167,6 +172,7 @@ def _forget_link(state: State, node: Node) -> None:
 def _welcome(state: State, node: Node, verdicts: Verdicts) -> Welcome:
     settings = state.settings
     major, minor = choose_version(node.hello)
+    knows_objects = minor >= OBJECT_MINOR
     return Welcome(
         major,
         minor,
@@ -180,6 +186,8 @@ def _welcome(state: State, node: Node, verdicts: Verdicts) -> Welcome:
         keep=verdicts.keep,
         drop=verdicts.drop,
         send=verdicts.send,
+        secret=node.secret if knows_objects else b"",
+        blob_endpoint=state.blob_endpoint if knows_objects else "",
     )
 
 
@@ -248,6 +256,7 @@ def _part(state: State, node: Node, how: str, reason: str) -> None:
     for lease, _ in list(node.guests.values()):
         _lose_member(state, lease, node, reason)
     unpin(state, node)
+    drop_node(state, node)
     measure_cluster(state)
     if how == "lost":
         state.counters.nodes_lost += 1

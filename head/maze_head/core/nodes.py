@@ -42,7 +42,8 @@ class Node:
 
     __slots__ = (
         "codes", "company", "draining", "gone", "grants", "guests", "health", "heard_at", "hello", "id", "joined_at",
-        "leases", "leaves_at", "ledger", "link", "liveness", "load", "quarantined", "reservation", "serial", "session",
+        "leases", "leaves_at", "ledger", "link", "liveness", "load", "quarantined", "reservation", "secret", "serial",
+        "session",
         "solo", "suspected",
     )  # fmt: skip
 
@@ -54,6 +55,8 @@ class Node:
         self.joined_at = joined_at
         self.link: bytes | None = None
         self.session = 0
+        self.secret = b""
+        """Of the session: by it tickets for what this node holds are made."""
         self.ledger = Ledger(hello.capacity)
         self.leases: dict[int, Lease] = {}
         self.grants: dict[int, Grant] = {}

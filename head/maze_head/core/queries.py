@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from maze_head.core import events as asked
 from maze_head.core.describe import counters, describe_nodes, describe_workflow, summarise_workflow
-from maze_head.core.effects import LogPlace
+from maze_head.core.effects import LogPlace, ObjectPlace
 from maze_head.core.errors import NotFound
 from maze_head.core.explain import explain, over
 from maze_head.core.graph import Graph
 from maze_head.core.lookups import find_run, find_workflow, show
+from maze_head.core.objects import HEAD, Copies, reference
 from maze_head.core.runs import Run
 from maze_head.core.sharing import describe_limits
 from maze_head.core.state import State
@@ -25,10 +26,12 @@ __all__ = [
     "count",
     "explain_run",
     "explain_task",
+    "find_object",
     "list_limits",
     "list_runs",
     "list_workflows",
     "locate_log",
+    "locate_object",
     "show_demand",
     "show_nodes",
     "show_run",
@@ -96,6 +99,28 @@ def locate_log(state: State, command: asked.LocateLog) -> LogPlace:
     lease = state.leases.current.get(run.lease[task])
     link = lease.node.link if lease is not None else None
     return LogPlace(number, task, attempt, run.lease[task], link, IS_OVER[run.phase[task]])
+
+
+def locate_object(state: State, command: asked.LocateObject) -> ObjectPlace:
+    """Say who has an output that is an object."""
+    number, task = find_run(state, command.run_id), command.task_no
+    copies = state.objects.find(number, task)
+    if copies is None or command.output not in copies.parts:
+        return ObjectPlace(number, task, command.output, None, kept=False)
+    return _place(state, copies, command.output)
+
+
+def find_object(state: State, command: asked.FindObject) -> ObjectPlace | None:
+    """Say which output an object is, and who has it."""
+    copies = state.objects.made.get(command.lease)
+    if copies is None or command.output not in copies.parts:
+        return None
+    return _place(state, copies, command.output)
+
+
+def _place(state: State, copies: Copies, output: int) -> ObjectPlace:
+    ref = reference(state, copies, output, HEAD)
+    return ObjectPlace(copies.run_no, copies.task, output, ref if ref.holders else None, copies.parts[output].kept)
 
 
 def _sealed_log(state: State, number: int, command: asked.LocateLog) -> LogPlace:

@@ -20,6 +20,7 @@ from maze_head.core.describe import run_body
 from maze_head.core.graph import Graph, load_graph
 from maze_head.core.leases import Grant, Lease
 from maze_head.core.nodes import Node
+from maze_head.core.objects import note_made
 from maze_head.core.observed import kind_of
 from maze_head.core.retry import NODE_LOSS
 from maze_head.core.runs import Run
@@ -182,6 +183,9 @@ def finish(state: State) -> None:
         state.touched.setdefault(run.no, [])
     for node_id, (hello, joined_at) in state.recovered.nodes.items():
         state.nodes[node_id] = _unheard(state, hello, joined_at)
+    for run in state.runs.values():
+        for task in run.objects.made:
+            note_made(state, run, task)
     _settle_attempts(state)
     state.recovered = Recovered()
 

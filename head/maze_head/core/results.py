@@ -14,10 +14,13 @@ from typing import Final
 
 from maze_head.core.effects import Accept, SaveLog, Send
 from maze_head.core.ends import end_cancelled, fail, give_back, release
+from maze_head.core.graph import sources_of
+from maze_head.core.keeping import take_in
 from maze_head.core.leases import Lease
 from maze_head.core.membership import lose_attempt
 from maze_head.core.memory import lose_for_memory
 from maze_head.core.nodes import Node
+from maze_head.core.objects import settle_kept
 from maze_head.core.observed import kind_of
 from maze_head.core.quarantine import acquit, judge_crash
 from maze_head.core.retry import CRASH, NODE_LOST, SPAWNER_LOSS, crash_of, lacked_memory, retry_pause
@@ -25,7 +28,7 @@ from maze_head.core.state import State
 from maze_head.core.transitions import LEASED
 from maze_protocol.errors import BadMessage
 from maze_protocol.events import AttemptLost, OutputMeta, TaskFailed, TaskFinished, TaskStarted, TaskWarned
-from maze_protocol.limits import LOG_TAIL, MAX_TASK_VALUES
+from maze_protocol.limits import LOG_TAIL, MAX_OBJECT, MAX_TASK_VALUES
 from maze_protocol.messages import (
     ACCEPTED,
     CANCELLED,
@@ -36,19 +39,21 @@ from maze_protocol.messages import (
     TIMED_OUT,
     AckItem,
     ErrorInfo,
+    Forget,
     Outcome,
     Release,
     Result,
     ResultAck,
     Started,
 )  # fmt: skip
-from maze_protocol.values import body_of
+from maze_protocol.values import ObjectRef, OutputValue, Value, body_of
 
 __all__ = ["on_release", "on_result", "on_started"]
 
 WARNINGS_KEPT: Final = 20
 WARNING_LENGTH: Final = 500
 MAX_OUTPUTS: Final = 1_000
+TYPE_LENGTH: Final = 200
 
 
 def on_started(state: State, node: Node, message: Started) -> None:
@@ -85,12 +90,14 @@ def _judge(state: State, node: Node, outcome: Outcome, payloads: tuple[bytes, ..
             state.counters.results_duplicate += 1
             return ACCEPTED
         state.counters.results_stale += 1
+        _disown(state, node, outcome)
         return STALE
     if lease.run.phase[lease.task] == LEASED:
         _start(state, lease, outcome.started_at)
     if lease.run.halting:
         _keep_log(state, lease, outcome)
         end_cancelled(state, lease)
+        _disown(state, node, outcome)
         return STALE
     _warn(state, lease, outcome)
     _keep_log(state, lease, outcome)
@@ -98,6 +105,7 @@ def _judge(state: State, node: Node, outcome: Outcome, payloads: tuple[bytes, ..
     if problem:
         state.counters.results_malformed += 1
         lose_attempt(state, lease, ErrorInfo(CRASH, "BadResult", problem), state.settings.crash_budget)
+        _disown(state, node, outcome)
     else:
         _END[outcome.status](state, lease, outcome, payloads)
     state.leases.remember(outcome.lease)
@@ -134,14 +142,35 @@ def _problem(outcome: Outcome, payloads: Sequence[bytes]) -> str:
     if outcome.status != OK or not outcome.outputs:
         return ""
     try:
-        total = sum([len(body_of(output.value, payloads)) for output in outcome.outputs])
+        inline = [output.value for output in outcome.outputs if output.value.ref is None]
+        total = sum([len(body_of(value, payloads)) for value in inline])
     except BadMessage as error:
         return f"the node sent an output it did not announce rightly: {error}"
     if total > MAX_TASK_VALUES or len(outcome.outputs) > MAX_OUTPUTS:
         return f"the outputs are too large: {len(outcome.outputs)} of {total} bytes in all"
     if len({output.key for output in outcome.outputs}) != len(outcome.outputs):
         return "the node sent an output twice"
+    return _wrong_reference(outcome) if len(inline) < len(outcome.outputs) else ""
+
+
+def _wrong_reference(outcome: Outcome) -> str:
+    """Return why what an outcome says of its objects cannot be true, or an empty text."""
+    for number, output in enumerate(outcome.outputs):
+        ref = output.value.ref
+        if ref is None:
+            continue
+        if (ref.lease, ref.output) != (outcome.lease, number) or ref.hash or output.value.frame or output.value.body:
+            return f"the node named its object {output.key!r} wrongly"
+        if ref.size != output.value.size or ref.size > MAX_OBJECT:
+            return f"the node announced the object {output.key!r} with an impossible size"
     return ""
+
+
+def _disown(state: State, node: Node, outcome: Outcome) -> None:
+    """Have the objects of an attempt that does not count thrown away."""
+    made = any(output.value.ref is not None for output in outcome.outputs)
+    if made and node.link is not None and outcome.lease not in state.objects.made:
+        state.emit(Send(node.link, Forget((outcome.lease,))))
 
 
 def _finish(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...]) -> None:
@@ -151,15 +180,40 @@ def _finish(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes,
     graph = run.graph
     # Before the event, by which others become ready: they are ranked by what is known then.
     state.observed.note(graph.function(task), kind_of(graph.shape(task).request), outcome.wall_ms / 1000)
-    metas = tuple([OutputMeta(output.key, output.value.codec, output.value.size) for output in outcome.outputs])
+    outputs, holder = outcome.outputs, ""
+    if any(output.value.ref is not None for output in outputs):
+        outputs, holder = tuple([_plain(output) for output in outputs]), lease.node.id
+    metas = tuple([_meta(output) for output in outputs])
     state.counters.tasks_finished += 1
-    state.emit(Accept(run.no, task, lease.token, outcome.outputs, payloads))
+    state.emit(Accept(run.no, task, lease.token, outputs, payloads))
     state.record(
         run,
         TaskFinished(
-            task, run.attempt[task], lease.token, metas, outcome.wall_ms, outcome.cpu_ms, outcome.peak_rss_kib
+            task, run.attempt[task], lease.token, metas, outcome.wall_ms, outcome.cpu_ms, outcome.peak_rss_kib, holder
         ),
     )
+    if holder:
+        take_in(state, run, task)
+    if run.objects.kept:
+        for source in sources_of(run.graph, task):
+            settle_kept(state, run, source)
+
+
+def _meta(output: OutputValue) -> OutputMeta:
+    value = output.value
+    if value.ref is None:
+        return OutputMeta(output.key, value.codec, value.size)
+    return OutputMeta(output.key, value.codec, value.size, True, output.type, value.ref.crc)
+
+
+def _plain(output: OutputValue) -> OutputValue:
+    """Return an output as it is kept: whoever holds an object now need not hold it later."""
+    ref = output.value.ref
+    if ref is None:
+        return output
+    ref = ObjectRef(ref.lease, ref.output, ref.size, ref.crc)
+    value = Value(output.value.codec, output.value.size, ref=ref)
+    return OutputValue(output.key, value, output.type[:TYPE_LENGTH])
 
 
 def _fail(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...]) -> None:

@@ -19,6 +19,7 @@ from maze_head.core.describe import summarise_workflow
 from maze_head.core.effects import AppendCluster, DropRuns, DropWorkflow
 from maze_head.core.errors import Conflict
 from maze_head.core.lookups import find_run, find_workflow, show
+from maze_head.core.objects import drop_runs
 from maze_head.core.state import EXPIRED, REMOVED, State
 from maze_head.core.workflows import Workflow
 from maze_protocol.http import RunBody, WorkflowSummary
@@ -98,6 +99,7 @@ def _remove(state: State, numbers: Sequence[int], reason: str) -> None:
     bodies = [(number, state.sealed[number].body) for number in numbers]
     runs = [(number, parse_id(body.run_id, RUN)) for number, body in bodies]
     state.emit(AppendCluster("runs_removed", {"reason": reason, "runs": runs}))
+    drop_runs(state, numbers)
     state.emit(DropRuns(tuple(numbers)))
     for number, run_id in runs:
         state.forget_run(number, run_id, reason)

@@ -17,11 +17,13 @@ from typing import Any, Final
 
 from maze_head.core.errors import IllegalMove
 from maze_head.core.graph import Graph
+from maze_head.core.made import RunObjects
 from maze_head.core.transitions import (
     CANCELLED,
     FAILED,
     FINISHED,
     IS_LEGAL,
+    IS_OVER,
     LEASED,
     PHASE_NAMES,
     READY,
@@ -69,8 +71,8 @@ class Run:
     __slots__ = (
         "again", "attempt", "avoid", "begun", "cancel_reason",
         "cancelling", "counts", "ended_at", "faults", "fresh", "graph", "grown", "later", "lease",
-        "missing", "next_seq", "no", "not_before", "outputs", "phase", "places", "ready_at", "ready_of", "sealed_by",
-        "stopped_by", "submitted", "submitted_at",
+        "missing", "next_seq", "no", "not_before", "objects", "outputs", "phase", "places", "ready_at", "ready_of",
+        "sealed_by", "stopped_by", "submitted", "submitted_at",
     )  # fmt: skip
 
     def __init__(self, no: int, submitted: RunSubmitted, graph: Graph, at: float) -> None:
@@ -103,6 +105,7 @@ class Run:
         """Wall-clock times until which tasks pause before they are tried again."""
         self.outputs: dict[int, tuple[OutputMeta, ...]] = {}
         """Of finished tasks that others wait for."""
+        self.objects = RunObjects()
         self.begun = False
         """Some task was leased once."""
         self.cancelling = False
@@ -129,6 +132,11 @@ class Run:
     def halting(self) -> bool:
         """Tell whether nothing new may start: cancelled, or stopped by a failure."""
         return self.cancelling or self.stopped_by is not None
+
+    def is_awaited(self, task: int) -> bool:
+        """Tell whether a task after this one is not over."""
+        # From the end: what became ready last is mostly over last.
+        return any(not IS_OVER[self.phase[there]] for there in reversed(self.graph.after(task)))
 
     def apply(self, event: RunEvent) -> None:
         """Change the state as the event says and count it.
@@ -222,6 +230,8 @@ class Run:
         after = self.graph.after(task)
         if after:
             self.outputs[task] = event.outputs
+        if isinstance(event, TaskFinished) and event.node:
+            self.objects.finished(event, keeps=not after or self.graph.spec(task).keep)
         for there in after:
             self.missing[there] -= 1
             if not self.missing[there] and self.phase[there] == WAITING:
@@ -272,11 +282,15 @@ class Run:
         self.ready_of = array("I", bytes(4 * len(self.ready_of)))
 
     def _sealed(self, event: RunFinished | RunCancelled) -> None:
-        if self.open:
-            raise IllegalMove(f"run {self.no} cannot end: {self.open} tasks are not over")
+        if self.open or self.objects.unkept:
+            owed = f"{self.open} tasks are not over, objects of {len(self.objects.unkept)} are not kept"
+            raise IllegalMove(f"run {self.no} cannot end: {owed}")
         self.sealed_by = event
 
-    def _warned(self, event: TaskWarned | OutputKept | ObjectLost | ObjectRebuilt | ObjectGone) -> None:
+    def _kept(self, event: OutputKept) -> None:
+        self.objects.was_kept(event)
+
+    def _warned(self, event: TaskWarned | ObjectLost | ObjectRebuilt | ObjectGone) -> None:
         """Take note of nothing: warnings are for readers."""
 
 
@@ -297,7 +311,7 @@ _APPLY: Final[dict[type, Callable[[Run, Any], None]]] = {
     RunFinished: Run._sealed,
     RunCancelled: Run._sealed,
     TaskWarned: Run._warned,
-    OutputKept: Run._warned,
+    OutputKept: Run._kept,
     ObjectLost: Run._warned,
     ObjectRebuilt: Run._warned,
     ObjectGone: Run._warned,

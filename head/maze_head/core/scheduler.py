@@ -13,7 +13,9 @@ from typing import Any, Final
 from maze_head.core import (
     commands,
     events,
+    keeping,
     membership,
+    objects,
     queries,
     readonly,
     recovery,
@@ -25,7 +27,18 @@ from maze_head.core import (
 from maze_head.core.effects import Effect, Reply, SaveSealed
 from maze_head.core.ends import retire, seal_if_over
 from maze_head.core.errors import Rejected
-from maze_head.core.events import DiskTurned, Event, Instant, JournalSized, LinkLost, NodeGreeted, NodeSaid, Ticked
+from maze_head.core.events import (
+    DiskTurned,
+    Event,
+    Instant,
+    JournalSized,
+    LinkLost,
+    NodeGreeted,
+    NodeSaid,
+    ObjectKept,
+    ObjectUnkept,
+    Ticked,
+)
 from maze_head.core.infeasible import give_up
 from maze_head.core.nodes import Node
 from maze_head.core.placement import place
@@ -35,7 +48,7 @@ from maze_head.core.sealed import pack_sealed
 from maze_head.core.state import Settings, State
 from maze_protocol.events import Segment
 from maze_protocol.http import RunBody
-from maze_protocol.messages import Drain, Goodbye, Heartbeat, Measured, Message, Release, Result, Started
+from maze_protocol.messages import Drain, Goodbye, Heartbeat, Holding, Measured, Message, Release, Result, Started
 
 __all__ = ["HeadCore"]
 
@@ -43,8 +56,10 @@ __all__ = ["HeadCore"]
 class HeadCore:
     """One head's decisions."""
 
-    def __init__(self, settings: Settings, epoch: int, cluster_id: bytes) -> None:
-        self.state = State(settings, epoch, cluster_id)
+    def __init__(
+        self, settings: Settings, epoch: int, cluster_id: bytes, secret: bytes = b"", blob_endpoint: str = ""
+    ) -> None:
+        self.state = State(settings, epoch, cluster_id, secret, blob_endpoint)
 
     def handle(self, event: Event, now: Instant) -> list[Effect]:
         """Take in one event and return what to do about it."""
@@ -63,10 +78,16 @@ class HeadCore:
             membership.tick(state, event)
             recall_stuck(state)
             retention.expire(state)
+            objects.expire(state)
+            keeping.keep_owed(state)
         elif isinstance(event, DiskTurned):
             _turn_disk(state, event)
         elif isinstance(event, JournalSized):
             retention.shrink(state, event)
+        elif isinstance(event, ObjectKept):
+            keeping.on_kept(state, event)
+        elif isinstance(event, ObjectUnkept):
+            keeping.on_unkept(state, event)
         return self._flush()
 
     def schedule(self, now: Instant) -> list[Effect]:
@@ -161,6 +182,10 @@ def _heartbeat(state: State, node: Node, message: Heartbeat) -> None:
     judge_forks(state, node, message.load.fork_failures)
 
 
+def _holding(state: State, node: Node, message: Holding) -> None:
+    objects.on_holding(state, node, message)
+
+
 def _drain(state: State, node: Node, message: Drain) -> None:
     node.draining = True
     state.roster += 1
@@ -175,6 +200,7 @@ _SAID: Final[dict[type, Callable[[State, Node, Any], None]]] = {
     Started: results.on_started,
     Release: results.on_release,
     Drain: _drain,
+    Holding: _holding,
     Measured: membership.resize,
     Goodbye: membership.leave,
 }
@@ -197,6 +223,8 @@ _COMMANDS: Final[dict[type, Callable[[State, Any], Any]]] = {
     events.ListRuns: queries.list_runs,
     events.DescribeNodes: queries.show_nodes,
     events.LocateLog: queries.locate_log,
+    events.LocateObject: queries.locate_object,
+    events.FindObject: queries.find_object,
     events.ListLimits: queries.list_limits,
     events.CountersAsked: queries.count,
     events.ExplainTask: queries.explain_task,

@@ -26,6 +26,7 @@ from maze_head.core.events import Instant, NodeSaid
 from maze_head.core.graph import Graph, Shape
 from maze_head.core.leases import Leases
 from maze_head.core.nodes import Node
+from maze_head.core.objects import Objects
 from maze_head.core.observed import Observed
 from maze_head.core.ready import Queue, ReadyQueues
 from maze_head.core.reservation import Reservation
@@ -97,6 +98,8 @@ class Settings:
     """How many seconds of waiting one step of priority is worth."""
     reserve_after: float = 30.0
     """A task that has waited so long has room kept for it (reservation.py)."""
+    object_ttl: float = 600.0
+    """How long after the end of a run nodes hold what was only passed from task to task."""
 
 
 class LostLease(NamedTuple):
@@ -130,6 +133,10 @@ class State:
     settings: Settings
     epoch: int
     cluster_id: bytes
+    secret: bytes = b""
+    """By which the secrets of sessions are made (maze_protocol.tickets)."""
+    blob_endpoint: str = ""
+    """Where nodes reach the head for objects; its host is the one that they know the head by if it is empty there."""
     now: Instant = field(default_factory=lambda: Instant(0.0, 0.0))
     workflows: dict[bytes, Workflow] = field(default_factory=dict)
     codes: dict[bytes, CodeFacts] = field(default_factory=dict)
@@ -192,6 +199,7 @@ class State:
     turn: int = 0
     turns: dict[str, int] = field(default_factory=dict)
     """When each project was served last, in turns."""
+    objects: Objects = field(default_factory=Objects)
     generation: int = 0
     """Of the discipline, for which all ranks are right."""
     graphs_to_save: list[Effect] = field(default_factory=list)

@@ -12,7 +12,7 @@ from maze_protocol.codec import Envelope
 from maze_protocol.framing import decode_frames, encode_frames
 from maze_protocol.limits import INLINE_VALUE, KIB, MAX_TASK_VALUES, MIB
 from maze_protocol.messages import Assign
-from maze_protocol.values import MSGPACK, Input, OutputValue, Value, body_of
+from maze_protocol.values import MSGPACK, PICKLE, Input, ObjectRef, OutputValue, Value, body_of
 from support.messages import make_assignment
 
 Table = dict[tuple[int, int], bytes]
@@ -55,6 +55,16 @@ def test_a_body_with_several_consumers_travels_once() -> None:
     ((message, payloads),) = packed([task(1, 0), task(2, 0), task(3, 0, 0)], table)
     assert [len(payload) for payload in payloads] == [INLINE_VALUE + 1]
     assert bodies(message.items[2].inputs[0], payloads) == [table[1, 0]] * 2
+
+
+def test_an_object_travels_as_a_reference_and_is_not_looked_up() -> None:
+    ref = ObjectRef(5, 0, 1 << 30, 9, (("tcp://n1:1", "key", b"ticket"),))
+    inputs = (("x", None, (Source(1, 4, "y", ref, PICKLE),)),)
+    effect = AssignTask(b"link", make_assignment(1, inputs=()), inputs)
+    assert list(sources_of(effect)) == []
+    ((message, payloads),) = packed([effect], {})
+    assert message.items[0].inputs == (Input("x", None, (Value(PICKLE, 1 << 30, ref=ref),)),)
+    assert payloads == []
 
 
 def test_a_missing_output_is_named() -> None:

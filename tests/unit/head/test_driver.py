@@ -9,11 +9,11 @@ from typing import Any, get_args
 import pytest
 
 from maze_head.batch import Batch
-from maze_head.core.effects import Effect, Reply, Send
+from maze_head.core.effects import DropObjects, Effect, Reply, Send
 from maze_head.core.errors import NotFound, Unavailable
 from maze_head.core.events import Command, DescribeNodes, DiskTurned, Event, Instant, LinkLost, Ticked
 from maze_head.dispatch import LinkEffect
-from maze_head.driver import _DURABLE, _ON_LINKS, MAX_TURN, Driver, Ports
+from maze_head.driver import _DURABLE, _ON_LINKS, _ON_OBJECTS, MAX_TURN, Driver, ObjectEffect, Ports
 from maze_protocol.messages import Cancel, Recall
 from support.head_shells import ScriptedCore, begin, note
 
@@ -34,8 +34,9 @@ class World:
         self.read_only = False
         self.driver = Driver(self.core, 5, self.failures.append, lambda: self.instant)
         self.ports = Ports(
-            self._submit, self._commit, self._release, lambda: self.trace.append("tick"), lambda: self.read_only
-        )
+            self._submit, self._commit, self._release, lambda: self.trace.append("tick"), lambda: self.read_only,
+            self._see_to,
+        )  # fmt: skip
 
     def _submit(self, batch: Batch, done: Callable[[BaseException | None], None]) -> None:
         self.trace.append("submit")
@@ -46,6 +47,9 @@ class World:
 
     def _release(self, effects: Iterable[LinkEffect]) -> None:
         self.trace.append(list(effects))
+
+    def _see_to(self, effects: list[ObjectEffect]) -> None:
+        self.trace.append(effects)
 
     async def written(self, error: BaseException | None = None) -> Batch:
         """Let the journal finish the batch in flight, from another thread."""
@@ -87,7 +91,7 @@ def scenario(check: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
 
 
 def test_every_effect_is_carried_out_by_somebody() -> None:
-    assert {*_DURABLE, *_ON_LINKS, Reply} == set(get_args(Effect))
+    assert {*_DURABLE, *_ON_LINKS, *_ON_OBJECTS, Reply} == set(get_args(Effect))
 
 
 @scenario
@@ -119,6 +123,17 @@ async def test_effects_wait_for_their_commit_and_free_ones_do_not(world: World) 
     assert world.trace == [[FREE], "submit", "shown", [GATED]]
     assert await asked == "done"
     assert (batch.epoch, batch.time, [row.run_no for row in batch.runs.values()]) == (5, 1000.0, [1])
+
+
+@scenario
+async def test_what_is_to_be_done_about_objects_waits_for_the_commit_too(world: World) -> None:
+    stop = DropObjects((1,))
+    world.core.on = lambda event: [begin(1), stop, GATED]
+    world.driver.feed(lost(1))
+    await turn()
+    assert world.trace == ["submit"]
+    await world.written()
+    assert world.trace == ["submit", "shown", [GATED], [stop]]
 
 
 @scenario

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import msgspec
 import pytest
 
 from maze_head.core import effects as fx
@@ -17,13 +19,14 @@ from maze_protocol.messages import (
     STALE,
     TIMED_OUT,
     ErrorInfo,
+    Forget,
     Outcome,
     Result,
     ResultAck,
     Started,
     StartedItem,
 )  # fmt: skip
-from maze_protocol.values import OutputValue, Value
+from maze_protocol.values import ObjectRef, OutputValue, Value
 from support.head_core import Head, add, ended, ok
 
 
@@ -181,3 +184,36 @@ def test_an_attempt_that_said_nothing_keeps_no_log() -> None:
     head, (lease,) = leased()
     head.result(ok(lease))
     assert head.take(fx.SaveLog) == []
+
+
+def object_of(lease: int, output: int = 0, size: int = 100, **given: Any) -> Outcome:
+    value = Value(0, given.pop("told", size), given.pop("body", b""), ref=ObjectRef(lease, output, size, 0, **given))
+    return Outcome(lease, OK, 1e9, 2.5, (OutputValue("y", value),))
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"lease": 1}, {"output": 1}, {"hash": b"h" * 32}, {"size": 1 << 45}, {"told": 99}, {"body": b"1" * 100},
+    ],
+)  # fmt: skip
+def test_an_object_that_cannot_be_is_a_crash_and_is_thrown_away(lie: dict[str, Any]) -> None:
+    head, (lease,) = leased()
+    outcome = msgspec.structs.replace(object_of(**{"lease": lease, **lie}), lease=lease)
+    head.result(outcome)
+    (lost,) = [event for event in head.log() if isinstance(event, AttemptLost)]
+    assert (lost.error.kind, lost.error.type_name) == ("crash", "BadResult")
+    assert Forget((lease,)) in [send.message for send in head.take(fx.Send)]
+
+
+def test_objects_do_not_count_as_values_of_a_message() -> None:
+    head, (lease,) = leased()
+    head.result(object_of(lease, size=1 << 40))
+    assert head.kinds() == ["TaskStarted", "TaskFinished"]
+
+
+def test_whoever_a_node_names_as_holders_is_not_kept() -> None:
+    head, (lease,) = leased()
+    head.result(object_of(lease, holders=(("tcp://elsewhere:1", "", b""),)))
+    (accept,) = head.take(fx.Accept)
+    assert accept.outputs[0].value.ref == ObjectRef(lease, 0, 100, 0)

@@ -1,0 +1,79 @@
+"""What a run's log says of its objects: made under which lease, kept by the head, lost, made anew, gone for good.
+
+Data that only `Run.apply` changes; where the copies are is no part of the log (objects.py).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from maze_protocol.events import ObjectGone, ObjectLost, ObjectRebuilt, OutputKept, OutputMeta, TaskFinished
+from maze_protocol.messages import ErrorInfo
+
+__all__ = ["Made", "RunObjects", "objects_of"]
+
+
+class Made(NamedTuple):
+    """The outputs of the attempt that made a task's objects last."""
+
+    lease: int
+    node: str
+    outputs: tuple[OutputMeta, ...]
+
+
+class RunObjects:
+    """The objects of one run."""
+
+    __slots__ = ("gone", "kept", "lost", "made", "rebuilds", "unkept")
+
+    def __init__(self) -> None:
+        self.made: dict[int, Made] = {}
+        """By task; only of tasks that have objects."""
+        self.unkept: dict[int, tuple[int, ...]] = {}
+        """Outputs, by task, without which the run is not over: the head has yet to get them."""
+        self.kept: dict[int, tuple[int, ...]] = {}
+        """Outputs, by task, that are in the head's blob directory."""
+        self.lost: dict[int, tuple[int, ...]] = {}
+        """Of finished tasks that are run once more: for which outputs."""
+        self.rebuilds: dict[int, int] = {}
+        """How often a task was, or is, run once more."""
+        self.gone: dict[tuple[int, int], ErrorInfo] = {}
+        """(task, output) of what can be had no more, and why."""
+
+    def finished(self, event: TaskFinished, *, keeps: bool) -> None:
+        """Note the objects of a task; `keeps`: the head is to have them."""
+        self.made[event.task] = Made(event.lease, event.node, event.outputs)
+        if keeps:
+            self.unkept[event.task] = objects_of(event.outputs)
+
+    def was_kept(self, event: OutputKept) -> None:
+        """Note that the head has an object."""
+        self.kept[event.task] = (*self.kept.get(event.task, ()), event.output)
+        self._owe_less(event.task, (event.output,))
+
+    def were_lost(self, event: ObjectLost) -> None:
+        """Note for what a task is run once more."""
+        self.lost[event.task] = event.outputs
+        self.rebuilds[event.task] = self.rebuilds.get(event.task, 0) + 1
+
+    def were_rebuilt(self, event: ObjectRebuilt) -> None:
+        """Note who has the objects of a task from now on."""
+        del self.lost[event.task]
+        self.made[event.task] = Made(event.lease, event.node, event.outputs)
+
+    def are_gone(self, event: ObjectGone) -> bool:
+        """Note what is waited for no longer; return whether the task was being run for it."""
+        for output in event.outputs:
+            self.gone[event.task, output] = event.error
+        self._owe_less(event.task, event.outputs)
+        return self.lost.pop(event.task, None) is not None
+
+    def _owe_less(self, task: int, outputs: tuple[int, ...]) -> None:
+        left = tuple(output for output in self.unkept.pop(task, ()) if output not in outputs)
+        if left:
+            self.unkept[task] = left
+
+
+def objects_of(outputs: tuple[OutputMeta, ...]) -> tuple[int, ...]:
+    """Return the numbers of those outputs that are objects."""
+    return tuple(number for number, meta in enumerate(outputs) if meta.object)

@@ -1,0 +1,307 @@
+"""Who holds the objects that tasks made: the head's belief, told by nodes and never journalled (docs/adr/0022).
+
+Rules
+* An object is known from the accepted result on, first at the node that made it. HOLDING adds holders; its last part
+  after a WELCOME takes away what the node does not name. After a restart of the head the node in the log is believed
+  until it is heard.
+* All objects of one lease are let go together, by FORGET to whoever holds one. What a node tells of and the head does
+  not know is answered by FORGET, so no copy is left behind for longer than until its node's next session.
+* They are let go when the head has those that it keeps and nobody in the run needs them, `object_ttl` seconds after
+  the end of their run, or with the run.
+* A reference names few holders, in an order that differs from consumer to consumer; to a node that has the object
+  itself it names none. None of those is a node that the head does not hear.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Final
+from zlib import crc32
+
+from maze_head.core.effects import DropObjects, Send
+from maze_head.core.made import Made, objects_of
+from maze_protocol.events import OutputMeta
+from maze_protocol.limits import TICKET_SECONDS
+from maze_protocol.messages import Forget, Holding
+from maze_protocol.tickets import make_ticket
+from maze_protocol.values import Holder, ObjectRef
+
+if TYPE_CHECKING:
+    from maze_head.core.nodes import Node
+    from maze_head.core.runs import Run
+    from maze_head.core.state import State
+
+__all__ = [
+    "Copies", "HEAD", "OBJECT_MINOR", "Objects", "Part", "close_run", "drop_node", "drop_runs", "expire", "forget",
+    "let_go", "note_made", "on_holding", "reachable", "reference", "settle_kept",
+]  # fmt: skip
+
+OBJECT_MINOR: Final = 3
+"""From this minor version of the protocol on a node knows objects."""
+HEAD: Final = ""
+"""The head, as a consumer."""
+NAMED_HOLDERS: Final = 4
+FORGET_AT_ONCE: Final = 10_000
+"""Leases in one FORGET."""
+
+
+class Part:
+    """One object."""
+
+    __slots__ = ("again_at", "holders", "keeping", "kept", "meta", "tries")
+
+    def __init__(self, meta: OutputMeta) -> None:
+        self.meta = meta
+        self.holders: dict[str, None] = {}
+        """Node ids, in order of arrival."""
+        self.kept = False
+        """The head has it."""
+        self.keeping = False
+        """The head was told to get it."""
+        self.tries = 0
+        self.again_at = 0.0
+        """Monotonic time before which the head is not told again."""
+
+
+class Copies:
+    """The objects of one lease."""
+
+    __slots__ = ("lease", "parts", "run_no", "task")
+
+    def __init__(self, run_no: int, task: int, made: Made) -> None:
+        self.run_no = run_no
+        self.task = task
+        self.lease = made.lease
+        self.parts = {output: Part(made.outputs[output]) for output in objects_of(made.outputs)}
+
+    def holders(self) -> dict[str, None]:
+        """Return all nodes that hold one of them."""
+        return dict.fromkeys(node for part in self.parts.values() for node in part.holders)
+
+
+class Objects:
+    """All objects that nodes may hold."""
+
+    def __init__(self) -> None:
+        self.made: dict[int, Copies] = {}
+        """By the lease that made them."""
+        self.of_task: dict[tuple[int, int], int] = {}
+        """That lease, by run number and task number."""
+        self.of_run: dict[int, dict[int, None]] = {}
+        """Those leases, by run number."""
+        self.of_node: dict[str, dict[int, None]] = {}
+        """Leases of which a node holds something, by node id."""
+        self.told: dict[str, dict[tuple[int, int], None]] = {}
+        """What nodes hold as far as known since their WELCOME, until they have told all of it."""
+        self.owed: dict[tuple[int, int], None] = {}
+        """(lease, output) of what the head shall keep and is not getting at the moment."""
+        self.expiring: deque[tuple[float, int]] = deque()
+        """(monotonic time, run number) of runs that are over."""
+
+    def add(self, run_no: int, task: int, made: Made) -> Copies:
+        """Begin to know the objects of a lease; what the task made before goes on under its own lease."""
+        copies = self.made[made.lease] = Copies(run_no, task, made)
+        self.of_task[run_no, task] = made.lease
+        self.of_run.setdefault(run_no, {})[made.lease] = None
+        return copies
+
+    def find(self, run_no: int, task: int) -> Copies | None:
+        """Return the objects of a task."""
+        return self.made.get(self.of_task.get((run_no, task), 0))
+
+    def hold(self, node_id: str, copies: Copies, output: int) -> None:
+        """Note that a node holds an object."""
+        copies.parts[output].holders[node_id] = None
+        self.of_node.setdefault(node_id, {})[copies.lease] = None
+
+    def unhold(self, node_id: str, copies: Copies, output: int) -> None:
+        """Note that a node holds an object no more."""
+        copies.parts[output].holders.pop(node_id, None)
+        if node_id not in copies.holders():
+            self._take_from(node_id, copies.lease)
+
+    def held_by(self, node_id: str) -> Iterator[tuple[Copies, int]]:
+        """Go through what a node holds."""
+        for lease in list(self.of_node.get(node_id, ())):
+            copies = self.made[lease]
+            for output, part in copies.parts.items():
+                if node_id in part.holders:
+                    yield copies, output
+
+    def remove(self, lease: int) -> Copies | None:
+        """Know the objects of a lease no more."""
+        copies = self.made.pop(lease, None)
+        if copies is None:
+            return None
+        for node_id in copies.holders():
+            self._take_from(node_id, lease)
+        for output in copies.parts:
+            self.owed.pop((lease, output), None)
+        if self.of_task.get((copies.run_no, copies.task)) == lease:
+            del self.of_task[copies.run_no, copies.task]
+        leases = self.of_run[copies.run_no]
+        del leases[lease]
+        if not leases:
+            del self.of_run[copies.run_no]
+        return copies
+
+    def _take_from(self, node_id: str, lease: int) -> None:
+        leases = self.of_node.get(node_id, {})
+        leases.pop(lease, None)
+        if not leases:
+            self.of_node.pop(node_id, None)
+
+
+def note_made(state: State, run: Run, task: int) -> Copies:
+    """Take in the objects that a task has made, held where it ran."""
+    made = run.objects.made[task]
+    copies = state.objects.add(run.no, task, made)
+    unkept, kept = run.objects.unkept.get(task, ()), run.objects.kept.get(task, ())
+    node = state.nodes.get(made.node)
+    for output, part in copies.parts.items():
+        part.kept = output in kept
+        if node is not None and not node.gone:
+            state.objects.hold(made.node, copies, output)
+        if output in unkept:
+            state.objects.owed[copies.lease, output] = None
+        if made.node in state.objects.told:
+            state.objects.told[made.node][copies.lease, output] = None
+    return copies
+
+
+def on_holding(state: State, node: Node, message: Holding) -> list[tuple[Copies, int]]:
+    """Take in what a node holds; return what it has lost."""
+    objects = state.objects
+    told = objects.told.get(node.id, {})
+    unknown: dict[int, None] = {}
+    for lease, output in message.objects:
+        copies = objects.made.get(lease)
+        if copies is not None and output in copies.parts:
+            objects.hold(node.id, copies, output)
+            told[lease, output] = None
+        elif copies is None and not _is_under_way(node, lease):
+            unknown[lease] = None
+    _tell(state, {node.id: list(unknown)})
+    if not message.whole:
+        return []
+    objects.told.pop(node.id, None)
+    missing = [pair for pair in objects.held_by(node.id) if (pair[0].lease, pair[1]) not in told]
+    for copies, output in missing:
+        objects.unhold(node.id, copies, output)
+    return missing
+
+
+def _is_under_way(node: Node, token: int) -> bool:
+    """Tell whether a node has yet to report what made an object."""
+    return token in node.leases or any(lease.formerly == token for lease in node.leases.values())
+
+
+def drop_node(state: State, node: Node) -> list[tuple[Copies, int]]:
+    """Take in that all that a node held went with it; return that."""
+    state.objects.told.pop(node.id, None)
+    lost = list(state.objects.held_by(node.id))
+    for copies, output in lost:
+        state.objects.unhold(node.id, copies, output)
+    return lost
+
+
+def forget(state: State, leases: Iterable[int]) -> None:
+    """Let go of all objects of these leases, wherever they are."""
+    by_node: dict[str, list[int]] = {}
+    for lease in leases:
+        copies = state.objects.remove(lease)
+        for node_id in copies.holders() if copies is not None else ():
+            by_node.setdefault(node_id, []).append(lease)
+    _tell(state, by_node)
+
+
+def let_go(state: State, copies: Copies) -> None:
+    """Have the copies thrown away of what the head has, too; it is still known, and served by the head."""
+    _tell(state, {node_id: [copies.lease] for node_id in copies.holders()})
+    for node_id in copies.holders():
+        for output in copies.parts:
+            state.objects.unhold(node_id, copies, output)
+
+
+def _tell(state: State, by_node: dict[str, list[int]]) -> None:
+    for node_id, leases in by_node.items():
+        node = state.nodes.get(node_id)
+        if node is None or node.link is None:
+            continue  # when it says HELLO again, what it holds is unknown here
+        for start in range(0, len(leases), FORGET_AT_ONCE):
+            state.emit(Send(node.link, Forget(tuple(leases[start : start + FORGET_AT_ONCE]))))
+
+
+# -- references ----------------------------------------------------------------------------------------------------
+
+
+def reachable(state: State, part: Part) -> list[Node]:
+    """Return the holders of an object that the head hears, in order of arrival."""
+    nodes = [state.nodes[node_id] for node_id in part.holders]
+    return [node for node in nodes if node.link is not None and not node.suspected]
+
+
+def reference(state: State, copies: Copies, output: int, consumer: str) -> ObjectRef:
+    """Return the reference to an object for one consumer.
+
+    Args:
+        consumer: the id of the node that fetches, or `HEAD`. The head asks over the connections that nodes opened: for
+            it holders are named by their ids, and need no port for peers.
+    """
+    part = copies.parts[output]
+    named = [] if consumer in part.holders else reachable(state, part)
+    if consumer != HEAD:
+        named = [node for node in named if node.hello.peer_endpoint]
+    turn = crc32(consumer.encode()) % len(named) if named else 0
+    named = [*named[turn:], *named[:turn]][:NAMED_HOLDERS]
+    holders = tuple(_holder(state, node, copies.lease, output, consumer) for node in named)
+    return ObjectRef(copies.lease, output, part.meta.size, part.meta.crc, holders)
+
+
+def _holder(state: State, node: Node, lease: int, output: int, consumer: str) -> Holder:
+    ticket = make_ticket(node.secret, lease, output, b"", consumer, state.now.wall + TICKET_SECONDS)
+    endpoint = node.id if consumer == HEAD else node.hello.peer_endpoint
+    return endpoint, node.hello.peer_key, ticket
+
+
+# -- letting go ----------------------------------------------------------------------------------------------------
+
+
+def settle_kept(state: State, run: Run, task: int) -> None:
+    """Let go of the copies of what a task made if the head has it and no task waits for it."""
+    copies = state.objects.find(run.no, task)
+    if copies is None or not all(part.kept for part in copies.parts.values()):
+        return
+    if not run.is_awaited(task):
+        let_go(state, copies)
+
+
+def close_run(state: State, run: Run) -> None:
+    """Let go of what the head has of a run that is over; the rest stays for a while, for its readers."""
+    leases = state.objects.of_run.get(run.no)
+    if leases is None:
+        return
+    parts = {lease: state.objects.made[lease].parts.values() for lease in leases}
+    if any(part.keeping for each in parts.values() for part in each):
+        state.emit(DropObjects((run.no,)))
+    forget(state, [lease for lease, each in parts.items() if all(part.kept for part in each)])
+    if run.no in state.objects.of_run:
+        state.objects.expiring.append((state.now.mono + state.settings.object_ttl, run.no))
+
+
+def expire(state: State) -> None:
+    """Let go of what was kept for the readers of runs that were over some time ago."""
+    expiring = state.objects.expiring
+    numbers = []
+    while expiring and expiring[0][0] <= state.now.mono:
+        numbers.append(expiring.popleft()[1])
+    drop_runs(state, numbers)
+
+
+def drop_runs(state: State, numbers: Iterable[int]) -> None:
+    """Let go of all objects of runs that are over."""
+    dropped = tuple(number for number in numbers if number in state.objects.of_run)
+    if dropped:
+        forget(state, [lease for number in dropped for lease in state.objects.of_run[number]])
+        state.emit(DropObjects(dropped))
