@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from maze._async import AsyncMaClient, AsyncMaTask, AsyncMaWorkflow
     from maze._decorator import TaskMetadata, get_task_metadata, task
     from maze._handles import MaTask, TaskOutput, TaskOutputs
+    from maze._remote_value import RemoteValue
     from maze._results import OpaqueValue
     from maze._subscription import AsyncSubscription, Subscription
     from maze._sync import MaClient
@@ -47,17 +48,20 @@ if TYPE_CHECKING:
         UnknownRunError,
         UnknownTaskError,
         UnknownWorkflowError,
+        UnreadableValueError,
+        ValueExpiredError,
     )
 
 __all__ = [
     "MaClient", "MaWorkflow", "MaTask", "TaskOutput", "TaskOutputs", "task", "get_task_metadata", "TaskMetadata",
-    "AsyncMaClient", "AsyncMaWorkflow", "AsyncMaTask", "OpaqueValue", "Subscription", "AsyncSubscription",
-    "__version__",
+    "AsyncMaClient", "AsyncMaWorkflow", "AsyncMaTask", "OpaqueValue", "RemoteValue", "Subscription",
+    "AsyncSubscription", "__version__",
     "AddressError", "ClosedError", "ConflictError", "CycleError", "DeclarationError", "DeclarationTypeError",
     "EmptyWorkflowError", "EventsLostError", "ForeignTaskError", "GraphError", "HeadUnavailableError",
     "InfeasibleWarning", "InputError", "InputTypeError", "InvalidTaskError", "LocalClusterError", "MazeError",
     "MissingDependencyError", "NotAMazeHeadError", "ProtocolMismatchError", "RequestError",
-    "UnknownOutputError", "UnknownRunError", "UnknownTaskError", "UnknownWorkflowError",
+    "UnknownOutputError", "UnknownRunError", "UnknownTaskError", "UnknownWorkflowError", "UnreadableValueError",
+    "ValueExpiredError",
 ]  # fmt: skip
 
 _HOMES = {
@@ -73,6 +77,7 @@ _HOMES = {
     "AsyncMaWorkflow": "maze._async",
     "AsyncMaTask": "maze._async",
     "OpaqueValue": "maze._results",
+    "RemoteValue": "maze._remote_value",
     "Subscription": "maze._subscription",
     "AsyncSubscription": "maze._subscription",
 }

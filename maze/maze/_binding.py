@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from maze._decorator import TaskMetadata, check_names, check_resources, get_task_metadata
 from maze._graph import Code, InputSpec, Vertex
-from maze._handles import TaskHandle, TaskOutput, TaskOutputs
+from maze._handles import Reference, TaskHandle, TaskOutput, TaskOutputs
 from maze._policy import OPTIONS, declare_policy
 from maze._terms import TERM_OPTIONS, declare_same_node, declare_terms
 from maze.errors import DeclarationTypeError, ForeignTaskError, InputError, InputTypeError, InvalidTaskError
@@ -214,7 +214,7 @@ def _encode(name: str, value: object, workflow_id: str) -> InputSpec:
 
     try:
         codec, data, holes = encode_input(value, _hole)
-    except (ValueEncodeError, _HandleInside) as error:
+    except (ValueEncodeError, _NoValue) as error:
         raise InputError(f"input {name!r} cannot be sent: {error}", code="bad_input") from error
     if not holes:
         return InputSpec((), codec, data)
@@ -222,13 +222,15 @@ def _encode(name: str, value: object, workflow_id: str) -> InputSpec:
     return InputSpec(refs, codec, data)
 
 
-class _HandleInside(Exception):
-    """A task was passed where one of its outputs was meant."""
+class _NoValue(Exception):
+    """A task was passed where one of its outputs was meant, or a reference where its value was."""
 
 
 def _hole(value: object) -> object | None:
     if isinstance(value, (TaskHandle, TaskOutputs)):
-        raise _HandleInside(f'it holds {value!r}; pass one of its outputs, as in task.outputs["key"]')
+        raise _NoValue(f'it holds {value!r}; pass one of its outputs, as in task.outputs["key"]')
+    if isinstance(value, Reference):
+        raise _NoValue(f"it holds {value!r}; pass what its get() returns")
     return value if isinstance(value, TaskOutput) else None
 
 

@@ -12,6 +12,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Final
 
+from maze._inline import fill_in
 from maze.errors import EventsLostError, HeadUnavailableError, UnknownRunError
 
 if TYPE_CHECKING:
@@ -53,10 +54,12 @@ class EventFeed:
         await _wait(self._news, seconds)
         if self._events:
             await _wait(self._over, self._returned_at + GATHER_SECONDS - time.monotonic())
+            # An interrupted wait loses nothing: what is filled in stays with the events, and they stay here until then.
+            count = await fill_in(self.url, self.run_id, self._events)
             self._returned_at = time.monotonic()
-            events, self._events = self._events, []
+            events, self._events = self._events[:count], self._events[count:]
             self._room.set()
-            if not self._reader.done():
+            if not self._events and not self._reader.done():
                 self._news.clear()
             return events
         if not self._reader.done():

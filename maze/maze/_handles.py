@@ -19,7 +19,13 @@ from maze.errors import UnknownOutputError, UnknownTaskError
 from maze_protocol.graph import format_reference
 from maze_protocol.ids import short_id
 
-__all__ = ["MaTask", "TaskHandle", "TaskOutput", "TaskOutputs"]
+__all__ = ["MaTask", "Reference", "TaskHandle", "TaskOutput", "TaskOutputs"]
+
+
+class Reference:
+    """What a `RemoteValue` is, for modules that need not load it."""
+
+    __slots__ = ()
 
 
 class TaskOutput:

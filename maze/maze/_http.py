@@ -84,6 +84,10 @@ class Connection:
                 raise refusal
             await give_up.wait(BUSY_SECONDS, refusal, _seconds(headers.get("Retry-After")))
 
+    def exchange(self, method: str, where: str, **options: Any) -> Any:
+        """Open a request whose body or answer does not fit memory; errors are aiohttp's, as for `websocket`."""
+        return self._pool().request(method, self.url + where, allow_redirects=False, **options)
+
     async def websocket(self, where: str, **query: str) -> aiohttp.ClientWebSocketResponse:
         """Open a stream of events; errors are aiohttp's, since the reader decides what they mean."""
         return await self._pool().ws_connect(self.url + where, params=query, heartbeat=20.0, max_msg_size=0)

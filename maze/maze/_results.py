@@ -18,12 +18,12 @@ _NAMES: Final = ("msgpack", "pickle")
 
 @dataclass(frozen=True, slots=True)
 class OpaqueValue:
-    """An output value that could not be decoded here; everything around it could.
+    """An output value that could not be decoded here, or that nobody holds any more; everything around it is there.
 
     Attributes:
-        type: how it is encoded: `pickle` or `msgpack`.
+        type: how it is encoded: `pickle` or `msgpack`; of one that is gone its class, if that is known.
         size: its encoded size in bytes.
-        reason: why it could not be decoded.
+        reason: why it is not here.
     """
 
     type: str
@@ -125,9 +125,15 @@ def allows_pickle() -> bool:
     return os.environ.get("MAZE_NO_PICKLE", "") not in {"1", "true", "yes"}
 
 
-def decode_values(result: Mapping[str, tuple[int, bytes]], *, allow_pickle: bool) -> dict[str, Any]:
-    """Return the values of a result; one that cannot be decoded here is an `OpaqueValue`."""
-    return {key: _decode_value(codec, body, allow_pickle=allow_pickle) for key, (codec, body) in result.items()}
+def decode_values(result: Mapping[str, Any], *, allow_pickle: bool) -> dict[str, Any]:
+    """Return the values of a result; one that cannot be decoded here is an `OpaqueValue`.
+
+    What is not encoded is there already: a `RemoteValue`, or the word that there is nothing to fetch (`_inline`).
+    """
+    return {
+        key: _decode_value(*found, allow_pickle=allow_pickle) if isinstance(found, (list, tuple)) else found
+        for key, found in result.items()
+    }
 
 
 def _decode_value(codec: int, body: bytes, *, allow_pickle: bool) -> Any:

@@ -19,6 +19,8 @@
     +-- UnknownWorkflowError (ValueError)
     +-- UnknownRunError (ValueError)             no such run, or another workflow's
     +-- EventsLostError                          a power cut took events that had been read
+    +-- ValueExpiredError (LookupError)          nobody holds a large value any more
+    +-- UnreadableValueError (ValueError)        a value that cannot be decoded here
     +-- UnknownTaskError (ValueError)            no such task, or an ambiguous short id
     +-- UnknownOutputError (KeyError)            a task has no output of that name
     +-- MissingDependencyError (ImportError)     an optional library or program is not installed
@@ -40,7 +42,8 @@ __all__ = [
     "EmptyWorkflowError", "EventsLostError", "ForeignTaskError", "GraphError", "HeadUnavailableError",
     "InfeasibleWarning", "InputError", "InputTypeError", "InvalidTaskError", "LocalClusterError", "MazeError",
     "MissingDependencyError", "NotAMazeHeadError", "ProtocolMismatchError", "RequestError",
-    "UnknownOutputError", "UnknownRunError", "UnknownTaskError", "UnknownWorkflowError",
+    "UnknownOutputError", "UnknownRunError", "UnknownTaskError", "UnknownWorkflowError", "UnreadableValueError",
+    "ValueExpiredError",
 ]  # fmt: skip
 
 
@@ -184,6 +187,14 @@ class UnknownRunError(MazeError, ValueError):
 
 class EventsLostError(MazeError):
     """The log of a run is not the one that was read: a power cut took the end of it from the head."""
+
+
+class ValueExpiredError(MazeError, LookupError):
+    """A large value is on no node and not on the head any more; the hint says how it could have stayed."""
+
+
+class UnreadableValueError(MazeError, ValueError):
+    """A value cannot be decoded here: its class or its Python is another one, or `MAZE_NO_PICKLE` forbids it."""
 
 
 class UnknownTaskError(MazeError, ValueError):

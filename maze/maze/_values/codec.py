@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from maze._values.blame import blame
+from maze._values.container import Body
 from maze._values.errors import ValueDecodeError, ValueEncodeError
 from maze._values.pickled import pickle_value, unpickle_value
 from maze._values.plain import HoleTest, pack_plain, unpack_plain
@@ -40,12 +41,13 @@ def encode_input(value: object, is_hole: HoleTest) -> tuple[int, bytes, list[obj
     return _encode(value, is_hole)
 
 
-def decode(codec: int, body: bytes, *, allow_pickle: bool = True) -> Any:
+def decode(codec: int, body: Body, *, allow_pickle: bool = True, copy: bool = True) -> Any:
     """Return the value of a body.
 
     Args:
         codec: MSGPACK or PICKLE.
         body: what `encode` returned.
+        copy: False: arrays and buffers are views of the body, as writable as it is; nobody else may change it then.
         allow_pickle: False refuses pickled values; unpickling runs code that the sender chose.
 
     Raises:
@@ -53,10 +55,10 @@ def decode(codec: int, body: bytes, *, allow_pickle: bool = True) -> Any:
     """
     if codec == PICKLE and not allow_pickle:
         raise ValueDecodeError("it is pickled, and unpickling is not allowed here")
-    return decode_input(codec, body, ())
+    return decode_input(codec, body, (), copy=copy)
 
 
-def decode_input(codec: int, body: bytes, parts: Sequence[object]) -> Any:
+def decode_input(codec: int, body: Body, parts: Sequence[object], *, copy: bool = True) -> Any:
     """Return the value of a body, with hole number i replaced by `parts[i]`.
 
     Raises:
@@ -65,7 +67,7 @@ def decode_input(codec: int, body: bytes, parts: Sequence[object]) -> Any:
     if codec == MSGPACK:
         return unpack_plain(body, parts)
     if codec == PICKLE:
-        return unpickle_value(body, parts)
+        return unpickle_value(body, parts, copy=copy)
     raise ValueDecodeError(f"unknown codec {codec}")
 
 

@@ -12,7 +12,8 @@
     …             each buffer, preceded by zeros up to a multiple of 64
 
 Buffers are pickle protocol 5's out-of-band data: arrays cost one copy on each side instead of three. They are
-copied out into bytearrays, so that an array arrives as writable as it was.
+copied out into bytearrays, so that an array arrives as writable as it was; or not copied, if the body is the reader's
+own or nobody is to write in it: then they are views, as writable as the body.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from typing import Final
 
 from maze._values.errors import ValueDecodeError
 
-__all__ = ["join", "split"]
+__all__ = ["Body", "join", "pieces", "split"]
+
+Body = bytes | bytearray | memoryview
 
 LAYOUT: Final = 1
 ALIGNMENT: Final = 64
@@ -33,6 +36,11 @@ _HEAD: Final = struct.Struct(">BBBxIQ")
 
 def join(pickled: bytes, buffers: Sequence[memoryview]) -> bytes:
     """Return one body of a pickle and its buffers."""
+    return b"".join(pieces(pickled, buffers))
+
+
+def pieces(pickled: bytes, buffers: Sequence[memoryview]) -> list[bytes | memoryview]:
+    """Return what, one after the other, is the body of a pickle and its buffers."""
     lengths = [buffer.nbytes for buffer in buffers]
     parts: list[bytes | memoryview] = [
         _HEAD.pack(LAYOUT, *sys.version_info[:2], len(buffers), len(pickled)),
@@ -44,11 +52,11 @@ def join(pickled: bytes, buffers: Sequence[memoryview]) -> bytes:
         padding = -offset % ALIGNMENT
         parts += [bytes(padding), buffer]
         offset += padding + buffer.nbytes
-    return b"".join(parts)
+    return parts
 
 
-def split(body: bytes) -> tuple[memoryview, list[bytearray]]:
-    """Return the pickle and the buffers of a body.
+def split(body: Body, *, copy: bool = True) -> tuple[memoryview, list[bytearray | memoryview]]:
+    """Return the pickle and the buffers of a body, as copies or as views of it.
 
     Raises:
         ValueDecodeError: another layout, another Python minor version, or truncated.
@@ -61,17 +69,18 @@ def split(body: bytes) -> tuple[memoryview, list[bytearray]]:
     lengths = struct.unpack_from(f">{count}Q", body, _HEAD.size)
     pickled = view[offset : offset + size]
     offset += size
-    buffers = []
+    buffers: list[bytearray | memoryview] = []
     for length in lengths:
         offset += -offset % ALIGNMENT
         if offset + length > len(body):
             raise ValueDecodeError(f"truncated: {len(body)} bytes, a buffer needs {offset + length}")
-        buffers.append(bytearray(view[offset : offset + length]))
+        buffer = view[offset : offset + length]
+        buffers.append(bytearray(buffer) if copy else buffer)
         offset += length
     return pickled, buffers
 
 
-def _read_head(body: bytes) -> tuple[int, int]:
+def _read_head(body: Body) -> tuple[int, int]:
     if len(body) < _HEAD.size:
         raise ValueDecodeError(f"truncated: {len(body)} bytes")
     layout, major, minor, count, size = _HEAD.unpack_from(body)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Final
 
-from maze._values.container import join, split
+from maze._values.container import Body, join, split
 from maze._values.errors import ValueDecodeError
 from maze._values.modules import by_value, fill_module, is_user_module, make_shell, module_state
 from maze._values.plain import HoleTest
@@ -54,13 +54,13 @@ def dump_by_value(value: object, imports: dict[str, types.ModuleType]) -> bytes:
             return _dump(_full_pickler(), value, None, imports=imports, frugal=True)[0]
 
 
-def unpickle_value(body: bytes, parts: Sequence[object] = ()) -> Any:
-    """Return the value of a container body.
+def unpickle_value(body: Body, parts: Sequence[object] = (), *, copy: bool = True) -> Any:
+    """Return the value of a container body; without `copy` its buffers are views of the body.
 
     Raises:
         ValueDecodeError: with the reason, whatever the pickle or the classes in it raised.
     """
-    pickled, buffers = split(body)
+    pickled, buffers = split(body, copy=copy)
     try:
         return _Unpickler(io.BytesIO(pickled), buffers, parts).load()
     except ModuleNotFoundError as error:
@@ -177,7 +177,7 @@ def _portable(value: object) -> bool:
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, buffers: Sequence[bytearray], parts: Sequence[object]) -> None:
+    def __init__(self, file: io.BytesIO, buffers: Sequence[bytearray | memoryview], parts: Sequence[object]) -> None:
         super().__init__(file, buffers=buffers)
         self._parts = parts
         self._own: set[type] = set()

@@ -14,6 +14,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from maze._values.container import Body
 from maze._values.errors import ValueDecodeError
 from maze_protocol.values import HOLE_EXT
 
@@ -56,7 +57,7 @@ def pack_plain(value: object, is_hole: HoleTest | None = None) -> tuple[bytes, l
         return None
 
 
-def unpack_plain(body: bytes, parts: Sequence[object] = ()) -> Any:
+def unpack_plain(body: Body, parts: Sequence[object] = ()) -> Any:
     """Return the value of a MessagePack body, holes filled with `parts`.
 
     Raises:

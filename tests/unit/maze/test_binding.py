@@ -11,8 +11,10 @@ import pytest
 
 from maze._binding import check_display_name, digest_of, function_vertex, legacy_vertex
 from maze._decorator import task
+from maze._fetch import Place
 from maze._graph import Code, InputSpec, Vertex
 from maze._handles import TaskOutput, TaskOutputs
+from maze._remote_value import RemoteValue
 from maze._values import decode_input
 from maze.errors import ForeignTaskError, InputError, InputTypeError, InvalidTaskError
 
@@ -82,6 +84,13 @@ def test_references_at_any_depth_are_holes_in_order() -> None:
     assert [source for source, _ in spec.refs] == ["task_1", "task_2", "task_1"]
     filled = decode_input(spec.codec, spec.data, ["first", "second", "third"])
     assert filled == {"a": [1, "first", {"b": "second"}], "c": "third"}
+
+
+@pytest.mark.parametrize("wrap", [lambda value: value, lambda value: [1, {"a": (value,)}]])
+def test_a_reference_to_a_large_value_is_no_value(wrap: Callable[[object], object]) -> None:
+    value = RemoteValue(Place("http://h", "run_1", "task_1", "y"), 1, 2**21, "numpy.ndarray")
+    with pytest.raises(InputError, match=r"<2 MiB numpy.ndarray.*pass what its get\(\) returns"):
+        bind_value(wrap(value))
 
 
 @pytest.mark.parametrize("value", [None, (1, 2), {1, 2}, 2**70, b"x", {1: 2}, 1.5, [], {}])

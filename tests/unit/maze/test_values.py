@@ -140,6 +140,17 @@ def test_arrays_travel_out_of_band_and_stay_writable() -> None:
     assert len(split(body)[1]) == 3, "a strided array has no single buffer"
 
 
+def test_arrays_can_be_views_of_the_body() -> None:
+    codec, body = encode(np.arange(1000.0))
+    own = bytearray(body)
+    array = decode(codec, memoryview(own), copy=False)
+    array[0] = 7.0
+    assert 7.0 in np.frombuffer(own, offset=len(own) - array.nbytes)
+    shared = decode(codec, memoryview(body), copy=False)
+    assert (shared == np.arange(1000.0)).all()
+    assert not shared.flags.writeable
+
+
 def test_read_only_arrays_stay_read_only() -> None:
     array = np.arange(5)
     array.flags.writeable = False

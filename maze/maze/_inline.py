@@ -1,0 +1,71 @@
+"""What messages do not carry: values of middle size are fetched before a message is handed over, many at a time, and
+large ones become references.
+
+Events are changed in place, and doing it again changes nothing more: a reader that was interrupted goes on with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from maze_protocol.limits import INLINE_CLIENT, MIB
+
+if TYPE_CHECKING:
+    from maze_protocol.http import ClientEvent
+
+__all__ = ["fill_in"]
+
+AT_A_TIME: Final = 16
+BYTES_AT_ONCE: Final = 64 * MIB
+"""So much is fetched ahead of a reader."""
+_WITH_RESULTS: Final = ("finish_task", "task_reused")
+
+
+async def fill_in(url: str, run_id: str, events: Sequence[ClientEvent]) -> int:
+    """Complete the results of events; return how many of them, from the first on, are complete now.
+
+    Raises:
+        HeadUnavailableError: the head went away and did not come back.
+    """
+    wanted: list[tuple[dict[str, Any], str, str]] = []
+    size = count = 0
+    while count < len(events) and size <= BYTES_AT_ONCE:
+        event = events[count]
+        count += 1
+        if event.type in _WITH_RESULTS:
+            for key, found in event.data["result"].items():
+                if isinstance(found, (list, tuple)) and len(found) != 2:
+                    size += _note(wanted, url, run_id, event.data, key)
+    if wanted:
+        gate = asyncio.Semaphore(AT_A_TIME)
+        await asyncio.gather(*(_fill(gate, url, run_id, *place) for place in wanted))
+    return count
+
+
+def _note(wanted: list[tuple[dict[str, Any], str, str]], url: str, run_id: str, data: dict[str, Any], key: str) -> int:
+    """Note a value that is to be fetched, or put a reference in its place; return how much is to be fetched."""
+    task_id, result = data["task_id"], data["result"]
+    codec, _, size, kind = result[key]
+    if size <= INLINE_CLIENT:
+        wanted.append((result, task_id, key))
+        return int(size)
+    from maze._fetch import Place
+    from maze._remote_value import RemoteValue
+
+    result[key] = RemoteValue(Place(url, run_id, task_id, key), codec, size, kind)
+    return 0
+
+
+async def _fill(gate: asyncio.Semaphore, url: str, run_id: str, result: dict[str, Any], task_id: str, key: str) -> None:
+    from maze._fetch import Place, fetch_bytes
+    from maze._results import OpaqueValue
+    from maze.errors import RequestError, UnknownRunError, ValueExpiredError
+
+    codec, _, size, kind = result[key]
+    try:
+        async with gate:
+            result[key] = [codec, await fetch_bytes(Place(url, run_id, task_id, key))]
+    except (RequestError, UnknownRunError, ValueExpiredError) as error:
+        result[key] = OpaqueValue(kind or "value", size, error.message)
