@@ -220,7 +220,12 @@ class Head:
 
     def _ports(self) -> Ports:
         return Ports(
-            self.journal.submit, self.hub.commit, self.dispatcher.release, self._tick, lambda: self.ballast.read_only
+            self.journal.submit,
+            self.hub.commit,
+            self.dispatcher.release,
+            self._tick,
+            self.journal.commit_now,
+            lambda: self.ballast.read_only,
         )
 
     def _recover(self) -> list[Effect]:

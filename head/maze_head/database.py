@@ -76,7 +76,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         sqlite3.DatabaseError: the file is damaged or cannot be written (see `refusal`).
         JournalUnusable: foreign or newer.
     """
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=1000", "foreign_keys=ON",
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON",
                    "busy_timeout=5000", "trusted_schema=OFF"):  # fmt: skip
         connection.execute(f"PRAGMA {pragma}")
     if not _stopped_cleanly(connection):

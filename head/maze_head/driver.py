@@ -1,10 +1,10 @@
 """The single writer: the only caller of the core, and the only one who decides when its effects become visible.
 
 One turn = all inputs that came meanwhile, one reading of the clocks, `handle` for each, one `schedule`, one batch.
-The effects of a turn leave after its batch is committed, in their order; `free` ones leave at once. No turn is made
-while a batch is being committed: what comes in the meantime becomes the next turn, so the load itself sets how much
-is committed together, and no reply ever tells of something that is not on disk. An idle head makes four turns per
-second, for the ticks.
+The effects of a turn leave after its batch is committed, in their order; `free` ones leave at once. Where nobody waits
+for the disk, that is within the turn; else on the journal's thread. No turn is made while a batch is being committed
+there: what comes in the meantime becomes the next turn, so the load itself sets how much is committed together, and no
+reply ever tells of something that is not on disk. An idle head makes four turns per second, for the ticks.
 
 An exception out of the core is a bug, and its state is then unknown: the driver stops for good and tells the owner,
 and the journal holds everything that was ever acknowledged.
@@ -34,7 +34,7 @@ from maze_head.core.effects import (
     SendCode,
 )
 from maze_head.core.errors import Rejected, Unavailable
-from maze_head.core.events import Command, DiskTurned, Event, Instant, Ticked
+from maze_head.core.events import Command, DiskTurned, Event, Instant, NodeSaid, Ticked
 from maze_head.dispatch import LinkEffect
 
 __all__ = ["TICK", "Core", "Driver", "ObjectEffect", "Ports", "read_clocks"]
@@ -54,8 +54,14 @@ _ON_LINKS: Final = (Send, SendCode, AssignTask, Admit, Refuse, Drop)
 class Core(Protocol):
     """core.scheduler.HeadCore, as it is driven."""
 
+    @property
+    def patience(self) -> float: ...
     def handle(self, event: Event, now: Instant) -> list[Effect]: ...
     def schedule(self, now: Instant) -> list[Effect]: ...
+
+
+def _never(batch: Batch) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,8 @@ class Ports:
     """Carry out effects on links."""
     tick: Callable[[], None]
     """Look after the sockets, before the core judges anybody's silence."""
+    commit_now: Callable[[Batch], bool] = _never
+    """Commit a batch at once if that takes no time; False: it must be submitted."""
     read_only: Callable[[], bool] = bool
     """Tell whether the disk is full; asked once per turn, before its inputs are handled."""
     objects: Callable[[list[ObjectEffect]], None] = lambda _: None
@@ -98,7 +106,11 @@ class Driver:
         self._inputs: deque[Event] = deque()
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._last_ticket = 0
-        self._woken = False
+        self._next: asyncio.Handle | None = None
+        """The next turn."""
+        self._patient = False
+        """It waits for more."""
+        self._turned_at = 0.0
         self._held: list[Effect] = []
         """Effects of the turn whose batch is being committed."""
         self._in_flight: Batch | None = None
@@ -127,10 +139,10 @@ class Driver:
         self._close_turn(list(effects), self._clocks())
 
     def feed(self, event: Event) -> None:
-        """Take in an event; it is handled in the next turn."""
+        """Take in an event; it is handled in the next turn, which may wait a little for what nodes say."""
         if not self._stopped:
             self._inputs.append(event)
-            self._wake()
+            self._wake(patient=isinstance(event, NodeSaid))
 
     async def ask(self, make: Callable[[int], Command]) -> Any:
         """Hand the core the command made for a fresh ticket; return the reply after its commit.
@@ -169,13 +181,20 @@ class Driver:
             "driver_asked": len(self._asked),
         }
 
-    def _wake(self) -> None:
-        if not self._woken and self._in_flight is None and self._loop is not None and not self._stopped:
-            self._woken = True
-            self._loop.call_soon(self._turn)
+    def _wake(self, *, patient: bool = False) -> None:
+        if self._in_flight is not None or self._loop is None or self._stopped:
+            return
+        if self._next is not None and (patient or not self._patient):
+            return
+        if self._next is not None:
+            self._next.cancel()
+        due = self._turned_at + self._core.patience if patient else 0.0
+        self._patient = due > self._loop.time()
+        self._next = self._loop.call_at(due, self._turn) if self._patient else self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
-        self._woken = False
+        self._next = None
+        self._turned_at = self._loop.time() if self._loop is not None else 0.0
         if self._stopped:
             return
         now = self._clocks()
@@ -218,6 +237,10 @@ class Driver:
         if not batch:
             self._release(held)
             return
+        if self._ports.commit_now(batch):
+            self._ports.commit(batch)
+            self._release(held)
+            return
         self._held = held
         self._in_flight = batch
         self._ports.submit(batch, self._on_written)
@@ -257,7 +280,7 @@ class Driver:
             self._ports.objects(on_objects)
         self._idle.set()
         if self._inputs:
-            self._wake()
+            self._wake(patient=all(isinstance(event, NodeSaid) for event in self._inputs))
 
     def _answer(self, reply: Reply) -> None:
         future = self._asked.pop(reply.ticket, None)

@@ -111,7 +111,7 @@ class Journal:
         self.epoch = int(read_meta(connection, "epoch"))
         self.cluster_id = bytes(read_meta(connection, "cluster_id"))
         self._connection = connection
-        self._writer = BatchWriter(connection, last_commit(connection), patience, relieve)
+        self._writer = BatchWriter(connection, last_commit(connection), patience, relieve, prompt=durability != POWER)
         self._readers: SimpleQueue[sqlite3.Connection] = SimpleQueue()
 
     @classmethod
@@ -149,6 +149,10 @@ class Journal:
                 raise refusal(path, error) from error
             undo.pop_all()
         return journal
+
+    def commit_now(self, batch: Batch) -> bool:
+        """Commit a batch on this thread if that takes no time; False: `submit` it."""
+        return self._writer.commit_now(batch)
 
     def submit(self, batch: Batch, done: Done) -> None:
         """Commit a batch on the writer's thread, then call `done` there: with None, or with what went wrong."""

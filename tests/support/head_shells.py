@@ -76,6 +76,7 @@ class ScriptedCore:
         self.handled: list[Event] = []
         self.instants: list[Instant] = []
         self.passes = 0
+        self.patience = 0.0
         self.ticks = 0
         self.on: Callable[[Event], list[Effect]] = lambda event: []
         self.placed: list[Effect] = []

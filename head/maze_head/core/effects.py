@@ -39,6 +39,11 @@ class Accept(msgspec.Struct, frozen=True):
     outputs: tuple[OutputValue, ...]
     payloads: tuple[bytes, ...]
 
+    @property
+    def size(self) -> int:
+        """Return about how many bytes it takes."""
+        return 64 + sum([output.value.size for output in self.outputs if output.value.ref is None])
+
 
 class CopyAccepted(msgspec.Struct, frozen=True):
     """Keep the accepted outputs of tasks of an earlier run as those of a new run of the same graph."""

@@ -53,6 +53,11 @@ from maze_protocol.messages import Drain, Goodbye, Heartbeat, Holding, Measured,
 __all__ = ["HeadCore"]
 
 
+PATIENCE: Final = 0.002
+ENOUGH: Final = 16
+"""Leases that queue behind others."""
+
+
 class HeadCore:
     """One head's decisions."""
 
@@ -89,6 +94,14 @@ class HeadCore:
         elif isinstance(event, ObjectUnkept):
             keeping.on_unkept(state, event)
         return self._flush()
+
+    @property
+    def patience(self) -> float:
+        """Return for how many seconds what nodes say may wait, to be handled with what they say next.
+
+        Not at all, unless their workers have enough in hand meanwhile.
+        """
+        return PATIENCE if self.state.leases.behind >= ENOUGH else 0.0
 
     def schedule(self, now: Instant) -> list[Effect]:
         """Place what is ready where there is room, and fail what shall not wait for nodes that are not there."""

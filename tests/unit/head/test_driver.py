@@ -11,10 +11,10 @@ import pytest
 from maze_head.batch import Batch
 from maze_head.core.effects import DropObjects, Effect, Reply, Send
 from maze_head.core.errors import NotFound, Unavailable
-from maze_head.core.events import Command, DescribeNodes, DiskTurned, Event, Instant, LinkLost, Ticked
+from maze_head.core.events import Command, DescribeNodes, DiskTurned, Event, Instant, LinkLost, NodeSaid, Ticked
 from maze_head.dispatch import LinkEffect
 from maze_head.driver import _DURABLE, _ON_LINKS, _ON_OBJECTS, MAX_TURN, Driver, ObjectEffect, Ports
-from maze_protocol.messages import Cancel, Recall
+from maze_protocol.messages import Cancel, Heartbeat, Recall
 from support.head_shells import ScriptedCore, begin, note
 
 LINK = b"link"
@@ -32,11 +32,17 @@ class World:
         self.failures: list[BaseException] = []
         self.instant = Instant(10.0, 1000.0)
         self.read_only = False
+        self.prompt = False
         self.driver = Driver(self.core, 5, self.failures.append, lambda: self.instant)
         self.ports = Ports(
-            self._submit, self._commit, self._release, lambda: self.trace.append("tick"), lambda: self.read_only,
-            self._see_to,
+            self._submit, self._commit, self._release, lambda: self.trace.append("tick"), self._commit_now,
+            lambda: self.read_only, self._see_to,
         )  # fmt: skip
+
+    def _commit_now(self, batch: Batch) -> bool:
+        if self.prompt:
+            self.trace.append("now")
+        return self.prompt
 
     def _submit(self, batch: Batch, done: Callable[[BaseException | None], None]) -> None:
         self.trace.append("submit")
@@ -67,6 +73,10 @@ async def turn() -> None:
 
 def ask(ticket: int) -> Command:
     return DescribeNodes(ticket)
+
+
+def said(number: int) -> Event:
+    return NodeSaid(b"%d" % number, Heartbeat(0.0))
 
 
 def lost(number: int) -> Event:
@@ -134,6 +144,41 @@ async def test_what_is_to_be_done_about_objects_waits_for_the_commit_too(world: 
     assert world.trace == ["submit"]
     await world.written()
     assert world.trace == ["submit", "shown", [GATED], [stop]]
+
+
+@scenario
+async def test_a_batch_that_is_committed_at_once_is_released_in_the_same_turn(world: World) -> None:
+    world.core.on = lambda event: [begin(1), GATED]
+    world.prompt = True
+    world.driver.feed(lost(1))
+    await turn()
+    assert world.trace == ["now", "shown", [GATED]]
+
+
+@scenario
+async def test_what_nodes_say_waits_for_more_while_the_core_has_patience(world: World) -> None:
+    world.driver.feed(said(1))
+    await turn()
+    world.core.patience = 3600.0
+    world.driver.feed(said(2))
+    world.driver.feed(said(3))
+    await turn()
+    assert len(world.core.handled) == 1
+    asked = asyncio.create_task(world.driver.ask(ask))
+    await turn()
+    assert len(world.core.handled) == 4, "a command waits for nothing, and takes along what waits"
+    asked.cancel()
+
+
+@scenario
+async def test_patience_ends_by_itself(world: World) -> None:
+    world.driver.feed(said(1))
+    await turn()
+    world.core.patience = 0.001
+    world.driver.feed(said(2))
+    async with asyncio.timeout(30):
+        while len(world.core.handled) < 2:
+            await turn()
 
 
 @scenario

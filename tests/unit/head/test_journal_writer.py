@@ -76,6 +76,82 @@ def test_batches_are_committed_in_order_on_one_thread(connection: sqlite3.Connec
     assert writer.seconds > 0
 
 
+def test_a_small_batch_is_committed_at_once_on_the_callers_thread(connection: sqlite3.Connection) -> None:
+    writer = BatchWriter(connection, 0, 1.0, nothing, prompt=True)
+    assert writer.commit_now(batch_of(begin(1)))
+    assert connection.execute("SELECT run_no, commit_no FROM segment").fetchall() == [(1, 1)]
+    writer.close()
+    assert writer.commits == 1
+
+
+def test_nothing_is_committed_at_once_where_the_disk_is_waited_for(connection: sqlite3.Connection) -> None:
+    writer = BatchWriter(connection, 0, 1.0, nothing)
+    assert not writer.commit_now(batch_of(begin(1)))
+    writer.close()
+    assert connection.execute("SELECT count(*) FROM segment").fetchone() == (0,)
+
+
+def test_both_roads_give_one_order(connection: sqlite3.Connection) -> None:
+    writer, outcomes = BatchWriter(connection, 0, 1.0, nothing, prompt=True), Outcomes()
+    for number in range(1, 21):
+        batch = batch_of(begin(number))
+        if number % 3 == 0 or not writer.commit_now(batch):
+            writer.submit(batch, outcomes.done)
+            outcomes.wait()
+    writer.close()
+    rows = connection.execute("SELECT run_no, commit_no FROM segment ORDER BY rowid").fetchall()
+    assert rows == [(number, number) for number in range(1, 21)]
+
+
+def test_a_large_batch_is_left_to_the_thread(connection: sqlite3.Connection) -> None:
+    writer = BatchWriter(connection, 0, 1.0, nothing, prompt=True)
+    large = Accept(1, 0, 1, (OutputValue("y", Value(MSGPACK, 2**21, bytes(2**21))),), ())
+    assert not writer.commit_now(batch_of(large))
+    writer.close()
+
+
+def test_a_disk_that_is_full_is_left_to_the_thread(connection: sqlite3.Connection) -> None:
+    def relieve() -> None:
+        full_disk(connection, full=False)
+
+    writer, outcomes = BatchWriter(connection, 0, 30.0, relieve, prompt=True), Outcomes()
+    full_disk(connection, full=True)
+    assert not writer.commit_now(big(1))
+    writer.submit(big(1), outcomes.done)
+    outcomes.wait()
+    assert (outcomes.errors, writer.failures) == ([None], 1)
+    assert writer.commit_now(batch_of(begin(2)))
+    writer.close()
+
+
+def test_a_second_accepted_result_is_a_bug_on_either_road(connection: sqlite3.Connection) -> None:
+    writer, outcomes = BatchWriter(connection, 0, 1.0, nothing, prompt=True), Outcomes()
+    result = Accept(1, 0, 1, (), ())
+    assert writer.commit_now(batch_of(result))
+    with pytest.raises(sqlite3.IntegrityError):
+        writer.commit_now(batch_of(result))
+    writer.submit(batch_of(result), outcomes.done)
+    outcomes.wait()
+    writer.close()
+    assert [type(error) for error in outcomes.errors] == [sqlite3.IntegrityError]
+
+
+def test_the_log_is_folded_into_the_database_once_it_is_large(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "x.db", isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    migrate(connection, "x")
+    writer, outcomes = BatchWriter(connection, 0, 1.0, nothing, prompt=True), Outcomes()
+    before = (tmp_path / "x.db").stat().st_size
+    for number in range(1, 12):
+        batch = batch_of(Accept(number, 0, 1, (OutputValue("y", Value(MSGPACK, 500_000, bytes(500_000))),), ()))
+        if not writer.commit_now(batch):
+            writer.submit(batch, outcomes.done)
+            outcomes.wait()
+    writer.close()
+    assert (tmp_path / "x.db").stat().st_size > before + 4_000_000
+    connection.close()
+
+
 def test_closing_commits_what_is_queued(connection: sqlite3.Connection) -> None:
     writer, outcomes = BatchWriter(connection, 0, 1.0, nothing), Outcomes()
     for number in range(1, 6):
