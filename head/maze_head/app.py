@@ -35,6 +35,7 @@ from maze_head.blobs import BlobPort
 from maze_head.config import HeadConfig
 from maze_head.core.effects import Effect
 from maze_head.core.events import JournalSized
+from maze_head.core.graph import Graph
 from maze_head.core.scheduler import HeadCore
 from maze_head.core.state import Settings
 from maze_head.descriptors import raise_limit, tell_rarely
@@ -206,7 +207,7 @@ class Head:
         self.driver = Driver(self.core, self.journal.epoch, self._fail)
         self.transport = Transport(self.endpoints.node, self.driver.feed)
         self._undo.callback(self.transport.close)
-        self.encoder = EventEncoder(self.hub)
+        self.encoder = EventEncoder(self.hub, live=self._live_graph)
         readings = Readings(self.hub.tip, partial(publication, self.encoder), time.monotonic)
         self.publisher = Publisher(self.endpoints.events, self.journal.epoch, self.journal.cluster_id, readings)
         self._undo.push_async_callback(self.publisher.close)
@@ -281,6 +282,10 @@ class Head:
     def _fail(self, error: BaseException) -> None:
         if not self._failure.done():
             self._failure.set_result(error)
+
+    def _live_graph(self, workflow_id: bytes, version: int) -> Graph | None:
+        """Look up a graph that the core has compiled; no reader changes it."""
+        return self.core.state.graphs.get((workflow_id, version))
 
     def _tick(self) -> None:
         self.transport.tick()

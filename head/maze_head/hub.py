@@ -186,6 +186,11 @@ class RunHub:
         tail = self._tails[place.run_no]
         return tail.last_seq, tail.sealed
 
+    def ended(self, run_no: int, after_seq: int) -> bool:
+        """Tell whether no event after that number will ever be committed."""
+        tail = self._tails.get(run_no)
+        return tail is not None and tail.sealed and after_seq >= tail.last_seq
+
     async def read(self, run_no: int, after_seq: int) -> list[Segment]:
         """Return committed segments that hold events after `after_seq`, oldest first; maybe not all at once."""
         tail = self._tails.get(run_no)

@@ -1,6 +1,6 @@
 """Events of one run on their way from the loop thread to a reader: what every transport has in common.
 
-A task reads ahead, and a busy feed is handed over at most a hundred times a second: waking another thread costs more
+A feed reads ahead, and a busy one is handed over at most a hundred times a second: waking another thread costs more
 than decoding an event. The last events are never held back. What an event means is not known here, save which ones
 end a log.
 """
@@ -16,7 +16,7 @@ from maze._inline import fill_in
 from maze.errors import EventsLostError, HeadUnavailableError, UnknownRunError
 
 if TYPE_CHECKING:
-    from maze_protocol.http import ClientEvent
+    from maze_protocol.streams import PackedEvent
 
 __all__ = ["GATHER_SECONDS", "READ_AHEAD", "RECONNECT_SECONDS", "EventFeed"]
 
@@ -33,15 +33,17 @@ class EventFeed:
         self.run_id = run_id
         self.sealed = False
         self._after = after
-        self._events: list[ClientEvent] = []
+        self._events: list[PackedEvent] = []
         self._news = asyncio.Event()
-        self._room = asyncio.Event()
         self._over = asyncio.Event()
         self._returned_at = 0.0
-        self._reader: asyncio.Task[None] | None = None
+        self._begun = False
+        self._done = False
+        """Nothing more will come."""
+        self._failure: BaseException | None = None
         self._lost_at: float | None = None
 
-    async def next(self, seconds: float | None = None) -> list[ClientEvent] | None:
+    async def next(self, seconds: float | None = None) -> list[PackedEvent] | None:
         """Return the next events, at least one; an empty list after `seconds`; None once all were returned.
 
         Raises:
@@ -49,8 +51,11 @@ class EventFeed:
             UnknownRunError: the run has been removed.
             EventsLostError: the head lost events that were returned already.
         """
-        if self._reader is None:
-            self._reader = asyncio.ensure_future(self._read_all())
+        if not self._begun:
+            self._begun = True
+            await self._begin()
+        elif not self._events and not self._done:
+            await self._made_room()
         await _wait(self._news, seconds)
         if self._events:
             await _wait(self._over, self._returned_at + GATHER_SECONDS - time.monotonic())
@@ -58,34 +63,39 @@ class EventFeed:
             count = await fill_in(self.url, self.run_id, self._events)
             self._returned_at = time.monotonic()
             events, self._events = self._events[:count], self._events[count:]
-            self._room.set()
-            if not self._events and not self._reader.done():
+            if not self._events and not self._done:
                 self._news.clear()
             return events
-        if not self._reader.done():
+        if not self._done:
             return []
-        self._reader.result()
+        if self._failure is not None:
+            raise self._failure
         return None
 
     async def close(self) -> None:
         """Leave; the run does not care."""
-        if self._reader is not None:
-            self._reader.cancel()
-            await asyncio.gather(self._reader, return_exceptions=True)
-            # A reader that was cancelled before its first step could not tell a `next` that an interrupt left waiting.
-            self._news.set()
+        if self._begun and not self._done:
+            self._finish(asyncio.CancelledError())
+            await self._leave()
 
-    async def _read_all(self) -> None:
-        try:
-            await self._read()
-        finally:
-            self._news.set()
-
-    async def _read(self) -> None:
-        """Read to the end of the log, calling `_put` with what is new."""
+    async def _begin(self) -> None:
+        """Begin to read: call `_put` with what is new, and `_finish` at the end."""
         raise NotImplementedError
 
-    def _put(self, new: list[ClientEvent], *, last: bool) -> None:
+    async def _leave(self) -> None:
+        """Stop reading."""
+        raise NotImplementedError
+
+    async def _made_room(self) -> None:
+        """Go on reading, if that had stopped because nobody took what was read."""
+        raise NotImplementedError
+
+    @property
+    def _full(self) -> bool:
+        """Tell whether the reader has enough to read."""
+        return len(self._events) >= READ_AHEAD
+
+    def _put(self, new: list[PackedEvent], *, last: bool) -> None:
         """Take events for the reader; with the last ones nobody waits for more."""
         self._after = new[-1].seq
         self._events += new
@@ -94,14 +104,18 @@ class EventFeed:
             self.sealed = True
             self._over.set()
 
-    async def _make_room(self) -> None:
-        """Wait while the reader has enough to read."""
-        if len(self._events) >= READ_AHEAD:
-            self._room.clear()
-            await self._room.wait()
+    def _finish(self, failure: BaseException | None = None) -> None:
+        """Note that nothing more will come, and why."""
+        if not self._done:
+            self._done, self._failure = True, failure
+            self._news.set()
 
     def _lost(self, final: HeadUnavailableError, error: Exception) -> None:
-        """Note that the head does not answer; give up after a minute of that."""
+        """Note that the head does not answer.
+
+        Raises:
+            HeadUnavailableError: `final`: it has not for a minute.
+        """
         now = time.monotonic()
         self._lost_at = self._lost_at or now
         if now - self._lost_at > RECONNECT_SECONDS:
@@ -121,6 +135,8 @@ class EventFeed:
 
 async def _wait(event: asyncio.Event, seconds: float | None) -> None:
     """Wait for an event, at most so long."""
+    if event.is_set() or (seconds is not None and seconds <= 0):
+        return
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()

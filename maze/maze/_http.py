@@ -24,6 +24,7 @@ import msgspec
 from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
+from maze._event_socket import EventSocket
 from maze._loop import call, stop_loop
 from maze._version import __version__
 from maze.errors import HeadUnavailableError, NotAMazeHeadError, ProtocolMismatchError, RequestError
@@ -57,6 +58,14 @@ class Connection:
         self.url = url
         self.info: InfoBody | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._events: EventSocket | None = None
+
+    @property
+    def events(self) -> EventSocket:
+        """Return the socket on which all streams of events of this process come."""
+        if self._events is None:
+            self._events = EventSocket(self)
+        return self._events
 
     async def request(
         self, method: str, where: str, reply: type[Body], body: msgspec.Struct | None = None, **query: str
@@ -113,6 +122,8 @@ class Connection:
 
     async def close(self) -> None:
         """Close all sockets; the next request opens new ones."""
+        if self._events is not None:
+            await self._events.close()
         if self._session is not None:
             await self._session.close()
         self._session = None

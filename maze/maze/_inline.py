@@ -1,7 +1,8 @@
 """What messages do not carry: values of middle size are fetched before a message is handed over, many at a time, and
 large ones become references.
 
-Events are changed in place, and doing it again changes nothing more: a reader that was interrupted goes on with them.
+What is found is kept with the events, and doing it again changes nothing more: a reader that was interrupted goes on
+with them.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from maze_protocol.limits import INLINE_CLIENT, MIB
 
 if TYPE_CHECKING:
-    from maze_protocol.http import ClientEvent
+    from maze_protocol.streams import PackedEvent
 
 __all__ = ["fill_in"]
 
@@ -23,7 +26,15 @@ BYTES_AT_ONCE: Final = 64 * MIB
 _WITH_RESULTS: Final = ("finish_task", "task_reused")
 
 
-async def fill_in(url: str, run_id: str, events: Sequence[ClientEvent]) -> int:
+class _Result(msgspec.Struct):
+    task_id: str
+    result: dict[str, Any]
+
+
+_decode: Final = msgspec.msgpack.Decoder(_Result).decode
+
+
+async def fill_in(url: str, run_id: str, events: Sequence[PackedEvent]) -> int:
     """Complete the results of events; return how many of them, from the first on, are complete now.
 
     Raises:
@@ -35,18 +46,26 @@ async def fill_in(url: str, run_id: str, events: Sequence[ClientEvent]) -> int:
         event = events[count]
         count += 1
         if event.type in _WITH_RESULTS:
-            for key, found in event.data["result"].items():
-                if isinstance(found, (list, tuple)) and len(found) != 2:
-                    size += _note(wanted, url, run_id, event.data, key)
+            size += _look_at(event, wanted, url, run_id)
     if wanted:
         gate = asyncio.Semaphore(AT_A_TIME)
         await asyncio.gather(*(_fill(gate, url, run_id, *place) for place in wanted))
     return count
 
 
-def _note(wanted: list[tuple[dict[str, Any], str, str]], url: str, run_id: str, data: dict[str, Any], key: str) -> int:
+def _look_at(event: PackedEvent, wanted: list[tuple[dict[str, Any], str, str]], url: str, run_id: str) -> int:
+    """Decode a result and note what it lacks; return how much is to be fetched."""
+    data = _decode(event.data)
+    if event.result is None:
+        event.result = data.result
+    lacks = [key for key, found in event.result.items() if isinstance(found, (list, tuple)) and len(found) != 2]
+    return sum(_note(wanted, url, run_id, data.task_id, event.result, key) for key in lacks)
+
+
+def _note(
+    wanted: list[tuple[dict[str, Any], str, str]], url: str, run_id: str, task_id: str, result: dict[str, Any], key: str
+) -> int:
     """Note a value that is to be fetched, or put a reference in its place; return how much is to be fetched."""
-    task_id, result = data["task_id"], data["result"]
     codec, _, size, kind = result[key]
     if size <= INLINE_CLIENT:
         wanted.append((result, task_id, key))

@@ -18,9 +18,10 @@ import zmq
 from maze._feed import EventFeed
 from maze._http import connection, path
 from maze.errors import HeadUnavailableError, RequestError
-from maze_protocol.http import ClientEvent, InfoBody
+from maze_protocol.http import InfoBody
 from maze_protocol.ids import RUN, parse_id
 from maze_protocol.limits import MIB
+from maze_protocol.streams import PackedEvent
 from maze_protocol.subscriber import (
     Deliver,
     Diverged,
@@ -57,7 +58,7 @@ _OPTIONS: Final = (
 class _Page(msgspec.Struct):
     """A page of the log."""
 
-    events: list[ClientEvent]
+    events: list[PackedEvent]
     last_seq: int
     sealed: bool
 
@@ -67,10 +68,28 @@ class PublishedFeed(EventFeed):
 
     def __init__(self, url: str, run_id: str, after: int = 0) -> None:
         super().__init__(url, run_id, after)
-        self._machine: Subscriber[ClientEvent] = Subscriber(time.monotonic(), after)
+        self._room = asyncio.Event()
+        self._reader: asyncio.Task[None] | None = None
+        self._machine: Subscriber[PackedEvent] = Subscriber(time.monotonic(), after)
         self._ear: _Ear | None = None
 
+    async def _begin(self) -> None:
+        self._reader = asyncio.ensure_future(self._read())
+        self._reader.add_done_callback(self._ended)
+
+    async def _leave(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.gather(self._reader, return_exceptions=True)
+
+    async def _made_room(self) -> None:
+        self._room.set()
+
+    def _ended(self, reader: asyncio.Task[None]) -> None:
+        self._finish(asyncio.CancelledError() if reader.cancelled() else reader.exception())
+
     async def _read(self) -> None:
+        """Read to the end of the log."""
         try:
             ear = await self._listen()
             while not self.sealed:
@@ -80,9 +99,9 @@ class PublishedFeed(EventFeed):
                 await self._feed(Ticked())
                 ear = self._ear or await self._listen()
         finally:
-            self._leave()
+            self._stop_listening()
 
-    async def _feed(self, feed: Feed[ClientEvent]) -> None:
+    async def _feed(self, feed: Feed[PackedEvent]) -> None:
         """Give the machine a feed and do what it wants, answers to its questions included."""
         feeds = [feed]
         while feeds:
@@ -90,23 +109,25 @@ class PublishedFeed(EventFeed):
                 answer = await self._obey(output)
                 if answer is not None:
                     feeds.append(answer)
-            await self._make_room()
+            if self._full:
+                self._room.clear()
+                await self._room.wait()
 
-    async def _obey(self, output: Output[ClientEvent]) -> Replayed[ClientEvent] | None:
+    async def _obey(self, output: Output[PackedEvent]) -> Replayed[PackedEvent] | None:
         match output:
             case Deliver():
                 self._put(output.events, last=self._machine.over)
             case Replay():
                 return await self._replay(output)
             case Rejoin():
-                self._leave()
+                self._stop_listening()
             case Diverged():
                 raise self._rewritten(output.reason)
             case Ended():
                 self.sealed = True
         return None
 
-    async def _replay(self, asked: Replay) -> Replayed[ClientEvent] | None:
+    async def _replay(self, asked: Replay) -> Replayed[PackedEvent] | None:
         """Read one page; if the head is away, the machine will ask again."""
         where = path("runs", self.run_id, "events")
         try:
@@ -125,7 +146,7 @@ class PublishedFeed(EventFeed):
         self._ear = _Ear(await self._endpoint(), run_topic(parse_id(self.run_id, RUN)))
         return self._ear
 
-    def _leave(self) -> None:
+    def _stop_listening(self) -> None:
         if self._ear is not None:
             self._ear.close()
             self._ear = None
@@ -171,7 +192,7 @@ class _Ear:
                 async with asyncio.timeout(seconds):
                     await self._news.wait()
 
-    def hear(self) -> Iterator[Feed[ClientEvent]]:
+    def hear(self) -> Iterator[Feed[PackedEvent]]:
         """Yield what has come, a bounded share of it."""
         for _ in range(MOST_AT_ONCE):
             try:
@@ -183,13 +204,13 @@ class _Ear:
                 yield feed
 
 
-def _parse(frames: list[bytes]) -> Feed[ClientEvent] | None:
+def _parse(frames: list[bytes]) -> Feed[PackedEvent] | None:
     """Return what a publication says; what is not understood is dropped, as a lost one would be."""
     kind, body = frames[1:] if len(frames) == 3 else (b"", b"")
     decode: Any = msgspec.msgpack.decode
     try:
         if kind == b"S":
-            return Published(decode(body, type=list[ClientEvent])) if body != b"\x90" else None
+            return Published(decode(body, type=list[PackedEvent])) if body != b"\x90" else None
         if kind == b"T":
             return Tipped(*decode(body, type=tuple[int, int, bool]))
         if kind == b"W":

@@ -13,6 +13,7 @@ from maze_protocol.ids import is_id
 __all__ = ["Entry", "OpaqueValue", "Retry", "RunRecord", "Step", "allows_pickle", "decode_values", "fresh"]
 
 MIN_PREFIX: Final = 8
+_CONTAINERS: Final = frozenset({list, dict})
 _NAMES: Final = ("msgpack", "pickle")
 
 
@@ -31,9 +32,12 @@ class OpaqueValue:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
-    """One documented message, with the one line that people read of an error."""
+    """One documented message, with the one line that people read of an error.
+
+    Nobody changes it; frozen, two of them per task would be a fifth of what reading a result costs.
+    """
 
     message: dict[str, Any]
     error: str = ""
@@ -80,7 +84,7 @@ class RunRecord:
 
     def messages(self) -> list[dict[str, Any]]:
         """Return the messages as a list of the caller's own."""
-        return [fresh(entry.message) for entry in self.entries]
+        return [_own(entry.message) for entry in self.entries]
 
     def task_result(self, task_id: str) -> dict[str, Any] | None:
         """Return how a task ended, or None if it did not; ids may be shortened.
@@ -137,7 +141,9 @@ def decode_values(result: Mapping[str, Any], *, allow_pickle: bool) -> dict[str,
 
 
 def _decode_value(codec: int, body: bytes, *, allow_pickle: bool) -> Any:
-    from maze._values import ValueDecodeError, decode
+    # From the modules: a package as the source of names costs four times as much.
+    from maze._values.codec import decode
+    from maze._values.errors import ValueDecodeError
 
     try:
         return decode(codec, body, allow_pickle=allow_pickle)
@@ -146,12 +152,22 @@ def _decode_value(codec: int, body: bytes, *, allow_pickle: bool) -> Any:
         return OpaqueValue(name, len(body), error.reason)
 
 
+def _own(message: dict[str, Any]) -> dict[str, Any]:
+    """Copy a message; only a result can hold more than texts."""
+    data = dict(message["data"])
+    if "result" in data:
+        data["result"] = fresh(data["result"])
+    return {"type": message["type"], "data": data}
+
+
 def fresh(value: Any) -> Any:
     """Copy the lists and dictionaries of a value, and nothing else.
 
     What a caller does to his copy stays his; NaN and objects without `==` stay the same objects, so that two
     readings of one run are equal.
     """
+    if type(value) is dict and _CONTAINERS.isdisjoint(map(type, value.values())):
+        return dict(value)
     try:
         return _copy(value, {})
     except RecursionError:

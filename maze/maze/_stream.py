@@ -1,20 +1,23 @@
-"""The events of a run from WebSockets, as many as it takes.
+"""The events of a run from the process's one event socket (_event_socket.py).
 
 It asks for what comes after the last event it has seen, and drops what it has seen already, so it survives a lost
 connection, being cut off for slowness (4408), and a restarted head. Resuming begins with the last event itself: if
 another one stands there, a power cut took the end of the log, and the reader is told instead of misled.
+
+A reader that does not take what was read ahead leaves the socket, where others wait for theirs, and joins again when
+it does.
 """
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from maze._feed import EventFeed
-from maze.errors import HeadUnavailableError, NotAMazeHeadError
+from maze.errors import HeadUnavailableError, RequestError
 
 if TYPE_CHECKING:
-    import aiohttp
+    from maze._event_socket import EventSocket
+    from maze_protocol.streams import End, PackedEvent
 
 __all__ = ["EventStream"]
 
@@ -26,66 +29,82 @@ class EventStream(EventFeed):
         super().__init__(url, run_id, after)
         self._epoch = 0
         """The epoch that committed the last event that was read; 0 if none was."""
-        self._pause = 0.0
+        self._socket: EventSocket | None = None
+        """Where it is read, unless there is enough to read."""
 
-    async def _read(self) -> None:
-        while not self.sealed:
-            socket = await self._connect()
-            self._lost_at = None
-            try:
-                await self._receive(socket)
-            finally:
-                await socket.close()
+    @property
+    def position(self) -> int:
+        """Return behind which event to go on: the one before the last that was read."""
+        return self._after - bool(self._epoch)
 
-    async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        import aiohttp
-
-        while not self.sealed:
-            message = await socket.receive()
-            if message.type is not aiohttp.WSMsgType.BINARY:
-                # 1000 comes after the last event of the log; anything else is to be resumed.
-                self.sealed = socket.close_code == 1000
-                return
-            self._take(message.data)
-            await self._make_room()
-
-    def _take(self, frame: bytes) -> None:
-        import msgspec
-
-        from maze_protocol.events import SEALING_NAMES
-        from maze_protocol.http import ClientEvent
-
-        self._pause = 0.0
-        new = []
-        for event in msgspec.msgpack.decode(frame, type=list[ClientEvent]):
-            if event.seq > self._after:
-                new.append(event)
-            elif event.seq == self._after and self._epoch not in (0, event.epoch):
-                raise self._rewritten(f"another event {event.seq} stands there")
+    def take(self, events: list[PackedEvent]) -> bool:
+        """Take events from the socket; return False if no more shall come for now."""
+        new = events
+        if events[0].seq <= self._after:
+            new = [event for event in events if event.seq > self._after]
+            if self._rewrote(events):
+                return False
         if new:
+            from maze_protocol.events import SEALING_NAMES
+
             self._epoch = new[-1].epoch
             self._put(new, last=new[-1].type in SEALING_NAMES)
+        if self.sealed:
+            self._finish()
+        elif self._full:
+            self._socket = None
+            return False
+        return True
 
-    async def _connect(self) -> aiohttp.ClientWebSocketResponse:
-        import aiohttp
+    def end(self, end: End) -> None:
+        """Take the end of the subscription."""
+        self._socket = None
+        if end.status in {404, 410}:
+            self._finish(self._removed())
+        elif end.status >= 300:
+            message = f"run {self.run_id} cannot be read: {end.message}"
+            self._finish(RequestError(message, status=end.status, code=end.code, hint=end.hint))
+        else:
+            self.sealed = True
+            self._finish()
 
-        from maze._http import connection, path
+    def lost(self, final: HeadUnavailableError, error: Exception) -> bool:
+        """Note that the head does not answer; return False if that has been so for too long."""
+        try:
+            self._lost(final, error)
+        except HeadUnavailableError as given_up:
+            self.fail(given_up)
+            return False
+        return True
 
-        known, where = connection(self.url), path("runs", self.run_id, "events")
-        after = self._after - bool(self._epoch)
-        while True:
-            await asyncio.sleep(self._pause)
-            self._pause = min(1.0, self._pause * 2 or 0.05)
-            try:
-                return await known.websocket(where, after=str(after), format="msgpack")
-            except aiohttp.WSServerHandshakeError as error:
-                self._refused(error)
-            except (aiohttp.ClientError, TimeoutError) as error:
-                self._lost(known.unreachable(error), error)
+    def found(self) -> None:
+        """Note that the head answers."""
+        self._lost_at = None
 
-    def _refused(self, error: aiohttp.WSServerHandshakeError) -> None:
-        if error.status in {404, 410}:
-            raise self._removed() from error
-        if error.status not in {429, 503}:
-            raise NotAMazeHeadError(f"{self.url} refuses the event stream: HTTP {error.status}") from error
-        self._lost(HeadUnavailableError(f"the head at {self.url} takes no readers: HTTP {error.status}"), error)
+    def fail(self, error: Exception) -> None:
+        """Give up."""
+        self._socket = None
+        self._finish(error)
+
+    def _rewrote(self, events: list[PackedEvent]) -> bool:
+        """Tell whether another event stands where the last one was."""
+        for event in events:
+            if event.seq == self._after and self._epoch not in (0, event.epoch):
+                self.fail(self._rewritten(f"another event {event.seq} stands there"))
+                return True
+        return False
+
+    async def _begin(self) -> None:
+        from maze._http import connection
+
+        self._socket = connection(self.url).events
+        await self._socket.join(self)
+
+    async def _made_room(self) -> None:
+        if self._socket is None:
+            await self._begin()
+
+    async def _leave(self) -> None:
+        socket, self._socket = self._socket, None
+        if socket is not None:
+            await socket.leave(self)

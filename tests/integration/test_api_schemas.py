@@ -66,7 +66,10 @@ async def test_every_answer_fits_its_description(tmp_path: Path) -> None:
         await original(check)
         await remove(check)
         untested = {(route.method, route.path) for route in ROUTES} - check.seen
-        assert untested == {("GET", "/get_workflow_res/{workflow_id}/{run_id}")}  # a WebSocket only: test_api_seed.py
+        assert untested == {  # WebSockets only: test_api_seed.py and test_event_socket.py
+            ("GET", "/get_workflow_res/{workflow_id}/{run_id}"),
+            ("GET", "/api/v1/events"),
+        }
 
 
 async def author(check: Checker) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -14,45 +12,15 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 
 from maze_head.api import events as events_module
 from maze_protocol.http import MSGPACK_TYPE
-from maze_protocol.ids import TASK, format_id
 from maze_protocol.messages import ErrorInfo, LogChunk
+from support.api_calls import WORKFLOW, call, submit, task_id
 from support.api_double import asynchronous
 from support.api_stack import Stack, stack
-
-WORKFLOW = "workflow_" + "ab" * 16
-SOURCE = b"def f(params):\n    return {'y': 1}\n"
-HASH = hashlib.blake2b(SOURCE, digest_size=16).hexdigest()
-CODE = {"hash": HASH, "kind": "source", "python": [0, 0], "body": base64.b64encode(SOURCE).decode()}
 
 HANDSHAKE = (
     "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
-
-
-def task_id(name: str) -> str:
-    return format_id(hashlib.blake2b(name.encode(), digest_size=16).digest(), TASK)
-
-
-async def call(head: Stack, method: str, path: str, body: Any = None) -> Any:
-    async with head.http.request(method, f"/api/v1{path}", json=body) as response:
-        assert response.status < 300, await response.text()
-        return await response.json()
-
-
-async def submit(head: Stack, **sources: str) -> str:
-    """Run a workflow whose tasks are the keywords; a value names the producer of its input, or is empty."""
-    ops = [
-        {"op": "add_task", "task": {
-            "task_id": task_id(name), "name": name, "code": HASH, "outputs": ["y"],
-            "inputs": {"x": {"source": f"{task_id(source)}.output.y"} if source else {"value": 1}},
-        }}
-        for name, source in sources.items()
-    ]  # fmt: skip
-    await call(head, "POST", "/workflows", {"workflow_id": WORKFLOW})
-    await call(head, "POST", f"/workflows/{WORKFLOW}/edits", {"ops": ops, "codes": [CODE]})
-    run = await call(head, "POST", "/runs", {"workflow_id": WORKFLOW})
-    return str(run["run_id"])
 
 
 async def attach(head: Stack, run_id: str, query: str = "") -> ClientWebSocketResponse:

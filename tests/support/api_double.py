@@ -75,6 +75,7 @@ class MemoryHub:
         self.segments: list[Segment] = []
         self.results: dict[int, tuple[OutputValue, ...]] = {}
         self.kept: dict[tuple[int, int, int], KeptLog] = {}
+        self.removed = False
         self.reads = 0
         self.patience = 60.0
         """Longest wait, whatever is asked for."""
@@ -88,13 +89,16 @@ class MemoryHub:
     def sealed(self) -> bool:
         return bool(self.segments) and isinstance(self.segments[-1].events[-1], SEALING)
 
+    def ended(self, run_no: int, after_seq: int) -> bool:
+        return self.sealed and after_seq >= self.last_seq
+
     async def commit(self, *events: RunEvent) -> None:
         self.segments.append(Segment(7, 1_000.0, self.last_seq + 1, events))
         async with self._changed:
             self._changed.notify_all()
 
     async def find(self, run_id: bytes) -> RunPlace | None:
-        return RunPlace(1, WORKFLOW_ID, 1) if run_id == RUN_ID else None
+        return RunPlace(1, WORKFLOW_ID, 1) if run_id == RUN_ID and not self.removed else None
 
     async def read(self, run_no: int, after_seq: int) -> list[Segment]:
         self.reads += 1

@@ -24,6 +24,8 @@ __all__ = ["Encoded", "EventEncoder", "OpenRun"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Live = Callable[[bytes, int], Graph | None]
+"""Looks a graph up by workflow and version among those that have live runs: it is read already."""
 CACHE_BYTES: Final = 64 * MIB
 CACHE_TASKS: Final = 200_000
 THREAD_FROM: Final = 256 * KIB
@@ -64,8 +66,9 @@ class Encoded:
 class EventEncoder:
     """Encodes segments and opens graphs, each once for all readers."""
 
-    def __init__(self, hub: RunReading, cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, hub: RunReading, cache_bytes: int = CACHE_BYTES, live: Live | None = None) -> None:
         self._hub = hub
+        self._live = live
         self._limit = cache_bytes
         self._held = 0
         self._cache: OrderedDict[tuple[int, int, str], Encoded] = OrderedDict()
@@ -86,13 +89,16 @@ class EventEncoder:
         """Return the graph that a run is a snapshot of."""
         key = (place.workflow_id, place.version)
         graph = self._graphs.get(key)
+        if graph is None and self._live is not None:
+            graph = self._live(*key)
         if graph is None:
             body = await self._hub.graph(*key)
             graph = await _maybe_threaded(len(body), load_graph, *key, body)
             self._graphs[key] = graph
             while len(self._graphs) > 1 and sum(map(len, self._graphs.values())) > CACHE_TASKS:
                 self._graphs.popitem(last=False)
-        self._graphs.move_to_end(key)
+        elif key in self._graphs:
+            self._graphs.move_to_end(key)
         return graph
 
     async def encode(self, run: OpenRun, segment: Segment, fmt: str) -> Encoded:

@@ -16,23 +16,24 @@ from aiohttp import WSMsgType, web
 from maze_head.api.call import Call
 from maze_head.api.encoder import EventEncoder, OpenRun
 from maze_head.api.errors import wants_msgpack
-from maze_head.api.render import FRAME_BYTES, JSON, PACKED, framed
+from maze_head.api.frames import FRAME_BYTES, framed
+from maze_head.api.render import JSON, PACKED
 from maze_head.api.schemas import EventPage
 from maze_head.api.websocket import stream, wants_upgrade
 from maze_head.core.errors import NotFound
 from maze_head.core.events import DescribeRun
 from maze_protocol.events import Segment
 from maze_protocol.http import RunBody
-from maze_protocol.ids import RUN
+from maze_protocol.ids import RUN, format_id
+from maze_protocol.streams import MAX_SEQ
 
-__all__ = ["CROWD", "PACE", "events", "nothing_more", "open_run", "over", "publication"]
+__all__ = ["CROWD", "PACE", "events", "frames", "nothing_more", "open_run", "over", "publication"]
 
 CROWD: Final = 64
 PACE: Final = 0.05
 """With more than CROWD streams open, each gets at most one frame in PACE seconds."""
 PATIENCE: Final = 60.0
 PAGE_EVENTS: Final = 1000
-MAX_SEQ: Final = 2**53
 
 
 async def events(call: Call) -> EventPage | web.StreamResponse:
@@ -43,7 +44,7 @@ async def events(call: Call) -> EventPage | web.StreamResponse:
         fmt = call.choice("format", (JSON, PACKED))
         kind = WSMsgType.BINARY if fmt == PACKED else WSMsgType.TEXT
         run = await open_run(call, run_id)
-        return await stream(call, _frames(call, run, after, fmt), kind)
+        return await stream(call, frames(call, run, after, fmt), kind)
     return await _page(call, run_id, after)
 
 
@@ -51,12 +52,15 @@ async def open_run(call: Call, run_id: bytes) -> OpenRun:
     """Return a run to read.
 
     Raises:
-        NotFound: no such run; asked through the core, which knows what was removed, too.
+        NotFound: no such run.
+        Gone: it was removed; the core is asked, which knows that, too.
     """
-    await call.ask(lambda ticket: DescribeRun(ticket, run_id))
     run = await call.encoder.open(run_id)
     if run is None:
-        raise NotFound("unknown_run", f"no run {call.path('run_id')}")
+        await call.ask(lambda ticket: DescribeRun(ticket, run_id))
+        run = await call.encoder.open(run_id)
+    if run is None:
+        raise NotFound("unknown_run", f"no run {format_id(run_id, RUN)}")
     return run
 
 
@@ -78,9 +82,14 @@ async def nothing_more(call: Call, run: OpenRun, after: int) -> bool:
     return await over(call, run, after)
 
 
-async def _frames(call: Call, run: OpenRun, after: int, fmt: str) -> AsyncGenerator[bytes, None]:
-    """Yield arrays of encoded events until the log is sealed; resume wherever the last one ended."""
-    hub, sealed = call.services.hub, await over(call, run, after)
+async def frames(call: Call, run: OpenRun, after: int, fmt: str) -> AsyncGenerator[bytes, None]:
+    """Yield arrays of encoded events until the log is sealed; resume wherever the last one ended.
+
+    Raises:
+        Gone: the run was removed meanwhile.
+    """
+    hub = call.services.hub
+    sealed = hub.ended(run.place.run_no, after)
     while not sealed:
         pending: list[bytes] = []
         segments = await hub.read(run.place.run_no, after)

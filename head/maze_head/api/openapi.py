@@ -44,7 +44,7 @@ class _Schemas:
     """The schemas of all bodies, each struct once."""
 
     def __init__(self, routes: tuple[Route, ...]) -> None:
-        bodies = [kind for route in routes for kind in (route.request, route.response)]
+        bodies = [kind for route in routes for kind in (route.request, route.response, *sum(route.messages, ()))]
         kinds = tuple(dict.fromkeys([*(kind for kind in bodies if _is_struct(kind)), *_EXTRA]))
         schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
         self.of = dict(zip(kinds, schemas, strict=True))
@@ -80,6 +80,11 @@ def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:
     }
     if route.request is not None:
         operation["requestBody"] = {"required": True, "content": schemas.content(route.request)}
+    client, head = route.messages
+    if client or head:
+        # OpenAPI has no word for what is said after an upgrade.
+        said = {"client": client, "head": head}
+        operation["x-websocket"] = {who: [schemas.of[kind] for kind in kinds] for who, kinds in said.items()}
     return operation
 
 

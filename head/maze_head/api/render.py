@@ -54,7 +54,6 @@ __all__ = [
     "Names",
     "claim_body",
     "encoded",
-    "framed",
     "href",
     "object_json",
     "plain",
@@ -65,7 +64,6 @@ __all__ = [
 
 JSON: Final = "json"
 PACKED: Final = "msgpack"
-FRAME_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 100
 """Lists and dictionaries in each other: what every JSON reader takes, and far from any interpreter's own limit."""
 REMEMBERED: Final = 4096
@@ -406,24 +404,3 @@ _ENCODE: Final[dict[str, Callable[[object], bytes]]] = {
     PACKED: msgspec.msgpack.Encoder().encode,
     JSON: msgspec.json.Encoder().encode,
 }
-
-
-def framed(events: Sequence[bytes], fmt: str, limit: int = FRAME_BYTES) -> list[bytes]:
-    """Join encoded events to arrays of about `limit` bytes at most; one event is never cut."""
-    frames: list[bytes] = []
-    piece: list[bytes] = []
-    size = 0
-    for event in events:
-        if piece and size + len(event) > limit:
-            frames.append(_array(piece, fmt))
-            piece, size = [], 0
-        piece.append(event)
-        size += len(event)
-    return [*frames, _array(piece, fmt)] if piece else frames
-
-
-def _array(items: Sequence[bytes], fmt: str) -> bytes:
-    if fmt == JSON:
-        return b"[" + b",".join(items) + b"]"
-    header = msgspec.msgpack.encode([None] * len(items))[: -len(items)]  # an array of n nils is its header and n bytes
-    return header + b"".join(items)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from maze_head.api import events, limits, logs, meta, nodes, outputs, runs, seed_routes, workflows
+from maze_head.api import events, limits, logs, meta, multiplex, nodes, outputs, runs, seed_routes, workflows
 from maze_head.api.bodies import json_response, load, read_body, respond
 from maze_head.api.call import Call, Shared
 from maze_head.api.errors import seed_refusal
@@ -56,6 +56,7 @@ from maze_protocol.http import (
     WorkflowRequest,
     WorkflowSummary,
 )
+from maze_protocol.streams import End, Events, Subscribe, Unsubscribe
 from maze_protocol.waiting import Demand, Explanation, RunExplanation
 
 __all__ = ["ROUTES", "Query", "Route", "endpoint"]
@@ -84,6 +85,8 @@ class Route:
     summary: str
     status: int = 200
     query: tuple[Query, ...] = ()
+    messages: tuple[tuple[type, ...], tuple[type, ...]] = ((), ())
+    """Of a WebSocket with a language of its own: what the client says, and what the head does."""
     seed: bool = False
     """A route of the original's wire: JSON whatever the headers say, and the original's body for failures."""
 
@@ -178,6 +181,10 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("GET", OUTPUT, outputs.output, None, bytes, "What a task returned under a name, encoded"),
     Route("HEAD", OUTPUT, outputs.output, None, None, "How large an output is, and of what kind"),
     Route("GET", f"{RUN}/events", events.events, None, EventPage, "The log of a run, or its stream", query=_EVENTS),
+    Route(
+        "GET", f"{API}/events", multiplex.all_events, None, None, "The logs of many runs over one WebSocket", 101,
+        messages=((Subscribe, Unsubscribe), (Events, End)),
+    ),
     Route("GET", f"{API}/nodes", nodes.list_all, None, NodeList, "List nodes"),
     Route("GET", f"{API}/nodes/{{node_id}}", nodes.describe, None, NodeBody, "One node"),
     Route("GET", f"{API}/limits", limits.list_all, None, LimitList, "Limits and projects, and what is held of them"),

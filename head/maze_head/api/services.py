@@ -48,6 +48,9 @@ class RunReading(Protocol):
         The first one may also hold earlier events. An empty list means that nothing more is committed.
         """
 
+    def ended(self, run_no: int, after_seq: int) -> bool:
+        """Tell whether no event after `after_seq` will ever be committed."""
+
     async def wait(self, run_no: int, after_seq: int, timeout: float) -> bool:  # noqa: ASYNC109 -- the hub's own wait
         """Return True once events after `after_seq` are committed, False after `timeout` seconds."""
 

@@ -1,4 +1,4 @@
-"""One WebSocket of events: frames go out, nothing is expected in. Used by the API's own stream and the original's.
+"""WebSockets of events: of one run, where frames go out and nothing is expected in; multiplex.py has that of many.
 
 Close codes: 1000 with an EMPTY reason after the last event of a run (the original's client takes any reason text for
 a failure), 1001 when the head stops in the middle of a run, 1003 when the client sends messages, 1009 when those are
@@ -23,7 +23,10 @@ from maze_head.api.errors import Malformed
 from maze_head.core.errors import Gone
 from maze_protocol.limits import KIB
 
-__all__ = ["HEARTBEAT", "INBOUND_LIMIT", "LAGGED", "LAG_SECONDS", "stream", "wants_upgrade"]
+__all__ = [
+    "HEARTBEAT", "INBOUND_LIMIT", "LAGGED", "LAG_SECONDS", "Lagged", "push", "serve", "stream", "upgrade",
+    "wants_upgrade",
+]  # fmt: skip
 
 logger = logging.getLogger(__name__)
 HEARTBEAT: Final = 20.0
@@ -34,6 +37,8 @@ LAG_SECONDS: Final = 10.0
 SMALL_FRAME: Final = 32 * KIB
 """Into an empty buffer one of this size goes at once: no timer is needed for it."""
 Frames = AsyncGenerator[bytes, None]
+Work = Coroutine[None, None, int | None]
+"""Something that ends with a close code, or None if the other side has closed."""
 
 
 def wants_upgrade(request: web.Request) -> bool:
@@ -41,12 +46,27 @@ def wants_upgrade(request: web.Request) -> bool:
     return request.headers.get("Upgrade", "").strip().lower() == "websocket"
 
 
-class _Lagged(Exception):
+class Lagged(Exception):
     """The reader does not take what is sent."""
 
 
 async def stream(call: Call, frames: Frames, kind: WSMsgType, *, strict: bool = True) -> web.WebSocketResponse:
     """Upgrade, send all frames, close. With `strict`, a message from the client ends the stream with 1003.
+
+    Raises:
+        Malformed: the request is no proper upgrade.
+    """
+    socket = await upgrade(call)
+    call.traffic.streams_open += 1
+    try:
+        await serve(call, socket, _send(call, socket, frames, kind), _hear(socket, strict=strict))
+    finally:
+        call.traffic.streams_open -= 1
+    return socket
+
+
+async def upgrade(call: Call) -> web.WebSocketResponse:
+    """Answer the handshake.
 
     Raises:
         Malformed: the request is no proper upgrade.
@@ -58,22 +78,20 @@ async def stream(call: Call, frames: Frames, kind: WSMsgType, *, strict: bool = 
         await socket.prepare(call.request)
     except (web.HTTPBadRequest, ValueError) as error:
         raise Malformed("bad_upgrade", f"not a WebSocket handshake: {error}") from error
-    call.traffic.streams_open += 1
-    try:
-        code = await _serve(call, socket, _send(call, socket, frames, kind), strict=strict)
-        if code is not None:
-            await _close(call, socket, code)
-    finally:
-        call.traffic.streams_open -= 1
     return socket
 
 
-async def _serve(
-    call: Call, socket: web.WebSocketResponse, send: Coroutine[None, None, int | None], *, strict: bool
-) -> int | None:
+async def serve(call: Call, socket: web.WebSocketResponse, send: Work, hear: Work) -> None:
+    """Send and hear until either is done or the head stops, then say goodbye, if anybody is left to hear it."""
+    code = await _first(call, send, hear)
+    if code is not None:
+        await _close(call, socket, code)
+
+
+async def _first(call: Call, send: Work, hear: Work) -> int | None:
     """Run until the first of: all sent, the client left or spoke, the head stops. Return the close code, if any."""
     sending = asyncio.create_task(send)
-    hearing = asyncio.create_task(_hear(socket, strict=strict))
+    hearing = asyncio.create_task(hear)
     stopping = asyncio.create_task(call.services.shutting_down.wait())
     tasks = (sending, hearing, stopping)
     try:
@@ -93,7 +111,7 @@ async def _send(call: Call, socket: web.WebSocketResponse, frames: Frames, kind:
     try:
         async with aclosing(frames):
             async for frame in frames:
-                await _push(call, socket, frame, kind)
+                await push(call, socket, frame, kind)
                 call.traffic.frames_sent_total += 1
                 # A socket that takes everything suspends nobody: a long replay must not hold up the rest of the head.
                 await asyncio.sleep(0)
@@ -101,7 +119,7 @@ async def _send(call: Call, socket: web.WebSocketResponse, frames: Frames, kind:
         return None  # the reader is gone, which costs nobody anything
     except Gone:
         return WSCloseCode.INTERNAL_ERROR  # whoever comes back is told why
-    except _Lagged:
+    except Lagged:
         call.traffic.streams_lagged_total += 1
         return LAGGED
     except Exception:
@@ -110,7 +128,13 @@ async def _send(call: Call, socket: web.WebSocketResponse, frames: Frames, kind:
     return WSCloseCode.OK
 
 
-async def _push(call: Call, socket: web.WebSocketResponse, frame: bytes, kind: WSMsgType) -> None:
+async def push(call: Call, socket: web.WebSocketResponse, frame: bytes, kind: WSMsgType) -> None:
+    """Send one frame.
+
+    Raises:
+        Lagged: the reader did not take it in time.
+        ConnectionError: the reader is gone; or aiohttp's ClientError.
+    """
     transport = call.request.transport
     if len(frame) <= SMALL_FRAME and (transport is None or not transport.get_write_buffer_size()):
         await socket.send_frame(frame, kind)
@@ -119,7 +143,7 @@ async def _push(call: Call, socket: web.WebSocketResponse, frame: bytes, kind: W
         async with asyncio.timeout(LAG_SECONDS):
             await socket.send_frame(frame, kind)
     except TimeoutError as error:
-        raise _Lagged from error
+        raise Lagged from error
 
 
 async def _close(call: Call, socket: web.WebSocketResponse, code: int) -> None:

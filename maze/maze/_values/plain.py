@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from maze._values.container import Body
@@ -65,18 +66,19 @@ def unpack_plain(body: Body, parts: Sequence[object] = ()) -> Any:
     """
     import msgpack
 
-    def hole(code: int, data: bytes) -> object:
-        if code != HOLE_EXT or len(data) != _INDEX.size:
-            raise ValueError(f"unexpected extension type {code}")
-        index = _INDEX.unpack(data)[0]
-        if index >= len(parts):
-            raise ValueError(f"hole {index} of {len(parts)}")
-        return parts[index]
-
     try:
-        return msgpack.unpackb(body, ext_hook=hole)
+        return msgpack.unpackb(body, ext_hook=partial(_fill, parts))
     except (ValueError, TypeError, OverflowError, MemoryError, msgpack.UnpackException) as error:
         raise ValueDecodeError(f"not a MessagePack value ({error})") from error
+
+
+def _fill(parts: Sequence[object], code: int, data: bytes) -> object:
+    if code != HOLE_EXT or len(data) != _INDEX.size:
+        raise ValueError(f"unexpected extension type {code}")
+    index = _INDEX.unpack(data)[0]
+    if index >= len(parts):
+        raise ValueError(f"hole {index} of {len(parts)}")
+    return parts[index]
 
 
 def _is_plain(value: object, is_hole: HoleTest | None) -> bool:

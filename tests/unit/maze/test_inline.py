@@ -13,16 +13,17 @@ from maze._loop import bridge
 from maze._remote_value import RemoteValue
 from maze._results import OpaqueValue, decode_values
 from maze._values import encode
-from maze_protocol.http import ClientEvent
 from maze_protocol.limits import INLINE_CLIENT
+from maze_protocol.streams import PackedEvent
 from support.api_double import asynchronous
+from support.run_story import packed
 from support.value_server import GONE, serving_values
 
 CODEC, BODY = encode(os.urandom(1000))
 
 
-def finished(seq: int, kind: str = "finish_task", **result: Any) -> ClientEvent:
-    return ClientEvent(seq, 1, 0.0, kind, {"task_id": f"task_{seq}", "result": result})
+def finished(seq: int, kind: str = "finish_task", **result: Any) -> PackedEvent:
+    return packed(seq, kind, {"task_id": f"task_{seq}", "result": result})
 
 
 def absent(size: int = len(BODY)) -> list[Any]:
@@ -31,9 +32,9 @@ def absent(size: int = len(BODY)) -> list[Any]:
 
 @asynchronous
 async def test_small_values_cost_no_question() -> None:
-    events = [finished(1, y=[0, b"\x01"]), ClientEvent(2, 1, 0.0, "task_exception", {"result": "Traceback"})]
+    events = [finished(1, y=[0, b"\x01"]), packed(2, "task_exception", {"result": "Traceback"})]
     assert await bridge(fill_in("http://nobody.invalid", "run_1", events)) == 2
-    assert events[0].data["result"] == {"y": [0, b"\x01"]}
+    assert events[0].result == {"y": [0, b"\x01"]}
 
 
 @asynchronous
@@ -43,7 +44,7 @@ async def test_values_of_middle_size_are_fetched_and_large_ones_become_reference
         assert await bridge(fill_in(server.url, "run_1", events)) == 2
         assert await bridge(fill_in(server.url, "run_1", events)) == 2, "an interrupted reader goes on with them"
         assert len(server.ranges) == 1
-        first, second = (decode_values(event.data["result"], allow_pickle=True) for event in events)
+        first, second = (decode_values(event.result or {}, allow_pickle=True) for event in events)
         assert list(first) == ["y", "z"]
         assert encode(first["y"]) == (CODEC, BODY)
         assert first["z"] == 1
@@ -65,7 +66,7 @@ async def test_one_that_expired_hides_nothing_else() -> None:
         server.faults = [GONE]
         events = [finished(1, y=absent()), finished(2, y=absent())]
         await bridge(fill_in(server.url, "run_1", events))
-        found = [decode_values(event.data["result"], allow_pickle=True)["y"] for event in events]
+        found = [decode_values(event.result or {}, allow_pickle=True)["y"] for event in events]
         gone = [value for value in found if isinstance(value, OpaqueValue)]
         assert len(gone) == 1
         assert (gone[0].type, gone[0].size) == ("bytes", len(BODY))

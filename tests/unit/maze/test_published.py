@@ -15,7 +15,8 @@ import zmq
 from maze import _http, _published
 from maze._published import PublishedFeed
 from maze.errors import EventsLostError, HeadUnavailableError, RequestError, UnknownRunError
-from maze_protocol.http import ClientEvent
+from maze_protocol.streams import PackedEvent
+from support.run_story import packed
 from support.zmq_peers import until
 
 RUN = "run_" + "ab" * 16
@@ -23,8 +24,8 @@ TOPIC = b"r/" + b"ab" * 16 + b"/"
 CLUSTER = b"c" * 16
 
 
-def event(seq: int, kind: str = "start_task", epoch: int = 1) -> ClientEvent:
-    return ClientEvent(seq, epoch, 0.0, kind, {})
+def event(seq: int, kind: str = "start_task", epoch: int = 1) -> PackedEvent:
+    return packed(seq, kind, {}, epoch=epoch)
 
 
 class Head:
@@ -33,7 +34,7 @@ class Head:
     def __init__(self, xpub: zmq.Socket[bytes]) -> None:
         self.xpub = xpub
         self.endpoint = f"tcp://127.0.0.1:{xpub.bind_to_random_port('tcp://127.0.0.1')}"
-        self.log: list[ClientEvent] = []
+        self.log: list[PackedEvent] = []
         self.asked: list[int] = []
         self.looked_up = 0
         self.failure: Exception | None = None
@@ -54,7 +55,7 @@ class Head:
         """Publish anything."""
         self.xpub.send_multipart([TOPIC, kind, body if isinstance(body, bytes) else msgspec.msgpack.encode(body)])
 
-    def publish(self, *events: ClientEvent) -> None:
+    def publish(self, *events: PackedEvent) -> None:
         """Commit and publish."""
         self.log += events
         self.say(b"S", list(events))

@@ -12,34 +12,57 @@ import msgspec
 import pytest
 
 from maze import _feed, _http
+from maze._event_socket import EventSocket
 from maze._stream import EventStream
-from maze.errors import EventsLostError, HeadUnavailableError, NotAMazeHeadError, UnknownRunError
-from maze_protocol.http import ClientEvent
-
-Step = list[int] | int | Exception
+from maze.errors import (
+    EventsLostError,
+    HeadUnavailableError,
+    NotAMazeHeadError,
+    ProtocolMismatchError,
+    RequestError,
+    UnknownRunError,
+)
+from maze_protocol.streams import Asked, End, Events, PackedEvent, Subscribe, Told, Unsubscribe
+from support.run_story import packed
 
 
 class Socket:
-    """Frames to come, then a close code."""
+    """Frames to come for the one who subscribes, then the end of the subscription (1000), a refusal, or a close."""
 
-    def __init__(self, frames: list[list[ClientEvent]], code: int) -> None:
-        self.frames, self.close_code, self.closed = frames, code, False
+    def __init__(self, frames: list[list[PackedEvent]], code: int | None) -> None:
+        self.frames, self.code, self.closed = frames, code, False
+        self.said: list[Asked] = []
+        self.heard = asyncio.Event()
+
+    async def send_bytes(self, data: bytes) -> None:
+        self.said.append(msgspec.msgpack.decode(data, type=Asked))
+        if isinstance(self.said[-1], Subscribe):
+            self.heard.set()
+        else:
+            self.heard.clear()
 
     async def receive(self) -> Any:
+        await self.heard.wait()
+        number = self.said[-1].id
         if self.frames:
-            data = msgspec.msgpack.encode(self.frames.pop(0))
-            return SimpleNamespace(type=aiohttp.WSMsgType.BINARY, data=data)
-        return SimpleNamespace(type=aiohttp.WSMsgType.CLOSED, data=None)
+            return binary(Events(number, self.frames.pop(0)))
+        if self.code is None or 1000 < self.code < 5000:
+            return SimpleNamespace(type=aiohttp.WSMsgType.CLOSED, data=None)
+        self.heard.clear()
+        code, self.code = self.code, 1006
+        return binary(End(number, "sealed", 200) if code == 1000 else End(number, "refused", code))
 
     async def close(self) -> None:
         self.closed = True
 
 
-def frame(*numbers: int, epoch: int = 1) -> list[ClientEvent]:
+def binary(told: Told) -> Any:
+    return SimpleNamespace(type=aiohttp.WSMsgType.BINARY, data=msgspec.msgpack.encode(told))
+
+
+def frame(*numbers: int, epoch: int = 1) -> list[PackedEvent]:
     """Return events by number; number 9 seals the log."""
-    return [
-        ClientEvent(number, epoch, 0.0, "finish_workflow" if number == 9 else "start_task", {}) for number in numbers
-    ]
+    return [packed(number, "finish_workflow" if number == 9 else "start_task", {}, epoch=epoch) for number in numbers]
 
 
 def refused(status: int) -> aiohttp.WSServerHandshakeError:
@@ -47,24 +70,36 @@ def refused(status: int) -> aiohttp.WSServerHandshakeError:
     return aiohttp.WSServerHandshakeError(request, (), status=status)
 
 
-@pytest.fixture
-def head(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    def install(*answers: Socket | Exception) -> list[str]:
-        queue, asked = list(answers), list[str]()
+class Asking:
+    """Behind which numbers the streams subscribed."""
 
-        async def websocket(where: str, *, after: str, **query: str) -> Socket:
-            asked.append(after)
+    def __init__(self) -> None:
+        self.sockets: list[Socket] = []
+
+    def after(self) -> list[int]:
+        return [said.after for socket in self.sockets for said in socket.said if isinstance(said, Subscribe)]
+
+
+@pytest.fixture
+def head(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Asking]:
+    def install(*answers: Socket | Exception, info: Any = None) -> Asking:
+        queue, asking = list(answers), Asking()
+
+        async def websocket(where: str) -> Socket:
+            assert where == "/api/v1/events"
             answer = queue.pop(0) if len(queue) > 1 else queue[0]
             if isinstance(answer, Exception):
                 raise answer
+            asking.sockets.append(answer)
             return answer
 
         def unreachable(error: Exception) -> HeadUnavailableError:
             return HeadUnavailableError(str(error))
 
-        known = SimpleNamespace(websocket=websocket, unreachable=unreachable)
+        known: Any = SimpleNamespace(websocket=websocket, unreachable=unreachable, url="http://head", info=info)
+        known.events = EventSocket(known)
         monkeypatch.setattr(_http, "connection", lambda url: known)
-        return asked
+        return asking
 
     return install
 
@@ -81,34 +116,38 @@ def read() -> list[int]:
     return asyncio.run(read_all(EventStream("http://head", "run_1")))
 
 
-def test_a_log_is_read_to_its_end(head: Callable[..., list[str]]) -> None:
+def test_a_log_is_read_to_its_end(head: Callable[..., Asking]) -> None:
     socket = Socket([frame(1), frame(2, 3), frame(9)], 1000)
-    assert head(socket) == []
-    assert read() == [1, 2, 3, 9]
-    assert socket.closed
+    head(socket)
+
+    async def main() -> None:
+        assert await read_all(EventStream("http://head", "run_1")) == [1, 2, 3, 9]
+        assert not socket.closed, "it is kept for the next run"
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("code", [1001, 1006, 4408, None])
-def test_a_lost_stream_is_resumed_after_the_last_event(head: Callable[..., list[str]], code: Any) -> None:
+def test_a_lost_stream_is_resumed_after_the_last_event(head: Callable[..., Asking], code: Any) -> None:
     asked = head(Socket([frame(1, 2)], code), aiohttp.ClientConnectionError("refused"), Socket([frame(2, 3, 9)], 1000))
     assert read() == [1, 2, 3, 9]
-    assert asked == ["0", "1", "1"], "the last event itself is read again, to see that it still stands there"
+    assert asked.after() == [0, 1], "the last event itself is read again, to see that it still stands there"
 
 
-def test_a_log_that_lost_its_end_is_not_read_on(head: Callable[..., list[str]]) -> None:
+def test_a_log_that_lost_its_end_is_not_read_on(head: Callable[..., Asking]) -> None:
     head(Socket([frame(1, 2)], 1006), Socket([frame(2, 3, epoch=2)], 1000))
     with pytest.raises(EventsLostError, match="another event 2"):
         read()
 
 
-def test_a_log_can_be_read_from_any_place(head: Callable[..., list[str]]) -> None:
+def test_a_log_can_be_read_from_any_place(head: Callable[..., Asking]) -> None:
     asked = head(Socket([], 1006), Socket([frame(5, 9)], 1000))
     assert asyncio.run(read_all(EventStream("http://head", "run_1", 4))) == [5, 9]
-    assert asked == ["4", "4"]
+    assert asked.after() == [4, 4]
 
 
 def test_patience_begins_anew_whenever_the_head_answers(
-    head: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+    head: Callable[..., Asking], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(0, 1_000, 40))
     monkeypatch.setattr(_feed, "time", SimpleNamespace(monotonic=lambda: next(clock)))
@@ -117,36 +156,61 @@ def test_patience_begins_anew_whenever_the_head_answers(
     assert read() == [9]
 
 
-def test_what_was_seen_is_not_returned_again(head: Callable[..., list[str]]) -> None:
+def test_what_was_seen_is_not_returned_again(head: Callable[..., Asking]) -> None:
     head(Socket([frame(1, 2)], 1006), Socket([frame(1, 2), frame(2, 3), frame(9)], 1000))
     assert read() == [1, 2, 3, 9]
 
 
-def test_a_close_with_1000_is_the_end(head: Callable[..., list[str]]) -> None:
+def test_a_close_with_1000_is_the_end(head: Callable[..., Asking]) -> None:
     head(Socket([frame(1)], 1000))
     assert read() == [1]
 
 
-@pytest.mark.parametrize(("status", "kind"), [(404, UnknownRunError), (410, UnknownRunError), (400, NotAMazeHeadError)])
-def test_a_refused_stream_is_told(head: Callable[..., list[str]], status: int, kind: type[Exception]) -> None:
-    head(refused(status))
+@pytest.mark.parametrize(("status", "kind"), [(404, UnknownRunError), (410, UnknownRunError), (500, RequestError)])
+def test_a_refused_subscription_is_told(head: Callable[..., Asking], status: int, kind: type[Exception]) -> None:
+    head(Socket([frame(1)], status))
     with pytest.raises(kind):
         read()
 
 
-def test_a_busy_head_is_asked_again(head: Callable[..., list[str]]) -> None:
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_refused_socket_is_told(head: Callable[..., Asking], status: int) -> None:
+    head(refused(status))
+    with pytest.raises(NotAMazeHeadError, match=f"HTTP {status}"):
+        read()
+
+
+def test_a_head_of_before_the_event_socket_is_told(head: Callable[..., Asking]) -> None:
+    head(refused(404), info=SimpleNamespace(version="0.1.0"))
+    with pytest.raises(ProtocolMismatchError, match=r"Maze 0\.1\.0"):
+        read()
+
+
+def test_what_no_head_would_say_is_told(head: Callable[..., Asking]) -> None:
+    socket = Socket([], 1000)
+
+    async def receive() -> Any:
+        return SimpleNamespace(type=aiohttp.WSMsgType.BINARY, data=b"?")
+
+    socket.receive = receive  # type: ignore[method-assign]  # something else that speaks WebSocket
+    head(socket)
+    with pytest.raises(NotAMazeHeadError, match="no head would"):
+        read()
+
+
+def test_a_busy_head_is_asked_again(head: Callable[..., Asking]) -> None:
     head(refused(503), Socket([frame(9)], 1000))
     assert read() == [9]
 
 
-def test_a_head_that_stays_away_is_told(head: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_head_that_stays_away_is_told(head: Callable[..., Asking], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_feed, "RECONNECT_SECONDS", 0.0)
     head(aiohttp.ClientConnectionError("refused"))
     with pytest.raises(HeadUnavailableError, match="refused"):
         read()
 
 
-def test_patience_has_an_end_and_the_stream_goes_on_afterwards(head: Callable[..., list[str]]) -> None:
+def test_patience_has_an_end_and_the_stream_goes_on_afterwards(head: Callable[..., Asking]) -> None:
     async def main() -> list[int]:
         gate = asyncio.Event()
         socket = Socket([frame(1), frame(9)], 1000)
@@ -166,7 +230,7 @@ def test_patience_has_an_end_and_the_stream_goes_on_afterwards(head: Callable[..
     assert asyncio.run(main()) == [1, 9]
 
 
-def test_a_reader_may_leave_at_any_time(head: Callable[..., list[str]]) -> None:
+def test_a_reader_may_leave_at_any_time(head: Callable[..., Asking]) -> None:
     socket = Socket([frame(1)] * 3, 1000)
 
     async def main() -> None:
@@ -179,7 +243,7 @@ def test_a_reader_may_leave_at_any_time(head: Callable[..., list[str]]) -> None:
     asyncio.run(main())
 
 
-def test_leaving_ends_a_wait_whose_reader_never_began(head: Callable[..., list[str]]) -> None:
+def test_leaving_ends_a_wait_whose_reader_never_began(head: Callable[..., Asking]) -> None:
     async def main() -> None:
         stream = EventStream("http://head", "run_1")
         waiting = asyncio.ensure_future(stream.next())
@@ -192,18 +256,17 @@ def test_leaving_ends_a_wait_whose_reader_never_began(head: Callable[..., list[s
     asyncio.run(main())
 
 
-def test_a_slow_reader_does_not_pile_up_events(head: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_reader_does_not_pile_up_events(head: Callable[..., Asking], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_feed, "READ_AHEAD", 2)
     socket = Socket([frame(number) for number in (1, 2, 3, 4, 9)], 1000)
 
     async def main() -> list[int]:
         head(socket)
         stream = EventStream("http://head", "run_1")
-        first = await stream.next()
-        assert first is not None
-        await asyncio.wait_for(until(lambda: len(socket.frames) <= 2), 5)
-        assert len(socket.frames) == 5 - len(first) - 2
-        return [event.seq for event in first] + await read_all(stream)
+        assert await stream.next(0) == []
+        await asyncio.wait_for(until(lambda: bool(socket.said) and isinstance(socket.said[-1], Unsubscribe)), 5)
+        assert len(socket.frames) == 3, "the socket is for the others, too"
+        return await read_all(stream)
 
     assert asyncio.run(main()) == [1, 2, 3, 4, 9]
 

@@ -10,7 +10,7 @@ from aiohttp import WSMsgType
 
 from maze_head.api.encoder import EventEncoder
 from maze_head.api.events import publication
-from maze_head.api.render import FRAME_BYTES
+from maze_head.api.frames import FRAME_BYTES
 from maze_head.core.errors import Gone
 from maze_head.core.events import DescribeRun
 from maze_protocol.events import RunFinished, RunSubmitted, TaskStarted, TaskWarned
@@ -106,6 +106,7 @@ async def test_a_run_that_is_removed_under_its_readers_ends_their_streams(path: 
             assert (await socket.receive()).type is WSMsgType.TEXT
             head.driver.answers[DescribeRun] = Gone("run_removed", "it was removed")
             head.hub.segments.clear()
+            head.hub.removed = True
             assert (await socket.receive()).type is WSMsgType.CLOSE
             assert socket.close_code == 1011
         async with head.http.get(path, headers={"Accept": "application/json"}) as response:

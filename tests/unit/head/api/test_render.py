@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maze_head.api.render import _DATA, FRAME_BYTES, JSON, PACKED, Names, framed, plain, render, seed_value, value_json
+from maze_head.api.render import _DATA, JSON, PACKED, Names, plain, render, seed_value, value_json
 from maze_protocol.events import (
     TYPE_NAMES,
     AttemptLost,
@@ -153,20 +153,3 @@ PLAIN = st.recursive(
 @given(PLAIN)
 def test_json_values_come_out_as_they_went_in(content: object) -> None:
     assert msgspec.json.decode(msgspec.json.encode(plain(content))) == content
-
-
-@pytest.mark.parametrize("fmt", [JSON, PACKED])
-@pytest.mark.parametrize("count", [1, 15, 16, 70_000])
-def test_frames_are_arrays_of_the_events(fmt: str, count: int) -> None:
-    encode, decode = (
-        (msgspec.json.encode, msgspec.json.decode) if fmt == JSON else (msgspec.msgpack.encode, msgspec.msgpack.decode)
-    )
-    events = [encode({"seq": number}) for number in range(count)]
-    assert [event["seq"] for frame in framed(events, fmt) for event in decode(frame)] == list(range(count))
-
-
-def test_frames_are_bounded_and_never_cut_an_event() -> None:
-    events = [b'"' + b"x" * (FRAME_BYTES // 2) + b'"'] * 3 + [b'"' + b"y" * (3 * FRAME_BYTES) + b'"']
-    frames = framed(events, JSON)
-    assert [len(msgspec.json.decode(frame)) for frame in frames] == [1, 1, 1, 1]
-    assert framed([], JSON) == []

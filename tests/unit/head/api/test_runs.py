@@ -42,6 +42,7 @@ async def ask(body: dict[str, Any], *events: Any, **answers: Any) -> tuple[int, 
     async with serving("a", "b") as head:
         head.driver.answers |= {DescribeRun: BODY, RetryRun: BODY, **answers.get("core", {})}
         await head.hub.commit(SUBMITTED, *events)
+        head.hub.removed = isinstance(head.driver.answers[DescribeRun], Gone)
         async with head.http.post(f"/api/v1/runs/{RUN_TEXT}/retry", json=body) as response:
             asked = [command for command in head.driver.asked if isinstance(command, RetryRun)]
             return response.status, await response.json(), asked

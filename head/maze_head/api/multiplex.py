@@ -1,0 +1,145 @@
+"""One WebSocket for all subscriptions of a client: maze_protocol.streams is its language.
+
+Each subscription is a task that reads committed segments and takes its turn at the socket, one frame at a time, in the
+order in which they asked: a busy run does not shut out the others. What holds for the WebSocket of one run holds
+here: a frame is awaited until the socket took it, who takes nothing for LAG_SECONDS is closed with 4408, 1001 comes
+when the head stops, 1009 for what is too large. 1003 answers text, 1007 what is no message of the language, 1008 a
+number that is in use. A subscription that is refused, or fails, ends alone; the others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing
+from typing import Final
+
+import msgspec
+from aiohttp import ClientError, WSCloseCode, WSMsgType, web
+
+from maze_head.api.call import Call, raw_id
+from maze_head.api.errors import INTERNAL, status_of
+from maze_head.api.events import frames, open_run
+from maze_head.api.frames import numbered
+from maze_head.api.render import PACKED
+from maze_head.api.websocket import LAGGED, Lagged, push, serve, upgrade
+from maze_head.core.errors import Rejected
+from maze_protocol.ids import RUN
+from maze_protocol.streams import MAX_SUBSCRIPTIONS, SEALED, Asked, End, Subscribe
+
+__all__ = ["all_events"]
+
+logger = logging.getLogger(__name__)
+TOO_MANY: Final = "too_many_subscriptions"
+_decode: Final = msgspec.msgpack.Decoder(Asked).decode
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+async def all_events(call: Call) -> web.StreamResponse:
+    """Serve the subscriptions of one client until it leaves."""
+    socket = await upgrade(call)
+    connection = _Connection(call, socket)
+    try:
+        await serve(call, socket, connection.trouble(), connection.hear())
+    finally:
+        await connection.end()
+    return socket
+
+
+class _Connection:
+    """A WebSocket and its subscriptions."""
+
+    def __init__(self, call: Call, socket: web.WebSocketResponse) -> None:
+        self._call = call
+        self._socket = socket
+        self._readers: dict[int, asyncio.Task[None]] = {}
+        self._turn = asyncio.Lock()
+        """Whose turn it is to send; who waits is served in order."""
+        self._broken: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+
+    async def trouble(self) -> int | None:
+        """Wait until the client takes nothing any more, or is gone; return the close code."""
+        return await self._broken
+
+    async def hear(self) -> int | None:
+        """Obey the client; return a close code if it broke the rules."""
+        while True:
+            message = await self._socket.receive()
+            if message.type is WSMsgType.TEXT:
+                return WSCloseCode.UNSUPPORTED_DATA
+            if message.type is not WSMsgType.BINARY:
+                return None  # closed, closing or failed: aiohttp has answered it
+            try:
+                asked: Asked = _decode(message.data)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                return WSCloseCode.INVALID_TEXT
+            if not self._obey(asked):
+                return WSCloseCode.POLICY_VIOLATION
+
+    async def end(self) -> None:
+        """End all subscriptions."""
+        readers, self._readers = self._readers, {}
+        for reader in readers.values():
+            reader.cancel()
+        await asyncio.gather(*readers.values(), return_exceptions=True)
+
+    def _obey(self, asked: Asked) -> bool:
+        if not isinstance(asked, Subscribe):
+            reader = self._readers.pop(asked.id, None)
+            if reader is not None:
+                reader.cancel()
+            return True
+        if asked.id in self._readers:
+            return False
+        self._readers[asked.id] = asyncio.create_task(self._serve(asked, refused=self._full()))
+        return True
+
+    def _full(self) -> bool:
+        return len(self._readers) >= MAX_SUBSCRIPTIONS
+
+    async def _serve(self, asked: Subscribe, *, refused: bool) -> None:
+        """Send what a subscription asks for, and its end."""
+        traffic = self._call.traffic
+        traffic.streams_open += 1
+        try:
+            end = _too_many(asked.id) if refused else await self._read(asked)
+            self._readers.pop(asked.id, None)
+            await self._send(_encode(end))
+        except (ConnectionError, ClientError):
+            self._break(None)  # the client is gone, which costs nobody anything
+        except Lagged:
+            traffic.streams_lagged_total += 1
+            self._break(LAGGED)
+        finally:
+            traffic.streams_open -= 1
+
+    async def _read(self, asked: Subscribe) -> End:
+        try:
+            run = await open_run(self._call, raw_id(asked.run, RUN))
+            async with aclosing(frames(self._call, run, asked.after, PACKED)) as arrays:
+                async for array in arrays:
+                    await self._send(numbered(asked.id, array))
+            return End(asked.id, SEALED, 200)
+        except Rejected as error:
+            return End(asked.id, error.code, status_of(error), error.message, error.hint)
+        except (ConnectionError, ClientError, Lagged):
+            raise
+        except Exception:
+            logger.exception("a stream of events failed: %s", ascii(asked.run))
+            return End(asked.id, INTERNAL, 500, "the head failed on this stream; its log tells more")
+
+    async def _send(self, frame: bytes) -> None:
+        async with self._turn:
+            await push(self._call, self._socket, frame, WSMsgType.BINARY)
+        self._call.traffic.frames_sent_total += 1
+        # A socket that takes everything suspends nobody: a long replay must not hold up the rest of the head.
+        await asyncio.sleep(0)
+
+    def _break(self, code: int | None) -> None:
+        if not self._broken.done():
+            self._broken.set_result(code)
+
+
+def _too_many(number: int) -> End:
+    message = f"this connection has {MAX_SUBSCRIPTIONS} subscriptions already"
+    return End(number, TOO_MANY, 429, message, "end some of them, or open another connection")

@@ -1,0 +1,163 @@
+"""The one WebSocket of a process and a head on which all its streams of events come. On the loop thread only.
+
+It is opened when the first stream joins and stays open: a run is a message, not a handshake. When it is lost while
+anybody reads, it is opened anew, after ever longer pauses, and every stream goes on where it was. What a lost head
+means is the streams' to say; each has its own patience.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Protocol
+
+import aiohttp
+import msgspec
+
+from maze.errors import HeadUnavailableError, MazeError, NotAMazeHeadError, ProtocolMismatchError
+from maze_protocol.streams import Asked, End, Events, PackedEvent, Subscribe, Told, Unsubscribe
+
+if TYPE_CHECKING:
+    from maze._http import Connection
+
+__all__ = ["EventSocket", "Reader"]
+
+LONGEST_PAUSE = 1.0
+_encode = msgspec.msgpack.Encoder().encode
+_decode: Any = msgspec.msgpack.Decoder(Told).decode
+_GONE = (aiohttp.ClientError, ConnectionError, TimeoutError)
+
+
+class Reader(Protocol):
+    """A stream, as the socket knows it."""
+
+    @property
+    def run_id(self) -> str: ...
+    @property
+    def position(self) -> int: ...
+    @property
+    def sealed(self) -> bool: ...
+    def take(self, events: list[PackedEvent]) -> bool: ...
+    def end(self, end: End) -> None: ...
+    def lost(self, final: HeadUnavailableError, error: Exception) -> bool: ...
+    def found(self) -> None: ...
+    def fail(self, error: Exception) -> None: ...
+
+
+class EventSocket:
+    """All subscriptions of this process at one head."""
+
+    def __init__(self, known: Connection) -> None:
+        self._known = known
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._readers: dict[int, Reader] = {}
+        self._last = 0
+        self._pause = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    async def join(self, reader: Reader) -> None:
+        """Read for a stream from its position on, until it has had enough."""
+        self._last += 1
+        number = self._last
+        self._readers[number] = reader
+        if self._socket is not None:
+            await self._say(self._socket, _subscription(number, reader))
+        elif self._task is None or self._task.done():
+            self._task = asyncio.ensure_future(self._run())
+
+    async def leave(self, reader: Reader) -> None:
+        """Read no more for a stream."""
+        for number in [number for number, other in self._readers.items() if other is reader]:
+            await self._drop(number)
+
+    async def close(self) -> None:
+        """Hang up; streams that are still reading are left alone."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while self._readers:
+            socket = await self._open()
+            if socket is None:
+                continue
+            try:
+                self._socket = socket
+                for number, reader in list(self._readers.items()):
+                    reader.found()
+                    await self._say(socket, _subscription(number, reader))
+                await self._receive(socket)
+            finally:
+                self._socket = None
+                await socket.close()
+
+    async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        while True:
+            message = await socket.receive()
+            if message.type is not aiohttp.WSMsgType.BINARY:
+                return
+            self._pause = 0.0
+            try:
+                told: Events | End = _decode(message.data)
+            except msgspec.DecodeError as error:
+                self._fail_all(NotAMazeHeadError(f"{self._known.url} says what no head would: {error}"))
+                return
+            await self._hear(told)
+
+    async def _hear(self, told: Events | End) -> None:
+        reader = self._readers.get(told.id)
+        if reader is None:
+            return  # on its way when the stream had left
+        if isinstance(told, End):
+            del self._readers[told.id]
+            reader.end(told)
+        elif told.events and not reader.take(told.events):
+            await self._drop(told.id)
+        elif reader.sealed:
+            del self._readers[told.id]  # the head ends it by itself
+
+    async def _drop(self, number: int) -> None:
+        if self._readers.pop(number, None) is not None and self._socket is not None:
+            await self._say(self._socket, Unsubscribe(number))
+
+    async def _say(self, socket: aiohttp.ClientWebSocketResponse, asked: Asked) -> None:
+        try:
+            await socket.send_bytes(_encode(asked))
+        except _GONE:
+            return  # `_run` notices, too, and opens another one
+
+    async def _open(self) -> aiohttp.ClientWebSocketResponse | None:
+        """Connect; return None if that did not work this time."""
+        await asyncio.sleep(self._pause)
+        self._pause = min(LONGEST_PAUSE, self._pause * 2 or 0.05)
+        known = self._known
+        try:
+            return await known.websocket("/api/v1/events")
+        except aiohttp.WSServerHandshakeError as error:
+            self._refused(error)
+        except _GONE as error:
+            self._lost(known.unreachable(error), error)
+        return None
+
+    def _refused(self, error: aiohttp.WSServerHandshakeError) -> None:
+        url, status = self._known.url, error.status
+        if status in {429, 503}:
+            self._lost(HeadUnavailableError(f"the head at {url} takes no readers: HTTP {status}"), error)
+        elif status == 404 and self._known.info is not None:
+            message = f"the head at {url} (Maze {self._known.info.version}) has no event socket"
+            hint = "install the same version of Maze on both sides"
+            self._fail_all(ProtocolMismatchError(message, code="api_version", hint=hint))
+        else:
+            self._fail_all(NotAMazeHeadError(f"{url} refuses the event stream: HTTP {status}"))
+
+    def _lost(self, final: HeadUnavailableError, error: Exception) -> None:
+        self._readers = {number: reader for number, reader in self._readers.items() if reader.lost(final, error)}
+
+    def _fail_all(self, error: MazeError) -> None:
+        readers, self._readers = self._readers, {}
+        for reader in readers.values():
+            reader.fail(error)
+
+
+def _subscription(number: int, reader: Reader) -> Subscribe:
+    return Subscribe(number, reader.run_id, reader.position)

@@ -1,0 +1,83 @@
+"""The one WebSocket on which a client reads the events of any number of runs: `GET /api/v1/events`.
+
+Binary frames, one MessagePack map each, told apart by `op`. The client subscribes to runs under numbers of its own;
+every answer carries the number that it is meant for. A subscription ends with its End, after which its number is free
+again; what was on its way when a client unsubscribed is to be dropped.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta
+
+__all__ = [
+    "MAX_SEQ", "MAX_SUBSCRIPTIONS", "SEALED", "Asked", "End", "Events", "PackedEvent", "Subscribe", "Told",
+    "Unsubscribe",
+]  # fmt: skip
+
+MAX_SEQ: Final = 2**53
+MAX_SUBSCRIPTIONS: Final = 4096
+"""On one connection, at one time."""
+SEALED: Final = "sealed"
+"""Code of the End of a subscription that has had the last event of its run."""
+
+Number = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
+
+
+class _Asked(msgspec.Struct, tag_field="op", forbid_unknown_fields=True, omit_defaults=True):
+    pass
+
+
+class Subscribe(_Asked, tag="subscribe"):
+    """Send the events of `run` after number `after`, past ones first, then each as it is committed."""
+
+    id: Number
+    run: Annotated[str, Meta(max_length=100)]
+    after: Number = 0
+
+
+class Unsubscribe(_Asked, tag="unsubscribe"):
+    """Send no more of a subscription; one that has ended is left as it is."""
+
+    id: Number
+
+
+Asked = Subscribe | Unsubscribe
+
+
+class PackedEvent(msgspec.Struct, gc=False, omit_defaults=True):
+    """A ClientEvent (http.py) whose `data` nobody has looked into yet."""
+
+    seq: int
+    epoch: int
+    time: float
+    type: str
+    data: msgspec.Raw
+    result: dict[str, Any] | None = None
+    """Never sent: where a reader keeps the result once it has fetched what the message does not carry."""
+
+
+class Events(msgspec.Struct, tag_field="op", tag="events"):
+    """Events of a subscription, in order, as on the WebSocket of one run."""
+
+    id: int
+    events: list[PackedEvent]
+
+
+class End(msgspec.Struct, tag_field="op", tag="end", omit_defaults=True):
+    """A subscription is over: `code` is `sealed` (status 200), or that of a refusal, with its HTTP status.
+
+    404: there is no such run. 410: it was removed. 429: too many subscriptions. 500: the head failed on it; its log
+    tells more.
+    """
+
+    id: int
+    code: str
+    status: int
+    message: str = ""
+    hint: str = ""
+
+
+Told = Events | End

@@ -1,0 +1,255 @@
+"""Many subscriptions on one WebSocket: each ends by itself, none shuts out another, bad manners end them all."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import pytest
+from aiohttp import ClientWebSocketResponse, WSMsgType
+
+from maze_head.api import multiplex
+from maze_head.api.websocket import INBOUND_LIMIT
+from maze_head.core.errors import Gone
+from maze_head.core.events import CountersAsked, DescribeRun
+from maze_protocol.events import RunFinished, RunSubmitted, TaskStarted, TaskWarned
+from maze_protocol.streams import Asked, End, Events, Subscribe, Told, Unsubscribe
+from support.api_double import RUN_ID, RUN_TEXT, WORKFLOW_ID, Served, asynchronous, serving
+from support.zmq_peers import until
+
+PATH = "/api/v1/events"
+NOBODY = "run_" + "ee" * 16
+
+
+async def attach(head: Served) -> ClientWebSocketResponse:
+    return await head.http.ws_connect(PATH, max_msg_size=0)
+
+
+async def say(socket: ClientWebSocketResponse, *asked: Asked) -> None:
+    for each in asked:
+        await socket.send_bytes(msgspec.msgpack.encode(each))
+
+
+async def hear(socket: ClientWebSocketResponse) -> Events | End:
+    message = await socket.receive()
+    assert message.type is WSMsgType.BINARY, message
+    told: Events | End = msgspec.msgpack.decode(message.data, type=Told)
+    return told
+
+
+async def ends(socket: ClientWebSocketResponse, count: int) -> tuple[dict[int, list[int]], dict[int, End]]:
+    """Return the numbers that each subscription got until so many had ended, and their ends."""
+    got: dict[int, list[int]] = {}
+    over: dict[int, End] = {}
+    while len(over) < count:
+        told = await hear(socket)
+        if isinstance(told, End):
+            over[told.id] = told
+        else:
+            got.setdefault(told.id, []).extend(event.seq for event in told.events)
+    return got, over
+
+
+async def settled(head: Served, count: int = 0) -> None:
+    """Wait until so many subscriptions are open."""
+    head.driver.answers[CountersAsked] = {}
+    while True:
+        async with head.http.get("/api/v1/metrics") as response:
+            if (await response.json())["counters"]["http_streams_open"] == count:
+                return
+
+
+async def begun(head: Served) -> None:
+    await head.hub.commit(RunSubmitted(RUN_ID, WORKFLOW_ID, 1, 2), TaskStarted(0, 1, 1, "n", "ip", 0.0))
+
+
+@asynchronous
+async def test_subscriptions_begin_anywhere_and_end_with_their_run() -> None:
+    async with serving() as head:
+        await begun(head)
+        socket = await attach(head)
+        await say(socket, Subscribe(1, RUN_TEXT), Subscribe(2, RUN_TEXT, 1), Subscribe(3, RUN_TEXT, 3))
+        await head.hub.commit(RunFinished(2, 0, 0))
+        got, over = await ends(socket, 3)
+        assert got == {1: [1, 2, 3], 2: [2, 3]}
+        assert over == {number: End(number, "sealed", 200) for number in (1, 2, 3)}
+        await say(socket, Subscribe(1, RUN_TEXT, 2))
+        assert (await ends(socket, 1))[0] == {1: [3]}, "the number is free again"
+        await socket.close()
+        await settled(head)
+
+
+@asynchronous
+async def test_an_unknown_run_ends_alone() -> None:
+    async with serving() as head:
+        await begun(head)
+        socket = await attach(head)
+        await say(socket, Subscribe(1, RUN_TEXT), Subscribe(2, NOBODY), Subscribe(3, "nonsense"))
+        _, over = await ends(socket, 2)
+        assert {number: (end.code, end.status) for number, end in over.items()} == {
+            2: ("unknown_run", 404), 3: ("bad_id", 400),
+        }  # fmt: skip
+        await head.hub.commit(RunFinished(2, 0, 0))
+        assert (await ends(socket, 1))[1][1].code == "sealed"
+        await socket.close()
+
+
+@asynchronous
+async def test_a_run_that_is_removed_under_its_readers_ends_with_410() -> None:
+    async with serving() as head:
+        head.hub.patience = 0.01
+        await begun(head)
+        socket = await attach(head)
+        await say(socket, Subscribe(1, RUN_TEXT))
+        assert isinstance(await hear(socket), Events)
+        head.driver.answers[DescribeRun] = Gone("run_expired", "it was removed", hint="run it again")
+        end = await hear(socket)
+        assert end == End(1, "run_expired", 410, "it was removed", "run it again")
+        await socket.close()
+
+
+@asynchronous
+async def test_who_unsubscribed_hears_no_more_and_the_others_do() -> None:
+    async with serving() as head:
+        await begun(head)
+        socket = await attach(head)
+        await say(socket, Subscribe(1, RUN_TEXT), Subscribe(2, RUN_TEXT))
+        assert {(await hear(socket)).id, (await hear(socket)).id} == {1, 2}
+        await say(socket, Unsubscribe(1), Unsubscribe(1), Unsubscribe(99))
+        await settled(head, 1)
+        await head.hub.commit(RunFinished(2, 0, 0))
+        assert await ends(socket, 1) == ({2: [3]}, {2: End(2, "sealed", 200)})
+        await socket.close()
+
+
+BAD = {
+    "text": ("hello?", 1003),
+    "no MessagePack": (b"\xc1", 1007),
+    "no map": (msgspec.msgpack.encode([1, 2]), 1007),
+    "unknown op": (msgspec.msgpack.encode({"op": "dance", "id": 1}), 1007),
+    "unknown field": (msgspec.msgpack.encode({"op": "unsubscribe", "id": 1, "x": 1}), 1007),
+    "no number": (msgspec.msgpack.encode({"op": "subscribe", "run": RUN_TEXT}), 1007),
+    "number of another type": (msgspec.msgpack.encode({"op": "subscribe", "id": "1", "run": RUN_TEXT}), 1007),
+    "negative": (msgspec.msgpack.encode({"op": "subscribe", "id": 1, "run": RUN_TEXT, "after": -1}), 1007),
+    "no UTF-8": (b"\x83\xa2op\xa9subscribe\xa2id\x01\xa3run\xa1\xff", 1007),
+    "deep": (b"\x81\xa1x" + b"\x91" * 5_000 + b"\xc0", 1007),
+    "number in use": (msgspec.msgpack.encode({"op": "subscribe", "id": 1, "run": RUN_TEXT}), 1008),
+    "too large": (bytes(INBOUND_LIMIT + 1), 1009),
+}
+
+
+@pytest.mark.parametrize("manner", BAD)
+@asynchronous
+async def test_bad_manners_close_the_connection(manner: str, caplog: pytest.LogCaptureFixture) -> None:
+    said, code = BAD[manner]
+    async with serving() as head:
+        await begun(head)
+        socket = await attach(head)
+        await say(socket, Subscribe(1, RUN_TEXT))
+        assert (await hear(socket)).id == 1
+        await (socket.send_str(said) if isinstance(said, str) else socket.send_bytes(said))
+        assert (await socket.receive()).type is WSMsgType.CLOSE
+        assert socket.close_code == code
+        await settled(head)
+    assert not caplog.records
+
+
+@asynchronous
+async def test_too_many_subscriptions_are_refused_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiplex, "MAX_SUBSCRIPTIONS", 2)
+    async with serving() as head:
+        await begun(head)
+        socket = await attach(head)
+        await say(socket, *(Subscribe(number, RUN_TEXT, 2) for number in (1, 2, 3)))
+        end = await hear(socket)
+        assert (end.id, isinstance(end, End) and (end.code, end.status)) == (3, ("too_many_subscriptions", 429))
+        await say(socket, Unsubscribe(1), Subscribe(3, RUN_TEXT, 1))
+        assert (await hear(socket)).id == 3
+        await socket.close()
+
+
+@asynchronous
+async def test_a_stopping_head_says_1001() -> None:
+    async with serving() as head:
+        await begun(head)
+        socket = await attach(head)
+        await say(socket, Subscribe(1, RUN_TEXT))
+        await hear(socket)
+        head.services.shutting_down.set()
+        assert (await socket.receive()).type is WSMsgType.CLOSE
+        assert socket.close_code == 1001
+
+
+@asynchronous
+async def test_a_bug_ends_one_subscription_and_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving() as head:
+        await begun(head)
+        socket = await attach(head)
+        await say(socket, Subscribe(1, RUN_TEXT, 2))
+        await until(lambda: head.hub.reads > 0)
+        read = head.hub.read
+
+        async def fail(run_no: int, after: int) -> Any:
+            raise KeyError("a bug")
+
+        monkeypatch.setattr(head.hub, "read", fail)
+        await say(socket, Subscribe(2, RUN_TEXT))
+        end = await hear(socket)
+        assert isinstance(end, End)
+        assert (end.id, end.code, end.status) == (2, "internal_error", 500)
+        assert "a bug" in caplog.text
+        monkeypatch.setattr(head.hub, "read", read)
+        await head.hub.commit(RunFinished(2, 0, 0))
+        assert (await ends(socket, 1))[1][1].code == "sealed"
+        await socket.close()
+
+
+@asynchronous
+async def test_a_long_replay_takes_turns_with_the_others() -> None:
+    async with serving() as head:
+        await begun(head)
+        for _ in range(50):
+            await head.hub.commit(TaskWarned(0, "x" * 2_000))
+        await head.hub.commit(RunFinished(2, 0, 0))
+        socket = await attach(head)
+        await say(socket, Subscribe(1, RUN_TEXT), Subscribe(2, RUN_TEXT, 40), Subscribe(3, RUN_TEXT, 52))
+        order = []
+        while len(order) < 52 + 1 + 13 + 1 + 1 + 1:
+            order.append((await hear(socket)).id)
+        assert order.index(3) < 10, "three take turns"
+        assert max(place for place, number in enumerate(order) if number == 2) < 40
+        await socket.close()
+
+
+@asynchronous
+async def test_a_client_that_vanishes_costs_nobody_anything() -> None:
+    async with serving() as head:
+        await begun(head)
+        for _ in range(3):
+            socket = await attach(head)
+            await say(socket, Subscribe(1, RUN_TEXT))
+            await hear(socket)
+            transport = socket._response.connection.transport  # type: ignore[union-attr]  # cut off, not closed
+            transport.abort()
+            await socket.close()
+        await settled(head)
+
+
+@asynchronous
+async def test_what_is_no_handshake_is_400() -> None:
+    async with serving() as head, head.http.get(PATH) as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (400, "bad_upgrade")
+
+
+@asynchronous
+async def test_leaving_in_the_middle_of_everything_is_quiet(caplog: pytest.LogCaptureFixture) -> None:
+    async with serving() as head:
+        await begun(head)
+        socket = await attach(head)
+        await say(socket, *(Subscribe(number, RUN_TEXT) for number in range(50)))
+        await asyncio.gather(socket.close(), head.hub.commit(RunFinished(2, 0, 0)))
+        await settled(head)
+    assert not caplog.records

@@ -1,0 +1,242 @@
+"""One socket for many streams: who has enough does not hold up the others, and all of them survive its loss."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+
+from maze import _event_socket
+from maze._event_socket import EventSocket
+from maze.errors import HeadUnavailableError
+from maze_protocol.streams import Asked, End, Events, PackedEvent, Subscribe, Told, Unsubscribe
+from support.run_story import packed
+
+
+class Wire:
+    """A WebSocket whose other end is the test."""
+
+    def __init__(self) -> None:
+        self.said: list[Asked] = []
+        self.inbox: asyncio.Queue[Any] = asyncio.Queue()
+        self.closed = False
+        self.broken = False
+
+    async def send_bytes(self, data: bytes) -> None:
+        if self.broken:
+            raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
+        self.said.append(msgspec.msgpack.decode(data, type=Asked))
+
+    async def receive(self) -> Any:
+        return await self.inbox.get()
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def tell(self, told: Told) -> None:
+        self.inbox.put_nowait(SimpleNamespace(type=aiohttp.WSMsgType.BINARY, data=msgspec.msgpack.encode(told)))
+
+    def lose(self) -> None:
+        self.broken = True
+        self.inbox.put_nowait(SimpleNamespace(type=aiohttp.WSMsgType.CLOSED, data=None))
+
+
+class Head:
+    """What the socket connects to."""
+
+    url = "http://head"
+    info = None
+
+    def __init__(self) -> None:
+        self.wires: list[Wire] = []
+        self.refuse: Exception | None = None
+        self.tries = 0
+
+    async def websocket(self, where: str) -> Wire:
+        self.tries += 1
+        if self.refuse is not None:
+            raise self.refuse
+        self.wires.append(Wire())
+        return self.wires[-1]
+
+    def unreachable(self, error: BaseException) -> HeadUnavailableError:
+        return HeadUnavailableError(str(error))
+
+
+class Stream:
+    """A reader that notes what it gets."""
+
+    def __init__(self, run_id: str, position: int = 0) -> None:
+        self.run_id, self.position = run_id, position
+        self.sealed = False
+        self.got: list[int] = []
+        self.ended: End | None = None
+        self.patience = 1_000
+        self.losses = 0
+        self.failure: Exception | None = None
+        self.enough = False
+
+    def take(self, events: list[PackedEvent]) -> bool:
+        self.got += [event.seq for event in events]
+        self.position = self.got[-1]
+        self.sealed = events[-1].type == "finish_workflow"
+        return not self.enough
+
+    def end(self, end: End) -> None:
+        self.ended = end
+
+    def lost(self, final: HeadUnavailableError, error: Exception) -> bool:
+        self.losses += 1
+        return self.losses <= self.patience
+
+    def found(self) -> None:
+        self.losses = 0
+
+    def fail(self, error: Exception) -> None:
+        self.failure = error
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+def play(scene: Callable[[Head, EventSocket], Coroutine[Any, Any, None]]) -> None:
+    async def main() -> None:
+        head = Head()
+        known: Any = head
+        socket = EventSocket(known)
+        try:
+            await scene(head, socket)
+        finally:
+            await socket.close()
+        assert all(wire.closed for wire in head.wires), "nothing stays open"
+
+    asyncio.run(main())
+
+
+def events(number: int, *seqs: int) -> Events:
+    return Events(number, [packed(seq, "finish_workflow" if seq == 9 else "start_task", {}) for seq in seqs])
+
+
+def test_streams_share_one_socket_and_get_what_is_theirs() -> None:
+    async def scene(head: Head, socket: EventSocket) -> None:
+        one, two = Stream("run_1"), Stream("run_2", 4)
+        await socket.join(one)
+        await socket.join(two)
+        await until(lambda: len(head.wires) == 1 and len(head.wires[0].said) == 2)
+        (wire,) = head.wires
+        assert wire.said == [Subscribe(1, "run_1", 0), Subscribe(2, "run_2", 4)]
+        wire.tell(events(2, 5, 6))
+        wire.tell(events(1, 1))
+        wire.tell(events(77, 1))
+        wire.tell(End(2, "run_expired", 410))
+        await until(lambda: two.ended is not None)
+        assert (one.got, two.got) == ([1], [5, 6])
+        three = Stream("run_3")
+        await socket.join(three)
+        assert wire.said[2:] == [Subscribe(3, "run_3", 0)]
+        assert len(head.wires) == 1
+
+    play(scene)
+
+
+def test_who_has_enough_leaves_and_the_others_go_on() -> None:
+    async def scene(head: Head, socket: EventSocket) -> None:
+        slow, quick = Stream("run_1"), Stream("run_2")
+        slow.enough = True
+        await socket.join(slow)
+        await socket.join(quick)
+        await until(lambda: len(head.wires) == 1 and len(head.wires[0].said) == 2)
+        (wire,) = head.wires
+        for message in (events(1, 1), events(1, 2), events(2, 1), events(1, 3), events(2, 2)):
+            wire.tell(message)
+        await until(lambda: quick.got == [1, 2])
+        assert slow.got == [1], "what was on its way is dropped"
+        assert wire.said[2:] == [Unsubscribe(1)]
+        slow.enough = False
+        await socket.join(slow)
+        assert wire.said[3:] == [Subscribe(3, "run_1", 1)]
+
+    play(scene)
+
+
+def test_the_last_event_ends_a_subscription_without_a_word() -> None:
+    async def scene(head: Head, socket: EventSocket) -> None:
+        stream = Stream("run_1")
+        await socket.join(stream)
+        await until(lambda: bool(head.wires) and bool(head.wires[0].said))
+        head.wires[0].tell(events(1, 1, 9))
+        head.wires[0].tell(End(1, "sealed", 200))
+        await until(lambda: stream.sealed)
+        await until(head.wires[0].inbox.empty)
+        assert stream.ended is None, "it was over already"
+        assert len(head.wires[0].said) == 1
+        head.wires[0].lose()
+        await until(lambda: head.wires[0].closed)
+        assert head.tries == 1, "nobody reads: nothing is opened anew"
+        await socket.join(Stream("run_2"))
+        await until(lambda: len(head.wires) == 2)
+
+    play(scene)
+
+
+def test_a_lost_socket_is_opened_anew_and_all_go_on_where_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_event_socket, "LONGEST_PAUSE", 0.0)
+
+    async def scene(head: Head, socket: EventSocket) -> None:
+        one, two = Stream("run_1"), Stream("run_2", 4)
+        await socket.join(one)
+        await socket.join(two)
+        await until(lambda: bool(head.wires) and len(head.wires[0].said) == 2)
+        head.wires[0].tell(events(1, 1, 2))
+        await until(lambda: one.got == [1, 2])
+        head.refuse = aiohttp.ClientConnectionError("refused")
+        head.wires[0].lose()
+        await until(lambda: one.losses > 2)
+        three = Stream("run_3")
+        await socket.join(three)
+        head.refuse = None
+        await until(lambda: len(head.wires) == 2 and len(head.wires[1].said) == 3)
+        assert head.wires[1].said == [Subscribe(1, "run_1", 2), Subscribe(2, "run_2", 4), Subscribe(3, "run_3", 0)]
+        assert one.losses == 0, "patience begins anew"
+
+    play(scene)
+
+
+def test_each_stream_has_a_patience_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_event_socket, "LONGEST_PAUSE", 0.0)
+
+    async def scene(head: Head, socket: EventSocket) -> None:
+        brief, patient = Stream("run_1"), Stream("run_2")
+        brief.patience = 2
+        head.refuse = aiohttp.ClientConnectionError("refused")
+        await socket.join(brief)
+        await socket.join(patient)
+        await until(lambda: patient.losses > 4)
+        assert brief.losses == 3, "who has given up is not told any more"
+        head.refuse = None
+        await until(lambda: bool(head.wires) and bool(head.wires[0].said))
+        assert head.wires[0].said == [Subscribe(2, "run_2", 0)]
+
+    play(scene)
+
+
+def test_who_leaves_while_the_socket_is_lost_is_forgotten() -> None:
+    async def scene(head: Head, socket: EventSocket) -> None:
+        stream = Stream("run_1")
+        await socket.join(stream)
+        await until(lambda: bool(head.wires) and bool(head.wires[0].said))
+        head.wires[0].broken = True
+        await socket.leave(stream)
+        head.wires[0].lose()
+        await until(lambda: head.wires[0].closed)
+        assert head.tries == 1
+
+    play(scene)
