@@ -54,6 +54,8 @@ class _Message:
         self._bytes = 0
 
     def has_room(self, effect: AssignTask) -> bool:
+        if not effect.inputs:
+            return len(self.items) < MAX_ITEMS and self._packer.inline + effect.size <= FLUSH_BYTES
         sizes = [len(value.body) for value in self._values(effect)]
         return (
             len(self.items) < MAX_ITEMS
@@ -63,6 +65,11 @@ class _Message:
         )
 
     def add(self, effect: AssignTask) -> None:
+        if not effect.inputs:
+            self._packer.inline += effect.size
+            self._bytes += effect.size
+            self.items.append(effect.assignment)
+            return
         inputs = tuple(self._input(*given) for given in effect.inputs)
         self.items.append(msgspec.structs.replace(effect.assignment, inputs=inputs))
 

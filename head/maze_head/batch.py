@@ -73,11 +73,11 @@ class Batch:
         Raises:
             AssertionError: events of a run that do not follow on each other.
         """
-        match effect:
-            case Append():
-                self._append(effect)
+        match effect:  # the most frequent first: the cases are tried in order
             case Accept():
                 self.accepted.append(effect)
+            case Append():
+                self._append(effect)
             case CopyAccepted():
                 self.copies.append(effect)
             case SaveGraph() | AppendCluster():

@@ -72,6 +72,8 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 
 def inline_outputs(accept: Accept) -> tuple[OutputValue, ...]:
     """Return the outputs with every body in its value (frame 0), as they are stored and cached."""
+    if not accept.payloads:
+        return accept.outputs
     return tuple(_inlined(output, accept.payloads) for output in accept.outputs)
 
 

@@ -20,14 +20,15 @@ from maze_head.core.ready import Queue
 from maze_head.core.runs import Run
 from maze_head.core.state import State
 from maze_protocol.events import TaskFailed, TaskLeased, TaskWarned
-from maze_protocol.limits import MAX_TASK_VALUES
+from maze_protocol.limits import KIB, MAX_TASK_VALUES
 from maze_protocol.messages import AT_MOST_ONCE, KEEP, Assignment, ErrorInfo
 from maze_protocol.resources import Claim, Request
 from maze_protocol.terms import NO_TERMS
-from maze_protocol.values import MSGPACK, Value
+from maze_protocol.values import MSGPACK, Input, Value
 
 __all__ = ["dispatch", "follow"]
 
+COMPLETE: Final = 4 * KIB
 NONE: Final = Value(MSGPACK, 1, b"\xc0")
 
 _Filled = tuple[str, Value | None, tuple[Source, ...]]
@@ -86,6 +87,7 @@ def _send(state: State, lease: Lease, spec: TaskSpec, inputs: tuple[_Filled, ...
         node.codes[spec.code] = None
         state.emit(SendCode(link, spec.code))
     submitted = run.submitted
+    ready, size = _complete(inputs)
     assignment = Assignment(
         token,
         grant,
@@ -94,7 +96,7 @@ def _send(state: State, lease: Lease, spec: TaskSpec, inputs: tuple[_Filled, ...
         attempt,
         spec.name,
         spec.code,
-        (),
+        ready,
         spec.outputs,
         claim,
         (KEEP if spec.keep else 0) | (AT_MOST_ONCE if spec.at_most_once else 0),
@@ -104,7 +106,19 @@ def _send(state: State, lease: Lease, spec: TaskSpec, inputs: tuple[_Filled, ...
         strict_outputs=spec.strict_outputs,
         gang=tuple([member.hello.address for member, _ in lease.parts()]) if gang else (),
     )
-    state.emit(AssignTask(link, assignment, inputs))
+    state.emit(AssignTask(link, assignment, () if ready else inputs, size))
+
+
+def _complete(inputs: tuple[_Filled, ...]) -> tuple[tuple[Input, ...], int]:
+    """Return the inputs as they are sent, with their size; nothing if bytes are missing, or are many."""
+    ready: list[Input] = []
+    size = 0
+    for name, template, sources in inputs:
+        if sources or template is None:
+            return (), 0
+        ready.append(Input(name, template))
+        size += template.size
+    return (tuple(ready), size) if size <= COMPLETE else ((), 0)
 
 
 def _inputs_or_end(state: State, run: Run, task: int, spec: TaskSpec, node: Node) -> tuple[_Filled, ...] | None:

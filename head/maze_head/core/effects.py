@@ -154,12 +154,14 @@ class AssignTask(msgspec.Struct, frozen=True):
     """Give an attempt to a node. The driver puts all of one turn for one link into one ASSIGN message.
 
     `assignment.inputs` is empty here; `inputs` tells each (name, template or None, sources) and the driver fills
-    in the bytes of the sources.
+    in the bytes of the sources. Where there are no sources, and few bytes, all is there already and `inputs` is empty.
     """
 
     link: bytes
     assignment: Assignment
     inputs: tuple[tuple[str, Value | None, tuple[Source, ...]], ...]
+    size: int = 0
+    """Bytes of the inputs that are there already."""
 
 
 class SendCode(msgspec.Struct, frozen=True):

@@ -78,7 +78,8 @@ def on_release(state: State, node: Node, message: Release) -> None:
 
 def on_result(state: State, node: Node, message: Result, payloads: Sequence[bytes]) -> None:
     """Judge the ends of attempts and answer each."""
-    acks = tuple(AckItem(outcome.lease, _judge(state, node, outcome, tuple(payloads))) for outcome in message.items)
+    bodies = tuple(payloads)
+    acks = tuple([AckItem(outcome.lease, _judge(state, node, outcome, bodies)) for outcome in message.items])
     if acks and node.link is not None:
         state.emit(Send(node.link, ResultAck(acks)))
 
@@ -99,7 +100,8 @@ def _judge(state: State, node: Node, outcome: Outcome, payloads: tuple[bytes, ..
         end_cancelled(state, lease)
         _disown(state, node, outcome)
         return STALE
-    _warn(state, lease, outcome)
+    if outcome.warnings:
+        _warn(state, lease, outcome)
     _keep_log(state, lease, outcome)
     problem = _problem(outcome, payloads)
     if problem:
@@ -139,7 +141,7 @@ def _problem(outcome: Outcome, payloads: Sequence[bytes]) -> str:
         return f"the node reported the unknown status {outcome.status}"
     if not (0 <= outcome.wall_ms < math.inf and 0 <= outcome.cpu_ms < math.inf):
         return "the node reported an impossible duration"
-    if outcome.status != OK or not outcome.outputs:
+    if outcome.status != OK or _is_plain(outcome.outputs):
         return ""
     try:
         inline = [output.value for output in outcome.outputs if output.value.ref is None]
@@ -151,6 +153,14 @@ def _problem(outcome: Outcome, payloads: Sequence[bytes]) -> str:
     if len({output.key for output in outcome.outputs}) != len(outcome.outputs):
         return "the node sent an output twice"
     return _wrong_reference(outcome) if len(inline) < len(outcome.outputs) else ""
+
+
+def _is_plain(outputs: tuple[OutputValue, ...]) -> bool:
+    """Tell whether there is at most one output, and its bytes are where it stands: the most frequent case."""
+    if len(outputs) != 1:
+        return not outputs
+    value = outputs[0].value
+    return value.frame == 0 and value.ref is None and len(value.body) == value.size <= MAX_TASK_VALUES
 
 
 def _wrong_reference(outcome: Outcome) -> str:
@@ -181,9 +191,9 @@ def _finish(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes,
     # Before the event, by which others become ready: they are ranked by what is known then.
     state.observed.note(graph.function(task), kind_of(graph.shape(task).request), outcome.wall_ms / 1000)
     outputs, holder = outcome.outputs, ""
-    if any(output.value.ref is not None for output in outputs):
-        outputs, holder = tuple([_plain(output) for output in outputs]), lease.node.id
     metas = tuple([_meta(output) for output in outputs])
+    if any(meta.object for meta in metas):
+        outputs, holder = tuple([_plain(output) for output in outputs]), lease.node.id
     state.counters.tasks_finished += 1
     state.emit(Accept(run.no, task, lease.token, outputs, payloads))
     state.record(

@@ -44,6 +44,7 @@ from maze_protocol.events import (
     TaskLeased,
     TaskReused,
     TaskSkipped,
+    TaskStarted,
 )  # fmt: skip
 from maze_protocol.http import RunBody
 from maze_protocol.ids import WORKFLOW, parse_id
@@ -64,6 +65,8 @@ GONE_REMEMBERED: Final = 100_000
 """Of how many removed things it is still known that they were there."""
 
 TASK_ENDS: Final = (TaskFinished, TaskReused, TaskFailed, TaskSkipped, TaskCancelled)
+HELD_ANYWAY: Final = frozenset({TaskLeased, TaskStarted})
+"""Events that end no task and bring none back: the most frequent ones."""
 
 GraphKey = tuple[bytes, int]
 """Workflow id and version."""
@@ -218,13 +221,10 @@ class State:
 
     def record(self, run: Run, event: RunEvent) -> None:
         """Let something happen in a run: its state, its log, the ready queues."""
-        before = run.open
-        run.apply(event)
-        ended = before - run.open
-        if ended:
-            self.pending -= ended
-            if ended > 0 and isinstance(event, TASK_ENDS):
-                self.discipline.finished(run, event.task)
+        if type(event) in HELD_ANYWAY:
+            run.apply(event)
+        else:
+            self._apply(run, event)
         events = self.touched.get(run.no)
         if events is None:
             self.touched[run.no] = [event]
@@ -232,6 +232,15 @@ class State:
             events.append(event)
         if run.fresh or run.again or run.later:
             enqueue(self, run)
+
+    def _apply(self, run: Run, event: RunEvent) -> None:
+        before = run.open
+        run.apply(event)
+        ended = before - run.open
+        if ended:
+            self.pending -= ended
+            if ended > 0 and isinstance(event, TASK_ENDS):
+                self.discipline.finished(run, event.task)
 
     def gain(self, node: Node) -> None:
         """Note that a node may have more room than before."""

@@ -25,7 +25,7 @@ from maze_protocol.events import (
 from maze_protocol.http import EditRequest, RunRequest, WorkflowRequest
 from maze_protocol.messages import ACCEPTED, FAILED, AckItem, Assignment, Heartbeat, NodeLoad, OutputDecl, ResultAck
 from maze_protocol.resources import Claim
-from maze_protocol.values import Value
+from maze_protocol.values import Input, Value
 from support.head_core import CODE, CODE_BODY, Head, R, W, add, edge, ended, hello, ok, raw, task, tid
 
 
@@ -148,7 +148,7 @@ def test_output_absent_from_a_task_of_the_original_wire_is_none_with_a_warning()
     head.run()
     head.result(ok(head.leases()[0], key="other"))
     (assign,) = head.take(fx.AssignTask)
-    assert assign.inputs == (("x1", Value(0, 1, b"\xc0"), ()),)
+    assert assign.assignment.inputs == (Input("x1", Value(0, 1, b"\xc0")),)
     assert "TaskWarned" in head.kinds()
 
 
