@@ -1,0 +1,68 @@
+"""The tasks of the speed benchmarks: the same for every system. Standard library; NumPy where a payload is an array."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+__all__ = ["ROWS", "array_of", "bytes_of", "identity", "increment", "memcpy_ms", "pause", "spin", "size_of", "total"]
+
+ROWS = 100 * 2**20 // 8
+"""Of a float64 array of 100 MiB."""
+
+
+def identity(x: int) -> int:
+    """Return the input."""
+    return x
+
+
+def increment(x: int) -> int:
+    """Return the next number."""
+    return x + 1
+
+
+def spin(x: int) -> int:
+    """Keep a CPU busy for a millisecond."""
+    until = time.perf_counter() + 0.001
+    while time.perf_counter() < until:
+        pass
+    return x
+
+
+def pause(x: int) -> int:
+    """Sleep for ten milliseconds."""
+    time.sleep(0.01)
+    return x
+
+
+def total(values: list[int]) -> int:
+    """Return the sum."""
+    return sum(values)
+
+
+def array_of(rows: int) -> Any:
+    """Return a float64 array."""
+    import numpy
+
+    return numpy.ones(rows)
+
+
+def bytes_of(size: int) -> bytes:
+    """Return so many bytes."""
+    return b"x" * size
+
+
+def size_of(value: Any) -> float:
+    """Look at a payload: the first and the last item, and how many there are."""
+    return float(len(value) + value[0] - value[-1])
+
+
+def memcpy_ms(size: int, rounds: int = 7) -> float:
+    """Return how long a copy of so many bytes takes here and now, in milliseconds, the median of some."""
+    source, target = bytearray(size), bytearray(size)
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        memoryview(target)[:] = source
+        times.append(1000 * (time.perf_counter() - started))
+    return sorted(times)[rounds // 2]
