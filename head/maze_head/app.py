@@ -31,6 +31,7 @@ from maze_head.api.encoder import EventEncoder
 from maze_head.api.events import publication
 from maze_head.api.services import Services
 from maze_head.ballast import Ballast
+from maze_head.blobdir import BlobDirectory
 from maze_head.blobs import BlobPort
 from maze_head.config import HeadConfig
 from maze_head.core.effects import Effect
@@ -44,12 +45,13 @@ from maze_head.driver import Driver, Ports, read_clocks
 from maze_head.endpoints import listen
 from maze_head.errors import EXIT_BUG, HeadError, StateDirUnusable
 from maze_head.hub import READ_THREADS, RunHub
-from maze_head.journal import ClusterRow, GraphRow, Journal, SealedRow, SegmentRow
+from maze_head.journal import POWER, ClusterRow, GraphRow, Journal, SealedRow, SegmentRow
 from maze_head.orders import find_order
 from maze_head.publisher import Publisher, Readings
 from maze_head.sockets import is_loopback
 from maze_head.statedir import StateLock, prepare
 from maze_head.transport import Transport
+from maze_head.uploads import UploadSweep
 from maze_protocol import limits
 from maze_protocol.http import InfoBody
 
@@ -198,6 +200,7 @@ class Head:
         self.core = HeadCore(settings, self.journal.epoch, self.journal.cluster_id)
         self.hub = RunHub(self.journal)
         self._undo.callback(self.hub.close)
+        self.blobdir = BlobDirectory(config.state_dir, sync=config.durability == POWER)
 
     def _start_shells(self) -> None:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -217,7 +220,11 @@ class Head:
         self.dispatcher = Dispatcher(self.transport, self.hub, self.driver.fail)
         self._undo.push_async_callback(self.dispatcher.close)
         self._undo.push_async_callback(self.driver.stop)
-        self.driver.start(self._ports(), self._recover())
+        effects = self._recover()
+        self.blobdir.prepare(frozenset(self.core.state.run_numbers.values()))
+        self.driver.start(self._ports(), effects)
+        self.sweep = UploadSweep(self.driver, self.blobdir)
+        self._undo.push_async_callback(self.sweep.close)
 
     def _ports(self) -> Ports:
         return Ports(
@@ -255,6 +262,7 @@ class Head:
             self.driver,
             self.hub,
             self.transport,
+            self.blobdir,
             self._describe,
             self._counters,
             hosts=(self.endpoints.host, self.address),
@@ -292,6 +300,7 @@ class Head:
         self.publisher.tick()
         self.blobs.tick()
         self.ballast.tick(failing=self.journal.failing)
+        self.sweep.tick(time.time())
         self._measure()
 
     def _measure(self) -> None:

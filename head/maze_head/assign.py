@@ -85,7 +85,7 @@ class _Message:
                     yield self._value(source)
 
     def _input(self, name: str, template: Value | None, sources: tuple[Source, ...]) -> Input:
-        packed = None if template is None else self._pack(template)
+        packed = template if template is None or template.ref is not None else self._pack(template)
         return Input(name, packed, tuple([self._part(source) for source in sources]))
 
     def _part(self, source: Source) -> Value:

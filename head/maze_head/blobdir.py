@@ -9,6 +9,7 @@ threads; every call may wait for the disk (blobfile.py tells how files are writt
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Container, Iterable
@@ -83,6 +84,32 @@ class BlobDirectory:
     def open_upload(self, hash_: bytes) -> BinaryIO | None:
         """Open an upload for reading; None if it is not here."""
         return _open(self._values / hash_.hex())
+
+    def touch_upload(self, hash_: bytes) -> int | None:
+        """Return the size of an upload and count its age from now; None if it is not here."""
+        path = self._values / hash_.hex()
+        try:
+            os.utime(path)
+            return path.stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def paused_offset(self, hash_: bytes) -> int | None:
+        """Return how much is here of an upload that was paused; None if nothing is."""
+        with self._lock:
+            paused = self._paused.get(hash_)
+        return None if paused is None else paused[0].offset
+
+    def sweep_uploads(self, needed: Container[bytes], before: float) -> int:
+        """Remove uploads that nobody needs and that were last touched before a wall-clock time; return how many."""
+        self._drop_abandoned()
+        old = [
+            path for path in self._values.iterdir() if not path.name.endswith(PART) and path.stat().st_mtime < before
+        ]
+        unneeded = [path for path in old if bytes.fromhex(path.name) not in needed]
+        for path in unneeded:
+            path.unlink(missing_ok=True)
+        return len(unneeded)
 
     def begin_upload(self, hash_: bytes, size: int) -> Upload:
         """Begin an upload, or go on at its `offset` with one of the same content that was paused.

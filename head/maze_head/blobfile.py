@@ -133,7 +133,7 @@ class Upload:
         self._release = release
         self._hasher = blake2b(digest_size=HASH_BYTES)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray) -> None:
         """Add to it.
 
         Raises:

@@ -20,7 +20,8 @@ __all__ = [
     "NodeBody", "NodeList", "Op", "RunExplanation",
     "RetryRequest", "RunBody", "RunList", "RunRequest", "RunTaskBody", "RunTaskList", "SaveTask", "TaskBody",
     "WaitingGroup", "WorkflowBody", "WorkflowList", "WorkflowRequest", "WorkflowSummary", "EncodedValue",
-    "CapBody", "LimitBody", "LimitList", "LimitRequest", "ProjectBody", "ProjectList", "ProjectRequest",
+    "CapBody", "LimitBody", "LimitList", "LimitRequest", "ProjectBody", "ProjectList", "ProjectRequest", "UploadBody",
+    "UploadedValue",
 ]  # fmt: skip
 
 MSGPACK_TYPE: Final = "application/msgpack"
@@ -37,17 +38,28 @@ class EncodedValue(_Request):
     data: bytes
 
 
+class UploadedValue(_Request):
+    """A value as the SDK encodes it, whose bytes were brought by `PUT /api/v1/values/{hash}`."""
+
+    codec: int
+    hash: str
+    """blake2b, 32 bytes."""
+    size: int
+
+
 class InputBody(_Request):
-    """One input of a task; exactly one of the three forms.
+    """One input of a task; exactly one of the four forms.
 
     `value`: a literal of JSON types. `source`: `task_….output.key`, another task's output. `encoded`: an encoded
-    literal, in which hole i stands for `refs[i]` (each again `task_….output.key`).
+    literal, in which hole i stands for `refs[i]` (each again `task_….output.key`). `upload`: the same, with its bytes
+    brought before.
     """
 
     value: Any | UnsetType = UNSET
     source: str | UnsetType = UNSET
     encoded: EncodedValue | UnsetType = UNSET
     refs: list[str] = []
+    upload: UploadedValue | UnsetType = UNSET
 
 
 class CodeBody(_Request):
@@ -423,6 +435,15 @@ class InfoBody(msgspec.Struct):
     """The disk of the state directory is full: nothing new is taken until it has room again."""
     order: str = "fcfs"
     """In which order ready tasks start: `fcfs`, `hacs`, `critical`, or the operator's own class."""
+
+
+class UploadBody(msgspec.Struct):
+    """How much of an uploaded value the head has."""
+
+    hash: str
+    offset: int
+    """The bytes that are there, from the first on."""
+    complete: bool
 
 
 class ClientEvent(msgspec.Struct, omit_defaults=True):

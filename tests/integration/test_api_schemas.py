@@ -61,6 +61,7 @@ async def test_every_answer_fits_its_description(tmp_path: Path) -> None:
         head.puppet.behaviours = {"t0": lambda x: {"y": 1}, "t1": lambda x: {"y": 2}}
         head.puppet.join(gpus=2)
         await author(check)
+        await upload(check)
         await run_and_read(check)
         await share(check)
         await original(check)
@@ -87,6 +88,20 @@ async def author(check: Checker) -> None:
     await check.ask("DELETE", workflow + "/tasks/{task_id}", **at, task_id=TASKS[2])
     for path in (workflow, f"{workflow}/tasks", workflow + "/tasks/{task_id}", "/api/v1/workflows"):
         await check.ask("GET", path, **at, task_id=TASKS[1])
+
+
+async def upload(check: Checker) -> None:
+    value = {"hash": hashlib.blake2b(b"\x07", digest_size=32).hexdigest()}
+    async with check.head.http.put(f"/api/v1/values/{value['hash']}", data=b"\x07") as response:
+        assert response.status == 201
+    assert (await check.ask("PUT", "/api/v1/values/{hash}", **value))["complete"]
+    assert (await check.ask("HEAD", "/api/v1/values/{hash}", **value))["Upload-Complete"] == "true"
+    inputs = {"x": {"upload": {"codec": 0, **value, "size": 1}}}
+    at = {"workflow_id": WORKFLOW, "task_id": TASKS[2]}
+    await check.ask("POST", "/api/v1/workflows/{workflow_id}/tasks", {"task": task(2, inputs=inputs)}, **at)
+    found = await check.ask("GET", "/api/v1/workflows/{workflow_id}/tasks/{task_id}", **at)
+    assert found["inputs"]["x"]["upload"] == inputs["x"]["upload"]
+    await check.ask("DELETE", "/api/v1/workflows/{workflow_id}/tasks/{task_id}", **at)
 
 
 async def run_and_read(check: Checker) -> None:

@@ -6,12 +6,15 @@ import asyncio
 import functools
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from aiohttp import ClientSession, web
 
 from maze_head.api.app import make_app
 from maze_head.api.services import Services
+from maze_head.blobdir import BlobDirectory
 from maze_head.core.errors import NotFound
 from maze_head.core.events import Command, DescribeNodes, DescribeRun
 from maze_head.core.graph import Graph, TaskSpec, compile_graph, pack
@@ -135,13 +138,22 @@ class ScriptedNodes:
 class Served:
     """A server of the API on a free port, with its doubles and a client."""
 
-    def __init__(self, names: list[str]) -> None:
+    def __init__(self, names: list[str], directory: str) -> None:
         self.driver = ScriptedDriver()
         self.hub = MemoryHub(graph_of(names))
         self.nodes = ScriptedNodes()
+        self.directory = directory
+        self.blobs = BlobDirectory(Path(directory))
+        self.blobs.prepare(())
         self.driver.answers[DescribeRun] = self._describe
         self.services = Services(
-            self.driver, self.hub, self.nodes, lambda: INFO, lambda: {"journal_commits_total": 3}, asyncio.Event()
+            self.driver,
+            self.hub,
+            self.nodes,
+            self.blobs,
+            lambda: INFO,
+            lambda: {"journal_commits_total": 3},
+            asyncio.Event(),
         )
         self.app = make_app(self.services)
         self.port = 0
@@ -162,10 +174,11 @@ class Served:
 @asynccontextmanager
 async def serving(*names: str) -> AsyncIterator[Served]:
     """Serve the API over doubles; leaves nothing open."""
-    served = Served(list(names) or ["one", "two"])
-    async with running(served.app) as (port, http):
-        served.port, served.http = port, http
-        yield served
+    with TemporaryDirectory() as directory:
+        served = Served(list(names) or ["one", "two"], directory)
+        async with running(served.app) as (port, http):
+            served.port, served.http = port, http
+            yield served
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from aiohttp import ClientSession
 
 from maze_head.api.app import make_app
 from maze_head.api.services import Services
+from maze_head.blobdir import BlobDirectory
 from maze_head.core.events import NodeGreeted, NodeSaid
 from maze_head.core.scheduler import HeadCore
 from maze_head.core.state import Settings
@@ -143,8 +144,16 @@ class Stack:
         self.ports = Ports(self.journal.submit, self.hub.commit, self.dispatcher.release, lambda: None)
         self.puppet.feed = self.driver.feed
         self.nodes = ScriptedNodes()
+        self.blobs = BlobDirectory(directory)
         self.services = Services(
-            self.driver, self.hub, self.nodes, lambda: INFO, self.driver.counters, asyncio.Event(), ["head.example"]
+            self.driver,
+            self.hub,
+            self.nodes,
+            self.blobs,
+            lambda: INFO,
+            self.driver.counters,
+            asyncio.Event(),
+            ["head.example"],
         )
         self.app = make_app(self.services)
         self.port = 0
@@ -161,7 +170,9 @@ class Stack:
             elif isinstance(row, SegmentRow):
                 self.core.restore_segment(*row)
                 self.hub.restore(row.run_no, row.segment)
-        return self.core.restored(read_clocks())
+        effects = self.core.restored(read_clocks())
+        self.blobs.prepare(frozenset(self.core.state.run_numbers.values()))
+        return effects
 
 
 @asynccontextmanager

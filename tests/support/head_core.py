@@ -289,6 +289,7 @@ def dump(core: HeadCore) -> dict[str, Any]:
             for flow in state.workflows.values()
         ],
         "codes": state.codes,
+        "uploads": state.uploads,
         "runs": [
             (run.no, run.submitted, run.submitted_at, run.next_seq, bytes(run.phase), list(run.missing),
              list(run.attempt), list(run.lease), run.counts, run.faults, run.outputs, run.cancelling,

@@ -124,6 +124,8 @@ STATUS_OF_CODE: Final[dict[str, int]] = {
 """Codes of the core whose status is not that of their class."""
 RETRY_AFTER: Final = {429: "1", 503: "1", 507: "5"}
 INTERNAL: Final = "internal_error"
+GONE_AWAY: Final = 499
+"""For the counters; nobody gets it."""
 
 
 def status_of(error: Rejected) -> int:
@@ -204,9 +206,16 @@ async def catch_errors(request: web.Request, handler: Handler) -> web.StreamResp
             raise
         return from_rejected(request, refusal)
     except ConnectionError:
-        raise  # the client is gone: there is nobody to answer
+        return _unheard(request)
     except Exception:  # noqa: BLE001 -- request boundary: a bug becomes a 500 that can be found in the log
         return _internal(request)
+
+
+def _unheard(request: web.Request) -> web.Response:
+    """End the connection of a client that is gone or got half an answer; raised, it would be logged as our fault."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=GONE_AWAY)
 
 
 def _internal(request: web.Request) -> web.Response:

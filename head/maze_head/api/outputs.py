@@ -6,6 +6,7 @@ into which it is first fetched if nodes alone hold it. One that nobody holds any
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 from urllib.parse import quote
 
@@ -14,7 +15,7 @@ from aiohttp import web
 from maze_head.api.call import Call
 from maze_head.api.encoder import OpenRun
 from maze_head.api.events import open_run
-from maze_head.api.pieces import MemoryBody, Sent, send
+from maze_head.api.pieces import FileBody, MemoryBody, Sent, send
 from maze_head.core.errors import Conflict, Gone, NotFound
 from maze_protocol.ids import RUN, TASK
 from maze_protocol.values import OutputValue
@@ -50,6 +51,9 @@ async def open_output(call: Call, run: OpenRun, task: int, found: OutputValue) -
     value = found.value
     if value.ref is None:
         return MemoryBody(value.body)
+    file = await asyncio.to_thread(call.services.blobs.open_output, run.place.run_no, task, value.ref.output)
+    if file is not None:
+        return FileBody(file)
     raise Gone("value_expired", f"output {found.key[:80]!a} is not kept any more", hint=_KEPT)
 
 

@@ -126,16 +126,10 @@ async def _write(
 ) -> None:
     for offset in range(part.start, part.stop, PIECE):
         if stop.is_set():
-            raise _cut_off(request)
+            raise ConnectionAbortedError("the head stops")
         try:
             data = await body.read(offset, min(PIECE, part.stop - offset))
         except OSError as error:
             # The status is on its way already: that something is missing can be told by the connection alone.
-            raise _cut_off(request) from error
+            raise ConnectionAbortedError("the answer could not be completed") from error
         await response.write(data)
-
-
-def _cut_off(request: web.Request) -> ConnectionAbortedError:
-    if request.transport is not None:
-        request.transport.abort()
-    return ConnectionAbortedError("the answer could not be completed")

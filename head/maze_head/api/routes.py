@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from maze_head.api import events, limits, logs, meta, multiplex, nodes, outputs, runs, seed_routes, workflows
+from maze_head.api import events, limits, logs, meta, multiplex, nodes, outputs, runs, seed_routes, uploads, workflows
 from maze_head.api.bodies import json_response, load, read_body, respond
 from maze_head.api.call import Call, Shared
 from maze_head.api.errors import seed_refusal
@@ -51,6 +51,7 @@ from maze_protocol.http import (
     RunTaskBody,
     RunTaskList,
     TaskBody,
+    UploadBody,
     WorkflowBody,
     WorkflowList,
     WorkflowRequest,
@@ -75,7 +76,10 @@ class Query:
 
 @dataclass(frozen=True)
 class Route:
-    """One operation of the API. `response` is a struct, `str` for text, `bytes` for any content, or None for none."""
+    """One operation of the API. `response` is a struct, `str` for text, `bytes` for any content, or None for none.
+
+    A `request` of `bytes` is read by the handler itself, as it comes.
+    """
 
     method: str
     path: str
@@ -95,6 +99,7 @@ API = "/api/v1"
 WORKFLOW: Final = f"{API}/workflows/{{workflow_id}}"
 RUN: Final = f"{API}/runs/{{run_id}}"
 OUTPUT: Final = f"{RUN}/tasks/{{task_id}}/outputs/{{key}}"
+VALUE: Final = f"{API}/values/{{hash}}"
 _PAGING: Final = (
     Query("limit", "at most so many (1 to 1000)"),
     Query("before", "runs before this cursor (`next` of the page before)"),
@@ -106,6 +111,7 @@ _EVENTS: Final = (
     Query("wait", "without Upgrade: wait up to so many seconds for the first event (0 to 60)"),
     Query("limit", "without Upgrade: at most so many events (1 to 1000)"),
 )
+_OFFSET: Final = (Query("offset", "where the body begins in the value; `Content-Range` says the same"),)
 _LOGS: Final = (
     Query("stream", "stdout or stderr", str),
     Query("attempt", "which attempt (0: the latest)"),
@@ -185,6 +191,8 @@ ROUTES: Final[tuple[Route, ...]] = (
         "GET", f"{API}/events", multiplex.all_events, None, None, "The logs of many runs over one WebSocket", 101,
         messages=((Subscribe, Unsubscribe), (Events, End)),
     ),
+    Route("PUT", VALUE, uploads.put, bytes, UploadBody, "Bring a value by its content", 201, _OFFSET),
+    Route("HEAD", VALUE, uploads.look, None, None, "How much of an uploaded value is there"),
     Route("GET", f"{API}/nodes", nodes.list_all, None, NodeList, "List nodes"),
     Route("GET", f"{API}/nodes/{{node_id}}", nodes.describe, None, NodeBody, "One node"),
     Route("GET", f"{API}/limits", limits.list_all, None, LimitList, "Limits and projects, and what is held of them"),
@@ -217,7 +225,7 @@ def endpoint(route: Route, shared: Shared) -> web.RouteDef:
         return answered
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        body = None if route.request is None else await read_body(request, route.request)
+        body = None if route.request in (None, bytes) else await read_body(request, route.request)
         answered = await answer(request, body)
         return answered if isinstance(answered, web.StreamResponse) else respond(request, answered, route.status)
 

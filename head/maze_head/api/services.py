@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
+from maze_head.blobfile import Upload
 from maze_head.core.events import Command
 from maze_head.facts import KeptLog, RunPlace
 from maze_protocol.events import Segment
@@ -18,7 +19,7 @@ from maze_protocol.http import InfoBody
 from maze_protocol.messages import LogChunk
 from maze_protocol.values import OutputValue
 
-__all__ = ["Asking", "LogPulling", "RunReading", "Services"]
+__all__ = ["Asking", "BlobKeeping", "LogPulling", "RunReading", "Services"]
 
 
 class Asking(Protocol):
@@ -71,6 +72,26 @@ class LogPulling(Protocol):
         """Ask a node for captured output; None if the link went away or did not answer in time."""
 
 
+class BlobKeeping(Protocol):
+    """The blob directory, as the API sees it; every method may wait for the disk."""
+
+    def open_output(self, run_no: int, task_no: int, output: int) -> BinaryIO | None:
+        """Open an output that is an object; None if it is not here."""
+
+    def touch_upload(self, hash_: bytes) -> int | None:
+        """Return the size of an upload, which then stays for a day at least; None if it is not here."""
+
+    def paused_offset(self, hash_: bytes) -> int | None:
+        """Return how much is there of an upload whose client has gone; None if nothing is."""
+
+    def begin_upload(self, hash_: bytes, size: int) -> Upload:
+        """Begin an upload, or go on with one that was paused.
+
+        Raises:
+            BlobError: the disk does not take it.
+        """
+
+
 @dataclass(frozen=True)
 class Services:
     """The ports, and what a head tells about itself."""
@@ -78,6 +99,7 @@ class Services:
     driver: Asking
     hub: RunReading
     nodes: LogPulling
+    blobs: BlobKeeping
     info: Callable[[], InfoBody]
     """Makes the body of /info; `nodes_ready` may be 0, the handler fills it in from the core."""
     counters: Callable[[], Mapping[str, int | float]]

@@ -16,6 +16,7 @@ from maze_head.api.bodies import THREAD_FROM
 from maze_head.api.call import Call, raw_id
 from maze_head.api.errors import TooLarge
 from maze_head.api.schemas import EdgeBody, EdgeList, NewTask, TaskList
+from maze_head.api.uploads import check_uploads
 from maze_head.core.errors import Invalid, NotFound, Rejected
 from maze_head.core.events import CreateWorkflow, DescribeWorkflow, EditWorkflow, ListWorkflows, RemoveWorkflow
 from maze_protocol.http import (
@@ -84,6 +85,7 @@ async def send_edit(call: Call, workflow_id: bytes, request: EditRequest) -> Edi
         raise TooLarge("too_many_ops", f"{len(request.ops)} operations; one edit holds up to {MAX_OPS_PER_REQUEST}")
     request.edit_id = request.edit_id or call.edit_id
     await _check_codes(request.codes)
+    await check_uploads(call, request.ops)
     response: EditResponse = await call.ask(lambda ticket: EditWorkflow(ticket, workflow_id, request))
     return response
 

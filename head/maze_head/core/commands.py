@@ -113,17 +113,20 @@ def _save_codes(state: State, codes: dict[bytes, tuple[CodeFacts, CodeBody]]) ->
 def _keep_edit(state: State, workflow: Workflow, edit: Edit, edit_id: str) -> None:
     key = workflow.id, workflow.revision
     before = state.graphs.get(key)
-    changes, codes = edit.keep(edit_id), edit.codes()
+    changes, codes, uploads = edit.keep(edit_id), edit.codes(), edit.uploads()
     if before is not None:
         state.drop_graph(before)
     state.settle_graph(key)
     state.counters.edits += 1
     for hash_ in codes:
         state.code_users.setdefault(hash_, {})[workflow.id] = None
+    state.use_uploads(workflow.id, uploads)
     body = {
         "workflow_id": workflow.id, "revision": workflow.revision, "edit_id": edit_id, "changes": changes,
         "codes": codes, "tasks": len(workflow.tasks),
     }  # fmt: skip
+    if uploads:
+        body["uploads"] = uploads
     state.emit(AppendCluster("workflow_edited", body))
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from maze_head.core.effects import AssignTask, SendCode, Source
 from maze_head.core.ends import fail
-from maze_head.core.graph import SOURCE, InputSpec, TaskSpec
+from maze_head.core.graph import SOURCE, UPLOADED, InputSpec, TaskSpec
 from maze_head.core.leases import Grant, Lease
 from maze_head.core.nodes import Node
 from maze_head.core.objects import reference
@@ -24,7 +24,7 @@ from maze_protocol.limits import KIB, MAX_TASK_VALUES
 from maze_protocol.messages import AT_MOST_ONCE, KEEP, Assignment, ErrorInfo
 from maze_protocol.resources import Claim, Request
 from maze_protocol.terms import NO_TERMS
-from maze_protocol.values import MSGPACK, Input, Value
+from maze_protocol.values import MSGPACK, Input, ObjectRef, Value
 
 __all__ = ["dispatch", "follow"]
 
@@ -148,7 +148,7 @@ def _inputs(
 
 
 def _input(state: State, run: Run, task: int, entry: InputSpec, node: Node) -> tuple[_Filled, int, ErrorInfo | None]:
-    template = None if entry.form == SOURCE else Value(entry.codec, len(entry.body), entry.body)
+    template = None if entry.form == SOURCE else _template(entry)
     size = len(entry.body)
     sources: list[Source] = []
     for task_id, key in entry.refs:
@@ -162,6 +162,13 @@ def _input(state: State, run: Run, task: int, entry: InputSpec, node: Node) -> t
         sources.append(Source(run.no, producer, key))
         size += meta.size
     return (entry.name, template, tuple(sources)), size, None
+
+
+def _template(entry: InputSpec) -> Value:
+    """Return a literal: its bytes, or the reference by which a node fetches an upload from the head."""
+    if entry.form != UPLOADED:
+        return Value(entry.codec, len(entry.body), entry.body)
+    return Value(entry.codec, entry.size, ref=ObjectRef(0, 0, entry.size, 0, hash=entry.upload))
 
 
 def _object(state: State, run: Run, producer: int, key: str, node: Node) -> Source:

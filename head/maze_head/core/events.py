@@ -18,7 +18,7 @@ __all__ = [
     "Event", "Instant", "LinkLost", "ListRuns", "ListWorkflows", "LocateLog", "LocateObject", "NodeGreeted",
     "NodeSaid", "SubmitRun", "Ticked", "CountersAsked", "ExplainTask", "DiskTurned", "RetryRun", "RemoveRun",
     "RemoveWorkflow", "JournalSized", "DemandAsked", "ExplainRun", "ListLimits", "ObjectKept", "ObjectUnkept",
-    "RemoveLimit", "RemoveProject", "SetLimit", "SetProject", "FindObject",
+    "RemoveLimit", "RemoveProject", "SetLimit", "SetProject", "FindObject", "ListUploads",
 ]  # fmt: skip
 
 
@@ -246,6 +246,13 @@ class FindObject:
 
 
 @dataclass(frozen=True, slots=True)
+class ListUploads:
+    """Which uploads are inputs of workflows? Reply: frozenset of content hashes."""
+
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
 class CountersAsked:
     """Reply: dict[str, int | float] of the core's counters and gauges."""
 
@@ -320,6 +327,7 @@ class DemandAsked:
 Command = (
     CreateWorkflow | EditWorkflow | SubmitRun | RetryRun | CancelRun | RemoveRun | RemoveWorkflow | DescribeWorkflow
     | ListWorkflows | DescribeRun | ListRuns | DescribeNodes | LocateLog | LocateObject | FindObject | CountersAsked
-    | ExplainTask | ExplainRun | DemandAsked | SetLimit | RemoveLimit | SetProject | RemoveProject | ListLimits
+    | ListUploads | ExplainTask | ExplainRun
+    | DemandAsked | SetLimit | RemoveLimit | SetProject | RemoveProject | ListLimits
 )  # fmt: skip
 Event = NodeGreeted | NodeSaid | LinkLost | Ticked | DiskTurned | JournalSized | ObjectKept | ObjectUnkept | Command

@@ -33,6 +33,7 @@ __all__ = [
     "SOURCE",
     "Shape",
     "TaskSpec",
+    "UPLOADED",
     "VALUE",
     "load_graph",
     "pack",
@@ -44,7 +45,9 @@ FORMAT: Final = 1
 VALUE: Final = 0
 SOURCE: Final = 1
 ENCODED: Final = 2
-"""How an input was authored: a literal of JSON types, a reference, or an SDK-encoded literal with holes."""
+UPLOADED: Final = 3
+"""How an input was authored: a literal of JSON types, a reference, or an SDK-encoded literal with holes, whose bytes
+were sent with the task or uploaded before."""
 
 
 class InputSpec(msgspec.Struct, array_like=True, frozen=True):
@@ -55,6 +58,10 @@ class InputSpec(msgspec.Struct, array_like=True, frozen=True):
     codec: int = 0
     body: bytes = b""
     refs: tuple[tuple[bytes, str], ...] = ()
+    upload: bytes = b""
+    """The content hash of an uploaded body."""
+    size: int = 0
+    """Of an uploaded body."""
 
 
 class TaskSpec(msgspec.Struct, array_like=True, frozen=True):

@@ -29,6 +29,7 @@ __all__ = [
     "find_object",
     "list_limits",
     "list_runs",
+    "list_uploads",
     "list_workflows",
     "locate_log",
     "locate_object",
@@ -108,6 +109,11 @@ def locate_object(state: State, command: asked.LocateObject) -> ObjectPlace:
     if copies is None or command.output not in copies.parts:
         return ObjectPlace(number, task, command.output, None, kept=False)
     return _place(state, copies, command.output)
+
+
+def list_uploads(state: State, command: asked.ListUploads) -> frozenset[bytes]:
+    """Return what clients uploaded and workflows have as inputs."""
+    return frozenset(hash_ for hashes in state.uploads.values() for hash_ in hashes)
 
 
 def find_object(state: State, command: asked.FindObject) -> ObjectPlace | None:

@@ -97,6 +97,7 @@ def _edit(state: State, body: dict[str, Any]) -> None:
         workflow.postpone(body["changes"], body["edit_id"], body["tasks"])
     for hash_ in codes:
         state.code_users.setdefault(hash_, {})[workflow.id] = None
+    state.use_uploads(workflow.id, body.get("uploads", ()))
 
 
 def restore_sealed(state: State, run_no: int, packed: bytes) -> RunBody:

@@ -239,6 +239,7 @@ _COMMANDS: Final[dict[type, Callable[[State, Any], Any]]] = {
     events.LocateObject: queries.locate_object,
     events.FindObject: queries.find_object,
     events.ListLimits: queries.list_limits,
+    events.ListUploads: queries.list_uploads,
     events.CountersAsked: queries.count,
     events.ExplainTask: queries.explain_task,
     events.ExplainRun: queries.explain_run,

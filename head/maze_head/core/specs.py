@@ -15,12 +15,12 @@ from msgspec import UNSET
 
 from maze_head.core.codes import CodeFacts
 from maze_head.core.errors import Invalid
-from maze_head.core.graph import ENCODED, SOURCE, VALUE, InputSpec, TaskSpec
+from maze_head.core.graph import ENCODED, SOURCE, UPLOADED, VALUE, InputSpec, TaskSpec
 from maze_protocol.declare import DATA_TYPES, Declared, check_name, normalise_resources
 from maze_protocol.graph import format_reference, parse_reference
-from maze_protocol.http import EncodedValue, InputBody, TaskBody
+from maze_protocol.http import EncodedValue, InputBody, TaskBody, UploadedValue
 from maze_protocol.ids import TASK, format_id, parse_id
-from maze_protocol.limits import MAX_TASK_VALUES, NAME_LENGTH
+from maze_protocol.limits import MAX_OBJECT, MAX_TASK_VALUES, NAME_LENGTH
 from maze_protocol.messages import OutputDecl
 from maze_protocol.policy import NO_POLICY, Policy, PolicyError, check_policy
 from maze_protocol.resources import Request
@@ -33,6 +33,7 @@ CodeOf = Callable[[bytes], CodeFacts | None]
 """What is known of the function of a hash."""
 TASK_TYPES: Final = ("code",)
 LITERAL_DEPTH: Final = 100
+HASH_BYTES: Final = 32
 REMEMBERED_NAMES: Final = 64
 """Outputs and types of a task: with more, its checks are not remembered, for they would fill the memory."""
 _PLAIN_TERMS: Final[tuple[object, ...]] = ({}, {}, {}, "", 1)
@@ -212,13 +213,15 @@ def _input(name: str, body: InputBody) -> InputSpec:
     field = f"inputs.{name[:80]}"
     _check_name(field, name, "the name of an input")
     encoded = body.encoded
-    if encoded is not UNSET and body.value is UNSET and body.source is UNSET:
+    if encoded is not UNSET and body.value is UNSET and body.source is UNSET and body.upload is UNSET:
         return _encoded(name, encoded, tuple(_reference(text, field) for text in body.refs) if body.refs else ())
-    forms = [form for form in (body.value, body.source, body.encoded) if form is not UNSET]
-    if len(forms) != 1 or (body.refs and body.encoded is UNSET):
-        raise Invalid("invalid_task", "give exactly one of value, source, encoded (with refs)", field=field)
+    forms = [form for form in (body.value, body.source, body.encoded, body.upload) if form is not UNSET]
+    if len(forms) != 1 or (body.refs and body.upload is UNSET):
+        raise Invalid("invalid_task", "give exactly one of value, source, encoded, upload (with refs)", field=field)
     if body.source is not UNSET:
         return InputSpec(name, SOURCE, refs=(_reference(body.source, field),))
+    if body.upload is not UNSET:
+        return _uploaded(name, body.upload, tuple(_reference(text, field) for text in body.refs), field)
     return InputSpec(name, VALUE, MSGPACK, encode_literal(body.value, field))
 
 
@@ -226,6 +229,18 @@ def _encoded(name: str, value: EncodedValue, refs: tuple[tuple[bytes, str], ...]
     if value.codec not in (MSGPACK, PICKLE):
         raise Invalid("invalid_task", f"unknown codec {value.codec}", field=f"inputs.{name}.encoded.codec")
     return InputSpec(name, ENCODED, value.codec, value.data, refs)
+
+
+def _uploaded(name: str, value: UploadedValue, refs: tuple[tuple[bytes, str], ...], field: str) -> InputSpec:
+    """Take in a body that was uploaded before; whether it really was is asked where the disk is (api/uploads.py)."""
+    if value.codec not in (MSGPACK, PICKLE):
+        raise Invalid("invalid_task", f"unknown codec {value.codec}", field=f"{field}.upload.codec")
+    if not 0 <= value.size <= MAX_OBJECT:
+        raise Invalid("invalid_task", f"impossible size {value.size}", field=f"{field}.upload.size")
+    hash_: bytes = _checked(f"{field}.upload.hash", bytes.fromhex, value.hash)
+    if len(hash_) != HASH_BYTES:
+        raise Invalid("invalid_task", "the hash of an upload has 64 hex digits", field=f"{field}.upload.hash")
+    return InputSpec(name, UPLOADED, value.codec, b"", refs, hash_, value.size)
 
 
 def _reference(text: str, field: str) -> tuple[bytes, str]:
@@ -303,4 +318,6 @@ def _input_body(entry: InputSpec) -> InputBody:
         return InputBody(value=msgspec.msgpack.decode(entry.body))
     if entry.form == SOURCE:
         return InputBody(source=refs[0])
+    if entry.form == UPLOADED:
+        return InputBody(upload=UploadedValue(entry.codec, entry.upload.hex(), entry.size), refs=refs)
     return InputBody(encoded=EncodedValue(entry.codec, entry.body), refs=refs)

@@ -163,6 +163,8 @@ class State:
     """Per saved version, how many runs of it are kept."""
     code_users: dict[bytes, dict[bytes, None]] = field(default_factory=dict)
     """Per function, the workflows that ever used it."""
+    uploads: dict[bytes, dict[bytes, None]] = field(default_factory=dict)
+    """Per workflow, the content hashes of uploads that were ever inputs of it: its runs may need them again."""
     gone: OrderedDict[bytes, str] = field(default_factory=OrderedDict)
     """Ids of runs and workflows that were removed, and why; the newest of them."""
     nodes: dict[str, Node] = field(default_factory=dict)
@@ -327,6 +329,12 @@ class State:
             self.code_users.pop(hash_, None)
         for users in self.code_users.values():
             users.pop(workflow_id, None)
+        self.uploads.pop(workflow_id, None)
+
+    def use_uploads(self, workflow_id: bytes, hashes: Sequence[bytes]) -> None:
+        """Note that a workflow has these uploads as inputs; they are needed as long as it is there."""
+        if hashes:
+            self.uploads.setdefault(workflow_id, {}).update(dict.fromkeys(hashes))
 
     def _note_gone(self, id_: bytes, reason: str) -> None:
         self.gone[id_] = reason

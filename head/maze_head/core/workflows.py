@@ -144,6 +144,7 @@ class Edit:
         self._undo: list[Callable[[], object]] = []
         self._removed: list[bytes] = []
         self._codes: dict[bytes, None] = {}
+        self._uploads: dict[bytes, None] = {}
 
     def put(self, spec: TaskSpec) -> bytes | None:
         """Add or replace a task with its reference edges; return the first source that would close a cycle."""
@@ -159,6 +160,9 @@ class Edit:
         self.changes.append((_PUT, packed, b""))
         if spec.code:
             self._codes[spec.code] = None
+        for entry in spec.inputs:
+            if entry.upload:
+                self._uploads[entry.upload] = None
         return None
 
     def remove(self, task_id: bytes) -> None:
@@ -201,6 +205,10 @@ class Edit:
     def codes(self) -> list[bytes]:
         """Return the functions that the tasks put here use, each once."""
         return list(self._codes)
+
+    def uploads(self) -> list[bytes]:
+        """Return the uploads that they use, each once."""
+        return list(self._uploads)
 
     def take_back(self) -> None:
         """Restore what was before."""

@@ -67,6 +67,14 @@ def test_an_object_travels_as_a_reference_and_is_not_looked_up() -> None:
     assert payloads == []
 
 
+def test_a_literal_that_was_uploaded_travels_as_a_reference() -> None:
+    template = Value(PICKLE, 1 << 30, ref=ObjectRef(0, 0, 1 << 30, 0, hash=b"h" * 32))
+    effect = AssignTask(b"link", make_assignment(1, inputs=()), (("x", template, (Source(1, 4, "y"),)),))
+    ((message, payloads),) = packed([effect], {(1, 4): b"\x01"})
+    assert message.items[0].inputs == (Input("x", template, (Value(MSGPACK, 1, b"\x01"),)),)
+    assert payloads == []
+
+
 def test_a_missing_output_is_named() -> None:
     with pytest.raises(LookupError, match="run 1, task 0: no output 'y'"):
         list(pack_assignments([task(1, 0)], lambda run_no, task_no: ()))

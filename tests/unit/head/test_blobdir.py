@@ -117,3 +117,39 @@ def test_one_that_nobody_goes_on_with_is_removed(
     monkeypatch.setattr(blobdir, "ABANDONED", -1.0)
     blobs.begin_upload(_hash(b"hello"), 5).abort()
     assert _names(tmp_path) == ["values"]
+
+
+def _upload(blobs: BlobDirectory, data: bytes) -> bytes:
+    hash_ = blake2b(data, digest_size=32).digest()
+    upload = blobs.begin_upload(hash_, len(data))
+    upload.write(data)
+    upload.finish()
+    return hash_
+
+
+def test_how_much_of_an_upload_is_here(blobs: BlobDirectory) -> None:
+    hash_ = blake2b(b"abcdef", digest_size=32).digest()
+    assert (blobs.touch_upload(hash_), blobs.paused_offset(hash_)) == (None, None)
+    upload = blobs.begin_upload(hash_, 6)
+    upload.write(b"abc")
+    assert blobs.paused_offset(hash_) is None, "somebody writes it"
+    upload.pause()
+    assert (blobs.touch_upload(hash_), blobs.paused_offset(hash_)) == (None, 3)
+    upload = blobs.begin_upload(hash_, 6)
+    upload.write(b"def")
+    upload.finish()
+    assert (blobs.touch_upload(hash_), blobs.paused_offset(hash_)) == (6, None)
+
+
+def test_uploads_go_that_are_old_and_not_needed(blobs: BlobDirectory, tmp_path: Path) -> None:
+    old, needed, touched, young = (_upload(blobs, data) for data in (b"old", b"needed", b"touched", b"young"))
+    for hash_ in (old, needed, touched):
+        os.utime(tmp_path / "blobs" / "values" / hash_.hex(), (1_000, 1_000))
+    blobs.touch_upload(touched)
+    paused = blobs.begin_upload(b"p" * 32, 5)
+    paused.pause()
+    assert blobs.sweep_uploads({needed}, 2_000.0) == 1
+    left = [blobs.touch_upload(hash_) for hash_ in (old, needed, touched, young)]
+    assert left == [None, 6, 7, 5]
+    assert blobs.paused_offset(b"p" * 32) == 0
+    paused.abort()

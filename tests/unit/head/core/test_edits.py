@@ -7,8 +7,19 @@ import pytest
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_head.core.errors import Conflict, Invalid, NotFound, Rejected
-from maze_protocol.http import AddTask, CodeBody, DelEdge, DelTask, EditRequest, EncodedValue, InputBody, SaveTask
-from support.head_core import CODE, Head, W, add, edge, raw, task, tid
+from maze_protocol.http import (
+    AddTask,
+    CodeBody,
+    DelEdge,
+    DelTask,
+    EditRequest,
+    EncodedValue,
+    InputBody,
+    SaveTask,
+    UploadedValue,
+)
+from maze_protocol.values import ObjectRef, Value
+from support.head_core import CODE, Head, W, add, edge, ok, raw, task, tid
 
 
 def head_with(*ops) -> Head:
@@ -334,3 +345,53 @@ def test_a_wish_that_breaks_a_rule_is_refused_with_its_field(given, field, told)
     error = refused(head_with(), add(1), add(2, **given))
     assert (type(error), error.code, error.op, error.field) == (Invalid, "invalid_task", 1, f"$.ops[1].task.{field}")
     assert told in error.message
+
+
+HASH = "ab" * 32
+
+
+def uploaded(
+    hash_: str = HASH, size: int = 1 << 30, codec: int = 1, refs: tuple[str, ...] = ()
+) -> dict[str, InputBody]:
+    return {"x": InputBody(upload=UploadedValue(codec, hash_, size), refs=list(refs))}
+
+
+def test_an_input_may_be_an_upload_of_any_size_with_holes() -> None:
+    head = head_with(add(1), add(2, inputs=uploaded(refs=(f"{tid(1)}.output.y",))))
+    assert head.ask(ev.DescribeWorkflow, W).tasks[1].inputs == uploaded(refs=(f"{tid(1)}.output.y",))
+    assert edges(head) == [(1, 2)]
+    assert head.ask(ev.ListUploads) == {bytes.fromhex(HASH)}
+
+
+def test_uploads_of_a_refused_edit_are_not_needed() -> None:
+    head = head_with()
+    refused(head, add(1, inputs=uploaded()), add(2, 9))
+    assert head.ask(ev.ListUploads) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "field"),
+    [
+        (uploaded("ab"), ".x.upload.hash"),
+        (uploaded("x" * 64), ".x.upload.hash"),
+        (uploaded(size=-1), ".x.upload.size"),
+        (uploaded(size=1 << 60), ".x.upload.size"),
+        (uploaded(codec=7), ".x.upload.codec"),
+        (uploaded(refs=("nothing",)), ".x"),
+        ({"x": InputBody(value=1, upload=UploadedValue(0, HASH, 1))}, ".x"),
+        ({"x": InputBody(encoded=EncodedValue(0, b""), upload=UploadedValue(0, HASH, 1))}, ".x"),
+    ],
+)
+def test_an_upload_that_cannot_be_one_is_refused_with_its_field(inputs: dict[str, InputBody], field: str) -> None:
+    error = refused(head_with(), add(1, inputs=inputs))
+    assert (type(error), error.code, error.field) == (Invalid, "invalid_task", f"$.ops[0].task.inputs{field}")
+
+
+def test_a_node_is_told_to_fetch_an_upload_by_its_content() -> None:
+    head = head_with(add(1), add(2, inputs=uploaded(refs=(f"{tid(1)}.output.y",))))
+    head.greet()
+    head.run()
+    head.result(*(ok(lease) for lease in head.leases()))
+    (order,) = [effect for effect in head.take(fx.AssignTask) if effect.assignment.task == raw(2)]
+    ref = ObjectRef(0, 0, 1 << 30, 0, hash=bytes.fromhex(HASH))
+    assert order.inputs == (("x", Value(1, 1 << 30, ref=ref), (fx.Source(1, 0, "y"),)),)

@@ -7,7 +7,7 @@ import pytest
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_protocol.events import AttemptInterrupted, RunCancelled, Segment
-from maze_protocol.http import DelTask
+from maze_protocol.http import DelTask, InputBody, UploadedValue
 from maze_protocol.leases import epoch_of
 from maze_protocol.messages import ACCEPTED, CRASHED, FAILED, HELD_DONE, HELD_RUNNING
 from support.head_core import Head, R, W, add, dump, edge, ended, held, ok, raw, tid
@@ -15,9 +15,11 @@ from support.head_core import Head, R, W, add, dump, edge, ended, held, ok, raw,
 
 def test_an_acknowledged_edit_survives_though_nothing_ran() -> None:
     head = Head()
-    head.workflow(add(1), add(2, 1), add(3))
+    upload = InputBody(upload=UploadedValue(0, "ab" * 32, 5))
+    head.workflow(add(1), add(2, 1), add(3, inputs={"x": upload}))
     head.edit(edge(1, 3), DelTask(tid(2)), edit_id="e2")
     other = head.recover()
+    assert other.ask(ev.ListUploads) == {b"\xab" * 32}
     assert dump(other.core) == dump(head.core)
     assert other.ask(ev.DescribeWorkflow, W) == head.ask(ev.DescribeWorkflow, W)
     assert other.edit(add(9), edit_id="e2").revision == 2

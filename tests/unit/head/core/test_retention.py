@@ -12,7 +12,7 @@ from maze_head.core import state as state_module
 from maze_head.core.errors import Conflict, Gone, NotFound
 from maze_head.core.retention import AT_ONCE, DAY, SHRINK_PART
 from maze_head.core.state import Settings
-from maze_protocol.http import SaveTask
+from maze_protocol.http import InputBody, SaveTask, UploadedValue
 from support.head_core import Head, W, add, ok, task
 
 CHANGED = SaveTask(task(1, name="changed"))
@@ -197,7 +197,12 @@ def test_removing_is_allowed_while_the_disk_is_full() -> None:
 def test_a_removed_workflow_takes_its_runs_graphs_and_functions() -> None:
     head = started(keep_runs=0, keep_days=0)
     ran(head, 2)
+    head.edit(SaveTask(task(1, inputs={"x": InputBody(upload=UploadedValue(0, "ab" * 32, 5))})))
+    head.edit(CHANGED)
+    assert head.ask(ev.ListUploads), "an earlier version may run again"
+    head.forget()
     head.ask(ev.RemoveWorkflow, W)
+    assert head.ask(ev.ListUploads) == frozenset()
     assert dropped(head) == [1, 2]
     assert head.take(fx.DropGraph) == [fx.DropGraph(W, 1)]
     (order,) = head.take(fx.DropWorkflow)
