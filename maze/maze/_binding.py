@@ -16,8 +16,10 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from maze._decorator import TaskMetadata, check_names, check_resources, get_task_metadata
-from maze._graph import Code, InputSpec, Vertex
+from maze._draft import Draft
+from maze._graph import Code, InputSpec, Literal, Vertex
 from maze._handles import Reference, TaskHandle, TaskOutput, TaskOutputs
+from maze._literals import Literals
 from maze._policy import OPTIONS, declare_policy
 from maze._terms import TERM_OPTIONS, declare_same_node, declare_terms
 from maze.errors import DeclarationTypeError, ForeignTaskError, InputError, InputTypeError, InvalidTaskError
@@ -27,6 +29,8 @@ from maze_protocol.limits import MAX_TASK_VALUES
 
 __all__ = ["TASK_OPTIONS", "check_display_name", "digest_of", "function_vertex", "legacy_vertex", "with_options"]
 
+UPLOADED_FROM: Final = MAX_TASK_VALUES
+"""Larger literals are brought to the head by themselves; the others travel with their task."""
 TASK_OPTIONS: Final = (*OPTIONS, *TERM_OPTIONS, "same_node_as")
 """Options of `add_task`; all but the last are those of `@task`."""
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
@@ -39,7 +43,7 @@ def function_vertex(
     workflow_id: str,
     function: Callable[..., Any],
     inputs: Mapping[str, Any] | None,
-    code_of: Callable[[Callable[..., Any]], Code],
+    draft: Draft,
     name: str | None = None,
     resources: Mapping[str, Any] | None = None,
 ) -> Vertex:
@@ -50,7 +54,7 @@ def function_vertex(
         workflow_id: the workflow that it will belong to.
         function: decorated with `@task`.
         inputs: a literal or reference for each declared input.
-        code_of: returns the workflow's Code of a function.
+        draft: of the workflow; it has each function, and each large literal, once.
         name: shown name; the function's own by default.
         resources: amounts that replace those of the decorator, one by one.
 
@@ -62,8 +66,9 @@ def function_vertex(
     """
     metadata = get_task_metadata(function)
     given = _check_inputs(metadata, inputs)
-    specs = {key: _spec(key, given[key], metadata.declared_types.get(key), workflow_id) for key in metadata.inputs}
-    _check_size(metadata.func_name, specs)
+    types = metadata.declared_types
+    specs = {key: _spec(key, given[key], types.get(key), workflow_id, draft.literals) for key in metadata.inputs}
+    _lighten(specs)
     amounts = metadata.declared_resources
     if resources is not None:
         amounts = check_resources({**amounts, **resources})[0]
@@ -71,7 +76,7 @@ def function_vertex(
         task_id,
         metadata.func_name if name is None else check_display_name(name),
         metadata.func_name,
-        code_of(function),
+        draft.code_of(function),
         specs,
         metadata.outputs,
         metadata.declared_types,
@@ -129,7 +134,7 @@ def legacy_vertex(task_id: str, name: str, workflow_id: str, definition: tuple[A
     inputs = {}
     for item in _params(task_input, "task_input", "input_params"):
         inputs[item["key"]] = _legacy_input(item, workflow_id)
-    _check_size(name, inputs)
+    _lighten(inputs)
     outputs = check_names([item["key"] for item in _params(task_output, "task_output", "output_params")], "outputs")
     return Vertex(
         task_id=task_id,
@@ -183,43 +188,44 @@ def _check_inputs(metadata: TaskMetadata, inputs: Mapping[str, Any] | None) -> M
     return given
 
 
-def _check_size(name: str, specs: Mapping[str, InputSpec]) -> None:
-    """Refuse here what the head would refuse, on the line that passed it."""
+def _lighten(specs: dict[str, InputSpec]) -> None:
+    """Have some inputs sent by themselves if all together are more than one task takes."""
     total = 0
     for spec in specs.values():
         if spec.data is not None:
             total += len(spec.data)
-    if total > MAX_TASK_VALUES:
-        sizes = {key: len(spec.data or b"") for key, spec in specs.items()}
-        largest = max(sizes, key=lambda key: sizes[key])
-        raise InputError(
-            f"the inputs of task {name!r} hold {total:,} bytes; a task takes at most {MAX_TASK_VALUES:,} "
-            f"(the largest is {largest!r} with {sizes[largest]:,})",
-            code="too_large",
-            hint="pass a path, or make the value in a task",
-        )
+    while total > MAX_TASK_VALUES:
+        key, largest = max(specs.items(), key=lambda item: len(item[1].data or b""))
+        data = largest.data or b""
+        specs[key] = InputSpec(largest.refs, largest.codec, None, Literal(len(data), data))
+        total -= len(data)
 
 
-def _spec(name: str, value: object, declared: str | None, workflow_id: str) -> InputSpec:
+def _spec(
+    name: str, value: object, declared: str | None, workflow_id: str, literals: Literals | None = None
+) -> InputSpec:
     if isinstance(value, TaskOutput):
         return InputSpec(refs=(_reference(value, workflow_id),))
+    if isinstance(value, Reference):
+        return InputSpec((), value._codec, None, Literal(value.size, source=value))
     _check_type(name, value, declared)
-    return _encode(name, value, workflow_id)
+    return _encode(name, value, workflow_id, literals)
 
 
-def _encode(name: str, value: object, workflow_id: str) -> InputSpec:
+def _encode(name: str, value: object, workflow_id: str, literals: Literals | None) -> InputSpec:
     # From the module: a package as the source of names costs four times as much.
-    from maze._values.codec import encode_input
+    from maze._values.codec import encode_pieces
     from maze._values.errors import ValueEncodeError
 
     try:
-        codec, data, holes = encode_input(value, _hole)
+        codec, pieces, holes = encode_pieces(value, _hole)
     except (ValueEncodeError, _NoValue) as error:
         raise InputError(f"input {name!r} cannot be sent: {error}", code="bad_input") from error
-    if not holes:
-        return InputSpec((), codec, data)
-    refs = tuple(_reference(hole, workflow_id) for hole in holes if isinstance(hole, TaskOutput))
-    return InputSpec(refs, codec, data)
+    refs = tuple(_reference(hole, workflow_id) for hole in holes if isinstance(hole, TaskOutput)) if holes else ()
+    size = len(pieces[0]) if len(pieces) == 1 else sum([len(piece) for piece in pieces])
+    if size <= UPLOADED_FROM:
+        return InputSpec(refs, codec, b"".join(pieces))
+    return InputSpec(refs, codec, None, (Literals() if literals is None else literals).literal(pieces, size))
 
 
 class _NoValue(Exception):

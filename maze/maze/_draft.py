@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from maze._graph import AddEdge, AddTask, Code, DelEdge, DelTask, Edge, Graph, Op, SaveTask, Vertex
+from maze._literals import Literals
 from maze.errors import MazeError
 
 __all__ = ["Batch", "Draft", "describe_op"]
@@ -40,6 +41,7 @@ class Draft:
     loaded: bool = False
     pending: list[Op] = field(default_factory=list)
     lock: Any = field(default_factory=threading.RLock, repr=False)
+    literals: Literals = field(default_factory=Literals, repr=False)
     _maybe_sent: int = 0
     """How many operations at the front of `pending` the head may have: on their way, or their answer was lost."""
     _functions: dict[int, Code] = field(default_factory=dict)

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
     from maze._http import Connection
 
-__all__ = ["Place", "Sink", "fetch", "fetch_bytes"]
+__all__ = ["ANSWER_SECONDS", "PASSING", "Patience", "Place", "Sink", "fetch", "fetch_bytes"]
 
 READ_BYTES: Final = 1 << 20
 ANSWER_SECONDS: Final = 300.0
 """How long the head may be silent: it may have to fetch the value itself."""
-_PASSING: Final = (408, 425, 429, 502, 503, 504)
+PASSING: Final = (408, 425, 429, 502, 503, 504)
+"""Answers of a head that may soon give another one."""
 
 
 class Place(NamedTuple):
@@ -41,6 +42,27 @@ class Place(NamedTuple):
         from maze._http import path
 
         return path("runs", self.run_id, "tasks", self.task_id, "outputs", self.key)
+
+
+class Patience:
+    """Waits a little longer each time, and gives up after a minute in which nothing moved."""
+
+    def __init__(self) -> None:
+        self._lost_at: float | None = None
+        self._pause = 0.0
+
+    def reset(self) -> None:
+        """Note that something moved."""
+        self._lost_at, self._pause = None, 0.0
+
+    async def wait(self, final: HeadUnavailableError, error: Exception) -> None:
+        """Wait, or raise `final`."""
+        now = time.monotonic()
+        self._lost_at = self._lost_at or now
+        if now - self._lost_at > RECONNECT_SECONDS:
+            raise final from error
+        await asyncio.sleep(self._pause)
+        self._pause = min(1.0, self._pause * 2 or 0.05)
 
 
 class Sink(Protocol):
@@ -104,8 +126,7 @@ class _Download:
         self._done = 0
         self._size = -1
         self._tag = ""
-        self._lost_at: float | None = None
-        self._pause = 0.0
+        self._patience = Patience()
 
     async def run(self) -> None:
         import aiohttp
@@ -118,7 +139,7 @@ class _Download:
             except (aiohttp.ClientError, TimeoutError) as error:
                 if self._done == self._size:
                     return
-                await self._wait(self._known.unreachable(error), error)
+                await self._patience.wait(self._known.unreachable(error), error)
 
     async def _attempt(self) -> bool:
         """Read on from where the last attempt stopped; False: try again."""
@@ -132,9 +153,9 @@ class _Download:
             if response.status in (200, 206):
                 return await self._receive(response)
             error = self._refusal(response.status, await response.read())
-            if response.status not in _PASSING:
+            if response.status not in PASSING:
                 raise error
-        await self._wait(HeadUnavailableError(str(error)), error)
+        await self._patience.wait(HeadUnavailableError(str(error)), error)
         return False
 
     def _headers(self) -> Mapping[str, str]:
@@ -158,17 +179,8 @@ class _Download:
         async for data in response.content.iter_any():
             await self._sink.write(data)
             self._done += len(data)
-            self._lost_at, self._pause = None, 0.0
+            self._patience.reset()
         return True
-
-    async def _wait(self, final: HeadUnavailableError, error: Exception) -> None:
-        """Wait a little; give up after a minute without a byte."""
-        now = time.monotonic()
-        self._lost_at = self._lost_at or now
-        if now - self._lost_at > RECONNECT_SECONDS:
-            raise final from error
-        await asyncio.sleep(self._pause)
-        self._pause = min(1.0, self._pause * 2 or 0.05)
 
     def _refusal(self, status: int, answer: bytes) -> MazeError:
         from maze._remote import no_run

@@ -19,7 +19,8 @@ from maze_protocol.policy import NO_POLICY, Policy
 from maze_protocol.terms import NO_TERMS, Terms
 
 __all__ = [
-    "AddEdge", "AddTask", "Code", "DelEdge", "DelTask", "Edge", "Graph", "InputSpec", "Op", "SaveTask", "Vertex",
+    "AddEdge", "AddTask", "Code", "DelEdge", "DelTask", "Edge", "Graph", "InputSpec", "Literal", "Op", "SaveTask",
+    "Vertex",
 ]  # fmt: skip
 
 Edge = tuple[str, str]
@@ -36,9 +37,23 @@ class Code:
     digest: str = ""
 
 
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class Literal:
+    """A literal that is too large to be sent with its task. `body` goes once the head has it.
+
+    `source` is in place of a body what the bytes are to be fetched from: a value of another run.
+    """
+
+    size: int
+    body: bytes = b""
+    source: Any = None
+    digest: str = ""
+    sent: bool = False
+
+
 @dataclass(slots=True)
 class InputSpec:
-    """One input: the encoded literal with a hole for each reference, or (`data` None) the reference itself.
+    """One input: the encoded literal with a hole for each reference, or (no `data`, no `literal`) the reference itself.
 
     A spec that came from the head keeps its references only; it is never sent back. A value that nobody changes, as
     a Vertex is: frozen, the two would cost a fifth of all that `add_task` does.
@@ -47,6 +62,7 @@ class InputSpec:
     refs: tuple[tuple[str, str], ...] = ()
     codec: int = 0
     data: bytes | None = None
+    literal: Literal | None = None
 
 
 @dataclass(slots=True)

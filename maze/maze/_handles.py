@@ -27,6 +27,9 @@ class Reference:
 
     __slots__ = ()
 
+    size: int
+    _codec: int
+
 
 class TaskOutput:
     """A reference to one output of a task, made by `task.outputs["key"]`.

@@ -18,6 +18,7 @@ from maze._http import connection, path
 from maze._ids import new_id
 from maze._run_options import RunOptions
 from maze._shared import WorkflowState, state_of
+from maze._upload import bring, literals_of
 from maze._wire import edit_request, vertices
 from maze.errors import (
     ConflictError,
@@ -253,6 +254,8 @@ async def _fetch(state: WorkflowState) -> http.WorkflowBody:
 async def _send(state: WorkflowState, batch: Batch) -> bool:
     """Send one batch. True: the head has it. False: the draft is now on top of what the head has; try again."""
     where = path("workflows", state.workflow_id, "edits")
+    if large := literals_of(batch.ops):
+        await bring(state.url, large)
     request = edit_request(batch, os.urandom(16).hex())
     try:
         reply = await connection(state.url).request("POST", where, http.EditResponse, request)

@@ -88,6 +88,9 @@ def _input(spec: _graph.InputSpec) -> http.InputBody:
     if spec.data is not None and not spec.refs:
         return http.InputBody(encoded=http.EncodedValue(spec.codec, spec.data))
     refs = [format_reference(task_id, key) for task_id, key in spec.refs]
+    if spec.literal is not None:
+        value = http.UploadedValue(spec.codec, spec.literal.digest, spec.literal.size)
+        return http.InputBody(upload=value, refs=refs)
     if spec.data is None:
         return http.InputBody(source=refs[0])
     return http.InputBody(encoded=http.EncodedValue(spec.codec, spec.data), refs=refs)

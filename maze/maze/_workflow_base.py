@@ -93,7 +93,7 @@ class WorkflowBase(Generic[Task]):
                 self.workflow_id,
                 task_func,
                 inputs,
-                self._state.draft.code_of,
+                self._state.draft,
                 task_name,
                 kwargs.get("resources"),
             )

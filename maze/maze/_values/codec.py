@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from maze._values.blame import blame
-from maze._values.container import Body
+from maze._values.container import Body, Piece
 from maze._values.errors import ValueDecodeError, ValueEncodeError
 from maze._values.pickled import pickle_value, unpickle_value
 from maze._values.plain import HoleTest, pack_plain, unpack_plain
 from maze_protocol.values import MSGPACK, PICKLE
 
-__all__ = ["decode", "decode_input", "encode", "encode_input"]
+__all__ = ["decode", "decode_input", "encode", "encode_input", "encode_pieces"]
 
 
 def encode(value: object) -> tuple[int, bytes]:
@@ -21,8 +21,13 @@ def encode(value: object) -> tuple[int, bytes]:
     Raises:
         ValueEncodeError: something in it cannot be pickled; the error names it.
     """
-    codec, body, _ = _encode(value, None)
-    return codec, body
+    codec, parts, _ = _encode(value, None)
+    return codec, b"".join(parts)
+
+
+def encode_pieces(value: object, is_hole: HoleTest) -> tuple[int, list[Piece], list[object]]:
+    """Encode as `encode_input`, to pieces which make the body one after the other: large ones are not copied."""
+    return _encode(value, is_hole)
 
 
 def encode_input(value: object, is_hole: HoleTest) -> tuple[int, bytes, list[object]]:
@@ -38,7 +43,8 @@ def encode_input(value: object, is_hole: HoleTest) -> tuple[int, bytes, list[obj
     Raises:
         ValueEncodeError: something in it cannot be pickled; the error names it.
     """
-    return _encode(value, is_hole)
+    codec, parts, holes = _encode(value, is_hole)
+    return codec, b"".join(parts), holes
 
 
 def decode(codec: int, body: Body, *, allow_pickle: bool = True, copy: bool = True) -> Any:
@@ -71,10 +77,10 @@ def decode_input(codec: int, body: Body, parts: Sequence[object], *, copy: bool 
     raise ValueDecodeError(f"unknown codec {codec}")
 
 
-def _encode(value: object, is_hole: HoleTest | None) -> tuple[int, bytes, list[object]]:
+def _encode(value: object, is_hole: HoleTest | None) -> tuple[int, list[Piece], list[object]]:
     plain = pack_plain(value, is_hole)
     if plain is not None:
-        return MSGPACK, *plain
+        return MSGPACK, [plain[0]], plain[1]
     try:
         return PICKLE, *pickle_value(value, is_hole)
     except Exception as error:

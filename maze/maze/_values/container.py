@@ -25,9 +25,10 @@ from typing import Final
 
 from maze._values.errors import ValueDecodeError
 
-__all__ = ["Body", "join", "pieces", "split"]
+__all__ = ["Body", "Piece", "join", "pieces", "split"]
 
 Body = bytes | bytearray | memoryview
+Piece = bytes | memoryview
 
 LAYOUT: Final = 1
 ALIGNMENT: Final = 64
@@ -39,10 +40,10 @@ def join(pickled: bytes, buffers: Sequence[memoryview]) -> bytes:
     return b"".join(pieces(pickled, buffers))
 
 
-def pieces(pickled: bytes, buffers: Sequence[memoryview]) -> list[bytes | memoryview]:
+def pieces(pickled: bytes, buffers: Sequence[memoryview]) -> list[Piece]:
     """Return what, one after the other, is the body of a pickle and its buffers."""
     lengths = [buffer.nbytes for buffer in buffers]
-    parts: list[bytes | memoryview] = [
+    parts: list[Piece] = [
         _HEAD.pack(LAYOUT, *sys.version_info[:2], len(buffers), len(pickled)),
         struct.pack(f">{len(lengths)}Q", *lengths),
         pickled,

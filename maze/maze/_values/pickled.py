@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, Final
 
-from maze._values.container import Body, join, split
+from maze._values.container import Body, Piece, pieces, split
 from maze._values.errors import ValueDecodeError
 from maze._values.modules import by_value, fill_module, is_user_module, make_shell, module_state
 from maze._values.plain import HoleTest
@@ -32,8 +32,8 @@ class _ByValueNeeded(Exception):
     """The fast pickler met something that must travel by value."""
 
 
-def pickle_value(value: object, is_hole: HoleTest | None = None) -> tuple[bytes, list[object]]:
-    """Return the container body and the holes in order.
+def pickle_value(value: object, is_hole: HoleTest | None = None) -> tuple[list[Piece], list[object]]:
+    """Return the pieces of the container body, buffers of the value among them, and the holes in order.
 
     Raises:
         Exception: whatever pickling raised; user classes take part in it.
@@ -49,9 +49,9 @@ def dump_by_value(value: object, imports: dict[str, types.ModuleType]) -> bytes:
     """Return the container body of functions by value; `imports` collects modules that they import when called."""
     with by_value():
         try:
-            return _dump(_full_pickler(), value, None, imports=imports)[0]
+            return b"".join(_dump(_full_pickler(), value, None, imports=imports)[0])
         except Exception:  # noqa: BLE001 -- perhaps only a module's global is at fault: try without those
-            return _dump(_full_pickler(), value, None, imports=imports, frugal=True)[0]
+            return b"".join(_dump(_full_pickler(), value, None, imports=imports, frugal=True)[0])
 
 
 def unpickle_value(body: Body, parts: Sequence[object] = (), *, copy: bool = True) -> Any:
@@ -69,12 +69,12 @@ def unpickle_value(body: Body, parts: Sequence[object] = (), *, copy: bool = Tru
         raise ValueDecodeError(f"{type(error).__name__}: {error}") from error
 
 
-def _dump(pickler: Any, value: object, is_hole: HoleTest | None, **options: Any) -> tuple[bytes, list[object]]:
+def _dump(pickler: Any, value: object, is_hole: HoleTest | None, **options: Any) -> tuple[list[Piece], list[object]]:
     file = io.BytesIO()
     buffers: list[pickle.PickleBuffer] = []
     one = pickler(file, buffers, is_hole, **options)
     one.dump(value)
-    return join(file.getvalue(), [buffer.raw() for buffer in buffers]), one.holes
+    return pieces(file.getvalue(), [buffer.raw() for buffer in buffers]), one.holes
 
 
 def _collect(buffers: list[pickle.PickleBuffer]) -> Callable[[pickle.PickleBuffer], bool]:

@@ -7,17 +7,21 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
-from maze._binding import check_display_name, digest_of, function_vertex, legacy_vertex
+from maze._binding import UPLOADED_FROM, check_display_name, digest_of, function_vertex, legacy_vertex
 from maze._decorator import task
+from maze._draft import Draft
 from maze._fetch import Place
 from maze._graph import Code, InputSpec, Vertex
 from maze._handles import TaskOutput, TaskOutputs
 from maze._remote_value import RemoteValue
 from maze._values import decode_input
 from maze.errors import ForeignTaskError, InputError, InputTypeError, InvalidTaskError
+from maze_protocol.limits import MAX_TASK_VALUES
 
+DRAFT = Draft()
 OUTPUT = TaskOutput("task_1", "y", _workflow_id="w")
 SOURCE = """
     import math
@@ -38,12 +42,8 @@ def untyped(params: dict[str, Any]) -> dict[str, Any]:
     return {"y": params["value"]}
 
 
-def code_of(function: Callable[..., Any]) -> Code:
-    return Code("pickle", function, function.__name__)
-
-
 def bind(function: Callable[..., Any] = repeat, **inputs: Any) -> Vertex:
-    return function_vertex("task_9", "w", function, inputs, code_of)
+    return function_vertex("task_9", "w", function, inputs, DRAFT)
 
 
 def bind_value(value: Any) -> InputSpec:
@@ -67,10 +67,10 @@ def test_inputs_keep_the_declared_order() -> None:
 
 
 def test_a_name_and_resources_can_be_given() -> None:
-    vertex = function_vertex("t", "w", untyped, {"value": 1}, code_of, "Custom Name", {"cpu": 4})
+    vertex = function_vertex("t", "w", untyped, {"value": 1}, DRAFT, "Custom Name", {"cpu": 4})
     assert (vertex.name, vertex.func_name, vertex.resources) == ("Custom Name", "untyped", {"cpu": 4})
     with pytest.raises(TypeError, match="number"):
-        function_vertex("t", "w", untyped, {"value": 1}, code_of, None, {"cpu": "4"})
+        function_vertex("t", "w", untyped, {"value": 1}, DRAFT, None, {"cpu": "4"})
 
 
 def test_a_reference_is_the_whole_input() -> None:
@@ -86,11 +86,46 @@ def test_references_at_any_depth_are_holes_in_order() -> None:
     assert filled == {"a": [1, "first", {"b": "second"}], "c": "third"}
 
 
-@pytest.mark.parametrize("wrap", [lambda value: value, lambda value: [1, {"a": (value,)}]])
-def test_a_reference_to_a_large_value_is_no_value(wrap: Callable[[object], object]) -> None:
-    value = RemoteValue(Place("http://h", "run_1", "task_1", "y"), 1, 2**21, "numpy.ndarray")
+REMOTE = RemoteValue(Place("http://h", "run_1", "task_1", "y"), 1, 2**21, "numpy.ndarray")
+
+
+def test_a_large_value_of_another_run_is_an_input() -> None:
+    spec = bind_value(REMOTE)
+    assert spec.literal is not None
+    assert (spec.codec, spec.data, spec.refs, spec.literal.size, spec.literal.source) == (1, None, (), 2**21, REMOTE)
+
+
+def test_within_a_value_a_reference_to_a_large_one_is_no_value() -> None:
     with pytest.raises(InputError, match=r"<2 MiB numpy.ndarray.*pass what its get\(\) returns"):
-        bind_value(wrap(value))
+        bind_value([1, {"a": (REMOTE,)}])
+
+
+def test_a_large_literal_is_kept_by_itself_and_once() -> None:
+    array = np.arange(UPLOADED_FROM // 8.0)
+    first, again, other = bind_value(array), bind_value(array), bind_value([array, OUTPUT])
+    assert first.literal is not None
+    assert first.data is None
+    assert again.literal is first.literal is not other.literal
+    assert (decode_input(first.codec, first.literal.body, ()) == array).all()
+    assert other.literal is not None
+    assert other.refs == (("task_1", "y"),)
+    assert decode_input(other.codec, other.literal.body, ["hole"])[1] == "hole"
+
+
+def test_a_literal_of_middle_size_travels_with_its_task() -> None:
+    assert bind_value(b"x" * (UPLOADED_FROM - 5)).literal is None
+    assert bind_value(b"x" * UPLOADED_FROM).literal is not None
+
+
+def test_what_is_too_much_for_one_message_travels_by_itself() -> None:
+    names = [f"x{number}" for number in range(12)]
+    many = task(inputs=names, outputs=["y"])(lambda params: {"y": 1})
+    vertex = bind(many, **{name: bytes([number]) * 1_000_000 for number, name in enumerate(names)})
+    data = [spec.data for spec in vertex.inputs.values() if spec.data is not None]
+    large = [spec.literal for spec in vertex.inputs.values() if spec.literal is not None]
+    assert sum(map(len, data)) <= MAX_TASK_VALUES
+    assert len(data) + len(large) == 12
+    assert list(vertex.inputs) == names
 
 
 @pytest.mark.parametrize("value", [None, (1, 2), {1, 2}, 2**70, b"x", {1: 2}, 1.5, [], {}])
@@ -125,9 +160,9 @@ def test_unknown_and_missing_inputs_are_named(inputs: dict[str, Any], told: str)
 
 def test_inputs_must_be_a_dictionary() -> None:
     with pytest.raises(InputTypeError, match="list"):
-        function_vertex("t", "w", untyped, ["x"], code_of)  # type: ignore[arg-type]  # what a user might pass
+        function_vertex("t", "w", untyped, ["x"], DRAFT)  # type: ignore[arg-type]  # what a user might pass
     with pytest.raises(InputError, match="lacks"):
-        function_vertex("t", "w", untyped, None, code_of)
+        function_vertex("t", "w", untyped, None, DRAFT)
 
 
 @task(
@@ -159,11 +194,6 @@ def test_a_literal_that_contradicts_its_declaration_is_told(change: dict[str, An
 def test_what_cannot_travel_is_told_with_its_input() -> None:
     with pytest.raises(InputError, match=r"input 'value' cannot be sent: .*lock.*\['model'\]"):
         bind_value({"model": threading.Lock()})
-
-
-def test_more_than_a_task_takes_is_told_with_the_largest_input() -> None:
-    with pytest.raises(InputError, match=r"hold 9,437,1\d\d bytes; .* at most 8,388,608 .*largest is 'value'"):
-        bind_value(b"x" * (9 * 1024 * 1024))
 
 
 @pytest.mark.parametrize("wrap", [lambda value: value, lambda value: [value], lambda value: {"a": {"b": value}}])

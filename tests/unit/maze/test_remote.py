@@ -11,7 +11,7 @@ import pytest
 
 from maze import _remote
 from maze._decorator import task
-from maze._graph import AddEdge, AddTask, DelTask, Vertex
+from maze._graph import AddEdge, AddTask, DelTask, InputSpec, Literal, Vertex
 from maze._run_options import RunOptions
 from maze._shared import WorkflowState, discard_edits, unsent
 from maze.errors import (
@@ -307,3 +307,28 @@ def test_a_deletion_is_sent_like_any_edit(state: WorkflowState, head: Callable[.
     state.record(DelTask("a"))
     asyncio.run(_remote.flush(state))
     assert connection.asked[0][2].ops == [http.DelTask("a")]
+
+
+def test_large_literals_are_brought_before_the_tasks_that_name_them(
+    state: WorkflowState, head: Callable[..., FakeConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought: list[int] = []
+
+    async def bring(url: str, literals: list[Literal]) -> None:
+        assert not known.asked
+        brought.extend(literal.size for literal in literals)
+        for literal in literals:
+            literal.digest, literal.sent = "ab" * 32, True
+
+    monkeypatch.setattr(_remote, "bring", bring)
+    known = head(post_edits=accept)
+    literal = Literal(2**21, b"x")
+    for name in ("a", "b"):
+        inputs = {"x": InputSpec((), 0, None, literal), "y": InputSpec((), 0, b"\x01")}
+        state.record(AddTask(Vertex(name, name, code="hash", inputs=inputs, outputs=("y",))))
+    asyncio.run(_remote.flush(state))
+    assert brought == [2**21]
+    body = known.asked[0][2]
+    assert [op.task.inputs["x"] for op in body.ops] == [
+        http.InputBody(upload=http.UploadedValue(0, "ab" * 32, 2**21))
+    ] * 2
