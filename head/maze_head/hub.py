@@ -63,7 +63,8 @@ class _Tail:
         self.sealed = False
         # Most runs are long over: what is in use by few is made when it is needed.
         self.ring: deque[Segment] | None = None
-        self.waiters: dict[asyncio.Future[None], None] | None = None
+        self.waiters: dict[asyncio.Future[None], int] | None = None
+        """Who waits, and for events after which number."""
 
     def advance(self, segment: Segment) -> None:
         assert segment.first_seq == self.last_seq + 1, f"segment {segment.first_seq} after {self.last_seq}"
@@ -82,20 +83,21 @@ class _Tail:
             self.ring = None
         return oldest
 
-    def join(self, waiter: asyncio.Future[None]) -> None:
+    def join(self, waiter: asyncio.Future[None], after_seq: int) -> None:
         if self.waiters is None:
             self.waiters = {}
-        self.waiters[waiter] = None
+        self.waiters[waiter] = after_seq
 
     def leave(self, waiter: asyncio.Future[None]) -> None:
         if self.waiters is not None:
             self.waiters.pop(waiter, None)
+            self.waiters = self.waiters or None
 
-    def wake(self) -> None:
-        waiters, self.waiters = self.waiters, None
-        for waiter in waiters or ():
-            if not waiter.done():
-                waiter.set_result(None)
+    def wake(self, *, gone: bool = False) -> None:
+        """Wake those whose events have come, and everybody if nothing more will."""
+        for waiter, after_seq in (self.waiters or {}).items():
+            if gone or self.sealed or self.last_seq > after_seq:
+                _settle(waiter)
 
 
 class RunHub:
@@ -115,7 +117,7 @@ class RunHub:
     def close(self) -> None:
         """Let go of everybody who waits and end the reading threads."""
         for tail in self._tails.values():
-            tail.wake()
+            tail.wake(gone=True)
         self._pool.shutdown()
 
     def restore(self, run_no: int, segment: Segment) -> None:
@@ -135,7 +137,7 @@ class RunHub:
         if tail is not None:
             self._places.pop(tail.run_id, None)
             self._held_events -= sum(len(segment.events) for segment in tail.ring or ())
-            tail.wake()
+            tail.wake(gone=True)
 
     def commit(self, batch: Batch) -> None:
         """Take in a committed batch: outputs and code first, so that a reader of an event finds what it tells of."""
@@ -202,16 +204,19 @@ class RunHub:
         return await self._off_loop(partial(self._records.segments, run_no, after_seq, READ_SEGMENTS))
 
     async def wait(self, run_no: int, after_seq: int, timeout: float) -> bool:  # noqa: ASYNC109 -- callers poll with it
-        """Return True once events after `after_seq` are committed, False after `timeout` seconds."""
+        """Return True once events after `after_seq` are committed, False after `timeout` seconds or at the end."""
         tail = self._tails.get(run_no)
-        if tail is None or timeout <= 0 or tail.last_seq > after_seq:
+        if tail is None or timeout <= 0 or tail.sealed or tail.last_seq > after_seq:
             return tail is not None and tail.last_seq > after_seq
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        tail.join(waiter)
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[None] = loop.create_future()
+        tail.join(waiter, after_seq)
+        # Not asyncio.timeout: a thousand streams may wait here, and this makes no task and no exception.
+        timer = loop.call_later(timeout, _settle, waiter)
         try:
-            # Not asyncio.timeout: a thousand streams may wait here, and this makes no task and no exception.
-            await asyncio.wait((waiter,), timeout=timeout)
+            await waiter
         finally:
+            timer.cancel()
             tail.leave(waiter)
         return tail.last_seq > after_seq
 
@@ -288,6 +293,11 @@ class RunHub:
 
     async def _off_loop(self, read: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, read)
+
+
+def _settle(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
 
 
 def _newer(ring: deque[Segment], after_seq: int) -> list[Segment]:

@@ -118,23 +118,24 @@ class AsyncMaWorkflow(WorkflowBase[AsyncMaTask]):
         from maze._loop import bridge
 
         record = self._state.results.get(run_id)
-        if record is None:
+        if record is None and run_id not in self._state.own_runs:
             await bridge(_remote.own_run(self._state, run_id))
         if report is not None:
             report.connected()
         if record is not None:
             return replay(record, show)
-        collector, stream, watch = Collector(run_id), EventStream(self.server_url, run_id), Watch(time.monotonic())
+        collector, stream = Collector(run_id), EventStream(self.server_url, run_id, patient=True)
+        watch = Watch(time.monotonic())
         try:
-            while (
-                events := await bridge(stream.next(watch.patience(time.monotonic()) if report else None))
-            ) is not None:
-                collector.show(events, show)
+            while not stream.over:
+                events = await bridge(stream.next(watch.patience(time.monotonic()) if report else None))
+                collector.show(events or (), show)
                 if report is not None:
                     watch.note(time.monotonic(), heard=bool(events), unstarted=collector.unstarted)
                     await self._look(report, collector, watch)
         finally:
-            await bridge(stream.close())
+            if not stream.over:
+                await bridge(stream.close())
         return self._keep(collector.record)
 
     async def _look(self, report: RunReport, collector: Collector, watch: Watch) -> None:
@@ -154,8 +155,9 @@ class AsyncMaWorkflow(WorkflowBase[AsyncMaTask]):
         from maze._loop import bridge
 
         self._ready()
-        _remote.pickle_functions(self._state)
-        await bridge(_remote.flush(self._state))
+        if self._state.draft.dirty:
+            _remote.pickle_functions(self._state)
+            await bridge(_remote.flush(self._state))
 
     def _ready(self) -> None:
         _check_loaded(self._state.draft.loaded)

@@ -35,7 +35,7 @@ class Reader(Protocol):
     @property
     def position(self) -> int: ...
     @property
-    def sealed(self) -> bool: ...
+    def pause(self) -> float: ...
     def take(self, events: list[PackedEvent]) -> bool: ...
     def end(self, end: End) -> None: ...
     def lost(self, final: HeadUnavailableError, error: Exception) -> bool: ...
@@ -111,10 +111,11 @@ class EventSocket:
         if isinstance(told, End):
             del self._readers[told.id]
             reader.end(told)
-        elif told.events and not reader.take(told.events):
+            return
+        if told.sealed:
+            del self._readers[told.id]
+        if told.events and not reader.take(told.events):
             await self._drop(told.id)
-        elif reader.sealed:
-            del self._readers[told.id]  # the head ends it by itself
 
     async def _drop(self, number: int) -> None:
         if self._readers.pop(number, None) is not None and self._socket is not None:
@@ -160,4 +161,4 @@ class EventSocket:
 
 
 def _subscription(number: int, reader: Reader) -> Subscribe:
-    return Subscribe(number, reader.run_id, reader.position)
+    return Subscribe(number, reader.run_id, reader.position, reader.pause)

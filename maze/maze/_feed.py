@@ -26,9 +26,12 @@ GATHER_SECONDS: Final = 0.01
 
 
 class EventFeed:
-    """The events of one run after a number, each once, in order. Runs on the loop thread; subclasses read."""
+    """The events of one run after a number, each once, in order. Runs on the loop thread; subclasses read.
 
-    def __init__(self, url: str, run_id: str, after: int = 0) -> None:
+    `patient`: even the first events wait for more, GATHER_SECONDS; a run that is over by then is told at one blow.
+    """
+
+    def __init__(self, url: str, run_id: str, after: int = 0, *, patient: bool = False) -> None:
         self.url = url
         self.run_id = run_id
         self.sealed = False
@@ -36,7 +39,7 @@ class EventFeed:
         self._events: list[PackedEvent] = []
         self._news = asyncio.Event()
         self._over = asyncio.Event()
-        self._returned_at = 0.0
+        self._returned_at = time.monotonic() if patient else 0.0
         self._begun = False
         self._done = False
         """Nothing more will come."""
@@ -71,6 +74,11 @@ class EventFeed:
         if self._failure is not None:
             raise self._failure
         return None
+
+    @property
+    def over(self) -> bool:
+        """Tell whether all was returned and nothing is left to tell. Any thread may ask."""
+        return self._done and self._failure is None and not self._events
 
     async def close(self) -> None:
         """Leave; the run does not care."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from maze._feed import EventFeed
+from maze._feed import GATHER_SECONDS, EventFeed
 from maze.errors import HeadUnavailableError, RequestError
 
 if TYPE_CHECKING:
@@ -25,8 +25,10 @@ __all__ = ["EventStream"]
 class EventStream(EventFeed):
     """The events of one run after a number, each once, in order. Runs on the loop thread."""
 
-    def __init__(self, url: str, run_id: str, after: int = 0) -> None:
-        super().__init__(url, run_id, after)
+    def __init__(self, url: str, run_id: str, after: int = 0, *, patient: bool = False) -> None:
+        super().__init__(url, run_id, after, patient=patient)
+        self.pause = GATHER_SECONDS if patient else 0.0
+        """Seconds that the head may hold events for more of them."""
         self._epoch = 0
         """The epoch that committed the last event that was read; 0 if none was."""
         self._socket: EventSocket | None = None

@@ -175,21 +175,25 @@ class MaWorkflow(WorkflowBase[MaTask]):
         from maze._stream import EventStream
 
         record = self._state.results.get(run_id)
-        if record is None:
+        if record is None and run_id not in self._state.own_runs:
             call(_remote.own_run(self._state, run_id))
         if report is not None:
             report.connected()
         if record is not None:
             return replay(record, show)
-        collector, stream, watch = Collector(run_id), EventStream(self.server_url, run_id), Watch(time.monotonic())
+        # Every hand-over from the loop thread costs more than what a small run says: as few of them as can be.
+        collector, stream = Collector(run_id), EventStream(self.server_url, run_id, patient=True)
+        watch = Watch(time.monotonic())
         try:
-            while (events := call(stream.next(watch.patience(time.monotonic()) if report else None))) is not None:
-                collector.show(events, show)
+            while not stream.over:
+                events = call(stream.next(watch.patience(time.monotonic()) if report else None))
+                collector.show(events or (), show)
                 if report is not None:
                     watch.note(time.monotonic(), heard=bool(events), unstarted=collector.unstarted)
                     self._look(report, collector, watch)
         finally:
-            call(stream.close())
+            if not stream.over:
+                call(stream.close())
         return self._keep(collector.record)
 
     def _look(self, report: RunReport, collector: Collector, watch: Watch) -> None:
@@ -210,8 +214,9 @@ class MaWorkflow(WorkflowBase[MaTask]):
         from maze._loop import call
 
         self._ready()
-        _remote.pickle_functions(self._state)
-        call(_remote.flush(self._state))
+        if self._state.draft.dirty:
+            _remote.pickle_functions(self._state)
+            call(_remote.flush(self._state))
 
     def _ready(self) -> None:
         if not self._state.draft.loaded:

@@ -1,8 +1,8 @@
 """The one WebSocket on which a client reads the events of any number of runs: `GET /api/v1/events`.
 
 Binary frames, one MessagePack map each, told apart by `op`. The client subscribes to runs under numbers of its own;
-every answer carries the number that it is meant for. A subscription ends with its End, after which its number is free
-again; what was on its way when a client unsubscribed is to be dropped.
+every answer carries the number that it is meant for. A subscription ends with the last event of its run, or with an
+End; its number is free again then. What was on its way when a client unsubscribed is to be dropped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 __all__ = [
-    "MAX_SEQ", "MAX_SUBSCRIPTIONS", "SEALED", "Asked", "End", "Events", "PackedEvent", "Subscribe", "Told",
+    "MAX_PAUSE", "MAX_SEQ", "MAX_SUBSCRIPTIONS", "SEALED", "Asked", "End", "Events", "PackedEvent", "Subscribe", "Told",
     "Unsubscribe",
 ]  # fmt: skip
 
@@ -21,7 +21,8 @@ MAX_SEQ: Final = 2**53
 MAX_SUBSCRIPTIONS: Final = 4096
 """On one connection, at one time."""
 SEALED: Final = "sealed"
-"""Code of the End of a subscription that has had the last event of its run."""
+"""Code of the End of a subscription that began behind the last event of its run."""
+MAX_PAUSE: Final = 10.0
 
 Number = Annotated[int, Meta(ge=0, le=MAX_SEQ)]
 
@@ -31,11 +32,15 @@ class _Asked(msgspec.Struct, tag_field="op", forbid_unknown_fields=True, omit_de
 
 
 class Subscribe(_Asked, tag="subscribe"):
-    """Send the events of `run` after number `after`, past ones first, then each as it is committed."""
+    """Send the events of `run` after number `after`, past ones first, then each as it is committed.
+
+    Events may wait `pause` seconds for more of them; with the last one nothing waits.
+    """
 
     id: Number
     run: Annotated[str, Meta(max_length=100)]
     after: Number = 0
+    pause: Annotated[float, Meta(ge=0.0, le=MAX_PAUSE)] = 0.0
 
 
 class Unsubscribe(_Asked, tag="unsubscribe"):
@@ -60,14 +65,18 @@ class PackedEvent(msgspec.Struct, gc=False, omit_defaults=True):
 
 
 class Events(msgspec.Struct, tag_field="op", tag="events"):
-    """Events of a subscription, in order, as on the WebSocket of one run."""
+    """Events of a subscription, in order, as on the WebSocket of one run.
+
+    `sealed`: the last event of the run is among them, and the subscription is over without another word.
+    """
 
     id: int
+    sealed: bool
     events: list[PackedEvent]
 
 
 class End(msgspec.Struct, tag_field="op", tag="end", omit_defaults=True):
-    """A subscription is over: `code` is `sealed` (status 200), or that of a refusal, with its HTTP status.
+    """A subscription is over: `code` is that of a refusal, with its HTTP status, or `sealed` (200): it began there.
 
     404: there is no such run. 410: it was removed. 429: too many subscriptions. 500: the head failed on it; its log
     tells more.

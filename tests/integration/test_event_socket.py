@@ -54,6 +54,8 @@ async def ends(socket: ClientWebSocketResponse, count: int) -> tuple[dict[int, l
             over[told.id] = told
         else:
             got.setdefault(told.id, []).extend(told.events)
+            if told.sealed:
+                over[told.id] = End(told.id, "sealed", 200)
     return got, over
 
 

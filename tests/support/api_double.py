@@ -110,10 +110,13 @@ class MemoryHub:
     async def wait(self, run_no: int, after_seq: int, timeout: float) -> bool:
         try:
             async with asyncio.timeout(min(timeout, self.patience)), self._changed:
-                await self._changed.wait_for(lambda: self.last_seq > after_seq)
+                await self._changed.wait_for(lambda: self.last_seq > after_seq or self.sealed)
         except TimeoutError:
             return False
-        return True
+        return self.last_seq > after_seq
+
+    def peek_outputs(self, run_no: int, task_no: int) -> tuple[OutputValue, ...] | None:
+        return self.results.get(task_no)
 
     async def outputs(self, run_no: int, task_no: int) -> tuple[OutputValue, ...]:
         return self.results[task_no]

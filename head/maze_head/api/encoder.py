@@ -19,6 +19,7 @@ from maze_head.facts import RunPlace
 from maze_protocol.events import SEALING, Segment, TaskFinished, TaskReused
 from maze_protocol.ids import RUN, WORKFLOW, format_id
 from maze_protocol.limits import KIB, MIB
+from maze_protocol.values import OutputValue
 
 __all__ = ["Encoded", "EventEncoder", "OpenRun"]
 
@@ -110,9 +111,27 @@ class EventEncoder:
             return found
         task = self._making.get(key)
         if task is None:
+            at_once = self._make_at_once(key, run, segment)
+            if at_once is not None:
+                return at_once
             task = self._making[key] = asyncio.create_task(self._make(key, run, segment))
         # A reader that leaves must not take the encoding from the others that wait for it.
         return await asyncio.shield(task)
+
+    def _make_at_once(self, key: tuple[int, int, str], run: OpenRun, segment: Segment) -> Encoded | None:
+        """Encode a segment here, if nothing has to be read for it and it is small: no task, no turn of the loop."""
+        outputs: dict[int, tuple[OutputValue, ...]] = {}
+        size = 0
+        for event in segment.events:
+            if isinstance(event, (TaskFinished, TaskReused)):
+                found = self._hub.peek_outputs(run.place.run_no, event.task)
+                if found is None:
+                    return None
+                outputs[event.task] = found
+                size += sum([len(output.value.body) for output in found])
+        if size >= THREAD_FROM:
+            return None
+        return self._keep(key, encode_segment(segment, run.names, outputs, key[2]))
 
     async def _make(self, key: tuple[int, int, str], run: OpenRun, segment: Segment) -> Encoded:
         try:
@@ -123,18 +142,18 @@ class EventEncoder:
             }
             size = sum(len(output.value.body) for values in outputs.values() for output in values)
             encoded = await _maybe_threaded(size, encode_segment, segment, run.names, outputs, key[2])
-            self.made += 1
-            self._keep(key, encoded)
-            return encoded
+            return self._keep(key, encoded)
         finally:
             del self._making[key]
 
-    def _keep(self, key: tuple[int, int, str], encoded: Encoded) -> None:
+    def _keep(self, key: tuple[int, int, str], encoded: Encoded) -> Encoded:
+        self.made += 1
         self._cache[key] = encoded
         self._held += encoded.size
         while self._held > self._limit and self._cache:
             _, dropped = self._cache.popitem(last=False)
             self._held -= dropped.size
+        return encoded
 
 
 def encode_segment(segment: Segment, names: Names, outputs: Outputs, fmt: str) -> Encoded:

@@ -7,7 +7,8 @@ reader but its place. One frame per commit; with many streams open, commits of o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from typing import Final
 
 import msgspec
@@ -33,6 +34,8 @@ CROWD: Final = 64
 PACE: Final = 0.05
 """With more than CROWD streams open, each gets at most one frame in PACE seconds."""
 PATIENCE: Final = 60.0
+Frame = tuple[bytes, bool]
+"""An array of events, and whether the last event of the run is among them."""
 PAGE_EVENTS: Final = 1000
 
 
@@ -44,8 +47,14 @@ async def events(call: Call) -> EventPage | web.StreamResponse:
         fmt = call.choice("format", (JSON, PACKED))
         kind = WSMsgType.BINARY if fmt == PACKED else WSMsgType.TEXT
         run = await open_run(call, run_id)
-        return await stream(call, frames(call, run, after, fmt), kind)
+        return await stream(call, _arrays(frames(call, run, after, fmt)), kind)
     return await _page(call, run_id, after)
+
+
+async def _arrays(marked: AsyncGenerator[Frame, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(marked):
+        async for array, _ in marked:
+            yield array
 
 
 async def open_run(call: Call, run_id: bytes) -> OpenRun:
@@ -82,8 +91,15 @@ async def nothing_more(call: Call, run: OpenRun, after: int) -> bool:
     return await over(call, run, after)
 
 
-async def frames(call: Call, run: OpenRun, after: int, fmt: str) -> AsyncGenerator[bytes, None]:
+async def frames(call: Call, run: OpenRun, after: int, fmt: str, pause: float = 0.0) -> AsyncGenerator[Frame, None]:
     """Yield arrays of encoded events until the log is sealed; resume wherever the last one ended.
+
+    Args:
+        call: the request.
+        run: whose log.
+        after: the number of the event before the first one.
+        fmt: JSON or PACKED.
+        pause: seconds that events wait for more, unless the last one is among them.
 
     Raises:
         Gone: the run was removed meanwhile.
@@ -91,22 +107,30 @@ async def frames(call: Call, run: OpenRun, after: int, fmt: str) -> AsyncGenerat
     hub = call.services.hub
     sealed = hub.ended(run.place.run_no, after)
     while not sealed:
+        if pause:
+            await hub.wait(run.place.run_no, MAX_SEQ, pause)
         pending: list[bytes] = []
         segments = await hub.read(run.place.run_no, after)
         for segment in segments:
             encoded = await call.encoder.encode(run, segment, fmt)
             pending += encoded.since(after)
             after, sealed = max(after, encoded.last_seq), encoded.sealed
-            if call.traffic.streams_open <= CROWD or sum(map(len, pending)) > FRAME_BYTES:
-                for frame in framed(pending, fmt):
+            apart = not pause and call.traffic.streams_open <= CROWD
+            if apart or sum(map(len, pending)) > FRAME_BYTES:
+                for frame in _marked(framed(pending, fmt), sealed=sealed):
                     yield frame
                 pending = []
-        for frame in framed(pending, fmt):
+        for frame in _marked(framed(pending, fmt), sealed=sealed):
             yield frame
         if not segments:
             sealed = await nothing_more(call, run, after)
         elif call.traffic.streams_open > CROWD:
             await asyncio.sleep(PACE)
+
+
+def _marked(arrays: list[bytes], *, sealed: bool) -> Iterator[Frame]:
+    last = len(arrays) - 1
+    return ((array, sealed and number == last) for number, array in enumerate(arrays))
 
 
 async def publication(encoder: EventEncoder, run_id: bytes, segment: Segment, limit: int) -> list[bytes]:

@@ -37,6 +37,6 @@ def _array(items: Sequence[bytes], fmt: str) -> bytes:
     return header + b"".join(items)
 
 
-def numbered(subscription: int, array: bytes) -> bytes:
-    """Return an array of events as the frame of a subscription."""
-    return _encode(Events(subscription, []))[:-1] + array  # in place of the empty array, which is the last byte
+def numbered(subscription: int, array: bytes, *, sealed: bool) -> bytes:
+    """Return an array of events as the frame of a subscription, maybe its last."""
+    return _encode(Events(subscription, sealed, []))[:-1] + array  # in place of the empty array, which is the last byte

@@ -53,6 +53,8 @@ class _Connection:
         self._call = call
         self._socket = socket
         self._readers: dict[int, asyncio.Task[None]] = {}
+        """By the numbers in use; the last word of a subscription is sent when its number is free."""
+        self._tasks: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
         """Whose turn it is to send; who waits is served in order."""
         self._broken: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
@@ -78,10 +80,10 @@ class _Connection:
 
     async def end(self) -> None:
         """End all subscriptions."""
-        readers, self._readers = self._readers, {}
-        for reader in readers.values():
-            reader.cancel()
-        await asyncio.gather(*readers.values(), return_exceptions=True)
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _obey(self, asked: Asked) -> bool:
         if not isinstance(asked, Subscribe):
@@ -91,7 +93,10 @@ class _Connection:
             return True
         if asked.id in self._readers:
             return False
-        self._readers[asked.id] = asyncio.create_task(self._serve(asked, refused=self._full()))
+        reader = asyncio.create_task(self._serve(asked, refused=self._full()))
+        self._readers[asked.id] = reader
+        self._tasks.add(reader)
+        reader.add_done_callback(self._tasks.discard)
         return True
 
     def _full(self) -> bool:
@@ -103,8 +108,9 @@ class _Connection:
         traffic.streams_open += 1
         try:
             end = _too_many(asked.id) if refused else await self._read(asked)
-            self._readers.pop(asked.id, None)
-            await self._send(_encode(end))
+            if end is not None:
+                self._readers.pop(asked.id, None)
+                await self._send(_encode(end))
         except (ConnectionError, ClientError):
             self._break(None)  # the client is gone, which costs nobody anything
         except Lagged:
@@ -113,13 +119,17 @@ class _Connection:
         finally:
             traffic.streams_open -= 1
 
-    async def _read(self, asked: Subscribe) -> End:
+    async def _read(self, asked: Subscribe) -> End | None:
+        """Send the events of a subscription; return what is left to say."""
+        sealed = False
         try:
             run = await open_run(self._call, raw_id(asked.run, RUN))
-            async with aclosing(frames(self._call, run, asked.after, PACKED)) as arrays:
-                async for array in arrays:
-                    await self._send(numbered(asked.id, array))
-            return End(asked.id, SEALED, 200)
+            async with aclosing(frames(self._call, run, asked.after, PACKED, asked.pause)) as arrays:
+                async for array, sealed in arrays:
+                    if sealed:
+                        self._readers.pop(asked.id, None)  # before the client knows that the number is free
+                    await self._send(numbered(asked.id, array, sealed=sealed))
+            return None if sealed else End(asked.id, SEALED, 200)
         except Rejected as error:
             return End(asked.id, error.code, status_of(error), error.message, error.hint)
         except (ConnectionError, ClientError, Lagged):

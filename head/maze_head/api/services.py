@@ -53,7 +53,10 @@ class RunReading(Protocol):
         """Tell whether no event after `after_seq` will ever be committed."""
 
     async def wait(self, run_no: int, after_seq: int, timeout: float) -> bool:  # noqa: ASYNC109 -- the hub's own wait
-        """Return True once events after `after_seq` are committed, False after `timeout` seconds."""
+        """Return True once events after `after_seq` are committed, False after `timeout` seconds or at the end."""
+
+    def peek_outputs(self, run_no: int, task_no: int) -> tuple[OutputValue, ...] | None:
+        """Return what `outputs` would if it is in memory, else None."""
 
     async def outputs(self, run_no: int, task_no: int) -> tuple[OutputValue, ...]:
         """Return the accepted outputs of a finished task with all bodies inline."""

@@ -45,7 +45,8 @@ class Socket:
         await self.heard.wait()
         number = self.said[-1].id
         if self.frames:
-            return binary(Events(number, self.frames.pop(0)))
+            events = self.frames.pop(0)
+            return binary(Events(number, events[-1].type == "finish_workflow", events))
         if self.code is None or 1000 < self.code < 5000:
             return SimpleNamespace(type=aiohttp.WSMsgType.CLOSED, data=None)
         self.heard.clear()

@@ -22,6 +22,9 @@ class SlowHub(MemoryHub):
         self.gate = asyncio.Event()
         self.asked = 0
 
+    def peek_outputs(self, run_no: int, task_no: int) -> tuple[OutputValue, ...] | None:
+        return super().peek_outputs(run_no, task_no) if self.gate.is_set() else None
+
     async def outputs(self, run_no: int, task_no: int) -> tuple[OutputValue, ...]:
         self.asked += 1
         await self.gate.wait()

@@ -14,12 +14,14 @@ from maze_head.api.websocket import INBOUND_LIMIT
 from maze_head.core.errors import Gone
 from maze_head.core.events import CountersAsked, DescribeRun
 from maze_protocol.events import RunFinished, RunSubmitted, TaskStarted, TaskWarned
-from maze_protocol.streams import Asked, End, Events, Subscribe, Told, Unsubscribe
+from maze_protocol.streams import MAX_PAUSE, Asked, End, Events, Subscribe, Told, Unsubscribe
 from support.api_double import RUN_ID, RUN_TEXT, WORKFLOW_ID, Served, asynchronous, serving
 from support.zmq_peers import until
 
 PATH = "/api/v1/events"
 NOBODY = "run_" + "ee" * 16
+SEALED = End(0, "sealed", 200)
+"""Stands for the end with the last event."""
 
 
 async def attach(head: Served) -> ClientWebSocketResponse:
@@ -48,6 +50,8 @@ async def ends(socket: ClientWebSocketResponse, count: int) -> tuple[dict[int, l
             over[told.id] = told
         else:
             got.setdefault(told.id, []).extend(event.seq for event in told.events)
+            if told.sealed:
+                over[told.id] = SEALED
     return got, over
 
 
@@ -73,7 +77,7 @@ async def test_subscriptions_begin_anywhere_and_end_with_their_run() -> None:
         await head.hub.commit(RunFinished(2, 0, 0))
         got, over = await ends(socket, 3)
         assert got == {1: [1, 2, 3], 2: [2, 3]}
-        assert over == {number: End(number, "sealed", 200) for number in (1, 2, 3)}
+        assert over == {1: SEALED, 2: SEALED, 3: End(3, "sealed", 200)}
         await say(socket, Subscribe(1, RUN_TEXT, 2))
         assert (await ends(socket, 1))[0] == {1: [3]}, "the number is free again"
         await socket.close()
@@ -119,8 +123,13 @@ async def test_who_unsubscribed_hears_no_more_and_the_others_do() -> None:
         await say(socket, Unsubscribe(1), Unsubscribe(1), Unsubscribe(99))
         await settled(head, 1)
         await head.hub.commit(RunFinished(2, 0, 0))
-        assert await ends(socket, 1) == ({2: [3]}, {2: End(2, "sealed", 200)})
+        assert await ends(socket, 1) == ({2: [3]}, {2: SEALED})
         await socket.close()
+
+
+def told_of(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what the head logged; a loop in debug mode says on its own which steps took long."""
+    return [record.getMessage() for record in caplog.records if record.name != "asyncio"]
 
 
 BAD = {
@@ -152,9 +161,7 @@ async def test_bad_manners_close_the_connection(manner: str, caplog: pytest.LogC
         assert (await socket.receive()).type is WSMsgType.CLOSE
         assert socket.close_code == code
         await settled(head)
-    assert [record for record in caplog.records if record.name != "asyncio"] == [], (
-        "a slow machine is none of its business"
-    )
+    assert told_of(caplog) == []
 
 
 @asynchronous
@@ -219,10 +226,38 @@ async def test_a_long_replay_takes_turns_with_the_others() -> None:
         socket = await attach(head)
         await say(socket, Subscribe(1, RUN_TEXT), Subscribe(2, RUN_TEXT, 40), Subscribe(3, RUN_TEXT, 52))
         order = []
-        while len(order) < 52 + 1 + 13 + 1 + 1 + 1:
+        while len(order) < 52 + 12 + 1:
             order.append((await hear(socket)).id)
         assert order.index(3) < 10, "three take turns"
         assert max(place for place, number in enumerate(order) if number == 2) < 40
+        await socket.close()
+
+
+@asynchronous
+async def test_events_that_may_wait_come_together_with_the_last_one() -> None:
+    async with serving() as head:
+        await begun(head)
+        socket = await attach(head)
+        await say(socket, Subscribe(1, RUN_TEXT, pause=MAX_PAUSE))
+        await settled(head, 1)
+        for _ in range(3):
+            await head.hub.commit(TaskWarned(0, "x"))
+        await head.hub.commit(RunFinished(2, 0, 0))
+        whole = await hear(socket)
+        assert isinstance(whole, Events)
+        assert ([event.seq for event in whole.events], whole.sealed) == ([1, 2, 3, 4, 5, 6], True)
+        await socket.close()
+
+
+@asynchronous
+async def test_a_pause_is_no_longer_than_was_asked_for() -> None:
+    async with serving() as head:
+        await begun(head)
+        socket = await attach(head)
+        await say(socket, Subscribe(1, RUN_TEXT, pause=0.01))
+        first = await hear(socket)
+        assert isinstance(first, Events)
+        assert ([event.seq for event in first.events], first.sealed) == ([1, 2], False)
         await socket.close()
 
 
@@ -254,6 +289,4 @@ async def test_leaving_in_the_middle_of_everything_is_quiet(caplog: pytest.LogCa
         await say(socket, *(Subscribe(number, RUN_TEXT) for number in range(50)))
         await asyncio.gather(socket.close(), head.hub.commit(RunFinished(2, 0, 0)))
         await settled(head)
-    assert [record for record in caplog.records if record.name != "asyncio"] == [], (
-        "a slow machine is none of its business"
-    )
+    assert told_of(caplog) == []
