@@ -1,4 +1,4 @@
-"""The one WebSocket of a process and a head on which all its streams of events come. On the loop thread only.
+"""The one WebSocket of a process and a head, for its submissions and all its streams of events. On the loop thread.
 
 It is opened when the first stream joins and stays open: a run is a message, not a handshake. When it is lost while
 anybody reads, it is opened anew, after ever longer pauses, and every stream goes on where it was. What a lost head
@@ -14,10 +14,11 @@ import aiohttp
 import msgspec
 
 from maze.errors import HeadUnavailableError, MazeError, NotAMazeHeadError, ProtocolMismatchError
-from maze_protocol.streams import Asked, End, Events, PackedEvent, Subscribe, Told, Unsubscribe
+from maze_protocol.streams import Asked, End, Events, PackedEvent, Submit, Submitted, Subscribe, Told, Unsubscribe
 
 if TYPE_CHECKING:
     from maze._http import Connection
+    from maze_protocol.http import RunBody, RunRequest
 
 __all__ = ["EventSocket", "Reader"]
 
@@ -50,6 +51,7 @@ class EventSocket:
         self._known = known
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._readers: dict[int, Reader] = {}
+        self._answers: dict[int, asyncio.Future[RunBody | None]] = {}
         self._last = 0
         self._pause = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -63,6 +65,25 @@ class EventSocket:
             await self._say(self._socket, _subscription(number, reader))
         elif self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._run())
+
+    async def submit(self, request: RunRequest) -> RunBody | None:
+        """Run a workflow, if the socket is open: that costs a quarter of a request over HTTP.
+
+        Returns:
+            The run, or None: ask over HTTP, which is as good as asking twice, and tells what is wrong.
+        """
+        socket = self._socket
+        if socket is None:
+            return None
+        self._last += 1
+        number = self._last
+        answer: asyncio.Future[RunBody | None] = asyncio.get_running_loop().create_future()
+        self._answers[number] = answer
+        try:
+            await self._say(socket, Submit(number, request))
+            return await answer
+        finally:
+            self._answers.pop(number, None)
 
     async def leave(self, reader: Reader) -> None:
         """Read no more for a stream."""
@@ -89,6 +110,8 @@ class EventSocket:
                 await self._receive(socket)
             finally:
                 self._socket = None
+                for answer in self._answers.values():
+                    _settle(answer, None)
                 await socket.close()
 
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -98,15 +121,19 @@ class EventSocket:
                 return
             self._pause = 0.0
             try:
-                told: Events | End = _decode(message.data)
+                told: Events | End | Submitted = _decode(message.data)
             except msgspec.DecodeError as error:
                 self._fail_all(NotAMazeHeadError(f"{self._known.url} says what no head would: {error}"))
                 return
             await self._hear(told)
 
-    async def _hear(self, told: Events | End) -> None:
+    async def _hear(self, told: Events | End | Submitted) -> None:
+        answer = self._answers.get(told.id)
+        if answer is not None:
+            _settle(answer, told.run if isinstance(told, Submitted) else None)
+            return
         reader = self._readers.get(told.id)
-        if reader is None:
+        if reader is None or isinstance(told, Submitted):
             return  # on its way when the stream had left
         if isinstance(told, End):
             del self._readers[told.id]
@@ -158,6 +185,11 @@ class EventSocket:
         readers, self._readers = self._readers, {}
         for reader in readers.values():
             reader.fail(error)
+
+
+def _settle(answer: asyncio.Future[RunBody | None], run: RunBody | None) -> None:
+    if not answer.done():
+        answer.set_result(run)
 
 
 def _subscription(number: int, reader: Reader) -> Subscribe:

@@ -139,10 +139,13 @@ async def submit(state: WorkflowState, wanted: RunOptions) -> http.RunBody:
     """
     await flush(state)
     request = http.RunRequest(state.workflow_id, new_id(RUN), **wanted._asdict())
-    try:
-        run = await connection(state.url).request("POST", path("runs"), http.RunBody, request)
-    except RequestError as error:
-        _refused_run(state, error)
+    known = connection(state.url)
+    run = await known.events.submit(request)
+    if run is None:
+        try:
+            run = await known.request("POST", path("runs"), http.RunBody, request)
+        except RequestError as error:
+            _refused_run(state, error)
     state.own_runs[run.run_id] = None
     return run
 

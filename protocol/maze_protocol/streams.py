@@ -1,4 +1,4 @@
-"""The one WebSocket on which a client reads the events of any number of runs: `GET /api/v1/events`.
+"""The one WebSocket on which a client submits runs and reads their events, any number of them: `GET /api/v1/events`.
 
 Binary frames, one MessagePack map each, told apart by `op`. The client subscribes to runs under numbers of its own;
 every answer carries the number that it is meant for. A subscription ends with the last event of its run, or with an
@@ -12,9 +12,11 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from maze_protocol.http import RunBody, RunRequest
+
 __all__ = [
-    "MAX_PAUSE", "MAX_SEQ", "MAX_SUBSCRIPTIONS", "SEALED", "Asked", "End", "Events", "PackedEvent", "Subscribe", "Told",
-    "Unsubscribe",
+    "MAX_PAUSE", "MAX_SEQ", "MAX_SUBSCRIPTIONS", "SEALED", "Asked", "End", "Events", "PackedEvent", "Submit",
+    "Submitted", "Subscribe", "Told", "Unsubscribe",
 ]  # fmt: skip
 
 MAX_SEQ: Final = 2**53
@@ -49,7 +51,14 @@ class Unsubscribe(_Asked, tag="unsubscribe"):
     id: Number
 
 
-Asked = Subscribe | Unsubscribe
+class Submit(_Asked, tag="submit"):
+    """Run a workflow, as `POST /api/v1/runs` does with this body; answered by Submitted, or by an End that refuses."""
+
+    id: Number
+    request: RunRequest
+
+
+Asked = Subscribe | Unsubscribe | Submit
 
 
 class PackedEvent(msgspec.Struct, gc=False, omit_defaults=True):
@@ -89,4 +98,11 @@ class End(msgspec.Struct, tag_field="op", tag="end", omit_defaults=True):
     hint: str = ""
 
 
-Told = Events | End
+class Submitted(msgspec.Struct, tag_field="op", tag="submitted"):
+    """A run is committed; the number of its Submit is free again."""
+
+    id: int
+    run: RunBody
+
+
+Told = Events | End | Submitted

@@ -17,6 +17,11 @@ class FakeConnection:
     def __init__(self, **answers: Answer) -> None:
         self.answers = answers
         self.asked: list[tuple[str, str, Any]] = []
+        self.events = self
+        """Its event socket, which is not open."""
+
+    async def submit(self, request: Any) -> None:
+        """Run nothing: ask over HTTP."""
 
     async def request(self, method: str, where: str, reply: Any, body: Any = None, **query: str) -> Any:
         name = f"{method.lower()}_{where.rpartition('/')[2] if 'edits' in where else where.split('/')[3]}"

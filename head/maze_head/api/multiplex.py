@@ -1,4 +1,4 @@
-"""One WebSocket for all subscriptions of a client: maze_protocol.streams is its language.
+"""One WebSocket for all runs of a client, their submissions and subscriptions: maze_protocol.streams is its language.
 
 Each subscription is a task that reads committed segments and takes its turn at the socket, one frame at a time, in the
 order in which they asked: a busy run does not shut out the others. What holds for the WebSocket of one run holds
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Final
 
@@ -22,14 +23,16 @@ from maze_head.api.errors import INTERNAL, status_of
 from maze_head.api.events import frames, open_run
 from maze_head.api.frames import numbered
 from maze_head.api.render import PACKED
+from maze_head.api.runs import submit_run
 from maze_head.api.websocket import LAGGED, Lagged, push, serve, upgrade
 from maze_head.core.errors import Rejected
 from maze_protocol.ids import RUN
-from maze_protocol.streams import MAX_SUBSCRIPTIONS, SEALED, Asked, End, Subscribe
+from maze_protocol.streams import MAX_SUBSCRIPTIONS, SEALED, Asked, End, Submit, Submitted, Subscribe, Unsubscribe
 
 __all__ = ["all_events"]
 
 logger = logging.getLogger(__name__)
+Work = Callable[[Subscribe | Submit], Awaitable[None]]
 TOO_MANY: Final = "too_many_subscriptions"
 _decode: Final = msgspec.msgpack.Decoder(Asked).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -86,57 +89,71 @@ class _Connection:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _obey(self, asked: Asked) -> bool:
-        if not isinstance(asked, Subscribe):
+        if isinstance(asked, Unsubscribe):
             reader = self._readers.pop(asked.id, None)
             if reader is not None:
                 reader.cancel()
             return True
         if asked.id in self._readers:
             return False
-        reader = asyncio.create_task(self._serve(asked, refused=self._full()))
+        full = len(self._readers) >= MAX_SUBSCRIPTIONS
+        reader = asyncio.create_task(self._attend(self._refuse if full else self._serve, asked))
         self._readers[asked.id] = reader
         self._tasks.add(reader)
         reader.add_done_callback(self._tasks.discard)
         return True
 
-    def _full(self) -> bool:
-        return len(self._readers) >= MAX_SUBSCRIPTIONS
-
-    async def _serve(self, asked: Subscribe, *, refused: bool) -> None:
-        """Send what a subscription asks for, and its end."""
-        traffic = self._call.traffic
-        traffic.streams_open += 1
+    async def _attend(self, work: Work, asked: Subscribe | Submit) -> None:
+        """Do what was asked for; who takes nothing, or is gone, ends the connection."""
         try:
-            end = _too_many(asked.id) if refused else await self._read(asked)
-            if end is not None:
-                self._readers.pop(asked.id, None)
-                await self._send(_encode(end))
+            await work(asked)
         except (ConnectionError, ClientError):
             self._break(None)  # the client is gone, which costs nobody anything
         except Lagged:
-            traffic.streams_lagged_total += 1
+            self._call.traffic.streams_lagged_total += 1
             self._break(LAGGED)
-        finally:
-            traffic.streams_open -= 1
+
+    async def _refuse(self, asked: Subscribe | Submit) -> None:
+        await self._answer(_too_many(asked.id))
+
+    async def _serve(self, asked: Subscribe | Submit) -> None:
+        """Send what was asked for, and why it ends."""
+        answer: Submitted | End | None
+        try:
+            answer = await (self._submit(asked) if isinstance(asked, Submit) else self._read(asked))
+        except Rejected as error:
+            answer = End(asked.id, error.code, status_of(error), error.message, error.hint)
+        except (ConnectionError, ClientError, Lagged):
+            raise
+        except Exception:
+            logger.exception("a message failed: %s", ascii(asked)[:200])
+            answer = End(asked.id, INTERNAL, 500, "the head failed on this; its log tells more")
+        if answer is not None:
+            await self._answer(answer)
+
+    async def _answer(self, answer: End | Submitted) -> None:
+        self._readers.pop(answer.id, None)  # before the client knows that the number is free
+        await self._send(_encode(answer))
+
+    async def _submit(self, asked: Submit) -> Submitted:
+        self._call.traffic.requests_total += 1
+        return Submitted(asked.id, await submit_run(self._call, asked.request))
 
     async def _read(self, asked: Subscribe) -> End | None:
         """Send the events of a subscription; return what is left to say."""
         sealed = False
+        traffic = self._call.traffic
+        traffic.streams_open += 1
         try:
             run = await open_run(self._call, raw_id(asked.run, RUN))
             async with aclosing(frames(self._call, run, asked.after, PACKED, asked.pause)) as arrays:
                 async for array, sealed in arrays:
                     if sealed:
-                        self._readers.pop(asked.id, None)  # before the client knows that the number is free
+                        self._readers.pop(asked.id, None)
                     await self._send(numbered(asked.id, array, sealed=sealed))
             return None if sealed else End(asked.id, SEALED, 200)
-        except Rejected as error:
-            return End(asked.id, error.code, status_of(error), error.message, error.hint)
-        except (ConnectionError, ClientError, Lagged):
-            raise
-        except Exception:
-            logger.exception("a stream of events failed: %s", ascii(asked.run))
-            return End(asked.id, INTERNAL, 500, "the head failed on this stream; its log tells more")
+        finally:
+            traffic.streams_open -= 1
 
     async def _send(self, frame: bytes) -> None:
         async with self._turn:

@@ -57,7 +57,7 @@ from maze_protocol.http import (
     WorkflowRequest,
     WorkflowSummary,
 )
-from maze_protocol.streams import End, Events, Subscribe, Unsubscribe
+from maze_protocol.streams import End, Events, Submit, Submitted, Subscribe, Unsubscribe
 from maze_protocol.waiting import Demand, Explanation, RunExplanation
 
 __all__ = ["ROUTES", "Query", "Route", "endpoint"]
@@ -188,8 +188,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("HEAD", OUTPUT, outputs.output, None, None, "How large an output is, and of what kind"),
     Route("GET", f"{RUN}/events", events.events, None, EventPage, "The log of a run, or its stream", query=_EVENTS),
     Route(
-        "GET", f"{API}/events", multiplex.all_events, None, None, "The logs of many runs over one WebSocket", 101,
-        messages=((Subscribe, Unsubscribe), (Events, End)),
+        "GET", f"{API}/events", multiplex.all_events, None, None, "Many runs and their logs over one WebSocket", 101,
+        messages=((Submit, Subscribe, Unsubscribe), (Submitted, Events, End)),
     ),
     Route("PUT", VALUE, uploads.put, bytes, UploadBody, "Bring a value by its content", 201, _OFFSET),
     Route("HEAD", VALUE, uploads.look, None, None, "How much of an uploaded value is there"),

@@ -25,14 +25,18 @@ from maze_protocol.ids import RUN, TASK, WORKFLOW
 from maze_protocol.waiting import Explanation, RunExplanation
 
 __all__ = [
-    "cancel", "describe", "explain", "explain_all", "list_all", "number_of", "remove", "retry", "submit", "task",
-    "tasks",
+    "cancel", "describe", "explain", "explain_all", "list_all", "number_of", "remove", "retry", "submit",
+    "submit_run", "task", "tasks",
 ]  # fmt: skip
 
 
 async def submit(call: Call) -> RunBody:
     """Run a snapshot of a workflow; the same run id again is the same run."""
-    request: RunRequest = call.body
+    return await submit_run(call, call.body)
+
+
+async def submit_run(call: Call, request: RunRequest) -> RunBody:
+    """Hand a submission to the core."""
     raw_id(request.workflow_id, WORKFLOW)
     raw = call.new_id() if request.run_id is None else raw_id(request.run_id, RUN)
     body: RunBody = await call.ask(lambda ticket: SubmitRun(ticket, raw, request))

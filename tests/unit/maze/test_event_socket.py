@@ -14,7 +14,8 @@ import pytest
 from maze import _event_socket
 from maze._event_socket import EventSocket
 from maze.errors import HeadUnavailableError
-from maze_protocol.streams import Asked, End, Events, PackedEvent, Subscribe, Told, Unsubscribe
+from maze_protocol.http import RunBody, RunRequest
+from maze_protocol.streams import Asked, End, Events, PackedEvent, Submit, Submitted, Subscribe, Told, Unsubscribe
 from support.run_story import packed
 
 
@@ -220,6 +221,54 @@ def test_each_stream_has_a_patience_of_its_own(monkeypatch: pytest.MonkeyPatch) 
         head.refuse = None
         await until(lambda: bool(head.wires) and bool(head.wires[0].said))
         assert head.wires[0].said == [Subscribe(2, "run_2", 0)]
+
+    play(scene)
+
+
+REQUEST = RunRequest("workflow_1", "run_1")
+BODY = RunBody("run_1", "workflow_1", 1, "waiting", 1, 0, 0, 0, 0, 1.0, None, 1, False)
+
+
+def test_a_run_is_submitted_over_an_open_socket_only() -> None:
+    async def scene(head: Head, socket: EventSocket) -> None:
+        assert await socket.submit(REQUEST) is None, "it was never opened"
+        await socket.join(Stream("run_0"))
+        await until(lambda: bool(head.wires) and bool(head.wires[0].said))
+        (wire,) = head.wires
+        submitting = asyncio.ensure_future(socket.submit(REQUEST))
+        await until(lambda: len(wire.said) == 2)
+        assert wire.said[1] == Submit(2, REQUEST)
+        wire.tell(events(1, 1))
+        wire.tell(Submitted(2, BODY))
+        assert await submitting == BODY
+        refused = asyncio.ensure_future(socket.submit(REQUEST))
+        await until(lambda: len(wire.said) == 3)
+        wire.tell(End(3, "too_many_pending", 429, "not now"))
+        assert await refused is None, "HTTP will tell why, and wait if that helps"
+
+    play(scene)
+
+
+def test_a_submission_whose_answer_is_lost_is_asked_for_over_http() -> None:
+    async def scene(head: Head, socket: EventSocket) -> None:
+        await socket.join(Stream("run_0"))
+        await until(lambda: bool(head.wires) and bool(head.wires[0].said))
+        submitting = asyncio.ensure_future(socket.submit(REQUEST))
+        await until(lambda: len(head.wires[0].said) == 2)
+        head.wires[0].lose()
+        assert await submitting is None
+        await until(lambda: len(head.wires) == 2 and bool(head.wires[1].said))
+        broken = head.wires[1]
+        broken.broken = True
+        submitting = asyncio.ensure_future(socket.submit(REQUEST))
+        await asyncio.sleep(0)
+        broken.lose()
+        assert await submitting is None
+        cancelled = asyncio.ensure_future(socket.submit(REQUEST))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        await asyncio.gather(cancelled, return_exceptions=True)
+        assert not socket._answers
 
     play(scene)
 

@@ -11,11 +11,12 @@ from aiohttp import ClientWebSocketResponse, WSMsgType
 
 from maze_head.api import multiplex
 from maze_head.api.websocket import INBOUND_LIMIT
-from maze_head.core.errors import Gone
-from maze_head.core.events import CountersAsked, DescribeRun
+from maze_head.core.errors import Gone, Invalid, Unavailable
+from maze_head.core.events import CountersAsked, DescribeRun, SubmitRun
 from maze_protocol.events import RunFinished, RunSubmitted, TaskStarted, TaskWarned
-from maze_protocol.streams import MAX_PAUSE, Asked, End, Events, Subscribe, Told, Unsubscribe
-from support.api_double import RUN_ID, RUN_TEXT, WORKFLOW_ID, Served, asynchronous, serving
+from maze_protocol.http import RunRequest
+from maze_protocol.streams import MAX_PAUSE, Asked, End, Events, Submit, Submitted, Subscribe, Told, Unsubscribe
+from support.api_double import RUN_ID, RUN_TEXT, WORKFLOW_ID, WORKFLOW_TEXT, Served, asynchronous, serving
 from support.zmq_peers import until
 
 PATH = "/api/v1/events"
@@ -33,10 +34,10 @@ async def say(socket: ClientWebSocketResponse, *asked: Asked) -> None:
         await socket.send_bytes(msgspec.msgpack.encode(each))
 
 
-async def hear(socket: ClientWebSocketResponse) -> Events | End:
+async def hear(socket: ClientWebSocketResponse) -> Events | End | Submitted:
     message = await socket.receive()
     assert message.type is WSMsgType.BINARY, message
-    told: Events | End = msgspec.msgpack.decode(message.data, type=Told)
+    told: Events | End | Submitted = msgspec.msgpack.decode(message.data, type=Told)
     return told
 
 
@@ -48,7 +49,7 @@ async def ends(socket: ClientWebSocketResponse, count: int) -> tuple[dict[int, l
         told = await hear(socket)
         if isinstance(told, End):
             over[told.id] = told
-        else:
+        elif isinstance(told, Events):
             got.setdefault(told.id, []).extend(event.seq for event in told.events)
             if told.sealed:
                 over[told.id] = SEALED
@@ -144,6 +145,7 @@ BAD = {
     "no UTF-8": (b"\x83\xa2op\xa9subscribe\xa2id\x01\xa3run\xa1\xff", 1007),
     "deep": (b"\x81\xa1x" + b"\x91" * 5_000 + b"\xc0", 1007),
     "number in use": (msgspec.msgpack.encode({"op": "subscribe", "id": 1, "run": RUN_TEXT}), 1008),
+    "no request": (msgspec.msgpack.encode({"op": "submit", "id": 2, "request": {"workflow": 1}}), 1007),
     "too large": (bytes(INBOUND_LIMIT + 1), 1009),
 }
 
@@ -162,6 +164,51 @@ async def test_bad_manners_close_the_connection(manner: str, caplog: pytest.LogC
         assert socket.close_code == code
         await settled(head)
     assert told_of(caplog) == []
+
+
+REQUEST = RunRequest(WORKFLOW_TEXT, RUN_TEXT, priority=3)
+
+
+@asynchronous
+async def test_a_workflow_is_run_as_by_a_post() -> None:
+    async with serving() as head:
+        body = head.run_body()
+        head.driver.answers[SubmitRun] = body
+        socket = await attach(head)
+        await say(socket, Submit(7, REQUEST))
+        assert await hear(socket) == Submitted(7, body)
+        asked = head.driver.asked[-1]
+        assert isinstance(asked, SubmitRun)
+        assert (asked.run_id, asked.request) == (RUN_ID, REQUEST)
+        await begun(head)
+        await say(socket, Subscribe(7, RUN_TEXT))
+        assert (await hear(socket)).id == 7, "the number is free again"
+        await socket.close()
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "code"),
+    [
+        (Unavailable("too_many_pending", "not now", hint="wait"), 429, "too_many_pending"),
+        (Invalid("empty_workflow", "it has no tasks"), 422, "empty_workflow"),
+        (KeyError("a bug"), 500, "internal_error"),
+    ],
+)
+@asynchronous
+async def test_a_refused_submission_ends_alone(answer: Exception, status: int, code: str) -> None:
+    async with serving() as head:
+        await begun(head)
+        head.driver.answers[SubmitRun] = answer
+        socket = await attach(head)
+        await say(socket, Subscribe(1, RUN_TEXT))
+        await hear(socket)
+        await say(socket, Submit(7, REQUEST), Submit(8, RunRequest("nonsense")))
+        _, over = await ends(socket, 2)
+        assert (over[7].status, over[7].code) == (status, code)
+        assert (over[8].status, over[8].code) == (400, "bad_id")
+        await head.hub.commit(RunFinished(2, 0, 0))
+        assert (await ends(socket, 1))[1] == {1: SEALED}
+        await socket.close()
 
 
 @asynchronous
