@@ -31,11 +31,14 @@ from maze_head.api.encoder import EventEncoder
 from maze_head.api.events import publication
 from maze_head.api.services import Services
 from maze_head.ballast import Ballast
+from maze_head.batch import Batch
 from maze_head.blobdir import BlobDirectory
+from maze_head.blobfile import BlobError
 from maze_head.blobs import BlobPort
 from maze_head.config import HeadConfig
-from maze_head.core.effects import Effect
-from maze_head.core.events import JournalSized
+from maze_head.core.effects import DropRuns, Effect, ObjectPlace
+from maze_head.core.errors import Rejected
+from maze_head.core.events import FindObject, JournalSized
 from maze_head.core.graph import Graph
 from maze_head.core.scheduler import HeadCore
 from maze_head.core.state import Settings
@@ -62,6 +65,7 @@ log = logging.getLogger(__name__)
 API_VERSION: Final = "v1"
 SUSPECT_MARGIN: Final = 5 / 6
 LOST_MARGIN: Final = 0.9
+SECRET_BYTES: Final = 32
 FINISH_SECONDS: Final = 3.0
 """How long requests that are being answered may take once the head stops."""
 
@@ -182,7 +186,7 @@ class Head:
 
     def _start_state(self) -> None:
         config = self.config
-        settings = settings_of(config)
+        self.settings = settings_of(config)
         self.address = config.bind_address()
         if not is_loopback(self.address):
             log.warning(
@@ -197,16 +201,21 @@ class Head:
             config.state_dir, config.durability, time.time(), relieve=self.ballast.relieve, readers=READ_THREADS
         )
         self._undo.callback(self.journal.close)
-        self.core = HeadCore(settings, self.journal.epoch, self.journal.cluster_id)
+        self.secret = os.urandom(SECRET_BYTES)
+        self.blobdir = BlobDirectory(
+            config.state_dir, sync=config.durability == POWER, reserve=config.ballast * limits.MIB
+        )
         self.hub = RunHub(self.journal)
         self._undo.callback(self.hub.close)
-        self.blobdir = BlobDirectory(config.state_dir, sync=config.durability == POWER)
 
     def _start_shells(self) -> None:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._undo.callback(context.term)
         self.endpoints = listen(self.config, self.address, context)
         self._undo.callback(self.endpoints.http.close)
+        # Nodes know a host by which they found the head: it is theirs to fill in.
+        blob_endpoint = f"tcp://:{self.endpoints.ports['blob']}"
+        self.core = HeadCore(self.settings, self.journal.epoch, self.journal.cluster_id, self.secret, blob_endpoint)
         self.driver = Driver(self.core, self.journal.epoch, self._fail)
         self.transport = Transport(self.endpoints.node, self.driver.feed)
         self._undo.callback(self.transport.close)
@@ -215,13 +224,15 @@ class Head:
         self.publisher = Publisher(self.endpoints.events, self.journal.epoch, self.journal.cluster_id, readings)
         self._undo.push_async_callback(self.publisher.close)
         self.hub.listener = self.publisher.publish
-        self.blobs = BlobPort(self.endpoints.blob)
-        self._undo.callback(self.blobs.close)
+        self.blobs = BlobPort(
+            self.endpoints.blob, self.secret, self.blobdir, self.driver.feed, self._find_object, self._fail
+        )
+        self._undo.push_async_callback(self.blobs.close)
         self.dispatcher = Dispatcher(self.transport, self.hub, self.driver.fail)
         self._undo.push_async_callback(self.dispatcher.close)
         self._undo.push_async_callback(self.driver.stop)
         effects = self._recover()
-        self.blobdir.prepare(frozenset(self.core.state.run_numbers.values()))
+        self._prepare_blobs()
         self.driver.start(self._ports(), effects)
         self.sweep = UploadSweep(self.driver, self.blobdir)
         self._undo.push_async_callback(self.sweep.close)
@@ -229,12 +240,33 @@ class Head:
     def _ports(self) -> Ports:
         return Ports(
             self.journal.submit,
-            self.hub.commit,
+            self._commit,
             self.dispatcher.release,
             self._tick,
             self.journal.commit_now,
             lambda: self.ballast.read_only,
+            self.blobs.obey,
         )
+
+    def _commit(self, batch: Batch) -> None:
+        """Show a committed batch to readers, and remove what it removed from the blob directory, too."""
+        self.hub.commit(batch)
+        for drop in batch.drops:
+            if isinstance(drop, DropRuns):
+                self.blobs.remove_runs(drop.run_nos)
+
+    def _prepare_blobs(self) -> None:
+        try:
+            self.blobdir.prepare(frozenset(self.core.state.run_numbers.values()))
+        except BlobError as error:
+            raise StateDirUnusable(str(error), remedy="give a writable --state-dir") from error
+
+    async def _find_object(self, lease: int, output: int) -> ObjectPlace | None:
+        try:
+            place: ObjectPlace | None = await self.driver.ask(lambda ticket: FindObject(ticket, lease, output))
+        except Rejected:
+            return None
+        return place
 
     def _recover(self) -> list[Effect]:
         """Give the journal to the core and the hub; return what the core orders because of it."""
@@ -298,7 +330,6 @@ class Head:
     def _tick(self) -> None:
         self.transport.tick()
         self.publisher.tick()
-        self.blobs.tick()
         self.ballast.tick(failing=self.journal.failing)
         self.sweep.tick(time.time())
         self._measure()
@@ -331,7 +362,7 @@ class Head:
     def _counters(self) -> dict[str, int | float]:
         parts: tuple[Callable[[], dict[str, int | float]], ...] = (
             self.driver.counters, self.journal.counters, self.hub.counters, self.transport.counters,
-            self.publisher.counters, self.ballast.counters,
+            self.publisher.counters, self.ballast.counters, self.blobs.counters,
         )  # fmt: skip
         return {name: value for part in parts for name, value in part().items()}
 

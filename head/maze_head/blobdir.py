@@ -3,8 +3,9 @@
     <state directory>/blobs/<run_no>/<task_no>-<output>    outputs, for as long as their run is kept
     <state directory>/blobs/values/<hash, hex>             uploads
 
-At the start everything unfinished goes, and every run that the journal does not know. Safe to call from several
-threads; every call may wait for the disk (blobfile.py tells how files are written).
+At the start everything unfinished goes, and every run that the journal does not know. Nothing is begun that would leave
+the journal less space than `reserve`: outputs can wait for room, commits cannot. Safe to call from several threads;
+every call may wait for the disk (blobfile.py tells how files are written).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, Final
 
-from maze_head.blobfile import PART, Incoming, Upload, blob_error, sync_directory
+from maze_head.blobfile import PART, Incoming, Upload, blob_error, no_room, sync_directory
 
 __all__ = ["DIRECTORY", "BlobDirectory"]
 
@@ -30,11 +31,18 @@ ABANDONED: Final = 3600.0
 class BlobDirectory:
     """The blob directory of one state directory."""
 
-    def __init__(self, state_dir: Path, *, sync: bool = False) -> None:
-        """Name it; `sync`: what is kept must outlast a power cut."""
+    def __init__(self, state_dir: Path, *, sync: bool = False, reserve: int = 0) -> None:
+        """Name it.
+
+        Args:
+            state_dir: of the head.
+            sync: what is kept must outlast a power cut.
+            reserve: bytes of the disk that are left free.
+        """
         self._root = state_dir / DIRECTORY
         self._values = self._root / VALUES
         self._sync = sync
+        self._reserve = reserve
         self._lock = Lock()
         self._paused: dict[bytes, tuple[Upload, float]] = {}
         self._uploads = 0
@@ -56,13 +64,24 @@ class BlobDirectory:
             raise blob_error(error, self._root, 0) from error
 
     def open_output(self, run_no: int, task_no: int, output: int) -> BinaryIO | None:
-        """Open an output for reading; None if it is not here. It stays readable though its run be removed."""
+        """Open an output for reading; None if it is not here. It stays readable though its run be removed.
+
+        Raises:
+            BlobUnwritable: the disk refuses.
+        """
         return _open(self._path_of(run_no, task_no, output))
 
     def find_output(self, run_no: int, task_no: int, output: int) -> Path | None:
-        """Return where an output is, if it is here."""
+        """Return where an output is, if it is here.
+
+        Raises:
+            BlobUnwritable: the disk refuses.
+        """
         path = self._path_of(run_no, task_no, output)
-        return path if path.exists() else None
+        try:
+            return path if path.exists() else None
+        except OSError as error:
+            raise blob_error(error, path, 0) from error
 
     def begin_output(self, run_no: int, task_no: int, output: int, size: int) -> Incoming:
         """Begin to write an output, which nobody else writes at the time.
@@ -71,6 +90,7 @@ class BlobDirectory:
             NoRoomForBlob, BlobUnwritable: the disk does not take it.
         """
         path = self._path_of(run_no, task_no, output)
+        self._check_room(size)
         try:
             path.parent.mkdir(mode=0o700)
             if self._sync:
@@ -82,7 +102,11 @@ class BlobDirectory:
         return Incoming(path, path.with_name(path.name + PART), size, sync=self._sync)
 
     def open_upload(self, hash_: bytes) -> BinaryIO | None:
-        """Open an upload for reading; None if it is not here."""
+        """Open an upload for reading; None if it is not here.
+
+        Raises:
+            BlobUnwritable: the disk refuses.
+        """
         return _open(self._values / hash_.hex())
 
     def touch_upload(self, hash_: bytes) -> int | None:
@@ -126,6 +150,7 @@ class BlobDirectory:
             return paused[0]
         if paused is not None:
             paused[0].abort()
+        self._check_room(size)
         path = self._values / hash_.hex()
         incoming = Incoming(path, path.with_name(f"{path.name}.{number}{PART}"), size, sync=self._sync)
         return Upload(incoming, hash_, self._release)
@@ -137,6 +162,14 @@ class BlobDirectory:
 
     def _path_of(self, run_no: int, task_no: int, output: int) -> Path:
         return self._root / str(run_no) / f"{task_no}-{output}"
+
+    def _check_room(self, size: int) -> None:
+        try:
+            facts = os.statvfs(self._root)
+        except OSError as error:
+            raise blob_error(error, self._root, size) from error
+        if facts.f_bavail * facts.f_frsize < size + self._reserve:
+            raise no_room(self._root, size)
 
     def _release(self, upload: Upload, paused: bool) -> None:
         """Take note that nobody writes an upload now; the last one that was paused is the one to go on with."""
@@ -163,6 +196,8 @@ def _open(path: Path) -> BinaryIO | None:
         return path.open("rb", buffering=0)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise blob_error(error, path, 0) from error
 
 
 def _remove(path: Path) -> None:

@@ -24,7 +24,7 @@ from maze_head.ballast import NO_ROOM
 
 __all__ = [
     "HASH_BYTES", "PART", "BlobError", "BlobMissing", "BlobUnwritable", "Incoming", "NoRoomForBlob", "Upload",
-    "WrongUpload", "blob_error", "sync_directory",
+    "WrongUpload", "blob_error", "no_room", "sync_directory",
 ]  # fmt: skip
 
 PART: Final = ".part"
@@ -56,8 +56,13 @@ class BlobMissing(BlobError):
 def blob_error(error: OSError, path: Path, size: int) -> BlobError:
     """Return what to tell whoever wanted to write `size` bytes there."""
     if error.errno in NO_ROOM:
-        return NoRoomForBlob(f"no room for {size} bytes in {path.parent}: free some space there")
-    return BlobUnwritable(f"cannot write {path}: {error.strerror}")
+        return no_room(path.parent, size)
+    return BlobUnwritable(f"cannot use {path}: {error.strerror}")
+
+
+def no_room(directory: Path, size: int) -> NoRoomForBlob:
+    """Return what to tell whoever wanted to write `size` bytes in a directory that is full."""
+    return NoRoomForBlob(f"no room for {size} bytes in {directory}: free some space there")
 
 
 def sync_directory(path: Path) -> None:

@@ -88,6 +88,12 @@ def doctor(as_json: bool) -> None:
 @node_options
 @option("--no-peer-port", is_flag=True, allow_from_autoenv=False, help="Let the head relay between nodes.")
 @option(
+    "--insecure",
+    is_flag=True,
+    allow_from_autoenv=False,
+    help="Let nodes of other machines fetch from the peer port; without it the head relays between machines.",
+)
+@option(
     "--drain-timeout",
     type=click.FloatRange(min=0),
     default=30.0,
@@ -165,6 +171,7 @@ def _settings(options: dict[str, Any]) -> Any:
             detect=parse_detect(options.get("detect") or "all"),
             share=parse_share(options.get("share") or "1/1"),
             peer_port=None if options.get("no_peer_port") else options.get("peer_port"),
+            insecure=bool(options.get("insecure")),
             drain_timeout=options.get("drain_timeout", 30.0),
             orphan_timeout=options.get("orphan_timeout", 600.0),
             head_timeout=options.get("head_timeout") or 0.0,

@@ -33,7 +33,7 @@ class Settings:
     labels: dict[str, str] = field(default_factory=dict)
     advertise: str | None = None
     peer_port: int | None = 0
-    """Where other nodes will fetch objects; None: nowhere."""
+    """Where other nodes fetch objects; None: nowhere."""
     drain_timeout: float = 30.0
     orphan_timeout: float = 600.0
     share: tuple[int, int] = (1, 1)
@@ -53,6 +53,8 @@ class Settings:
 
     detect: frozenset[str] = DETECTABLE
     """What is measured; of the rest only flags tell."""
+    insecure: bool = False
+    """The peer port may be reached from other machines, though nothing authenticates who asks there."""
 
     def find_limit(self, wall: float) -> tuple[float | None, str]:
         """Return how many seconds this node may live, with the origin; (None, words) if there is no end.

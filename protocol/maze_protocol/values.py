@@ -8,7 +8,7 @@ with the Python version that made them. Small bodies ride in the message, larger
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -23,11 +23,13 @@ __all__ = [
     "PICKLE",
     "Holder",
     "Input",
+    "ObjectKey",
     "ObjectRef",
     "OutputValue",
     "Value",
     "ValuePacker",
     "body_of",
+    "key_of",
 ]
 
 MSGPACK: Final = 0
@@ -59,6 +61,19 @@ class ObjectRef(msgspec.Struct, array_like=True, frozen=True):
     """Where to fetch it, the best first; then the head, which has it or gets it."""
     hash: bytes = b""
     """blake2b (32 bytes) of an upload."""
+
+
+class ObjectKey(NamedTuple):
+    """What an object is called: by its producing lease and number, or by its content."""
+
+    lease: int
+    output: int
+    hash: bytes = b""
+
+
+def key_of(ref: ObjectRef) -> ObjectKey:
+    """Return what an object is called."""
+    return ObjectKey(ref.lease, ref.output, ref.hash)
 
 
 class Value(msgspec.Struct, array_like=True, frozen=True):

@@ -77,3 +77,38 @@ async def until(condition: Callable[[], Any]) -> Any:
         while not (value := condition()):
             await asyncio.sleep(0.001)
     return value
+
+
+class BlobHost:
+    """The head's port for objects, played by a test."""
+
+    def __init__(self, endpoint: str = "") -> None:
+        """Bind, to an address that was free a moment ago or to any."""
+        self._context = zmq.asyncio.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.linger = 0
+        self._socket.bind(endpoint or "tcp://127.0.0.1:*")
+        self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def __enter__(self) -> BlobHost:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._socket.close(0)
+        self._context.term()
+
+    async def say(self, link: bytes, message: Message, *payloads: bytes) -> None:
+        """Send one message to who opened that link."""
+        await self._socket.send_multipart([link, *encode_frames(Envelope(0, 0, 0, message), payloads)])
+
+    async def hear(self) -> tuple[bytes, Any]:
+        """Return the next message and its link."""
+        link, *frames = await self.hear_frames()
+        decoded = decode_frames(frames)
+        assert decoded is not None
+        return link, decoded[0].message
+
+    async def hear_frames(self) -> list[bytes]:
+        """Return the next frames."""
+        async with asyncio.timeout(PATIENCE):
+            return list(await self._socket.recv_multipart())

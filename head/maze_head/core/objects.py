@@ -8,8 +8,8 @@ Rules
   not know is answered by FORGET, so no copy is left behind for longer than until its node's next session.
 * They are let go when the head has those that it keeps and nobody in the run needs them, `object_ttl` seconds after
   the end of their run, or with the run.
-* A reference names few holders, in an order that differs from consumer to consumer; to a node that has the object
-  itself it names none. None of those is a node that the head does not hear.
+* A reference names few holders, in an order that differs from consumer to consumer, and then the head; to a node that
+  has the object itself it names the head only. None of those is a node that the head does not hear.
 """
 
 from __future__ import annotations
@@ -256,13 +256,19 @@ def reference(state: State, copies: Copies, output: int, consumer: str) -> Objec
     turn = crc32(consumer.encode()) % len(named) if named else 0
     named = [*named[turn:], *named[:turn]][:NAMED_HOLDERS]
     holders = tuple(_holder(state, node, copies.lease, output, consumer) for node in named)
+    if consumer != HEAD:
+        # The head itself comes last, without an address: it has the object, or gets it.
+        holders += (("", "", _ticket(state, state.secret, copies.lease, output, consumer)),)
     return ObjectRef(copies.lease, output, part.meta.size, part.meta.crc, holders)
 
 
 def _holder(state: State, node: Node, lease: int, output: int, consumer: str) -> Holder:
-    ticket = make_ticket(node.secret, lease, output, b"", consumer, state.now.wall + TICKET_SECONDS)
     endpoint = node.id if consumer == HEAD else node.hello.peer_endpoint
-    return endpoint, node.hello.peer_key, ticket
+    return endpoint, node.hello.peer_key, _ticket(state, node.secret, lease, output, consumer)
+
+
+def _ticket(state: State, secret: bytes, lease: int, output: int, consumer: str) -> bytes:
+    return make_ticket(secret, lease, output, b"", consumer, state.now.wall + TICKET_SECONDS)
 
 
 # -- letting go ----------------------------------------------------------------------------------------------------

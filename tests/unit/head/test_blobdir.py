@@ -10,7 +10,7 @@ import pytest
 
 from maze_head import blobdir
 from maze_head.blobdir import BlobDirectory
-from maze_head.blobfile import BlobUnwritable
+from maze_head.blobfile import BlobUnwritable, NoRoomForBlob
 
 
 @pytest.fixture
@@ -68,6 +68,16 @@ def test_a_run_whose_directory_cannot_be_made_is_told(blobs: BlobDirectory, tmp_
     (tmp_path / "blobs").rmdir()
     with pytest.raises(BlobUnwritable):
         blobs.begin_output(7, 4, 1, 3)
+
+
+def test_nothing_is_begun_that_the_journal_would_miss(tmp_path: Path) -> None:
+    full = BlobDirectory(tmp_path, reserve=1 << 60)
+    full.prepare(())
+    with pytest.raises(NoRoomForBlob, match="no room for 3 bytes"):
+        full.begin_output(7, 4, 1, 3)
+    with pytest.raises(NoRoomForBlob, match="free some space there"):
+        full.begin_upload(bytes(32), 3)
+    assert _names(tmp_path) == ["values"]
 
 
 def _hash(data: bytes) -> bytes:

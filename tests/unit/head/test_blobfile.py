@@ -39,7 +39,7 @@ def test_its_space_is_taken_before_the_first_byte(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BlobUnwritable, match="cannot write"):
+    with pytest.raises(BlobUnwritable, match="cannot use"):
         Incoming(tmp_path / "no" / "a", tmp_path / "no" / "a.part", 1, sync=False)
 
 

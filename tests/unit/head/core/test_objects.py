@@ -54,7 +54,9 @@ def test_an_object_is_accepted_as_a_reference_and_its_holder_is_in_the_log() -> 
 def test_the_node_that_has_an_object_is_told_of_no_other_holder() -> None:
     head, lease = produced(1)
     (assigned,) = head.take(fx.AssignTask)
-    assert parts(assigned) == [ObjectRef(lease, 0, MIB, 7)]
+    (ref,) = parts(assigned)
+    assert (ref.lease, ref.output, ref.size, ref.crc) == (lease, 0, MIB, 7)
+    assert [holder[:2] for holder in ref.holders] == [("", "")], "nobody but the head"
     assert assigned.inputs[0][2][0].codec == large(lease).outputs[0].value.codec
 
 
@@ -68,11 +70,19 @@ def test_other_nodes_are_told_of_holders_with_tickets_for_them_alone() -> None:
     head.meet(b"L2", "n2")
     head.result(large(lease))
     (there,) = [assigned for assigned in head.take(fx.AssignTask) if assigned.link == b"L2"]
-    ((endpoint, key, ticket),) = parts(there)[0].holders
+    (endpoint, key, ticket), _ = parts(there)[0].holders
     assert (endpoint, key) == ("tcp://n1:1", "key of n1")
     secret = session_secret(b"head", head.core.state.nodes["n1"].session)
     assert check_ticket(secret, ticket, lease, 0, b"", "n2", head.now.wall)
     assert not check_ticket(secret, ticket, lease, 0, b"", "n3", head.now.wall)
+
+
+def test_the_head_is_the_last_holder_and_has_no_address() -> None:
+    head, lease = produced(1)
+    head.core.state.secret = b"head"
+    ref = reference(head.core.state, head.core.state.objects.made[lease], 0, "n2")
+    assert [holder[0] for holder in ref.holders] == ["tcp://n1:1", ""]
+    assert check_ticket(b"head", ref.holders[-1][2], lease, 0, b"", "n2", head.now.wall)
 
 
 def test_the_secret_of_a_session_is_in_its_welcome_unless_the_node_knows_no_objects() -> None:

@@ -1,0 +1,190 @@
+"""The node's sockets for objects: a ROUTER that others ask, a DEALER to each other node that is asked, one to the head.
+
+Links are named by the routing id of who asks, by the endpoint of who is asked, and HEAD. A DEALER connects once: when
+its monitor tells that the connection is gone it is thrown away, and whoever asks there again gets a new one; only that
+to the head is made anew by itself, since the head also asks over it. Used on the exchange's thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import zmq
+
+from maze._daemon.blobsockets import ObjectMessage, decode, make_socket, receive_some, send
+from maze._daemon.exchange import Exchange, Heard, LinkGone, Sayable
+from maze_protocol.fetching import Link
+from maze_protocol.transfers import BlobHello
+
+__all__ = ["HEAD", "PeerLinks"]
+
+HEAD: Final = "head"
+IDLE: Final = 30.0
+"""Seconds after which a connection that nobody uses is closed."""
+AGAIN: Final = 0.5
+"""Seconds after which a lost connection to the head is made anew."""
+_GONE: Final = (
+    zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_CLOSED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+
+
+@dataclass(slots=True)
+class _Dealer:
+    link: str
+    socket: zmq.Socket[bytes]
+    monitor: zmq.Socket[bytes]
+    used_at: float
+
+    def close(self) -> None:
+        self.socket.disable_monitor()
+        self.monitor.close(0)
+        self.socket.close(0)
+
+
+class PeerLinks:
+    """All of them."""
+
+    def __init__(self) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
+        self._exchange: Exchange
+        self._router: zmq.Socket[bytes] | None = None
+        self._dealers: dict[str, _Dealer] = {}
+        self._by_socket: dict[zmq.Socket[bytes], _Dealer] = {}
+        self._by_monitor: dict[zmq.Socket[bytes], _Dealer] = {}
+        self._head: tuple[str, BlobHello] | None = None
+        self._again_at = 0.0
+
+    def bind(self, address: str, port: int) -> int:
+        """Begin to listen, before the exchange starts; return the port.
+
+        Raises:
+            zmq.ZMQError: it cannot be bound.
+        """
+        router = make_socket(self._context, zmq.ROUTER)
+        try:
+            router.bind(f"tcp://{_bracketed(address)}:{port or '*'}")
+        except zmq.ZMQError:
+            router.close(0)
+            raise
+        self._router = router
+        return int(router.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
+
+    def start(self, exchange: Exchange) -> None:
+        """Begin."""
+        self._exchange = exchange
+
+    def greet_head(self, endpoint: str, hello: BlobHello) -> None:
+        """Open the connection to the head for a session."""
+        self.leave_head("a new session")
+        self._head = endpoint, hello
+        self._dial_head()
+
+    def leave_head(self, reason: str) -> None:
+        """Close the connection to the head: the session is over."""
+        self._head = None
+        if HEAD in self._dealers:
+            self._lose(self._dealers[HEAD], reason)
+
+    def sockets(self) -> Iterator[zmq.Socket[bytes]]:
+        """Return all that may have something to be received."""
+        if self._router is not None:
+            yield self._router
+        for dealer in self._dealers.values():
+            yield dealer.socket
+            yield dealer.monitor
+
+    def receive(self, ready: zmq.Socket[bytes]) -> Iterator[Heard]:
+        """Take what came on a socket."""
+        if ready is self._router:
+            for sender, *frames in receive_some(ready):
+                yield from _heard(sender.bytes, frames)
+        elif ready in self._by_socket:
+            dealer = self._by_socket[ready]
+            for frames in receive_some(ready):
+                dealer.used_at = time.monotonic()
+                yield from _heard(dealer.link, frames)
+        elif ready in self._by_monitor:
+            self._lose(self._by_monitor[ready], "the connection to a holder is lost")
+
+    def send(self, link: Link, message: Sayable, piece: memoryview | None = None) -> zmq.MessageTracker | None:
+        """Say something; a node that is not connected is dialled."""
+        try:
+            if isinstance(link, bytes):
+                assert self._router is not None, "its name came from there"
+                return send(self._router, message, piece, to=link)
+            return send(self._dealer(str(link)).socket, message, piece)
+        except zmq.ZMQError as error:
+            raise LinkGone(f"a holder cannot be asked: {error.strerror}") from error
+
+    def tick(self, now: float) -> None:
+        """Close what nobody uses, and dial the head again."""
+        for dealer in list(self._dealers.values()):
+            if dealer.link != HEAD and now - dealer.used_at > IDLE:
+                self._lose(dealer, "nothing came for a long time")
+        if self._head is not None and HEAD not in self._dealers and now >= self._again_at:
+            self._dial_head()
+
+    def close(self) -> None:
+        """Close them all."""
+        for dealer in self._dealers.values():
+            dealer.close()
+        self._dealers.clear()
+        if self._router is not None:
+            self._router.close(0)
+        self._context.term()
+
+    def _dealer(self, endpoint: str) -> _Dealer:
+        known = self._dealers.get(endpoint)
+        if known is None:
+            if endpoint == HEAD:
+                raise LinkGone("the head is not connected")
+            known = self._dial(endpoint, endpoint)
+        known.used_at = time.monotonic()
+        return known
+
+    def _dial(self, link: str, endpoint: str) -> _Dealer:
+        made = make_socket(self._context, zmq.DEALER)
+        dealer = _Dealer(link, made, made.get_monitor_socket(_GONE), time.monotonic())
+        self._dealers[link] = self._by_socket[made] = self._by_monitor[dealer.monitor] = dealer
+        try:
+            made.connect(endpoint)
+        except zmq.ZMQError as error:
+            self._forget(dealer)
+            raise LinkGone(f"a holder has a useless address {endpoint!r}: {error.strerror}") from error
+        return dealer
+
+    def _dial_head(self) -> None:
+        assert self._head is not None, "asked by callers"
+        endpoint, hello = self._head
+        self._again_at = time.monotonic() + AGAIN
+        try:
+            # The first thing on the connection, and there is only one connection per socket.
+            send(self._dial(HEAD, endpoint).socket, hello)
+        except LinkGone:
+            return
+        self._exchange.opened(HEAD)
+
+    def _lose(self, dealer: _Dealer, reason: str) -> None:
+        self._forget(dealer)
+        self._exchange.lost(dealer.link, reason)
+
+    def _forget(self, dealer: _Dealer) -> None:
+        del self._dealers[dealer.link], self._by_socket[dealer.socket], self._by_monitor[dealer.monitor]
+        dealer.close()
+
+
+def _heard(link: Link, frames: list[zmq.Frame]) -> Iterator[Heard]:
+    decoded: tuple[ObjectMessage, memoryview] | None = decode(frames)
+    if decoded is not None and not isinstance(decoded[0], BlobHello):
+        yield Heard(link, decoded[0], decoded[1])
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

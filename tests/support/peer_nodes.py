@@ -1,0 +1,152 @@
+"""Nodes of which only the transfers are real: a store of memfds, the shell of the node, and no head.
+
+`Lone` lives on the loop of the test; `serve` is the entry point of a process that can be killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from maze_node.config import Settings
+from maze_node.peers import Peers
+from maze_protocol.messages import Welcome
+from maze_protocol.tickets import make_ticket
+from maze_protocol.values import Holder, ObjectKey, ObjectRef, key_of
+
+HEAD = "tcp://127.0.0.1:9"
+"""A head that nobody asks for anything: what counts is which way packets would go."""
+SECRET = b"secret of the holder"
+
+
+def make_welcome(secret: bytes, session: int = 1, blob_endpoint: str = "") -> Welcome:
+    """Return the beginning of a session."""
+    return Welcome(1, 3, session, 1, b"", 1.0, 3.0, 10.0, 60.0, secret=secret, blob_endpoint=blob_endpoint)
+
+
+def ticket_for(key: ObjectKey, consumer: str, secret: bytes = SECRET, seconds: float = 3600.0) -> bytes:
+    """Return a ticket of a holder's session."""
+    return make_ticket(secret, *key, consumer, time.time() + seconds)
+
+
+@dataclass
+class Memory:
+    """Room for one object."""
+
+    fd: int
+    size: int
+    offset: int = 0
+
+
+class MemoryStore:
+    """Objects as memfds."""
+
+    def __init__(self) -> None:
+        self.objects: dict[ObjectKey, Memory] = {}
+        self.aborted = 0
+
+    def open(self, key: ObjectKey) -> tuple[int, int, int] | None:
+        """Return where an object is."""
+        found = self.objects.get(key)
+        return (found.fd, found.offset, found.size) if found is not None else None
+
+    def create(self, size: int) -> Memory:
+        """Make room."""
+        made = Memory(os.memfd_create("object"), size)
+        if size:
+            os.posix_fallocate(made.fd, 0, size)
+        return made
+
+    def commit(self, room: Memory, key: ObjectKey) -> bool:
+        """Take an object in."""
+        self.objects[key] = room
+        return False
+
+    def abort(self, room: Memory) -> None:
+        """Give room back."""
+        self.aborted += 1
+        os.close(room.fd)
+
+    def put(self, key: ObjectKey, data: bytes) -> None:
+        """Make an object of bytes."""
+        room = self.create(len(data))
+        os.pwrite(room.fd, data, 0)
+        self.commit(room, key)
+
+    def get(self, key: ObjectKey) -> bytes:
+        """Return all of an object."""
+        found = self.objects[key]
+        return os.pread(found.fd, found.size, found.offset)
+
+    def close(self) -> None:
+        """Let all go."""
+        for memory in self.objects.values():
+            os.close(memory.fd)
+        self.objects.clear()
+
+
+class Lone:
+    """One node's transfers, on the loop of whoever makes it."""
+
+    def __init__(self, name: str, secret: bytes = b"", **settings: Any) -> None:
+        self.name = name
+        self.store = MemoryStore()
+        self._waiting: dict[ObjectKey, asyncio.Future[str]] = {}
+        self._failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.peers = Peers(Settings(**settings), name, self.store, self._told, self._fail)
+        self.endpoint = self.peers.introduce(HEAD)
+        if secret:
+            self.peers.welcome(make_welcome(secret), HEAD)
+
+    async def __aenter__(self) -> Lone:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self.peers.close()
+        self.store.close()
+
+    def holder_for(self, key: ObjectKey, consumer: str) -> Holder:
+        """Return this node as one who has an object."""
+        return (self.endpoint, "", ticket_for(key, consumer))
+
+    async def fetch(self, key: ObjectKey, size: int, *holders: Holder) -> str:
+        """Fetch an object; return "" or why it cannot be had."""
+        ref = ObjectRef(key.lease, key.output, size, 0, holders, key.hash)
+        self._waiting[key_of(ref)] = future = asyncio.get_running_loop().create_future()
+        self.peers.fetch(ref)
+        await asyncio.wait((future, self._failed), return_when=asyncio.FIRST_COMPLETED)
+        return self._failed.result() if self._failed.done() else future.result()
+
+    def _told(self, key: ObjectKey, reason: str, on_disk: bool) -> None:
+        future = self._waiting.pop(key)
+        if not future.done():
+            future.set_result(reason)
+
+    def _fail(self, error: BaseException) -> None:
+        self._failed.set_result(f"bug: {error!r}")
+
+
+def serve(pipe: Any, objects: dict[ObjectKey, tuple[int, int]], slow: Callable[[], None] | None = None) -> None:
+    """Hold objects, each told by (seed, size), until the pipe closes; say first where."""
+
+    async def until_closed() -> None:
+        async with Lone("holder", SECRET) as node:
+            for key, (seed, size) in objects.items():
+                node.store.put(key, pattern(seed, size))
+            pipe.send(node.endpoint)
+            closed = asyncio.Event()
+            asyncio.get_running_loop().add_reader(pipe.fileno(), closed.set)
+            await closed.wait()
+
+    asyncio.run(until_closed())
+
+
+def pattern(seed: int, size: int) -> bytes:
+    """Return bytes of which each MiB differs."""
+    block = bytes((seed * 31 + position * 7) % 251 for position in range(4096))
+    pieces = [block[number % 4096 :] + block[: number % 4096] for number in range(size // 4096 + 1)]
+    return b"".join(pieces)[:size]
