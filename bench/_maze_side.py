@@ -138,16 +138,16 @@ def run(client: MaClient, add: Callable[[Any], object]) -> list[dict[str, Any]]:
     return workflow.get_results(workflow.run(), verbose=False)
 
 
-def _independent(tasks: int) -> Callable[[Any], object]:
+def independent(tasks: int) -> Callable[[Any], object]:
     return lambda workflow: [workflow.add_task(identity, inputs={"x": number}) for number in range(tasks)]
 
 
 def w1(on: Cluster, tasks: int) -> dict[str, Any]:
     """Throughput of no-op tasks; add_task, submission and decoding of the results count."""
-    run(on.client, _independent(1_000))
+    run(on.client, independent(1_000))
     before = on.cpu_seconds()
     started = time.perf_counter()
-    values = values_of(run(on.client, _independent(tasks)))
+    values = values_of(run(on.client, independent(tasks)))
     seconds = time.perf_counter() - started
     assert sorted(values) == list(range(tasks)), "a result is missing or wrong"
     used = {name: round(1e6 * (spent - before[name]) / tasks, 1) for name, spent in on.cpu_seconds().items()}
