@@ -21,6 +21,8 @@ class HeadConfig:
     connection_file: Path
     host: str = "127.0.0.1"
     port: int = 8000
+    http_fd: int | None = None
+    """An inherited socket that listens: HTTP is served there, and not at `port`."""
     node_port: int = 8001
     blob_port: int = 8002
     event_port: int = 8003

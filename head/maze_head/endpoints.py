@@ -17,7 +17,7 @@ from typing import Final
 import zmq
 
 from maze_head.config import HeadConfig
-from maze_head.errors import PortBusy
+from maze_head.errors import Misconfigured, PortBusy
 from maze_head.sockets import bind, open_socket, tcp_address, trouble
 from maze_protocol.limits import MAX_CONTROL_FRAME, MIB
 
@@ -57,7 +57,8 @@ def listen(config: HeadConfig, address: str, context: zmq.Context[zmq.Socket[byt
     """
     wanted = {"url": config.port, "node": config.node_port, "blob": config.blob_port, "events": config.event_port}
     path = config.state_dir / PORTS_FILE
-    chosen = {name for name, port in wanted.items() if not port}
+    # Who hands over a socket has chosen for this once, and nobody will look for us again.
+    chosen = {name for name, port in wanted.items() if not port} if config.http_fd is None else set()
     last = _recall(path) if chosen else {}
     try:
         opened = _bind_all(config, context, address, {name: port or last.get(name, 0) for name, port in wanted.items()})
@@ -79,7 +80,7 @@ def _bind_all(
         "events": (zmq.XPUB, MAX_SUBSCRIPTION, "--event-port"),
     }
     with ExitStack() as undo:
-        http = _listen_http(address, ports["url"])
+        http = _listen_http(address, ports["url"]) if config.http_fd is None else _inherit_http(config.http_fd)
         undo.callback(http.close)
         bound = {"url": int(http.getsockname()[1])}
         sockets: dict[str, zmq.Socket[bytes]] = {}
@@ -103,6 +104,16 @@ def _listen_http(address: str, port: int) -> socket.socket:
         opened.close()
         raise trouble(error.errno, address, port, "--port") from error
     return opened
+
+
+def _inherit_http(descriptor: int) -> socket.socket:
+    try:
+        inherited = socket.socket(fileno=descriptor)
+    except OSError as error:
+        raise Misconfigured(f"--http-fd {descriptor}: no socket is there ({error.strerror})") from error
+    inherited.setblocking(False)
+    inherited.set_inheritable(False)
+    return inherited
 
 
 def advertised_host(advertise: str | None, address: str) -> str:

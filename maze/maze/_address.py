@@ -11,7 +11,10 @@ from urllib.parse import urlsplit
 
 from maze.errors import AddressError
 
-__all__ = ["DEFAULT_URL", "resolve"]
+__all__ = ["DEFAULT_URL", "STARTING", "resolve"]
+
+STARTING: Final = "MAZE_STARTING"
+"""Variable with the URL of a head that started together with this process: its first answer may take a while."""
 
 
 class _OmittedUrl(str):

@@ -24,6 +24,7 @@ import msgspec
 from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
+from maze._address import STARTING
 from maze._event_socket import EventSocket
 from maze._loop import call, stop_loop
 from maze._version import __version__
@@ -36,6 +37,8 @@ Body = TypeVar("Body")
 logger = logging.getLogger("maze")
 
 PROBE_SECONDS: Final = 5.0
+START_SECONDS: Final = 60.0
+"""How long a head may take that was started together with this process."""
 RETRY_SECONDS: Final = 5.0
 BUSY_SECONDS: Final = 60.0
 """How long a head may say 'not now' (429, 503) before that becomes an error."""
@@ -109,7 +112,7 @@ class Connection:
         """
         if self.info is None:
             try:
-                async with asyncio.timeout(PROBE_SECONDS):
+                async with asyncio.timeout(self._probe_seconds):
                     status, _, answer = await self._exchange("GET", path("info"), None, {})
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError) as error:
                 raise self._not_maze("it closed the connection without an answer") from error
@@ -130,7 +133,7 @@ class Connection:
 
     def unreachable(self, error: BaseException) -> HeadUnavailableError:
         """Say that nobody answers, and what to do about it."""
-        why = f"no answer within {PROBE_SECONDS:.0f} s" if isinstance(error, TimeoutError) else _why(error)
+        why = f"no answer within {self._probe_seconds:.0f} s" if isinstance(error, TimeoutError) else _why(error)
         before = "" if self.info is None else "; it answered before"
         message = f"no Maze head answers at {self.url} ({why}{before})"
         return HeadUnavailableError(message, code="head_unavailable", hint=_HINT)
@@ -144,6 +147,10 @@ class Connection:
         return RequestError(
             detail.message, status=status, code=detail.code, hint=detail.hint, field=detail.field, op=detail.op
         )
+
+    @property
+    def _probe_seconds(self) -> float:
+        return START_SECONDS if os.environ.get(STARTING) == self.url else PROBE_SECONDS
 
     def _check(self, status: int, answer: bytes) -> InfoBody:
         info = self._decode(answer, InfoBody, status)

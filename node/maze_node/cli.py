@@ -136,6 +136,8 @@ def doctor(as_json: bool) -> None:
     help="Where on disk; what is there vanishes with the node.  [default: $TMPDIR or /var/tmp]",
 )
 @option("--affinity", is_flag=True, help="Give tasks that claim whole CPUs CPUs of their own.")
+@option("--head-pid", type=int, hidden=True, allow_from_autoenv=False,
+        help="Take a connection file only from this process (`maze up`).")  # fmt: skip
 @option("--share", metavar="I/N", hidden=True, help="Offer the I-th of N parts of what is measured (`maze up`).")
 @common_options
 @version_option("maze-node")
@@ -165,6 +167,7 @@ def _settings(options: dict[str, Any]) -> Any:
         return Settings(
             head=check_endpoint(head) if head else None,
             connection_file=connection_file,
+            head_pid=options.get("head_pid"),
             name=options.get("name"),
             labels=parse_labels(options.get("label") or ()),
             advertise=options.get("advertise"),

@@ -24,6 +24,8 @@ class Settings:
 
     head: str | None = None
     connection_file: Path | None = None
+    head_pid: int | None = None
+    """The process whose connection file is meant; None: whoever wrote it."""
     name: str | None = None
     cpus: float | None = None
     memory: int | None = None
@@ -73,7 +75,7 @@ class Settings:
         if self.head is not None:
             return self.head
         info = read_connection(self.connection_file or default_path())
-        return info.node if info is not None else None
+        return info.node if info is not None and self.head_pid in (None, info.pid) else None
 
     def node_id(self) -> str:
         """Return the name that the head knows this node by.

@@ -111,7 +111,7 @@ class Transport:
         endpoint = self._find_head()
         if endpoint is None:
             self._say_once("waiting for a head: there is no connection file yet")
-            self._connect_later()
+            self._timer = self._loop.call_later(self._backoff.look_again(monotonic(), _jitter()), self._connect)
             return
         self.endpoint = endpoint
         self._session = NodeSession()
@@ -137,8 +137,7 @@ class Transport:
     def _connect_later(self, at_least: float = 0.0) -> None:
         if self._closed or self._timer is not None:
             return
-        delay = self._backoff.delay(monotonic(), random.random(), at_least)  # noqa: S311 -- jitter, not a secret
-        self._timer = self._loop.call_later(delay, self._connect)
+        self._timer = self._loop.call_later(self._backoff.delay(monotonic(), _jitter(), at_least), self._connect)
 
     def _disconnect(self, code: str, reason: str, retry_after: float = 0.0) -> None:
         if self._socket is None:
@@ -258,6 +257,10 @@ class Transport:
             self._pump()
             self._on_monitor()
         self._loop.call_later(TICK, self._tick)
+
+
+def _jitter() -> float:
+    return random.random()  # noqa: S311 -- to spread connections, not a secret
 
 
 def _events(of: zmq.Socket[bytes]) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -19,7 +20,15 @@ from typing import Any, BinaryIO, Final, Self
 
 from maze._daemon.connection import ConnectionInfo
 from maze._daemon.errors import DaemonError, NotReady
-from maze._daemon.processes import EMBEDDED_HOME, default_ports_free, head_command, node_command, start, stop
+from maze._daemon.processes import (
+    EMBEDDED_HOME,
+    head_command,
+    listen,
+    listen_on_default_port,
+    node_command,
+    start,
+    stop,
+)
 from maze._daemon.ready import wait_ready
 
 __all__ = ["EmbeddedCluster"]
@@ -28,21 +37,22 @@ START_SECONDS: Final = 30.0
 _TAIL_BYTES: Final = 4096
 _BALLAST: Final = "--ballast=4"
 """MiB. Temporary directories are in memory on many machines, and what is kept there is thrown away soon."""
-_ANY_PORTS: Final = ("--port=0", "--node-port=0", "--blob-port=0", "--event-port=0")
+_ANY_PORTS: Final = ("--node-port=0", "--blob-port=0", "--event-port=0")
 
 
 class EmbeddedCluster:
     """One head and `nodes` nodes on this machine, as child processes.
 
-    `start()` returns once the head serves, while the nodes still join: a run that comes early waits for them.
-    `wait_nodes()` waits for them here. `close()` ends everything; also a context manager.
+    `begin()` returns at once: `url` accepts connections already, and answers once the head serves. `start()` waits for
+    that, while the nodes still join: a run that comes early waits for them. `wait_nodes()` waits for them here.
+    `close()` ends everything; so does the end of a `with` block, whose begin is `begin()`.
     """
 
     def __init__(self, nodes: int = 1, node_flags: Sequence[str] = (), log_level: str = "info") -> None:
         self.node_count = nodes
         self.node_flags = tuple(node_flags)
         self.log_level = log_level
-        self.info: ConnectionInfo | None = None
+        self.url = ""
         self.head: subprocess.Popen[bytes] | None = None
         self.nodes: list[subprocess.Popen[bytes]] = []
         self._home: Path | None = None
@@ -50,19 +60,13 @@ class EmbeddedCluster:
         """Kept open: a head that fails removes the directory, and its reason with it."""
 
     def __enter__(self) -> Self:
-        self.start()
+        self.begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    @property
-    def url(self) -> str:
-        """The head's URL; `start()` comes first."""
-        assert self.info is not None
-        return self.info.url
 
     @property
     def processes(self) -> dict[str, subprocess.Popen[bytes]]:
@@ -76,19 +80,24 @@ class EmbeddedCluster:
         assert self._home is not None
         return self._home
 
+    def begin(self) -> None:
+        """Start all processes at once, and wait for none of them."""
+        self._begin(listen_on_default_port())
+
     def start(self) -> ConnectionInfo:
         """Start all processes at once and wait until the head serves.
 
         Raises:
             DaemonError: it did not; the message ends with the last lines of its log. Nothing is left behind.
         """
-        if not default_ports_free():
-            return self._start(_ANY_PORTS)
+        listener = listen_on_default_port()
+        if listener is None:
+            return self._start(None)
         try:
-            return self._start(())
+            return self._start(listener)
         except DaemonError:
-            # Somebody may have taken a port since; if that was not it, this try tells.
-            return self._start(_ANY_PORTS)
+            # Somebody may have taken one of the other ports since; if that was not it, this try tells.
+            return self._start(None)
 
     def wait_nodes(self, timeout: float = START_SECONDS) -> None:
         """Wait until all nodes have joined.
@@ -120,32 +129,45 @@ class EmbeddedCluster:
         begin = max(0, os.fstat(log).st_size - _TAIL_BYTES)
         return os.pread(log, _TAIL_BYTES, begin).decode("utf-8", "replace").strip()
 
-    def _start(self, ports: Sequence[str]) -> ConnectionInfo:
-        self._home = Path(tempfile.mkdtemp(prefix="maze-"))
+    def _start(self, listener: socket.socket | None) -> ConnectionInfo:
+        self._begin(listener)
         try:
-            head = self._start_processes(ports)
-            self.info = ConnectionInfo.from_dict(self._wait(head, "head", START_SECONDS))
+            assert self.head is not None, "it has just been started"
+            return ConnectionInfo.from_dict(self._wait(self.head, "head", START_SECONDS))
         except BaseException:
             self.close()
             raise
-        return self.info
 
-    def _start_processes(self, ports: Sequence[str]) -> subprocess.Popen[bytes]:
+    def _begin(self, listener: socket.socket | None) -> None:
+        """Start everything; without a listener on the default port all ports are any free ones."""
+        ports = _ANY_PORTS if listener is None else ()
+        self._home = Path(tempfile.mkdtemp(prefix="maze-"))
+        try:
+            # Only the head keeps it: once that is gone, nobody's connections are accepted any more.
+            with listen() if listener is None else listener as serving:
+                self.url = f"http://127.0.0.1:{serving.getsockname()[1]}"
+                self._start_processes(serving.fileno(), ports)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start_processes(self, http: int, ports: Sequence[str]) -> None:
         state, file = (
             f"--state-dir={self.directory / 'state'}",
             f"--connection-file={self.directory / 'connection.json'}",
         )
-        command = head_command("--embedded", "--host=127.0.0.1", _BALLAST, state, file, *ports)
-        self.head = self._spawn("head", command, **{EMBEDDED_HOME: str(self.directory)})
+        command = head_command("--embedded", "--host=127.0.0.1", f"--http-fd={http}", _BALLAST, state, file, *ports)
+        self.head = self._spawn("head", command, (http,), **{EMBEDDED_HOME: str(self.directory)})
         # The nodes load while the head does; each waits for the connection file.
         for number in range(1, self.node_count + 1):
             self.nodes.append(self._spawn(f"node-{number}", node_command(file, *self.node_flags)))
-        return self.head
 
-    def _spawn(self, name: str, command: list[str], **extra: str) -> subprocess.Popen[bytes]:
+    def _spawn(
+        self, name: str, command: list[str], pass_fds: Sequence[int] = (), **extra: str
+    ) -> subprocess.Popen[bytes]:
         environment = _clean_environment() | extra
         log = self._logs[name] = (self.directory / f"{name}.log").open("a+b")
-        return start([*command, f"--log-level={self.log_level}"], log, environment)
+        return start([*command, f"--log-level={self.log_level}"], log, environment, pass_fds)
 
     def _wait(self, process: subprocess.Popen[bytes], name: str, timeout: float) -> dict[str, Any]:
         try:

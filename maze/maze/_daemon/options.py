@@ -158,6 +158,8 @@ head_options = _all(
            help="Allow a non-loopback --host: anybody who reaches it can run code here."),
     option("--embedded", is_flag=True, hidden=True, allow_from_autoenv=False,
            help="Started by a client or `maze run`, and said so in /api/v1/info."),
+    option("--http-fd", type=click.IntRange(min=3), hidden=True, allow_from_autoenv=False,
+           help="Serve HTTP on this inherited socket, which listens, instead of --port."),
 )  # fmt: skip
 """Flags of maze-head, which `maze up` takes too."""
 

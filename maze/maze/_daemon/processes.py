@@ -21,6 +21,8 @@ __all__ = [
     "EMBEDDED_HOME",
     "default_ports_free",
     "head_command",
+    "listen",
+    "listen_on_default_port",
     "node_command",
     "release",
     "start",
@@ -32,6 +34,7 @@ EMBEDDED_HOME: Final = "MAZE_EMBEDDED_HOME"
 """Variable that names a temporary directory which the daemon removes when it exits (signals.py)."""
 DRAIN_SECONDS: Final = 2.0
 NOW_SECONDS: Final = 3.0
+_BACKLOG: Final = 1024
 
 
 def head_command(*flags: str) -> list[str]:
@@ -45,12 +48,16 @@ def node_command(*flags: str) -> list[str]:
 
 
 def start(
-    command: Sequence[str], stderr: IO[bytes] | int | None, env: Mapping[str, str] | None = None
+    command: Sequence[str],
+    stderr: IO[bytes] | int | None,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a daemon; its stdin and stdout are pipes to us, its log goes to `stderr`."""
+    """Start a daemon; its stdin and stdout are pipes to us, its log goes to `stderr`, and it inherits `pass_fds`."""
     return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=env, bufsize=0, process_group=0
-    )
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env=env, bufsize=0, process_group=0,
+        pass_fds=pass_fds,
+    )  # fmt: skip
 
 
 def stop(processes: Iterable[subprocess.Popen[bytes]], drain: float = DRAIN_SECONDS, now: float = NOW_SECONDS) -> None:
@@ -69,16 +76,55 @@ def release(process: subprocess.Popen[bytes]) -> None:
 
 def default_ports_free() -> bool:
     """Say whether a head with default ports could start on the loopback address right now."""
-    with ExitStack() as stack:
-        try:
-            for port in DEFAULT_PORTS:
-                listener = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
-                # As the head's own sockets: a port in TIME_WAIT is free, one that is listened on is not.
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                listener.bind(("127.0.0.1", port))
-        except OSError:
-            return False
+    opened = listen_on_default_port()
+    if opened is None:
+        return False
+    opened.close()
     return True
+
+
+def listen_on_default_port() -> socket.socket | None:
+    """Return a socket that listens on the first default port for a head to come, if all of them are free.
+
+    Whoever asks while it is held finds the ports taken.
+    """
+    with ExitStack() as undo:
+        try:
+            listener = undo.enter_context(listen(DEFAULT_PORTS[0]))
+            for port in DEFAULT_PORTS[1:]:
+                with _bound(port):
+                    pass
+        except OSError:
+            return None
+        undo.pop_all()
+    return listener
+
+
+def listen(port: int = 0) -> socket.socket:
+    """Return a socket that listens on the loopback address; who connects waits until a head that inherits it serves.
+
+    Raises:
+        OSError: the port is taken.
+    """
+    opened = _bound(port)
+    try:
+        opened.listen(_BACKLOG)
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+def _bound(port: int) -> socket.socket:
+    opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        # As the head's own sockets: a port in TIME_WAIT is free, one that is listened on is not.
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        opened.bind(("127.0.0.1", port))
+    except OSError:
+        opened.close()
+        raise
+    return opened
 
 
 def _command(module: str, flags: Sequence[str]) -> list[str]:

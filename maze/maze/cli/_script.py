@@ -14,14 +14,16 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from maze._address import STARTING
+
 __all__ = ["forward", "start_script"]
 
 _PR_SET_PDEATHSIG: Final = 1
 
 
-def start_script(script: str, arguments: Sequence[str], url: str) -> subprocess.Popen[bytes]:
-    """Start a script with this interpreter and `MAZE_URL` set."""
-    environment = {**os.environ, "MAZE_URL": url}
+def start_script(script: str, arguments: Sequence[str], url: str, *, starting: bool) -> subprocess.Popen[bytes]:
+    """Start a script with this interpreter and `MAZE_URL` set, and said whether that head is only starting."""
+    environment = {**os.environ, "MAZE_URL": url} | ({STARTING: url} if starting else {})
     command = [sys.executable, script, *arguments]
     return subprocess.Popen(command, env=environment, preexec_fn=_die_with_parent())  # noqa: PLW1509 -- no thread yet
 

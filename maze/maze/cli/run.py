@@ -1,8 +1,9 @@
 """`maze run`: a script against the head that is there, or else against one of its own.
 
 Rules. The script cannot tell the difference: it finds its head by `MAZE_URL` either way. A head without a ready node
-counts as absent, because the script would wait for ever. An embedded head and node live as long as the script and leave
-nothing behind. The exit code is the script's.
+counts as absent, because the script would wait for ever. An embedded head and node start beside the script, live as
+long as it and leave nothing behind; requests that come before the head serves wait for it. The exit code is the
+script's.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ def _run_script(script: str, arguments: Sequence[str], url: str, cluster: Embedd
     told = 0
     # Signals first: a script may be quicker to get ready for Ctrl-C than we are.
     with Supervisor() as supervisor:
-        process = start_script(script, arguments, url)
+        process = start_script(script, arguments, url, starting=cluster is not None)
         supervisor.watch("", process)
         for name, daemon in ({} if cluster is None else cluster.processes).items():
             supervisor.watch(name, daemon)

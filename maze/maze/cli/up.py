@@ -78,9 +78,12 @@ def up(context: click.Context, /, nodes: int, **flags: Any) -> None:
     node_flags = (file, *given(context, (*CAPACITY_FLAGS, *_LOG_FLAGS)))
     commands = {name: node_command(*node_flags, *flag) for name, flag in _names(nodes).items()}
     with Supervisor(["head", *commands]) as supervisor:
-        cluster = _Cluster(supervisor, commands)
+        cluster = _Cluster(supervisor, len(commands))
         try:
-            cluster.start("head", head)
+            started = cluster.start("head", head)
+            # They load while the head does; the file may still be that of a head that was killed.
+            for name, command in commands.items():
+                cluster.start(name, [*command, f"--head-pid={started}"])
             context.exit(cluster.run())
         finally:
             cluster.end()
@@ -89,7 +92,7 @@ def up(context: click.Context, /, nodes: int, **flags: Any) -> None:
 class _Cluster:
     """The children, and how far they have come: starting, serving, draining, gone."""
 
-    def __init__(self, supervisor: Supervisor, nodes: Mapping[str, list[str]]) -> None:
+    def __init__(self, supervisor: Supervisor, nodes: int) -> None:
         self.supervisor = supervisor
         self.nodes = nodes
         self.running: dict[str, subprocess.Popen[bytes]] = {}
@@ -113,14 +116,15 @@ class _Cluster:
             else:
                 return self.status
 
-    def start(self, name: str, command: list[str]) -> None:
-        """Start a child, copy its log, and have its READY line and its end reported."""
+    def start(self, name: str, command: list[str]) -> int:
+        """Start a child, copy its log, and have its READY line and its end reported; return its pid."""
         process = start(command, subprocess.PIPE)
         log, process.stderr = process.stderr, None
         assert log is not None
         self.running[name] = process
         self.supervisor.copy_log(name, log)
         self.supervisor.watch(name, process, ready=True)
+        return process.pid
 
     def end(self) -> None:
         """End what is left, on any way out: in order, and within seconds."""
@@ -130,18 +134,15 @@ class _Cluster:
     def _on_ready(self, name: str, info: dict[str, Any]) -> None:
         if name == "head":
             self.info = info
-            # Not earlier: the connection file may still be that of a head that was killed.
-            for node, command in self.nodes.items():
-                self.start(node, command)
-            return
         self.ready.add(name)
-        if len(self.ready) == len(self.nodes):
+        # A node's line may be read before that of the head which let it in.
+        if len(self.ready) == 1 + self.nodes:
             self._greet()
 
     def _greet(self) -> None:
         if not sys.stdout.isatty():
-            announce(self.info | {"nodes": len(self.nodes)})
-        count = len(self.nodes)
+            announce(self.info | {"nodes": self.nodes})
+        count = self.nodes
         click.echo(_GREETING.format(url=self.info["url"], nodes=f"{count} node{'s' * (count > 1)}"), err=True)
 
     def _on_ended(self, name: str, status: int) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ import zmq
 
 from maze_head.config import HeadConfig
 from maze_head.endpoints import Endpoints, advertised_host, listen
-from maze_head.errors import PortBusy
+from maze_head.errors import Misconfigured, PortBusy
 
 HOST = "127.0.0.1"
 
@@ -66,6 +67,22 @@ def test_remembered_ports_that_are_busy_give_way_to_others(tmp_path: Path, conte
     assert not set(second.ports.values()) & set(first.ports.values())
     close(first)
     close(second)
+
+
+def test_a_socket_that_was_handed_over_is_served_and_not_remembered(tmp_path: Path, context: zmq.Context[Any]) -> None:
+    with socket.create_server((HOST, 0)) as held:
+        opened = listen(config(tmp_path, http_fd=os.dup(held.fileno())), HOST, context)
+        assert opened.ports["url"] == held.getsockname()[1]
+    assert not os.get_inheritable(opened.http.fileno())
+    assert not (tmp_path / "ports.json").exists()
+    close(opened)
+
+
+def test_a_descriptor_that_is_no_socket_is_a_mistake_of_who_gave_it(tmp_path: Path, context: zmq.Context[Any]) -> None:
+    file = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises(Misconfigured, match="--http-fd"):
+        listen(config(tmp_path, http_fd=file), HOST, context)
+    os.close(file)
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '{"url": "x"}', '{"url": 99999999}', "null"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from maze._daemon import embedded
 from maze._daemon.embedded import EmbeddedCluster
 from maze._daemon.errors import DaemonError
+from maze._daemon.processes import listen
 
 FAIL = """
 import os, shutil, sys
@@ -24,6 +26,12 @@ print('MAZE-READY {"url": "http://127.0.0.1:1", "node": "n", "blob": "b", "event
 sys.stdin.read()
 """
 WAIT = "import sys; sys.stdin.read()"
+ACCEPT = """
+import socket, sys
+inherited = socket.socket(fileno=int(next(flag for flag in sys.argv if flag.startswith('--http-fd=')).split('=')[1]))
+inherited.accept()[0].sendall(b'hello')
+sys.stdin.read()
+"""
 
 
 @pytest.fixture
@@ -33,9 +41,9 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Embedded
 
     def make(first: str, second: str, *, free: bool = True) -> EmbeddedCluster:
         def head(*flags: str) -> list[str]:
-            return [sys.executable, "-c", second if "--port=0" in flags else first]
+            return [sys.executable, "-c", second if "--node-port=0" in flags else first, *flags]
 
-        monkeypatch.setattr(embedded, "default_ports_free", lambda: free)
+        monkeypatch.setattr(embedded, "listen_on_default_port", lambda: listen() if free else None)
         monkeypatch.setattr(embedded, "EMBEDDED_HOME", "HOME_DIR")
         monkeypatch.setattr(embedded, "head_command", head)
         monkeypatch.setattr(embedded, "node_command", lambda *flags: [sys.executable, "-c", WAIT])
@@ -57,6 +65,26 @@ def test_the_reason_is_told_though_the_head_took_its_log_along(scripted: Callabl
     with pytest.raises(DaemonError, match="port 8000 is taken"):
         cluster.start()
     assert cluster.head is None
+
+
+def test_whoever_comes_before_the_head_serves_is_kept_waiting_not_refused(
+    scripted: Callable[..., EmbeddedCluster],
+) -> None:
+    cluster = scripted(ACCEPT, WAIT)
+    cluster.begin()
+    host, _, port = cluster.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port))) as early:
+        assert early.recv(5) == b"hello"
+
+
+def test_nobody_waits_for_a_head_that_is_gone(scripted: Callable[..., EmbeddedCluster]) -> None:
+    cluster = scripted(FAIL, FAIL)
+    cluster.begin()
+    assert cluster.head is not None
+    cluster.head.wait()
+    host, _, port = cluster.url.removeprefix("http://").partition(":")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((host, int(port)))
 
 
 def test_nothing_is_left_behind(scripted: Callable[..., EmbeddedCluster]) -> None:

@@ -11,7 +11,15 @@ import sys
 import pytest
 
 from maze._daemon import processes
-from maze._daemon.processes import default_ports_free, head_command, node_command, start, stop
+from maze._daemon.processes import (
+    default_ports_free,
+    head_command,
+    listen,
+    listen_on_default_port,
+    node_command,
+    start,
+    stop,
+)
 
 WAIT = "import sys; print('up', flush=True); sys.stdin.read()"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {WAIT}"
@@ -87,3 +95,13 @@ def test_free_ports(port):
 def test_a_port_that_is_listened_on_is_taken(port, address):
     with socket.create_server((address, port)):
         assert not default_ports_free()
+
+
+def test_a_default_port_that_is_held_for_a_head_is_taken_for_others(port):
+    with listen_on_default_port() as held:
+        assert held.getsockname() == ("127.0.0.1", port)
+        assert listen_on_default_port() is None
+        with pytest.raises(OSError, match="in use"):
+            listen(port)
+    with listen_on_default_port():
+        pass

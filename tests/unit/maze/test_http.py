@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from maze import _http
+from maze._address import STARTING
 from maze._http import close_connection, connection, path
 from maze._loop import call
 from maze.errors import HeadUnavailableError, MazeError, NotAMazeHeadError, ProtocolMismatchError, RequestError
@@ -143,3 +144,9 @@ def test_every_failure_is_a_maze_error() -> None:
     failing: Callable[[], object] = lambda: ask("http://127.0.0.1:1")  # noqa: E731 -- a name for what is tried
     with pytest.raises(MazeError):
         failing()
+
+
+def test_a_head_that_starts_beside_us_is_given_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(STARTING, "http://127.0.0.1:1")
+    assert "no answer within 60 s" in str(connection("http://127.0.0.1:1").unreachable(TimeoutError()))
+    assert "no answer within 5 s" in str(connection("http://127.0.0.1:2").unreachable(TimeoutError()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from maze_node.core.backoff import FIRST_DELAY, LASTED, MAX_DELAY, SPACING, Backoff
+from maze_node.core.backoff import FIRST_DELAY, LASTED, LOOK_AGAIN, LOOK_OFTEN, MAX_DELAY, SPACING, Backoff
 
 
 def test_delays_grow_to_a_bound_and_are_spread() -> None:
@@ -35,3 +35,12 @@ def test_a_session_that_lasted_forgives_and_a_short_one_does_not() -> None:
 
 def test_what_the_head_asks_for_is_the_least() -> None:
     assert Backoff().delay(100.0, 1.0, at_least=7.0) == 7.0
+
+
+def test_a_head_that_has_not_told_its_address_is_looked_for_often_at_first() -> None:
+    backoff = Backoff()
+    assert backoff.look_again(100.0, 1.0) == LOOK_AGAIN
+    assert backoff.look_again(100.0 + LOOK_OFTEN - 0.1, 1.0) == LOOK_AGAIN
+    assert [backoff.look_again(100.0 + LOOK_OFTEN, 1.0) for _ in range(9)][-1] == MAX_DELAY
+    backoff.connecting(200.0)
+    assert backoff.look_again(300.0, 1.0) == LOOK_AGAIN

@@ -48,6 +48,8 @@ def test_the_head_is_looked_up_anew_each_time(tmp_path: Path) -> None:
         write_connection(file, ConnectionInfo("u", f"tcp://h:{port}", "", "", os.getpid()))
         assert settings.find_head() == f"tcp://h:{port}"
     assert Settings(head="tcp://x:1", connection_file=file).find_head() == "tcp://x:1"
+    assert Settings(connection_file=file, head_pid=os.getpid()).find_head() == "tcp://h:2"
+    assert Settings(connection_file=file, head_pid=1).find_head() is None
 
 
 def test_names() -> None:
