@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -25,11 +26,13 @@ __all__ = ["LocalCluster"]
 class LocalCluster:
     """A running head and node. `close()` ends them and forgets edits that they were never sent."""
 
-    def __init__(self, cpus: float | None = None) -> None:
+    def __init__(self, cpus: float | None = None, preload: Sequence[str] = ()) -> None:
         from maze._daemon.embedded import EmbeddedCluster
         from maze._daemon.errors import DaemonError
 
-        flags = () if cpus is None else (f"--cpus={cpus}",)
+        words = [preload] if isinstance(preload, str) else preload
+        flags = [f"--cpus={cpus}"] if cpus is not None else []
+        flags += [f"--preload={','.join(words)}"] if words else []
         cluster = EmbeddedCluster(node_flags=flags, log_level="warning")
         try:
             cluster.start()

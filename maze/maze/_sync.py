@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -38,20 +38,21 @@ class MaClient:
         self._cluster: LocalCluster | None = None
 
     @classmethod
-    def local(cls, cpus: float | None = None) -> Self:
+    def local(cls, cpus: float | None = None, preload: Sequence[str] = ()) -> Self:
         """Start a head and a node of one's own and return their client, for notebooks and tests.
 
         They end when the client is closed, at the latest with this process. Nobody else uses them.
 
         Args:
             cpus: CPUs that the node offers; measured by default.
+            preload: modules that its workers start with, such as `["numpy"]`.
 
         Raises:
             LocalClusterError: they did not start; the message ends with the last lines of their log.
         """
         from maze._local import LocalCluster
 
-        cluster = LocalCluster(cpus)
+        cluster = LocalCluster(cpus, preload)
         client = cls(cluster.url)
         client._cluster = cluster
         return client

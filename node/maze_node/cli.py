@@ -29,6 +29,7 @@ Examples:
   maze-node --head tcp://10.0.0.1:8001          join a head elsewhere
   maze-node --cpus 8 --memory 16000 --gpus 0    offer a part of the machine
   maze-node --label zone=a --label disk=ssd     say more about it
+  maze-node --preload numpy,torch               workers that need no time to load them
   maze-node --time-limit auto --idle-timeout 5m in a batch job: leave in time, or when idle
   maze-node detect                              what would be offered, and why
   maze-node doctor                              which guarantees hold on this machine
@@ -155,7 +156,15 @@ def node(**options: Any) -> int:
 
 
 def _settings(options: dict[str, Any]) -> Any:
-    from maze_node.config import Settings, check_endpoint, parse_detect, parse_labels, parse_limit, parse_share
+    from maze_node.config import (
+        Settings,
+        check_endpoint,
+        parse_detect,
+        parse_labels,
+        parse_limit,
+        parse_preload,
+        parse_share,
+    )
     from maze_node.errors import UsageError
 
     try:
@@ -172,6 +181,7 @@ def _settings(options: dict[str, Any]) -> Any:
             labels=parse_labels(options.get("label") or ()),
             advertise=options.get("advertise"),
             detect=parse_detect(options.get("detect") or "all"),
+            preload=parse_preload(options["preload"]) if options.get("preload") else (),
             share=parse_share(options.get("share") or "1/1"),
             peer_port=None if options.get("no_peer_port") else options.get("peer_port"),
             insecure=bool(options.get("insecure")),
@@ -198,7 +208,7 @@ def _measure(options: dict[str, Any]) -> Any:
 def _serve(settings: Any, *, exit_with_stdin: bool) -> int:
     from maze_node.spawning import launch
 
-    spawned = launch()
+    spawned = launch(settings.preload)
     import asyncio
 
     from maze._daemon import signals

@@ -13,7 +13,16 @@ from maze._daemon.durations import BadDuration, parse_duration
 from maze_node.errors import UsageError
 from maze_node.slurm import seconds_left
 
-__all__ = ["DETECTABLE", "Settings", "check_endpoint", "parse_detect", "parse_labels", "parse_limit", "parse_share"]
+__all__ = [
+    "DETECTABLE",
+    "Settings",
+    "check_endpoint",
+    "parse_detect",
+    "parse_labels",
+    "parse_limit",
+    "parse_preload",
+    "parse_share",
+]
 
 DETECTABLE: Final = frozenset(("cpus", "mem", "gpus"))
 
@@ -24,8 +33,6 @@ class Settings:
 
     head: str | None = None
     connection_file: Path | None = None
-    head_pid: int | None = None
-    """The process whose connection file is meant; None: whoever wrote it."""
     name: str | None = None
     cpus: float | None = None
     memory: int | None = None
@@ -57,6 +64,10 @@ class Settings:
     """What is measured; of the rest only flags tell."""
     insecure: bool = False
     """The peer port may be reached from other machines, though nothing authenticates who asks there."""
+    preload: tuple[str, ...] = ()
+    """Modules that workers start with."""
+    head_pid: int | None = None
+    """The process whose connection file is meant; None: whoever wrote it."""
 
     def find_limit(self, wall: float) -> tuple[float | None, str]:
         """Return how many seconds this node may live, with the origin; (None, words) if there is no end.
@@ -122,6 +133,19 @@ def parse_detect(text: str) -> frozenset[str]:
     words = frozenset(word.strip() for word in text.split(","))
     if not words <= DETECTABLE:
         raise UsageError(f"--detect {text!r}: expected all, none, or some of cpus,mem,gpus")
+    return words
+
+
+def parse_preload(text: str) -> tuple[str, ...]:
+    """Return the modules that `a,b.c` names, each once.
+
+    Raises:
+        UsageError: a word that no module could be called.
+    """
+    words = tuple(dict.fromkeys(word.strip() for word in text.split(",")))
+    for word in words:
+        if not all(part.isidentifier() for part in word.split(".")):
+            raise UsageError(f"--preload {text!r}: {word!r} is no name of a module; expected for example numpy,torch")
     return words
 
 

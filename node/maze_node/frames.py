@@ -18,8 +18,8 @@ from maze_protocol.messages import ErrorInfo, OutputDecl
 from maze_protocol.values import Input, OutputValue
 
 __all__ = [
-    "CodeBody", "Exited", "Fork", "Forked", "FrameBuffer", "Kill", "Ping", "ReportFrame", "TaskFrame", "decode_packet",
-    "decode_report", "decode_task", "encode_frame", "encode_packet", "LENGTH",
+    "CodeBody", "Exited", "Fork", "Forked", "FrameBuffer", "Kill", "Ping", "Preloaded", "ReportFrame", "TaskFrame",
+    "decode_packet", "decode_report", "decode_task", "encode_frame", "encode_packet", "LENGTH",
 ]  # fmt: skip
 
 LENGTH: Final = struct.Struct(">I")
@@ -107,7 +107,15 @@ class Ping(msgspec.Struct, array_like=True, frozen=True, tag=5):
     """Is the spawner at work? It sends the same back."""
 
 
-Packet = Fork | Kill | Forked | Exited | Ping
+class Preloaded(msgspec.Struct, array_like=True, frozen=True, tag=6):
+    """The spawner has imported what it was told to, or knows why not; said once, before anything else."""
+
+    loaded: tuple[str, ...]
+    trouble: dict[str, str]
+    """Of the others: why workers do not start with them."""
+
+
+Packet = Fork | Kill | Forked | Exited | Ping | Preloaded
 
 _encoder: Final = msgspec.msgpack.Encoder()
 _tasks: Final = msgspec.msgpack.Decoder(TaskFrame)

@@ -20,7 +20,18 @@ from typing import Final
 
 from maze_node.channel import Channel
 from maze_node.core.events import Event, LogTails, WorkerExited, WorkerForked, WorkerReported, WorkersDoomed
-from maze_node.frames import Exited, Fork, Forked, Kill, Ping, ReportFrame, TaskFrame, decode_packet, encode_packet
+from maze_node.frames import (
+    Exited,
+    Fork,
+    Forked,
+    Kill,
+    Ping,
+    Preloaded,
+    ReportFrame,
+    TaskFrame,
+    decode_packet,
+    encode_packet,
+)
 from maze_node.limits import become_subreaper, children
 from maze_node.logs import Logs
 from maze_node.oom import OomWatch
@@ -34,12 +45,22 @@ RESTART_DELAY: Final = 0.2
 STOP_SECONDS: Final = 6.0
 MAX_UNANSWERED: Final = 16
 """Ticks without an answer of the spawner: eight seconds, more than it needs to start on a busy machine."""
+PRELOAD_TICKS: Final = 240
+"""The same while it imports what workers shall start with."""
 
 
 class Pool:
     """Spawner and workers of this node."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, post: Callable[[Event], None], logs: Logs) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        post: Callable[[Event], None],
+        logs: Logs,
+        preload: tuple[str, ...] = (),
+    ) -> None:
+        self._preload = preload
+        self._preloading = bool(preload)
         self._loop = loop
         self._post = post
         self._logs = logs
@@ -63,7 +84,8 @@ class Pool:
 
     def start(self, spawned: Spawned | None = None) -> None:
         """Take a spawner, or start one."""
-        self._process, control = spawned if spawned is not None else launch()
+        self._process, control = spawned if spawned is not None else launch(self._preload)
+        self._preloading = bool(self._preload)
         self._control = control
         self._unanswered = 0
         self._loop.add_reader(control.fileno(), self._on_control)
@@ -103,7 +125,7 @@ class Pool:
             return
         # Counted in ticks, so that a standstill of our own does not look like one of the spawner's.
         self._unanswered += 1
-        if self._unanswered > MAX_UNANSWERED:
+        if self._unanswered > (PRELOAD_TICKS if self._preloading else MAX_UNANSWERED):
             log.warning("the spawner does not answer; ending it")
             self._process.kill()
         elif self._unanswered == 1:
@@ -178,6 +200,16 @@ class Pool:
                 self._on_exited(packet)
             elif isinstance(packet, Ping):
                 self._unanswered = 0
+            elif isinstance(packet, Preloaded):
+                self._on_preloaded(packet)
+
+    def _on_preloaded(self, packet: Preloaded) -> None:
+        self._preloading = False
+        self._preload = packet.loaded
+        if packet.loaded:
+            log.info("workers start with %s", ", ".join(packet.loaded))
+        for name, why in packet.trouble.items():
+            log.warning("workers do not start with %s (--preload): %s", name, why)
 
     def _on_forked(self, packet: Forked) -> None:
         self._channels[packet.worker].pid = packet.pid
@@ -212,6 +244,9 @@ class Pool:
         if self._stopping or self._process is None:
             return
         log.warning("the spawner died; starting another one", extra={"status": self._process.wait()})
+        if self._preloading:
+            log.warning("workers start without %s (--preload): the spawner died of it", ", ".join(self._preload))
+            self._preload = ()
         self._process = None
         self._queue = deque(item for item in self._queue if item[1])
         waiting = {fork for _, fork in self._queue}

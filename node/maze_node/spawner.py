@@ -11,6 +11,8 @@ Rules
 * A worker's exit is told when nothing of it is left: its process group is empty, and no orphan that appeared with its
   death lives. The agent gives its slot away on that word.
 * When the agent is gone (end of the control socket), everything below is killed before the spawner exits.
+* What workers shall start with is imported here, before the first fork. If that makes a fork unsafe (preload.py), the
+  process replaces itself, and goes on without the module that did.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 import array
 import contextlib
 import gc
+import json
 import os
 import resource
 import select
@@ -28,13 +31,16 @@ from types import FrameType
 from typing import Final, NamedTuple, NoReturn
 
 from maze_node import worker
-from maze_node.frames import Exited, Fork, Forked, Kill, Ping, decode_packet, encode_packet
+from maze_node.frames import Exited, Fork, Forked, Kill, Ping, Preloaded, decode_packet, encode_packet
 from maze_node.limits import become_subreaper, children, die_with
+from maze_node.preload import import_all
 
 __all__ = ["Spawner", "main"]
 
 SWEEP_SECONDS: Final = 5
 _DESCRIPTORS: Final = 3
+_TROUBLE: Final = "MAZE_PRELOAD_TROUBLE"
+"""What earlier lives of this process found out about modules, as JSON."""
 _LOOK_AGAIN_MS: Final = 10
 """While a dead worker's family is still dying: not all of it are our children, so no signal tells the end of it."""
 
@@ -51,8 +57,9 @@ class Dead(NamedTuple):
 class Spawner:
     """The parent of all workers."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, *, preloaded: bool = False) -> None:
         self._control = control
+        self._preloaded = preloaded
         self._pids: dict[int, int] = {}
         self._workers: dict[int, int] = {}
         self._dead: list[Dead] = []
@@ -126,7 +133,7 @@ class Spawner:
             self._control.close()
             os.close(self._wakeup_read)
             os.close(self._wakeup_write)
-            status = worker.run(*descriptors)
+            status = worker.run(*descriptors, preloaded=self._preloaded)
         finally:
             # Never unwind into the spawner's own loop.
             os._exit(status)
@@ -214,18 +221,37 @@ def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
     return list(found)
 
 
+def _preload(control: socket.socket, names: list[str]) -> tuple[str, ...]:
+    """Import modules for all workers and tell the agent; start this process anew if one makes it unfit to fork."""
+    trouble: dict[str, str] = json.loads(os.environ.pop(_TROUBLE, "{}"))
+    if not names and not trouble:
+        return ()
+    imported = import_all(names)
+    trouble |= imported.absent
+    if imported.refused is not None:
+        name, why = imported.refused
+        trouble[name] = why
+        left = [each for each in names if each not in trouble]
+        control.set_inheritable(True)
+        command = [sys.executable, "-P", "-m", "maze_node.spawner", *sys.argv[1:3], *left]
+        os.execve(sys.executable, command, {**os.environ, _TROUBLE: json.dumps(trouble)})  # noqa: S606 -- our own interpreter
+    control.send(encode_packet(Preloaded(imported.loaded, trouble)))
+    return imported.loaded
+
+
 def main() -> None:
-    """Run the spawner on the descriptor named on the command line."""
+    """Run the spawner on the descriptor named on the command line, with the modules named after it."""
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     become_subreaper()
     if not die_with(int(sys.argv[2]), signal.SIGTERM):
         return
     worker.preload()
+    loaded = _preload(control, sys.argv[3:])
     # Collections would touch, and so copy, pages that all workers share.
     gc.collect()
     gc.freeze()
-    Spawner(control).serve()
+    Spawner(control, preloaded=bool(loaded)).serve()
 
 
 if __name__ == "__main__":

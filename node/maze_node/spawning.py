@@ -8,18 +8,23 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 
 __all__ = ["Spawned", "launch"]
 
 Spawned = tuple[subprocess.Popen[bytes], socket.socket]
 
 
-def launch() -> Spawned:
-    """Return a new spawner and our end of its control socket. Its end is inherited by nobody else."""
+def launch(preload: Sequence[str] = ()) -> Spawned:
+    """Return a new spawner and our end of its control socket. Its end is inherited by nobody else.
+
+    Args:
+        preload: modules that its workers shall start with.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     # -P: what a task imports must not depend on the directory in which the node was started.
-    command = [sys.executable, "-P", "-m", "maze_node.spawner", str(theirs.fileno()), str(os.getpid())]
+    command = [sys.executable, "-P", "-m", "maze_node.spawner", str(theirs.fileno()), str(os.getpid()), *preload]
     with theirs:
         process = subprocess.Popen(
             command,

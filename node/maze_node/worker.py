@@ -23,10 +23,12 @@ from collections.abc import Callable
 from typing import Any
 
 from maze_node.attempt import run_attempt
+from maze_node.core.slots import THREAD_VARIABLES
 from maze_node.frames import LENGTH, CodeBody, ReportFrame, TaskFrame, decode_task, encode_frame
 from maze_node.limits import allowed_cpus, become_subreaper, harden_worker, high_descriptor, run_on
 from maze_node.loading import load_code
 from maze_node.surroundings import Surroundings
+from maze_node.thread_pools import resize
 
 __all__ = ["preload", "run"]
 
@@ -39,11 +41,16 @@ def preload() -> None:
     import maze._values  # noqa: F401 -- loaded for its children
 
 
-def run(task_socket: int, stdout: int, stderr: int) -> int:
-    """Be a worker until the agent closes the task socket; return the exit status."""
+def run(task_socket: int, stdout: int, stderr: int, *, preloaded: bool = False) -> int:
+    """Be a worker until the agent closes the task socket; return the exit status.
+
+    Args:
+        task_socket, stdout, stderr: descriptors.
+        preloaded: libraries may have been loaded before the number of threads was known.
+    """
     _settle(stdout, stderr)
     channel = socket.socket(fileno=high_descriptor(task_socket))
-    worker = Worker(channel)
+    worker = Worker(channel, preloaded=preloaded)
     try:
         worker.serve()
     finally:
@@ -56,7 +63,8 @@ def run(task_socket: int, stdout: int, stderr: int) -> int:
 class Worker:
     """The loop of a worker process."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, *, preloaded: bool = False) -> None:
+        self._preloaded = preloaded
         self._pid = os.getpid()
         self._channel = channel
         self._stream = channel.makefile("rb", buffering=65_536)
@@ -88,6 +96,9 @@ class Worker:
         if self._surroundings is None:
             # The first task binds this process to its devices and thread count for life.
             os.environ.update(frame.environ)
+            threads = frame.environ.get(THREAD_VARIABLES[0])
+            if self._preloaded and threads:
+                resize(int(threads))
             self._surroundings = Surroundings()
         self._move_to(frame.cpus or self._allowed)
         return run_attempt(frame, lambda: self._function(frame.code), self._surroundings)

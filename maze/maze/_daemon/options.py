@@ -175,11 +175,15 @@ capacity_options = _all(
 )  # fmt: skip
 """Flags of maze-node that `maze up` and `maze run` take too."""
 
+preload_option = option("--preload", metavar="MODULE,...", help="Modules that worker processes start with.")
+"""Beside the capacity, what a whole node is told."""
+
 node_options = _all(
     option("--connection-file", type=FILE, help="How to find the head.  [default: STATE_DIR/connection.json]"),
     option("--head", metavar="tcp://HOST:PORT", help="The head's node port, instead of a connection file."),
     option("--name", help="Shown in lists.  [default: the host's name]"),
     capacity_options,
+    preload_option,
     option("--advertise", metavar="HOST", help="Address that others reach this machine at."),
     option("--peer-port", type=PORT, default=0, show_default=True, help="Other nodes fetch from here; 0: any."),
 )  # fmt: skip

@@ -13,10 +13,10 @@ from typing import Final
 import click
 from click.core import ParameterSource
 
-__all__ = ["CAPACITY_FLAGS", "FLAG_OR_FILE", "given"]
+__all__ = ["FLAG_OR_FILE", "NODE_FLAGS", "given"]
 
 FLAG_OR_FILE: Final = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
-CAPACITY_FLAGS: Final = ("cpus", "memory", "gpus", "gpu_mem", "detect", "label", "workers")
+NODE_FLAGS: Final = ("cpus", "memory", "gpus", "gpu_mem", "detect", "label", "workers", "preload")
 
 
 def given(context: click.Context, names: Sequence[str], *sources: ParameterSource) -> list[str]:

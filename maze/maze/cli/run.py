@@ -19,8 +19,8 @@ from click.core import ParameterSource
 
 from maze._daemon.connection import find_own_url
 from maze._daemon.embedded import EmbeddedCluster
-from maze._daemon.options import EXIT_FAILED, DaemonCommand, capacity_options, option
-from maze.cli._flags import CAPACITY_FLAGS, FLAG_OR_FILE, given
+from maze._daemon.options import EXIT_FAILED, DaemonCommand, capacity_options, option, preload_option
+from maze.cli._flags import FLAG_OR_FILE, NODE_FLAGS, given
 from maze.cli._script import forward, start_script
 from maze.cli._supervise import Ended, Signalled, Supervisor, describe_exit, shell_status
 
@@ -45,6 +45,7 @@ script gets MAZE_URL set. Exit code: the script's; 130 after Ctrl-C.""",
 @option("--embedded", is_flag=True, help="Start an own head and node even if a head is there.")
 @option("--nodes", type=click.IntRange(min=1), default=1, show_default=True, help="Nodes of the own head.")
 @capacity_options
+@preload_option
 @click.argument("script", type=click.Path(exists=True))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
@@ -56,13 +57,13 @@ def run(
     Uses the head of MAZE_URL or of the connection file if one answers and has a ready node. Otherwise, or when
     --embedded or capacity flags are given, it starts a head and nodes that live as long as the script.
     """
-    typed = given(context, (*CAPACITY_FLAGS, "nodes"), ParameterSource.COMMANDLINE)
+    typed = given(context, (*NODE_FLAGS, "nodes"), ParameterSource.COMMANDLINE)
     url = None if embedded or typed else _ready_head()
     with ExitStack() as stack:
         cluster = None
         if url is None:
             stack.enter_context(_leave_on_signal())
-            flags = given(context, CAPACITY_FLAGS, *FLAG_OR_FILE, ParameterSource.ENVIRONMENT)
+            flags = given(context, NODE_FLAGS, *FLAG_OR_FILE, ParameterSource.ENVIRONMENT)
             cluster = stack.enter_context(EmbeddedCluster(nodes, flags))
             url = cluster.url
         status = _run_script(script, arguments, url, cluster)

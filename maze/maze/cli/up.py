@@ -26,10 +26,11 @@ from maze._daemon.options import (
     head_options,
     log_options,
     option,
+    preload_option,
 )
 from maze._daemon.processes import head_command, node_command, release, start, stop
 from maze._daemon.ready import announce
-from maze.cli._flags import CAPACITY_FLAGS, given
+from maze.cli._flags import NODE_FLAGS, given
 from maze.cli._supervise import Ended, Ready, Supervisor, describe_exit
 
 __all__ = ["up"]
@@ -65,6 +66,7 @@ Exit codes: 0 after SIGTERM, 130 after Ctrl-C, 1 if a process failed.""",
 @option("--nodes", type=click.IntRange(min=1), default=1, show_default=True, help="How many nodes to start.")
 @head_options
 @capacity_options
+@preload_option
 @log_options
 @click.pass_context
 def up(context: click.Context, /, nodes: int, **flags: Any) -> None:
@@ -75,7 +77,7 @@ def up(context: click.Context, /, nodes: int, **flags: Any) -> None:
     """
     file = f"--connection-file={_connection_file(flags)}"
     head = head_command(file, *given(context, (*_HEAD_FLAGS, *_LOG_FLAGS)))
-    node_flags = (file, *given(context, (*CAPACITY_FLAGS, *_LOG_FLAGS)))
+    node_flags = (file, *given(context, (*NODE_FLAGS, *_LOG_FLAGS)))
     commands = {name: node_command(*node_flags, *flag) for name, flag in _names(nodes).items()}
     with Supervisor(["head", *commands]) as supervisor:
         cluster = _Cluster(supervisor, len(commands))

@@ -10,7 +10,7 @@ import pytest
 from click.core import ParameterSource
 
 from maze._daemon.options import DaemonCommand, capacity_options, head_options, option
-from maze.cli._flags import CAPACITY_FLAGS, given
+from maze.cli._flags import NODE_FLAGS, given
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def handed_on(arguments: list[str], *sources: ParameterSource) -> list[str]:
     @capacity_options
     @click.pass_context
     def command(context, /, **settings):
-        return given(context, ("port", "insecure", *CAPACITY_FLAGS), *sources)
+        return given(context, ("port", "insecure", *NODE_FLAGS), *sources)
 
     return command.main(arguments, standalone_mode=False)
 
@@ -61,6 +61,6 @@ def test_the_daemons_know_every_flag_that_up_hands_on(daemon):
     from maze.cli.up import _HEAD_FLAGS, _LOG_FLAGS
 
     done = subprocess.run([sys.executable, "-m", daemon, "--help"], capture_output=True, text=True, check=True)
-    flags = _HEAD_FLAGS if daemon == "maze_head" else CAPACITY_FLAGS
+    flags = _HEAD_FLAGS if daemon == "maze_head" else NODE_FLAGS
     for name in (*flags, *_LOG_FLAGS, "connection_file"):
         assert f"--{name.replace('_', '-')}" in done.stdout

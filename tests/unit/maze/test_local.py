@@ -56,7 +56,7 @@ def test_it_ends_once_and_forgets_edits_that_nobody_will_get(fake: list[FakeClus
     state_of(URL, "w").record(AddTask(vertex("a")))
     cluster.close()
     cluster.close()
-    assert fake[0].settings["node_flags"] == ("--cpus=2",)
+    assert fake[0].settings["node_flags"] == ["--cpus=2"]
     assert fake[0].calls == ["made", "start", "close"]
     assert unsent(URL) == []
 
@@ -86,3 +86,9 @@ def test_a_forked_child_lets_go_without_ending_anything(fake: list[FakeCluster])
     cluster.close()
     cluster.disown()
     assert "close" not in fake[0].calls
+
+
+@pytest.mark.parametrize("modules", [["numpy", "xml.dom"], "numpy,xml.dom"])
+def test_its_node_is_told_what_workers_start_with(fake: list[FakeCluster], modules: Any) -> None:
+    LocalCluster(preload=modules).close()
+    assert fake[0].settings["node_flags"] == ["--preload=numpy,xml.dom"]

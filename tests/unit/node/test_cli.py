@@ -32,12 +32,12 @@ def test_every_flag_arrives(served: list[Settings]) -> None:
         "--head h:1 --cpus 1.5 --memory 100 --gpus 2 --gpu-mem 50 --name n --label a=1 --label b=2 --workers 3"
         " --advertise x --no-peer-port --drain-timeout 1 --orphan-timeout 2 --share 2/3"
         " --head-timeout 3 --result-memory 4 --spool-dir /s --time-limit 1-02:00:00 --idle-timeout 5m --affinity"
-        " --detect mem,cpus --insecure"
+        " --detect mem,cpus --insecure --preload a,b.c --head-pid 7"
     )
     assert invoke(*words.split()).exception is None
     assert served == [
         Settings("tcp://h:1", None, "n", 1.5, 100, 2, 50, 3, {"a": "1", "b": "2"}, "x", None, 1.0, 2.0, (2, 3), 3.0, 4,
-             Path("/s"), 93_600.0, 300.0, True, frozenset(("cpus", "mem")), True),
+             Path("/s"), 93_600.0, 300.0, True, frozenset(("cpus", "mem")), True, ("a", "b.c"), 7),
     ]  # fmt: skip
 
 
@@ -73,6 +73,7 @@ def test_time_limits_come_from_the_environment_and_the_configuration_too(
         (["--time-limit", "soon"], "--time-limit: 'soon' is no duration"),
         (["--detect", "cpu"], "expected all, none, or some of cpus,mem,gpus"),
         (["--idle-timeout", "0s"], "must be longer than nothing"),
+        (["--preload", "a-b"], "'a-b' is no name of a module"),
     ],
 )
 def test_mistakes_are_usage_errors(served: list[Settings], words: list[str], text: str) -> None:

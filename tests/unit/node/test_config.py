@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from maze._daemon.connection import ConnectionInfo, write_connection
-from maze_node.config import Settings, check_endpoint, parse_labels, parse_share
+from maze_node.config import Settings, check_endpoint, parse_labels, parse_preload, parse_share
 from maze_node.errors import UsageError
 
 
@@ -31,6 +31,13 @@ def test_labels() -> None:
     for bad in ("a", "=1"):
         with pytest.raises(UsageError, match="KEY=VALUE"):
             parse_labels((bad,))
+
+
+def test_modules_to_preload() -> None:
+    assert parse_preload("numpy, torch.nn,numpy") == ("numpy", "torch.nn")
+    for bad in ("", "numpy,", "a-b", "a b", ".a"):
+        with pytest.raises(UsageError, match="no name of a module"):
+            parse_preload(bad)
 
 
 def test_shares() -> None:
