@@ -295,6 +295,7 @@ class Head:
             self.hub,
             self.transport,
             self.blobdir,
+            self.blobs,
             self._describe,
             self._counters,
             hosts=(self.endpoints.host, self.address),

@@ -39,7 +39,7 @@ from maze_protocol.messages import (
 )
 from maze_protocol.resources import Capacity, Device
 from maze_protocol.values import MSGPACK, OutputValue, Value, body_of
-from support.api_double import INFO, ScriptedNodes, running
+from support.api_double import INFO, ScriptedBringing, ScriptedNodes, running
 
 LINK = b"link"
 Behaviour = Callable[[dict[str, Any]], Any]
@@ -150,6 +150,7 @@ class Stack:
             self.hub,
             self.nodes,
             self.blobs,
+            ScriptedBringing(self.blobs),
             lambda: INFO,
             self.driver.counters,
             asyncio.Event(),

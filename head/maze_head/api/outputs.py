@@ -7,7 +7,7 @@ into which it is first fetched if nodes alone hold it. One that nobody holds any
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import BinaryIO, Final
 from urllib.parse import quote
 
 from aiohttp import web
@@ -16,7 +16,10 @@ from maze_head.api.call import Call
 from maze_head.api.encoder import OpenRun
 from maze_head.api.events import open_run
 from maze_head.api.pieces import FileBody, MemoryBody, Sent, send
-from maze_head.core.errors import Conflict, Gone, NotFound
+from maze_head.blobfile import BlobError, BlobMissing, NoRoomForBlob
+from maze_head.core.effects import ObjectPlace
+from maze_head.core.errors import Conflict, Gone, NotFound, Unavailable
+from maze_head.core.events import LocateObject
 from maze_protocol.ids import RUN, TASK
 from maze_protocol.values import OutputValue
 
@@ -51,10 +54,32 @@ async def open_output(call: Call, run: OpenRun, task: int, found: OutputValue) -
     value = found.value
     if value.ref is None:
         return MemoryBody(value.body)
-    file = await asyncio.to_thread(call.services.blobs.open_output, run.place.run_no, task, value.ref.output)
-    if file is not None:
-        return FileBody(file)
-    raise Gone("value_expired", f"output {found.key[:80]!a} is not kept any more", hint=_KEPT)
+    try:
+        file = await _open(call, run, task, value.ref.output)
+    except BlobMissing as error:
+        raise _expired(found.key) from error
+    except NoRoomForBlob as error:
+        raise Unavailable("disk_full", f"the value cannot be brought here: {error}") from error
+    except BlobError as error:
+        raise Unavailable("disk_refuses", f"the value cannot be read: {error}") from error
+    if file is None:
+        raise _expired(found.key)
+    return FileBody(file)
+
+
+async def _open(call: Call, run: OpenRun, task: int, number: int) -> BinaryIO | None:
+    """Open an output on the head's disk, to which it is brought first by a node that holds it."""
+    where = run.place.run_no, task, number
+    file = await asyncio.to_thread(call.services.blobs.open_output, *where)
+    if file is None:
+        place: ObjectPlace = await call.ask(lambda ticket: LocateObject(ticket, run.run_id, task, number))
+        await call.services.bringing.ensure_output(place)
+        file = await asyncio.to_thread(call.services.blobs.open_output, *where)
+    return file
+
+
+def _expired(key: str) -> Gone:
+    return Gone("value_expired", f"output {key[:80]!a} is not kept any more", hint=_KEPT)
 
 
 async def _find(call: Call, run: OpenRun, task: int) -> OutputValue:

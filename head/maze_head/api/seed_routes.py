@@ -4,6 +4,7 @@ Kept: paths, bodies, `{"status": "success"}`, messages of the stream and its bar
 their Content-Type. Better than the original, and compatible since its client only looks at 200 or not: failures are
 honest 4xx with `{"detail": text}`; a stream can be read again and again; `workflow_id` in messages is the workflow's,
 with `run_id` beside it; independent branches go on after a failure and `finish_workflow` comes last.
+Objects up to 8 MiB are sent whole, as all values were; larger ones are a reference (`__object__`) to its client.
 An input whose producer did not return the output is None as it was, with a warning in the run's log. Ray and LLM
 instances are not served: 501 says so.
 """
@@ -23,7 +24,8 @@ from maze_head.api.call import Call
 from maze_head.api.encoder import OpenRun
 from maze_head.api.errors import NotServed
 from maze_head.api.events import nothing_more, open_run
-from maze_head.api.render import seed_value
+from maze_head.api.outputs import open_output
+from maze_head.api.render import href, object_json, seed_value
 from maze_head.api.seed_forms import (
     AddTaskForm,
     Done,
@@ -38,7 +40,7 @@ from maze_head.api.seed_forms import (
     WorkflowForm,
     WorkflowMade,
 )
-from maze_head.core.errors import Invalid, NotFound
+from maze_head.core.errors import Gone, Invalid, NotFound, Unavailable
 from maze_head.core.events import CreateWorkflow, DescribeWorkflow, SubmitRun
 from maze_protocol.events import (
     SEALING,
@@ -67,7 +69,8 @@ from maze_protocol.http import (
     WorkflowRequest,
 )
 from maze_protocol.ids import RUN, TASK, WORKFLOW, format_id, parse_id
-from maze_protocol.values import OutputValue
+from maze_protocol.limits import MAX_TASK_VALUES
+from maze_protocol.values import OutputValue, Value
 
 __all__ = [
     "add_edge", "add_task", "create_workflow", "del_edge", "del_task", "get_workflow_res", "get_workflow_tasks",
@@ -241,7 +244,10 @@ async def _frames(call: Call, run: OpenRun) -> AsyncGenerator[bytes, None]:
             for event in segment.events:
                 if isinstance(event, TaskLeased) and event.claim.devices:
                     gpus[event.lease] = event.claim.devices[0].index
-                outputs = await hub.outputs(run_no, event.task) if isinstance(event, TaskFinished | TaskReused) else ()
+                outputs: Sequence[OutputValue] = ()
+                if isinstance(event, TaskFinished | TaskReused):
+                    found = await hub.outputs(run_no, event.task)
+                    outputs = [await _whole(call, run, event.task, output) for output in found]
                 for message in seed_messages(event, run, outputs, gpus):
                     yield json.dumps(message).encode()
                 sealed = isinstance(event, SEALING)
@@ -258,9 +264,10 @@ def seed_messages(
         case TaskStarted():
             return [_start(run, event.task, event.node_ip, event.node, gpus.get(event.lease))]
         case TaskFinished():
-            return [_about(run, event.task, "finish_task", _result(outputs))]
+            return [_about(run, event.task, "finish_task", _result(run, event.task, outputs))]
         case TaskReused():
-            return [_start(run, event.task, "", "", None), _about(run, event.task, "finish_task", _result(outputs))]
+            finished = _about(run, event.task, "finish_task", _result(run, event.task, outputs))
+            return [_start(run, event.task, "", "", None), finished]
         case TaskFailed():
             return [_about(run, event.task, "task_exception", event.error.text)]
         case TaskCancelled() if event.was_running:
@@ -284,7 +291,29 @@ def _task(run: OpenRun, task: int) -> dict[str, Any]:
     return {**run.names.run(), "task_id": run.names.task_id(task)}
 
 
-def _result(outputs: Sequence[OutputValue]) -> Any:
+def _result(run: OpenRun, task: int, outputs: Sequence[OutputValue]) -> Any:
     if len(outputs) == 1 and outputs[0].key == WHOLE:
-        return seed_value(outputs[0].value)
-    return {output.key: seed_value(output.value) for output in outputs}
+        return _rendered(run, task, outputs[0])
+    return {output.key: _rendered(run, task, output) for output in outputs}
+
+
+def _rendered(run: OpenRun, task: int, output: OutputValue) -> Any:
+    if output.value.ref is None:
+        return seed_value(output.value)
+    return object_json(output, href(run.names.run_id, run.names.task_id(task), output.key))
+
+
+async def _whole(call: Call, run: OpenRun, task: int, output: OutputValue) -> OutputValue:
+    """Return an output with its bytes, as the original sent them, unless it is large or nobody has it any more."""
+    value = output.value
+    if value.ref is None or value.size > MAX_TASK_VALUES:
+        return output
+    try:
+        body = await open_output(call, run, task, output)
+    except (Gone, Unavailable):
+        return output
+    try:
+        data = await body.read(0, body.size)
+    finally:
+        body.close()
+    return OutputValue(output.key, Value(value.codec, len(data), data), output.type)

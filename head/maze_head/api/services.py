@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from maze_head.blobfile import Upload
+from maze_head.core.effects import ObjectPlace
 from maze_head.core.events import Command
 from maze_head.facts import KeptLog, RunPlace
 from maze_protocol.events import Segment
@@ -19,7 +21,7 @@ from maze_protocol.http import InfoBody
 from maze_protocol.messages import LogChunk
 from maze_protocol.values import OutputValue
 
-__all__ = ["Asking", "BlobKeeping", "LogPulling", "RunReading", "Services"]
+__all__ = ["Asking", "BlobBringing", "BlobKeeping", "LogPulling", "RunReading", "Services"]
 
 
 class Asking(Protocol):
@@ -95,6 +97,18 @@ class BlobKeeping(Protocol):
         """
 
 
+class BlobBringing(Protocol):
+    """The blob port, as the API sees it."""
+
+    async def ensure_output(self, place: ObjectPlace) -> Path:
+        """Return the file of an output, which is brought in from a node first if it is not here.
+
+        Raises:
+            BlobMissing: nobody has it (any more).
+            BlobError: the disk does not take it.
+        """
+
+
 @dataclass(frozen=True)
 class Services:
     """The ports, and what a head tells about itself."""
@@ -103,6 +117,7 @@ class Services:
     hub: RunReading
     nodes: LogPulling
     blobs: BlobKeeping
+    bringing: BlobBringing
     info: Callable[[], InfoBody]
     """Makes the body of /info; `nodes_ready` may be 0, the handler fills it in from the core."""
     counters: Callable[[], Mapping[str, int | float]]

@@ -7,11 +7,17 @@ import hashlib
 import sys
 from typing import Any
 
+import msgspec
 import pytest
 
-from maze_head.core.events import DescribeWorkflow, EditWorkflow
+from maze_head.core.effects import ObjectPlace
+from maze_head.core.events import DescribeWorkflow, EditWorkflow, LocateObject
+from maze_protocol.events import RunFinished, RunSubmitted, TaskFinished, TaskLeased, TaskStarted
 from maze_protocol.http import CodeBody, EditResponse, InputBody, SaveTask, TaskBody, WorkflowBody
-from support.api_double import WORKFLOW_TEXT, asynchronous, serving
+from maze_protocol.limits import MAX_TASK_VALUES
+from maze_protocol.resources import Claim
+from maze_protocol.values import MSGPACK, ObjectRef, OutputValue, Value
+from support.api_double import RUN_ID, RUN_TEXT, WORKFLOW_ID, WORKFLOW_TEXT, asynchronous, serving
 
 TASK = "task_" + "00" * 16
 SOURCE = "    def f(params):\n        return {}\n"
@@ -70,3 +76,36 @@ async def test_a_definition_keeps_the_name_and_checks_no_outputs() -> None:
 @asynchronous
 async def test_a_definition_without_a_function_asks_nothing_of_the_core(form: dict[str, str]) -> None:
     assert await saved(**form) == (422, None)
+
+
+async def stream(outputs: tuple[OutputValue, ...], **there: Any) -> Any:
+    """Return the result of a task as the original's client reads it, when those objects can be brought."""
+    done = (
+        TaskLeased(0, 1, 1, "n1", Claim(1000, 0)),
+        TaskStarted(0, 1, 1, "n1", "10.0.0.1", 1.0),
+        TaskFinished(0, 1, 1, (), 1.0),
+        RunFinished(1, 0, 0),
+    )
+    async with serving("one") as head:
+        await head.hub.commit(RunSubmitted(RUN_ID, WORKFLOW_ID, 1, 1), *done)
+        head.hub.results[0] = outputs
+        head.driver.answers[LocateObject] = lambda asked: ObjectPlace(1, 0, asked.output, None, kept=False)
+        head.bringing.there = {(1, 0, int(number[1:])): data for number, data in there.items()}
+        async with head.http.ws_connect(f"/get_workflow_res/{WORKFLOW_TEXT}/{RUN_TEXT}") as socket:
+            messages = [message.json() async for message in socket]
+    (found,) = [message["data"]["result"] for message in messages if message["type"] == "finish_task"]
+    return found
+
+
+def an_object(number: int, size: int) -> OutputValue:
+    return OutputValue(f"y{number}", Value(MSGPACK, size, ref=ObjectRef(1, number, size, 0)), "list")
+
+
+@asynchronous
+async def test_the_original_gets_objects_whole_up_to_what_it_always_got() -> None:
+    body = msgspec.msgpack.encode([1.5] * 10_000)
+    large = an_object(1, MAX_TASK_VALUES + 1)
+    found = await stream((an_object(0, len(body)), large, an_object(2, 70_000)), n0=body)
+    assert found["y0"] == [1.5] * 10_000
+    assert found["y1"]["__object__"]["size"] == MAX_TASK_VALUES + 1
+    assert found["y2"]["__object__"]["href"].endswith(f"/tasks/{TASK}/outputs/y2"), "nobody has it any more"
