@@ -73,6 +73,8 @@ class TaskStarted(msgspec.Struct, array_like=True, frozen=True, tag=3):
     node: str
     node_ip: str
     started_at: float
+    rebuild: bool = False
+    """The task is finished and runs once more, for objects that were lost: no start that readers wait for."""
 
 
 class TaskFinished(msgspec.Struct, array_like=True, frozen=True, tag=4):

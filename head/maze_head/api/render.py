@@ -64,6 +64,8 @@ __all__ = [
 
 JSON: Final = "json"
 PACKED: Final = "msgpack"
+REBUILD_STARTED: Final = "rebuild_started"
+"""What readers see of the start of a task that is finished and runs once more: no second `start_task`."""
 MAX_DEPTH: Final = 100
 """Lists and dictionaries in each other: what every JSON reader takes, and far from any interpreter's own limit."""
 REMEMBERED: Final = 4096
@@ -386,7 +388,7 @@ def render(event: RunEvent, names: Names, outputs: Outputs, fmt: str) -> tuple[s
         data.result = _results(outputs[event.task], names, event.task, fmt)  # type: ignore[union-attr]  # a TaskFinished
     elif isinstance(event, TaskReused):
         data["result"] = _results(outputs[event.task], names, event.task, fmt)  # type: ignore[index]  # a dictionary
-    return TYPE_NAMES[type(event)], data
+    return REBUILD_STARTED if isinstance(event, TaskStarted) and event.rebuild else TYPE_NAMES[type(event)], data
 
 
 def encoded(segment: Segment, names: Names, outputs: Outputs, fmt: str) -> tuple[bytes, ...]:

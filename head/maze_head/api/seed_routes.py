@@ -261,6 +261,8 @@ def seed_messages(
 ) -> list[dict[str, Any]]:
     """Return what the original's reader sees of an event: nothing of what it did not know."""
     match event:
+        case TaskStarted() if event.rebuild:
+            return []
         case TaskStarted():
             return [_start(run, event.task, event.node_ip, event.node, gpus.get(event.lease))]
         case TaskFinished():

@@ -84,6 +84,7 @@ def withdraw(state: State, run: Run, tasks: dict[int, None]) -> None:
     keys = frozenset((run.no, task) for task in tasks)
     for queue in [queue for queue in state.ready.waiting if queue.shape in shapes]:
         state.ready.withdraw(queue, keys)
+    state.ready.withdraw_delayed(keys)
 
 
 def _grown(shape: Shape, mem_mib: int) -> Shape:

@@ -37,3 +37,6 @@ class Counters:
     nodes_deferred: int = 0
     nodes_quarantined: int = 0
     objects_kept: int = 0
+    objects_lost: int = 0
+    objects_rebuilt: int = 0
+    objects_gone: int = 0

@@ -14,6 +14,7 @@ from maze_head.core.effects import AssignTask, SendCode, Source
 from maze_head.core.ends import fail
 from maze_head.core.graph import SOURCE, UPLOADED, InputSpec, TaskSpec
 from maze_head.core.leases import Grant, Lease
+from maze_head.core.losses import at_hand
 from maze_head.core.nodes import Node
 from maze_head.core.objects import reference
 from maze_head.core.ready import Queue
@@ -122,7 +123,9 @@ def _complete(inputs: tuple[_Filled, ...]) -> tuple[tuple[Input, ...], int]:
 
 
 def _inputs_or_end(state: State, run: Run, task: int, spec: TaskSpec, node: Node) -> tuple[_Filled, ...] | None:
-    """Return the inputs of a task for a node; None if it failed for them."""
+    """Return the inputs of a task for a node; None if it failed for them, or waits for objects that nobody has."""
+    if run.objects.made and not at_hand(state, run, task, spec, node):
+        return None
     inputs, error = _inputs(state, run, task, spec, node)
     if error is None:
         return inputs
@@ -173,8 +176,7 @@ def _template(entry: InputSpec) -> Value:
 
 def _object(state: State, run: Run, producer: int, key: str, node: Node) -> Source:
     """Return where a node finds an object; its bytes take another road than messages."""
-    copies = state.objects.find(run.no, producer)
-    assert copies is not None, "the objects of a live run are known"
+    copies = state.objects.of(run.no, producer)
     output, part = next((number, part) for number, part in copies.parts.items() if part.meta.key == key)
     return Source(run.no, producer, key, reference(state, copies, output, node.id), part.meta.codec)
 

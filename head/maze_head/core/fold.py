@@ -114,6 +114,8 @@ class RunView:
         return body
 
     def _on_lease(self, event: TaskLeased | TaskAdopted, time: float) -> None:
+        if event.task in self.run.objects.lost:
+            return  # what is told of a finished task stays, whatever it is run for again
         self._leased[event.task] = event
         self._started.pop(event.task, None)
         self._not_before.pop(event.task, None)
@@ -126,7 +128,8 @@ class RunView:
             lost.pop()
 
     def _on_start(self, event: TaskStarted, time: float) -> None:
-        self._started[event.task] = event
+        if not event.rebuild:
+            self._started[event.task] = event
 
     def _on_loss(self, event: AttemptLost, time: float) -> None:
         self._lose(event, time, event.error.kind, _headline(event.error))

@@ -55,13 +55,21 @@ def _check_readiness(run: Run) -> None:
     for source in range(len(run.graph)):
         for target in run.graph.after(source):
             missing[target] += run.phase[source] != FINISHED
+    rebuilding = [0] * len(run.graph)
+    for source in run.objects.lost:
+        assert run.phase[source] in (WAITING, READY, LEASED, RUNNING), f"is not made anew; {run.story(source)}"
+        for target in run.graph.after(source):
+            rebuilding[target] += 1
     for task, count in enumerate(missing):
         phase = run.phase[task]
         assert run.missing[task] == count, f"waits for {count}; {run.story(task)}"
         if phase == WAITING:
             assert count, f"nothing is missing; {run.story(task)}"
-        elif phase in (READY, LEASED, RUNNING, FINISHED):
+        elif phase == READY:
             assert not count, f"{count} are missing; {run.story(task)}"
+        elif phase in (LEASED, RUNNING, FINISHED):
+            # What began before its inputs were lost may have them.
+            assert count == rebuilding[task], f"{count} are missing; {run.story(task)}"
 
 
 def _check_leases(state: State, run: Run) -> None:

@@ -114,7 +114,8 @@ def _catch_up(state: State, lease: Lease, held: Held) -> None:
     if held.state == HELD_RUNNING and run.phase[task] == LEASED:
         started_at = held.started_at if held.started_at > 0 else state.now.wall
         node = lease.node
-        started = TaskStarted(task, run.attempt[task], lease.token, node.id, node.hello.address, started_at)
+        again = task in run.objects.lost
+        started = TaskStarted(task, run.attempt[task], lease.token, node.id, node.hello.address, started_at, again)
         state.record(run, started)
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from maze_head.core.effects import KeepObject
 from maze_head.core.events import ObjectKept, ObjectUnkept
-from maze_head.core.objects import HEAD, Copies, note_made, reachable, reference, settle_kept
+from maze_head.core.objects import HEAD, Copies, distrust, note_made, reachable, reference, settle_kept
 from maze_head.core.runs import Run
 from maze_head.core.state import State
 from maze_protocol.events import OutputKept
@@ -62,8 +62,8 @@ def on_kept(state: State, event: ObjectKept) -> None:
     settle_kept(state, run, event.task_no)
 
 
-def on_unkept(state: State, event: ObjectUnkept) -> list[tuple[Copies, int]]:
-    """Take in that nobody could give an object; return what is lost by that."""
+def on_unkept(state: State, event: ObjectUnkept) -> list[Copies]:
+    """Take in that nobody could give an object; return that if it is lost by that."""
     copies = state.objects.find(event.run_no, event.task_no)
     part = copies.parts.get(event.output) if copies is not None else None
     if copies is None or part is None or not part.keeping:
@@ -77,5 +77,5 @@ def on_unkept(state: State, event: ObjectUnkept) -> list[tuple[Copies, int]]:
         return []
     part.tries = 0
     for node in holders:
-        state.objects.unhold(node.id, copies, event.output)
-    return [(copies, event.output)]
+        distrust(state, node, copies, event.output)
+    return [copies]

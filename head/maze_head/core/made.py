@@ -5,12 +5,16 @@ Data that only `Run.apply` changes; where the copies are is no part of the log (
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from maze_protocol.events import ObjectGone, ObjectLost, ObjectRebuilt, OutputKept, OutputMeta, TaskFinished
 from maze_protocol.messages import ErrorInfo
 
-__all__ = ["Made", "RunObjects", "objects_of"]
+if TYPE_CHECKING:
+    from maze_head.core.graph import TaskSpec
+    from maze_head.core.runs import Run
+
+__all__ = ["Made", "RunObjects", "needs_of", "objects_of"]
 
 
 class Made(NamedTuple):
@@ -24,7 +28,7 @@ class Made(NamedTuple):
 class RunObjects:
     """The objects of one run."""
 
-    __slots__ = ("gone", "kept", "lost", "made", "rebuilds", "unkept")
+    __slots__ = ("depth", "gone", "kept", "lost", "made", "rebuilds", "unkept")
 
     def __init__(self) -> None:
         self.made: dict[int, Made] = {}
@@ -35,6 +39,8 @@ class RunObjects:
         """Outputs, by task, that are in the head's blob directory."""
         self.lost: dict[int, tuple[int, ...]] = {}
         """Of finished tasks that are run once more: for which outputs."""
+        self.depth: dict[int, int] = {}
+        """Of those: 1 if what needs it is not run again itself, else one more than the depth of that."""
         self.rebuilds: dict[int, int] = {}
         """How often a task was, or is, run once more."""
         self.gone: dict[tuple[int, int], ErrorInfo] = {}
@@ -54,11 +60,12 @@ class RunObjects:
     def were_lost(self, event: ObjectLost) -> None:
         """Note for what a task is run once more."""
         self.lost[event.task] = event.outputs
+        self.depth[event.task] = 1 + self.depth.get(event.needed_by, 0)
         self.rebuilds[event.task] = self.rebuilds.get(event.task, 0) + 1
 
     def were_rebuilt(self, event: ObjectRebuilt) -> None:
         """Note who has the objects of a task from now on."""
-        del self.lost[event.task]
+        del self.lost[event.task], self.depth[event.task]
         self.made[event.task] = Made(event.lease, event.node, event.outputs)
 
     def are_gone(self, event: ObjectGone) -> bool:
@@ -66,6 +73,7 @@ class RunObjects:
         for output in event.outputs:
             self.gone[event.task, output] = event.error
         self._owe_less(event.task, event.outputs)
+        self.depth.pop(event.task, None)
         return self.lost.pop(event.task, None) is not None
 
     def _owe_less(self, task: int, outputs: tuple[int, ...]) -> None:
@@ -77,3 +85,23 @@ class RunObjects:
 def objects_of(outputs: tuple[OutputMeta, ...]) -> tuple[int, ...]:
     """Return the numbers of those outputs that are objects."""
     return tuple(number for number, meta in enumerate(outputs) if meta.object)
+
+
+def needs_of(run: Run, spec: TaskSpec) -> dict[int, tuple[int, ...]]:
+    """Return the objects that a task has as inputs: numbers of outputs, by the task that made them."""
+    made, index = run.objects.made, run.graph.index
+    if not made:
+        return {}
+    wanted: dict[int, dict[str, None]] = {}
+    for entry in spec.inputs:
+        for task_id, key in entry.refs:
+            wanted.setdefault(index[task_id], {})[key] = None
+    return {
+        source: numbers
+        for source, keys in wanted.items()
+        if source in made and (numbers := _numbers(made[source].outputs, keys))
+    }
+
+
+def _numbers(outputs: tuple[OutputMeta, ...], keys: dict[str, None]) -> tuple[int, ...]:
+    return tuple(number for number, meta in enumerate(outputs) if meta.object and meta.key in keys)

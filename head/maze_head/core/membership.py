@@ -24,6 +24,7 @@ from maze_head.core.events import LinkLost, NodeGreeted, Ticked
 from maze_head.core.inventory import Verdicts, reconcile
 from maze_head.core.leases import Lease
 from maze_head.core.ledger import Ledger
+from maze_head.core.losses import judge
 from maze_head.core.nodes import Node
 from maze_head.core.objects import OBJECT_MINOR, drop_node
 from maze_head.core.quarantine import judge_return, parole
@@ -256,7 +257,7 @@ def _part(state: State, node: Node, how: str, reason: str) -> None:
     for lease, _ in list(node.guests.values()):
         _lose_member(state, lease, node, reason)
     unpin(state, node)
-    drop_node(state, node)
+    judge(state, drop_node(state, node))
     measure_cluster(state)
     if how == "lost":
         state.counters.nodes_lost += 1

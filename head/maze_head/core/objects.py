@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from maze_head.core.state import State
 
 __all__ = [
-    "Copies", "HEAD", "OBJECT_MINOR", "Objects", "Part", "close_run", "drop_node", "drop_runs", "expire", "forget",
-    "let_go", "note_made", "on_holding", "reachable", "reference", "settle_kept",
+    "Copies", "HEAD", "OBJECT_MINOR", "Objects", "Part", "close_run", "distrust", "drop_node", "drop_runs", "expire",
+    "forget", "let_go", "named", "note_made", "on_holding", "reachable", "reference", "settle_kept",
 ]  # fmt: skip
 
 OBJECT_MINOR: Final = 3
@@ -49,12 +49,14 @@ FORGET_AT_ONCE: Final = 10_000
 class Part:
     """One object."""
 
-    __slots__ = ("again_at", "holders", "keeping", "kept", "meta", "tries")
+    __slots__ = ("again_at", "holders", "keeping", "kept", "last_holder", "meta", "tries")
 
     def __init__(self, meta: OutputMeta) -> None:
         self.meta = meta
         self.holders: dict[str, None] = {}
         """Node ids, in order of arrival."""
+        self.last_holder = ""
+        """Who lost it last."""
         self.kept = False
         """The head has it."""
         self.keeping = False
@@ -74,6 +76,10 @@ class Copies:
         self.task = task
         self.lease = made.lease
         self.parts = {output: Part(made.outputs[output]) for output in objects_of(made.outputs)}
+
+    def missing(self) -> tuple[int, ...]:
+        """Return the numbers of those that neither a node nor the head has."""
+        return tuple(output for output, part in self.parts.items() if not (part.holders or part.kept))
 
     def holders(self) -> dict[str, None]:
         """Return all nodes that hold one of them."""
@@ -98,6 +104,8 @@ class Objects:
         """(lease, output) of what the head shall keep and is not getting at the moment."""
         self.expiring: deque[tuple[float, int]] = deque()
         """(monotonic time, run number) of runs that are over."""
+        self.settled_at = 0.0
+        """Monotonic time until which nodes may still have to say what they hold, after a restart; 0: no more."""
 
     def add(self, run_no: int, task: int, made: Made) -> Copies:
         """Begin to know the objects of a lease; what the task made before goes on under its own lease."""
@@ -110,6 +118,10 @@ class Objects:
         """Return the objects of a task."""
         return self.made.get(self.of_task.get((run_no, task), 0))
 
+    def of(self, run_no: int, task: int) -> Copies:
+        """Return the objects of a task that made some, of a live run."""
+        return self.made[self.of_task[run_no, task]]
+
     def hold(self, node_id: str, copies: Copies, output: int) -> None:
         """Note that a node holds an object."""
         copies.parts[output].holders[node_id] = None
@@ -117,7 +129,10 @@ class Objects:
 
     def unhold(self, node_id: str, copies: Copies, output: int) -> None:
         """Note that a node holds an object no more."""
-        copies.parts[output].holders.pop(node_id, None)
+        part = copies.parts[output]
+        if node_id in part.holders:
+            del part.holders[node_id]
+            part.last_holder = node_id
         if node_id not in copies.holders():
             self._take_from(node_id, copies.lease)
 
@@ -170,8 +185,8 @@ def note_made(state: State, run: Run, task: int) -> Copies:
     return copies
 
 
-def on_holding(state: State, node: Node, message: Holding) -> list[tuple[Copies, int]]:
-    """Take in what a node holds; return what it has lost."""
+def on_holding(state: State, node: Node, message: Holding) -> list[Copies]:
+    """Take in what a node holds; return that of which it has lost something."""
     objects = state.objects
     told = objects.told.get(node.id, {})
     unknown: dict[int, None] = {}
@@ -189,7 +204,7 @@ def on_holding(state: State, node: Node, message: Holding) -> list[tuple[Copies,
     missing = [pair for pair in objects.held_by(node.id) if (pair[0].lease, pair[1]) not in told]
     for copies, output in missing:
         objects.unhold(node.id, copies, output)
-    return missing
+    return [copies for copies, _ in missing]
 
 
 def _is_under_way(node: Node, token: int) -> bool:
@@ -197,13 +212,21 @@ def _is_under_way(node: Node, token: int) -> bool:
     return token in node.leases or any(lease.formerly == token for lease in node.leases.values())
 
 
-def drop_node(state: State, node: Node) -> list[tuple[Copies, int]]:
+def drop_node(state: State, node: Node) -> list[Copies]:
     """Take in that all that a node held went with it; return that."""
     state.objects.told.pop(node.id, None)
     lost = list(state.objects.held_by(node.id))
     for copies, output in lost:
         state.objects.unhold(node.id, copies, output)
-    return lost
+    return [copies for copies, _ in lost]
+
+
+def distrust(state: State, node: Node, copies: Copies, output: int) -> None:
+    """Believe no more that a node holds an object, and have it thrown away if it does after all."""
+    if node.id in copies.parts[output].holders:
+        state.objects.unhold(node.id, copies, output)
+        if node.id not in copies.holders():
+            _tell(state, {node.id: [copies.lease]})
 
 
 def forget(state: State, leases: Iterable[int]) -> None:
@@ -250,16 +273,20 @@ def reference(state: State, copies: Copies, output: int, consumer: str) -> Objec
             it holders are named by their ids, and need no port for peers.
     """
     part = copies.parts[output]
-    named = [] if consumer in part.holders else reachable(state, part)
-    if consumer != HEAD:
-        named = [node for node in named if node.hello.peer_endpoint]
-    turn = crc32(consumer.encode()) % len(named) if named else 0
-    named = [*named[turn:], *named[:turn]][:NAMED_HOLDERS]
-    holders = tuple(_holder(state, node, copies.lease, output, consumer) for node in named)
+    holders = tuple([_holder(state, node, copies.lease, output, consumer) for node in named(state, part, consumer)])
     if consumer != HEAD:
         # The head itself comes last, without an address: it has the object, or gets it.
         holders += (("", "", _ticket(state, state.secret, copies.lease, output, consumer)),)
     return ObjectRef(copies.lease, output, part.meta.size, part.meta.crc, holders)
+
+
+def named(state: State, part: Part, consumer: str) -> list[Node]:
+    """Return the holders that a consumer is told of, the first to be asked first."""
+    nodes = [] if consumer in part.holders else reachable(state, part)
+    if consumer != HEAD:
+        nodes = [node for node in nodes if node.hello.peer_endpoint]
+    turn = crc32(consumer.encode()) % len(nodes) if nodes else 0
+    return [*nodes[turn:], *nodes[:turn]][:NAMED_HOLDERS]
 
 
 def _holder(state: State, node: Node, lease: int, output: int, consumer: str) -> Holder:

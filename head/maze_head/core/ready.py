@@ -293,6 +293,12 @@ class ReadyQueues:
         """Keep a task out of its queue until then."""
         heappush(self.delayed, (until, run_no, task))
 
+    def withdraw_delayed(self, keys: Container[tuple[int, int]]) -> None:
+        """Take out the entries of tasks that are not to be tried after their pause."""
+        if self.delayed:
+            self.delayed = [entry for entry in self.delayed if entry[1:] not in keys]
+            heapify(self.delayed)
+
     def due(self, now: float) -> Iterator[tuple[int, int]]:
         """Take out the tasks whose pause is over, the earliest first."""
         while self.delayed and self.delayed[0][0] <= now:

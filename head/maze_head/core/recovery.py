@@ -17,6 +17,7 @@ import msgspec
 from maze_head.core.backlog import enqueue, shape_of
 from maze_head.core.codes import CodeFacts
 from maze_head.core.describe import run_body
+from maze_head.core.ends import cancel_task
 from maze_head.core.graph import Graph, load_graph
 from maze_head.core.leases import Grant, Lease
 from maze_head.core.nodes import Node
@@ -32,6 +33,8 @@ from maze_head.core.workflows import Workflow, replay
 from maze_protocol.events import (
     AttemptInterrupted,
     AttemptLost,
+    ObjectGone,
+    ObjectRebuilt,
     RunEvent,
     RunSubmitted,
     Segment,
@@ -156,9 +159,12 @@ def _remember(state: State, run_no: int, event: RunEvent) -> None:
         graph = state.runs[run_no].graph
         kind = kind_of(graph.shape(event.task).request)
         state.observed.note(graph.function(event.task), kind, event.wall_ms / 1000)
+    elif isinstance(event, ObjectRebuilt):
+        state.leases.remember(event.lease)
+        held.pop(event.task, None)
     elif isinstance(event, (TaskFailed, AttemptLost)):
         _remember_fault(state, run_no, event, held.pop(event.task, None))
-    elif isinstance(event, (TaskReleased, AttemptInterrupted, TaskCancelled)):
+    elif isinstance(event, (TaskReleased, AttemptInterrupted, TaskCancelled, ObjectGone)):
         held.pop(event.task, None)
 
 
@@ -187,6 +193,7 @@ def finish(state: State) -> None:
     for run in state.runs.values():
         for task in run.objects.made:
             note_made(state, run, task)
+    state.objects.settled_at = state.now.mono + max(state.settings.recovery_grace, state.settings.lost_after)
     _settle_attempts(state)
     state.recovered = Recovered()
 
@@ -253,7 +260,6 @@ def _hold(state: State, run: Run, task: int, leased: TaskLeased | TaskAdopted, n
 
 def _interrupt(state: State, run: Run, task: int) -> None:
     if run.halting:
-        was_running = run.phase[task] == RUNNING
-        state.record(run, TaskCancelled(task, run.attempt[task], "the head restarted", was_running))
+        cancel_task(state, run, task, "the head restarted")
     else:
         state.record(run, AttemptInterrupted(task, run.attempt[task], run.lease[task]))

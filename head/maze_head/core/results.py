@@ -23,6 +23,7 @@ from maze_head.core.nodes import Node
 from maze_head.core.objects import settle_kept
 from maze_head.core.observed import kind_of
 from maze_head.core.quarantine import acquit, judge_crash
+from maze_head.core.rebuilds import end_rebuild
 from maze_head.core.retry import CRASH, NODE_LOST, SPAWNER_LOSS, crash_of, lacked_memory, retry_pause
 from maze_head.core.state import State
 from maze_head.core.transitions import LEASED
@@ -118,7 +119,8 @@ def _judge(state: State, node: Node, outcome: Outcome, payloads: tuple[bytes, ..
 def _start(state: State, lease: Lease, started_at: float) -> None:
     run, task, node = lease.run, lease.task, lease.node
     at = started_at if math.isfinite(started_at) and started_at > 0 else state.now.wall
-    state.record(run, TaskStarted(task, run.attempt[task], lease.token, node.id, node.hello.address, at))
+    again = task in run.objects.lost
+    state.record(run, TaskStarted(task, run.attempt[task], lease.token, node.id, node.hello.address, at, again))
 
 
 def _warn(state: State, lease: Lease, outcome: Outcome) -> None:
@@ -192,6 +194,10 @@ def _finish(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes,
     state.observed.note(graph.function(task), kind_of(graph.shape(task).request), outcome.wall_ms / 1000)
     outputs, holder = outcome.outputs, ""
     metas = tuple([_meta(output) for output in outputs])
+    if task in run.objects.lost:
+        if not end_rebuild(state, lease, metas, outcome.wall_ms):
+            _disown(state, lease.node, outcome)
+        return
     if any(meta.object for meta in metas):
         outputs, holder = tuple([_plain(output) for output in outputs]), lease.node.id
     state.counters.tasks_finished += 1
@@ -213,7 +219,7 @@ def _meta(output: OutputValue) -> OutputMeta:
     value = output.value
     if value.ref is None:
         return OutputMeta(output.key, value.codec, value.size)
-    return OutputMeta(output.key, value.codec, value.size, True, output.type, value.ref.crc)
+    return OutputMeta(output.key, value.codec, value.size, True, output.type[:TYPE_LENGTH], value.ref.crc)
 
 
 def _plain(output: OutputValue) -> OutputValue:

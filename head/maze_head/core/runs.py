@@ -232,11 +232,49 @@ class Run:
             self.outputs[task] = event.outputs
         if isinstance(event, TaskFinished) and event.node:
             self.objects.finished(event, keeps=not after or self.graph.spec(task).keep)
-        for there in after:
+        self._wake(task, event)
+
+    def _wake(self, task: int, event: RunEvent) -> None:
+        """Let the tasks after a finished one wait for it no longer."""
+        for there in self.graph.after(task):
             self.missing[there] -= 1
             if not self.missing[there] and self.phase[there] == WAITING:
                 self._move(there, READY, event)
-                self.fresh.append(there)
+                (self.later if there in self.not_before else self.fresh).append(there)
+
+    def _object_lost(self, event: ObjectLost) -> None:
+        if event.task not in self.objects.made:
+            raise IllegalMove(f"it made no objects; {self.story(event.task)}")
+        self.objects.were_lost(event)
+        self._again(event.task, event)
+        for there in self.graph.after(event.task):
+            self.missing[there] += 1
+            if self.phase[there] == READY:
+                self._move(there, WAITING, event)
+
+    def _rebuilt(self, event: ObjectRebuilt) -> None:
+        if event.task not in self.objects.lost:
+            raise IllegalMove(f"nothing of it was lost; {self.story(event.task)}")
+        self.objects.were_rebuilt(event)
+        self._move(event.task, FINISHED, event)
+        self._forget_faults(event.task)
+        self._wake(event.task, event)
+
+    def _gone(self, event: ObjectGone) -> None:
+        if self.objects.are_gone(event):
+            # It was finished all the time: from wherever it is now it goes the way of all tasks, at once.
+            for phase in range(self.phase[event.task], FINISHED):
+                self._move(event.task, phase + 1, event)
+            self._forget_faults(event.task)
+            self._wake(event.task, event)
+
+    def _again(self, task: int, event: RunEvent) -> None:
+        """Let a task be ready once more, or wait if what it needs is being made anew."""
+        self._move(task, READY, event)
+        if self.missing[task]:
+            self._move(task, WAITING, event)
+        else:
+            (self.later if task in self.not_before else self.again).append(task)
 
     def _failed(self, event: TaskFailed) -> None:
         self._move(event.task, FAILED, event)
@@ -245,7 +283,6 @@ class Run:
             self.stopped_by = event.task
 
     def _lost(self, event: AttemptLost) -> None:
-        self._move(event.task, READY, event)
         task = event.task
         self.faults.setdefault(task, []).append(event.error)
         if event.node and event.error.kind in NOT_ITS_OWN:
@@ -254,9 +291,7 @@ class Run:
             self.grown[task] = event.mem_mib
         if event.not_before:
             self.not_before[task] = event.not_before
-            self.later.append(task)
-        else:
-            self.again.append(task)
+        self._again(task, event)
 
     def _forget_faults(self, task: int) -> None:
         if self.faults:
@@ -264,8 +299,7 @@ class Run:
             self.avoid.pop(task, None)
 
     def _returned(self, event: TaskReleased | AttemptInterrupted) -> None:
-        self._move(event.task, READY, event)
-        self.again.append(event.task)
+        self._again(event.task, event)
 
     def _skipped(self, event: TaskSkipped) -> None:
         self._move(event.task, SKIPPED, event)
@@ -290,7 +324,7 @@ class Run:
     def _kept(self, event: OutputKept) -> None:
         self.objects.was_kept(event)
 
-    def _warned(self, event: TaskWarned | ObjectLost | ObjectRebuilt | ObjectGone) -> None:
+    def _warned(self, event: TaskWarned) -> None:
         """Take note of nothing: warnings are for readers."""
 
 
@@ -312,7 +346,7 @@ _APPLY: Final[dict[type, Callable[[Run, Any], None]]] = {
     RunCancelled: Run._sealed,
     TaskWarned: Run._warned,
     OutputKept: Run._kept,
-    ObjectLost: Run._warned,
-    ObjectRebuilt: Run._warned,
-    ObjectGone: Run._warned,
+    ObjectLost: Run._object_lost,
+    ObjectRebuilt: Run._rebuilt,
+    ObjectGone: Run._gone,
 }

@@ -14,6 +14,7 @@ from maze_head.core import (
     commands,
     events,
     keeping,
+    losses,
     membership,
     objects,
     queries,
@@ -48,7 +49,18 @@ from maze_head.core.sealed import pack_sealed
 from maze_head.core.state import Settings, State
 from maze_protocol.events import Segment
 from maze_protocol.http import RunBody
-from maze_protocol.messages import Drain, Goodbye, Heartbeat, Holding, Measured, Message, Release, Result, Started
+from maze_protocol.messages import (
+    Drain,
+    Goodbye,
+    Heartbeat,
+    Holding,
+    Measured,
+    Message,
+    Release,
+    Result,
+    Started,
+    Starved,
+)
 
 __all__ = ["HeadCore"]
 
@@ -83,6 +95,7 @@ class HeadCore:
             membership.tick(state, event)
             recall_stuck(state)
             retention.expire(state)
+            losses.settle(state)
             objects.expire(state)
             keeping.keep_owed(state)
         elif isinstance(event, DiskTurned):
@@ -92,7 +105,7 @@ class HeadCore:
         elif isinstance(event, ObjectKept):
             keeping.on_kept(state, event)
         elif isinstance(event, ObjectUnkept):
-            keeping.on_unkept(state, event)
+            losses.judge(state, keeping.on_unkept(state, event))
         return self._flush()
 
     @property
@@ -196,7 +209,7 @@ def _heartbeat(state: State, node: Node, message: Heartbeat) -> None:
 
 
 def _holding(state: State, node: Node, message: Holding) -> None:
-    objects.on_holding(state, node, message)
+    losses.judge(state, objects.on_holding(state, node, message))
 
 
 def _drain(state: State, node: Node, message: Drain) -> None:
@@ -214,6 +227,7 @@ _SAID: Final[dict[type, Callable[[State, Node, Any], None]]] = {
     Release: results.on_release,
     Drain: _drain,
     Holding: _holding,
+    Starved: losses.on_starved,
     Measured: membership.resize,
     Goodbye: membership.leave,
 }

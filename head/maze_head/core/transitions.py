@@ -3,11 +3,13 @@
     WAITING --(sources finished)--> READY --> LEASED --> RUNNING --> FINISHED
                                       ^---------+----------'   `---> FAILED
     WAITING, READY --> SKIPPED          any that is not over --> CANCELLED
+    FINISHED --(objects lost)--> READY
 
 A task goes back to READY when its lease ends without blame or its attempt is lost. READY --> FAILED is a task whose
 inputs can never be sent; LEASED --> FAILED one that may begin once only and was lost with its node, which may have
 begun it. WAITING or READY --> FAILED, too, is a task that no node could ever take, in a run that does not wait for
-capacity. Phases are small integers because a run keeps one byte per task.
+capacity. FINISHED --> READY is a task that runs once more because objects that it made are lost, and READY --> WAITING
+what needs it meanwhile. Phases are small integers because a run keeps one byte per task.
 """
 
 from __future__ import annotations
@@ -32,10 +34,10 @@ PHASE_NAMES: Final = ("waiting", "ready", "leased", "running", "finished", "fail
 
 _LEGAL: Final[dict[int, tuple[int, ...]]] = {
     WAITING: (READY, FAILED, SKIPPED, CANCELLED),
-    READY: (LEASED, FAILED, SKIPPED, CANCELLED),
+    READY: (WAITING, LEASED, FAILED, SKIPPED, CANCELLED),
     LEASED: (READY, RUNNING, FAILED, CANCELLED),
     RUNNING: (READY, FINISHED, FAILED, CANCELLED),
-    FINISHED: (),
+    FINISHED: (READY,),
     FAILED: (),
     SKIPPED: (),
     CANCELLED: (),

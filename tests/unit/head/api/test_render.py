@@ -56,6 +56,11 @@ def test_start_task_has_the_keys_of_the_reference_and_more() -> None:
     assert (data["task_name"], data["attempt"], data["node_ip"], data["node_id"]) == ("two", 2, "10.0.0.7", "node-a")
 
 
+def test_a_finished_task_that_runs_once_more_starts_under_another_name() -> None:
+    kind, _ = render(TaskStarted(0, 2, 8, "n1", "10.0.0.1", 5.0, rebuild=True), NAMES, {}, JSON)
+    assert kind == "rebuild_started"
+
+
 def test_finish_task_renders_values_per_format() -> None:
     outputs = {0: (OutputValue("y", packed([1])), OutputValue("z", Value(PICKLE, 3, b"abc")))}
     event = TaskFinished(0, 1, 77, (), 5.0)

@@ -10,14 +10,26 @@ from typing import Any
 import msgspec
 import pytest
 
+from maze_head.api.encoder import OpenRun
+from maze_head.api.render import Names
+from maze_head.api.seed_routes import seed_messages
 from maze_head.core.effects import ObjectPlace
 from maze_head.core.events import DescribeWorkflow, EditWorkflow, LocateObject
-from maze_protocol.events import RunFinished, RunSubmitted, TaskFinished, TaskLeased, TaskStarted
+from maze_head.facts import RunPlace
+from maze_protocol.events import (
+    ObjectLost,
+    ObjectRebuilt,
+    RunFinished,
+    RunSubmitted,
+    TaskFinished,
+    TaskLeased,
+    TaskStarted,
+)
 from maze_protocol.http import CodeBody, EditResponse, InputBody, SaveTask, TaskBody, WorkflowBody
 from maze_protocol.limits import MAX_TASK_VALUES
 from maze_protocol.resources import Claim
 from maze_protocol.values import MSGPACK, ObjectRef, OutputValue, Value
-from support.api_double import RUN_ID, RUN_TEXT, WORKFLOW_ID, WORKFLOW_TEXT, asynchronous, serving
+from support.api_double import RUN_ID, RUN_TEXT, WORKFLOW_ID, WORKFLOW_TEXT, asynchronous, graph_of, serving
 
 TASK = "task_" + "00" * 16
 SOURCE = "    def f(params):\n        return {}\n"
@@ -109,3 +121,10 @@ async def test_the_original_gets_objects_whole_up_to_what_it_always_got() -> Non
     assert found["y0"] == [1.5] * 10_000
     assert found["y1"]["__object__"]["size"] == MAX_TASK_VALUES + 1
     assert found["y2"]["__object__"]["href"].endswith(f"/tasks/{TASK}/outputs/y2"), "nobody has it any more"
+
+
+def test_the_original_sees_nothing_of_a_finished_task_that_runs_once_more() -> None:
+    run = OpenRun(b"", RunPlace(1, b"", 1), Names("run_x", WORKFLOW_TEXT, graph_of(["one"])))
+    started = TaskStarted(0, 2, 8, "n2", "", 1.0, rebuild=True)
+    events = (ObjectLost(0, (0,), "n1"), started, ObjectRebuilt(0, 2, 8, "n2", ()))
+    assert [seed_messages(event, run, (), {}) for event in events] == [[], [], []]

@@ -10,9 +10,9 @@ from maze_head.core.fold import fold
 from maze_head.core.graph import Graph, TaskSpec, compile_graph, load_graph, pack
 from maze_protocol.events import AttemptLost, RunEvent, RunSubmitted, Segment, TaskAdopted, TaskLeased, TaskSkipped
 from maze_protocol.http import LostAttempt, RunTaskBody
-from maze_protocol.messages import CRASHED, FAILED, ErrorInfo, Release
+from maze_protocol.messages import CRASHED, FAILED, ErrorInfo, Goodbye, Release
 from maze_protocol.resources import Claim, Request
-from support.head_core import Head, R, W, add, ended, ok, raw, tid
+from support.head_core import Head, R, W, add, ended, large, ok, raw, tid
 
 
 def view_of(head: Head):
@@ -51,6 +51,25 @@ def test_a_new_attempt_forgets_the_start_of_the_last() -> None:
     head.greet(b"L2", "n2")
     (task,) = view_of(head).tasks()
     assert (task.status, task.attempt, task.node, task.started_at) == ("leased", 2, "n2", None)
+
+
+def test_a_finished_task_that_runs_once_more_keeps_its_story() -> None:
+    head = Head()
+    head.workflow(add(1), add(2, 1, resources={"cpu": 8}))
+    head.meet()
+    head.run()
+    head.result(large(*head.leases()))
+    head.say(Goodbye())
+    head.meet(b"L2", "n2")
+    (again,) = head.leases()
+    head.started(again, link=b"L2")
+    view = view_of(head)
+    first, _ = view.tasks()
+    assert (first.status, first.attempt, first.node, first.started_at, first.lost) == ("running", 2, "n1", 1e9, [])
+    assert [task for task, _ in view.results()] == [0]
+    head.result(large(again), link=b"L2")
+    first, second = view_of(head).tasks()
+    assert (first.status, first.node, second.status) == ("finished", "n1", "ready")
 
 
 def test_lost_attempts_are_told_with_their_nodes_and_reasons() -> None:

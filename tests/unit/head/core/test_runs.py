@@ -7,9 +7,11 @@ import pytest
 from maze_head.core.errors import IllegalMove
 from maze_head.core.graph import Graph, TaskSpec, compile_graph, load_graph, pack
 from maze_head.core.runs import _APPLY, Run
-from maze_head.core.transitions import IS_LEGAL, IS_OVER, PHASE_NAMES
+from maze_head.core.transitions import FINISHED, IS_LEGAL, IS_OVER, PHASE_NAMES, READY
 from maze_protocol.events import (
     AttemptLost,
+    ObjectLost,
+    ObjectRebuilt,
     RunEvent,
     RunFinished,
     RunSubmitted,
@@ -40,11 +42,23 @@ def test_every_event_of_the_log_is_applied() -> None:
     assert set(_APPLY) == set(RunEvent.__args__)
 
 
-def test_phases_that_are_over_are_left_by_no_move() -> None:
+def test_phases_that_are_over_are_left_by_no_move_but_to_make_lost_objects_anew() -> None:
     assert [name for name, over in zip(PHASE_NAMES, IS_OVER, strict=True) if over] == [
         "finished", "failed", "skipped", "cancelled",
     ]  # fmt: skip
-    assert not any(any(IS_LEGAL[phase]) for phase in range(8) if IS_OVER[phase])
+    left = [(phase, to) for phase in range(8) if IS_OVER[phase] for to in range(8) if IS_LEGAL[phase][to]]
+    assert left == [(FINISHED, READY)]
+
+
+def test_only_objects_can_be_lost_and_only_what_was_lost_is_made_anew() -> None:
+    run = begun()
+    for event in (TaskLeased(0, 1, 7, "n", Claim(1, 0)), TaskStarted(0, 1, 7, "n", "", 0.0)):
+        run.apply(event)
+    run.apply(TaskFinished(0, 1, 7, (), 1.0))
+    with pytest.raises(IllegalMove, match="made no objects"):
+        run.apply(ObjectLost(0, (0,), "n"))
+    with pytest.raises(IllegalMove, match="nothing of it was lost"):
+        run.apply(ObjectRebuilt(0, 2, 8, "n", ()))
 
 
 def test_a_source_that_finishes_makes_the_next_ready() -> None:
