@@ -56,6 +56,8 @@ class Reason(Enum):
     """Nodes have room, which is kept for a task that has waited longer (`reserved_for`)."""
     APART = "apart"
     """Every node with room has a task from which it has to keep apart."""
+    OLD_NODE = "old_node"
+    """It has large inputs, which the nodes with room are too old to fetch."""
     SHUNNING = "shunning"
     """It failed on the nodes that have room, and waits for another one for a moment."""
     NEXT = "next"

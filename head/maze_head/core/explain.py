@@ -259,10 +259,17 @@ def _too_late(asked: _Asked, nodes: list[Node]) -> Explanation:
     return say(Reason.LEAVING, f"{text}; it waits for others", nodes)
 
 
+def _too_old(asked: _Asked, nodes: list[Node]) -> Explanation:
+    names = few([node.id for node in nodes])
+    text = f"it has large inputs, and the nodes with room are of a version that cannot fetch them: {names}; update them"
+    return say(Reason.OLD_NODE, text, nodes)
+
+
 _BARRED: Final[dict[Reason, Callable[[_Asked, list[Node]], Explanation]]] = {
     Reason.RESERVED: _for_another,
     Reason.APART: _company,
     Reason.LEAVING: _too_late,
+    Reason.OLD_NODE: _too_old,
 }
 _AT_CLUSTER: Final[tuple[Callable[[_Asked], Explanation | None], ...]] = (
     _prospect,

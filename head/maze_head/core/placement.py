@@ -12,6 +12,8 @@ Why a queue is set aside
 * its node is busy (`same_node_as`), or all nodes with room are ruled out for its first task: one of its company is
   there (`apart`), it must leave too soon, it is kept for another.
 
+A task with large inputs goes, of the nodes with room, to the one that has most of their bytes (locality.py).
+
 A task that crashed or was lost on a node is tried on others first: as long as another node could ever take it, it waits
 up to SHUN_SECONDS for room there, and blocks nobody meanwhile.
 """
@@ -25,6 +27,7 @@ from maze_head.core.backlog import settle_ranks, wake_delayed
 from maze_head.core.dispatch import dispatch
 from maze_head.core.fitness import admits, could_ever, has_time, suits
 from maze_head.core.levelling import level, may_start, relevel
+from maze_head.core.locality import closest, is_too_old
 from maze_head.core.nodes import Node
 from maze_head.core.queueing import fill_up
 from maze_head.core.ready import Queue
@@ -166,7 +169,22 @@ def _nodes_for(state: State, queue: Queue, run: Run, task: int, shunned: tuple[s
         if node is None or not (suits(node, shape) and admits(node, shape, now)):
             return []
         return [node] if bar(state, node, queue, run, task) is None else []
+    if run.objects.made and shape.terms.nodes == 1:
+        near = _nearest(state, queue, run, task, shunned)
+        if near is not None:
+            return [near]
     return _search(state, queue, run, task, shunned)
+
+
+def _nearest(state: State, queue: Queue, run: Run, task: int, shunned: tuple[str, ...]) -> Node | None:
+    """Return the node with room that has most of a task's large inputs, if it has any."""
+    now, shape = state.now.mono, queue.shape
+    for node in closest(state, run, task):
+        if node.id in shunned or not (suits(node, shape) and admits(node, shape, now)):
+            continue
+        if bar(state, node, queue, run, task) is None:
+            return node
+    return None
 
 
 def _search(state: State, queue: Queue, run: Run, task: int, shunned: tuple[str, ...]) -> list[Node]:
@@ -188,10 +206,12 @@ def _search(state: State, queue: Queue, run: Run, task: int, shunned: tuple[str,
 
 
 def bar(state: State, node: Node, queue: Queue, run: Run, task: int) -> Reason | None:
-    """Return why a node with room may not take this very task (its company, its end, for whom it is kept), or None."""
+    """Return why a node with room may not take this very task, or None: its company, its age, its end, who has it."""
     place, shape = queue.place, queue.shape
     if place.group and (place.group, shape.terms.apart) in node.company:
         return Reason.APART
+    if run.objects.made and is_too_old(node, run, task):
+        return Reason.OLD_NODE
     kept = node.reservation
     if kept is None and node.leaves_at is None:
         return None

@@ -20,6 +20,7 @@ from maze_head.core.effects import Send
 from maze_head.core.fitness import has_time, suits
 from maze_head.core.graph import TaskSpec
 from maze_head.core.leases import Grant
+from maze_head.core.locality import is_too_old
 from maze_head.core.ready import Queue
 from maze_head.core.runs import Run
 from maze_head.core.state import State
@@ -97,6 +98,8 @@ def _may_follow(state: State, grant: Grant, run: Run, task: int, spec: TaskSpec)
     if seconds is None or len(grant.leases) * seconds >= QUEUED_SECONDS or spec.at_most_once:
         return False
     if run.avoid and node.id in run.avoid.get(task, ()):
+        return False
+    if run.objects.made and is_too_old(node, run, task):
         return False
     # Room that is kept for somebody has to come free.
     return node.reservation is None and has_time(node, QUEUED_SECONDS + seconds, state.now.mono)

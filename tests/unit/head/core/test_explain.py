@@ -18,7 +18,7 @@ from maze_protocol.messages import CRASHED, FAILED, Drain, ErrorInfo, Outcome, R
 from maze_protocol.rates import Rate
 from maze_protocol.resources import Capacity
 from maze_protocol.waiting import Explanation, Nearest, Reason
-from support.head_core import CODE, CODE_BODY, Head, R, W, add, edge, ended, gpus, ok, raw, tid
+from support.head_core import CODE, CODE_BODY, Head, R, W, add, edge, ended, gpus, large, ok, raw, tid
 
 NEVER = "no node could ever take it; nearest fit: n1 "
 SMALL = Capacity(2000, 1024, (), 4)
@@ -158,6 +158,18 @@ def away() -> Head:
     return head
 
 
+def fetching() -> Head:
+    """Have a large input on a node without room, and room on a node that cannot fetch it."""
+    head = Head()
+    head.workflow(add(1), add(2, 1, resources={"cpu": 3}), add(3, resources={"cpu": 2}))
+    head.meet()
+    head.run()
+    one, _ = head.leases()
+    head.greet(b"L2", "n2", minor=2)
+    head.result(large(one))
+    return head
+
+
 CASES: dict[Reason, tuple[Callable[[], Head], int, str]] = {
     Reason.OVER: (over, 1, "the task is finished"),
     Reason.RUN_CANCELLING: (stopping, 1, "the run is stopping; node n1 was told to stop the task"),
@@ -199,6 +211,10 @@ CASES: dict[Reason, tuple[Callable[[], Head], int, str]] = {
     Reason.APART: (
         in_company, 2,
         "it keeps apart from the tasks of its run that say 'db', and one is on each node with room: n1",
+    ),
+    Reason.OLD_NODE: (
+        fetching, 2,
+        "it has large inputs, and the nodes with room are of a version that cannot fetch them: n2; update them",
     ),
     Reason.SHUNNING: (shunned, 1, "it failed on n1, and waits 2.0 s for another node"),
     Reason.NEXT: (between_passes, 2, "there is room for it, and it is placed at once"),
