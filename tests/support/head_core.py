@@ -293,7 +293,7 @@ def dump(core: HeadCore) -> dict[str, Any]:
         "runs": [
             (run.no, run.submitted, run.submitted_at, run.next_seq, bytes(run.phase), list(run.missing),
              list(run.attempt), list(run.lease), run.counts, run.faults, run.outputs, run.cancelling,
-             run.cancel_reason, run.stopped_by)
+             run.cancel_reason, run.stopped_by, {name: getattr(run.objects, name) for name in run.objects.__slots__})
             for run in state.runs.values()
         ],
         "sealed": {no: (entry.body.status, entry.body.last_seq, entry.body.finished, entry.body.failed,
