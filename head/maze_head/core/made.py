@@ -21,6 +21,7 @@ class Made(NamedTuple):
     """The outputs of the attempt that made a task's objects last."""
 
     lease: int
+    """Negative: of an earlier run, and never on a wire."""
     node: str
     outputs: tuple[OutputMeta, ...]
 
@@ -51,6 +52,12 @@ class RunObjects:
         self.made[event.task] = Made(event.lease, event.node, event.outputs)
         if keeps:
             self.unkept[event.task] = objects_of(event.outputs)
+
+    def reused(self, task: int, name: int, outputs: tuple[OutputMeta, ...], *, keeps: bool) -> None:
+        """Note that a result has objects which were made in an earlier run: here nobody has them (yet)."""
+        self.made[task] = Made(name, "", outputs)
+        if keeps:
+            self.unkept[task] = objects_of(outputs)
 
     def was_kept(self, event: OutputKept) -> None:
         """Note that the head has an object."""

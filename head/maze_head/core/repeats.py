@@ -2,7 +2,8 @@
 
 What the journal has of the earlier run comes with the command (`events.RetryRun`); what is checked here is that it is
 the whole of it. Reused results become the new run's own: an event each, and a copy of the accepted row in the same
-commit, so that either run may be removed without hurting the other.
+commit, so that either run may be removed without hurting the other. Objects are not copied: those that the new run
+needs are made anew, as if they were lost (losses.py).
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from maze_head.core.effects import CopyAccepted
 from maze_head.core.errors import Conflict
 from maze_head.core.graph import Graph, load_graph
 from maze_head.core.infeasible import announce
+from maze_head.core.keeping import take_in
 from maze_head.core.lookups import find_run, refuse_gone, show
+from maze_head.core.losses import judge
 from maze_head.core.state import State
 from maze_protocol.events import RunSubmitted, TaskReused
 from maze_protocol.http import RunBody
@@ -49,6 +52,8 @@ def retry_run(state: State, command: asked.RetryRun) -> RunBody:
         state.record(run, TaskReused(task, outputs))
     if reused:
         state.emit(CopyAccepted(earlier_number, run.no, reused))
+    # After all of them: what is needed is what those need that have no result.
+    judge(state, [take_in(state, run, task) for task in list(run.objects.made)])
     return announce(state, run)
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 from maze_head.core.errors import IllegalMove
 from maze_head.core.graph import Graph
 from maze_head.core.made import RunObjects
+from maze_head.core.ready import TASK_BITS
 from maze_head.core.transitions import (
     CANCELLED,
     FAILED,
@@ -60,6 +61,7 @@ from maze_protocol.events import (
 from maze_protocol.messages import ErrorInfo
 
 __all__ = ["Run"]
+
 
 NOT_ITS_OWN: Final = ("crash", "node_lost")
 """Kinds of faults for which the node may be to blame as well as the task."""
@@ -230,9 +232,15 @@ class Run:
         after = self.graph.after(task)
         if after:
             self.outputs[task] = event.outputs
-        if isinstance(event, TaskFinished) and event.node:
-            self.objects.finished(event, keeps=not after or self.graph.spec(task).keep)
+        if isinstance(event, TaskFinished):
+            if event.node:
+                self.objects.finished(event, keeps=self._keeps(task))
+        elif any(meta.object for meta in event.outputs):
+            self.objects.reused(task, -1 - (self.no << TASK_BITS | task), event.outputs, keeps=self._keeps(task))
         self._wake(task, event)
+
+    def _keeps(self, task: int) -> bool:
+        return not self.graph.after(task) or self.graph.spec(task).keep
 
     def _wake(self, task: int, event: RunEvent) -> None:
         """Let the tasks after a finished one wait for it no longer."""

@@ -98,6 +98,7 @@ class HeadCore:
             losses.settle(state)
             objects.expire(state)
             keeping.keep_owed(state)
+            keeping.hand_off(state)
         elif isinstance(event, DiskTurned):
             _turn_disk(state, event)
         elif isinstance(event, JournalSized):

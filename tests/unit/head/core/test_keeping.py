@@ -7,7 +7,7 @@ from typing import Any
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_protocol.events import OutputKept
-from maze_protocol.messages import Forget
+from maze_protocol.messages import Drain, Forget, Goodbye, Holding
 from support.head_core import Head, R, add, large, ok
 
 MIB = 1 << 20
@@ -129,3 +129,59 @@ def test_a_run_that_is_over_otherwise_stops_the_getting() -> None:
     assert head.core.state.objects.made[lease].parts[0].keeping
     head.do(kept())
     assert head.take(fx.DropObjects) == [], "there was nothing to stop"
+
+
+def draining(*more: Any, **given: Any) -> tuple[Head, int]:
+    head, lease = left_behind(*more, **given)
+    head.meet(b"L2", "n2")
+    head.forget()
+    head.say(Drain())
+    head.wait(0.25)
+    return head, lease
+
+
+def test_a_node_that_drains_hands_off_what_only_it_has_and_somebody_needs() -> None:
+    head, lease = draining(add(1, 0, resources={"cpu": 8}))
+    assert [order.ref.lease for order in head.take(fx.KeepObject)] == [lease]
+    assert forgotten(head) == []
+    head.wait(0.25)
+    assert head.take(fx.KeepObject) == [], "once at a time"
+    head.do(kept())
+    assert [event for event in head.log() if isinstance(event, OutputKept)] == [OutputKept(0, 0, "y", MIB)]
+    head.wait(0.25)
+    assert forgotten(head) == [lease]
+    head.say(Goodbye())
+    assert head.ask(ev.LocateObject, R, 0, 0).kept
+    assert 1 in head.core.state.runs
+
+
+def test_what_another_node_has_too_is_thrown_away_at_once() -> None:
+    head, lease = left_behind(add(1, 0, resources={"cpu": 8}))
+    head.meet(b"L2", "n2")
+    head.say(Holding(((lease, 0),)), b"L2")
+    head.forget()
+    head.say(Drain())
+    head.wait(0.25)
+    assert head.take(fx.KeepObject) == []
+    assert forgotten(head) == [lease]
+    assert list(head.core.state.objects.made[lease].parts[0].holders) == ["n2"]
+
+
+def test_what_nobody_needs_does_not_hold_a_node_back() -> None:
+    head, lease = left_behind(add(1, 0), add(2, resources={"cpu": 8}))
+    head.result(ok(*[lease for lease in head.leases() if lease in head.core.state.leases.current]))
+    head.say(Drain())
+    head.forget()
+    head.wait(0.25)
+    assert head.take(fx.KeepObject) == []
+    assert forgotten(head) == [lease]
+
+
+def test_handing_off_is_tried_again() -> None:
+    head, lease = draining(add(1, 0, resources={"cpu": 8}))
+    head.forget()
+    head.do(ev.ObjectUnkept(1, 0, 0, "no answer"))
+    head.wait(0.5)
+    assert head.take(fx.KeepObject) == []
+    head.wait(0.5)
+    assert [order.ref.lease for order in head.take(fx.KeepObject)] == [lease]

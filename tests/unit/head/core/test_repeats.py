@@ -10,11 +10,11 @@ from maze_head.core.errors import Conflict, NotFound, Rejected, Unavailable
 from maze_head.core.fold import RunView, fold
 from maze_head.core.graph import load_graph
 from maze_head.core.state import Settings
-from maze_protocol.events import RunFinished, RunSubmitted, TaskReused
+from maze_protocol.events import RunFinished, RunSubmitted, TaskLeased, TaskReused
 from maze_protocol.http import DelTask
 from maze_protocol.ids import RUN, format_id
 from maze_protocol.messages import FAILED
-from support.head_core import Head, R, W, add, dump, edge, ended, ok, raw, tid
+from support.head_core import Head, R, W, add, dump, edge, ended, large, ok, raw, tid
 
 AGAIN = b"a" * 16
 THIRD = b"t" * 16
@@ -193,3 +193,46 @@ def test_a_view_tells_what_was_reused() -> None:
     assert [(task.status, task.attempt) for task in tasks] == [
         ("finished", 0), ("leased", 1), ("waiting", 0), ("finished", 0),
     ]  # fmt: skip
+
+
+def test_objects_that_the_new_run_needs_are_made_anew_and_others_are_not() -> None:
+    head = Head()
+    head.workflow(add(1), add(2, 1), add(3, 1), add(4, 3), add(5))
+    head.meet()
+    head.run()
+    one, five = head.leases()
+    head.result(large(one), ended(five, FAILED, "user"))
+    two, three = head.leases()
+    head.result(ended(two, FAILED, "user"), large(three))
+    head.result(ok(*head.leases()))
+    head.forget()
+    retry(head, from_failed=True)
+    reused = [event for event in head.log(2) if not isinstance(event, TaskLeased)]
+    assert [type(event).__name__ for event in reused] == [
+        "RunSubmitted", "TaskReused", "TaskReused", "TaskReused", "ObjectLost",
+    ]  # fmt: skip
+    assert (reused[-1].task, reused[-1].needed_by) == (0, 1), "what task 3 made is needed by nobody"
+    given = {assigned.assignment.task: assigned.assignment.lease for assigned in head.take(fx.AssignTask)}
+    assert given.keys() == {raw(1), raw(5)}
+    head.result(large(given[raw(1)]))
+    (assigned,) = head.take(fx.AssignTask)
+    assert assigned.assignment.task == raw(2)
+    assert assigned.inputs[0][2][0].ref.lease == given[raw(1)]
+    assert dump(head.replay().core) == dump(head.core)
+
+
+def test_what_was_to_be_kept_is_made_anew_for_the_new_run() -> None:
+    head = Head()
+    head.workflow(add(1), add(2))
+    head.meet()
+    head.run()
+    one, two = head.leases()
+    head.result(large(one), ended(two, FAILED, "user"))
+    head.do(ev.ObjectKept(1, 0, 0, 1 << 20, 7))
+    head.forget()
+    retry(head, from_failed=True)
+    again, other = head.leases()
+    head.result(large(again), ok(other))
+    assert [(order.run_no, order.ref.lease) for order in head.take(fx.KeepObject)] == [(2, again)]
+    head.do(ev.ObjectKept(2, 0, 0, 1 << 20, 7))
+    assert head.core.state.runs == {}
