@@ -158,8 +158,8 @@ class Graph:
 
     __slots__ = (
         "anchors", "first", "followed", "function_of", "functions", "ids", "index", "live_runs", "manual", "missing",
-        "name", "packed", "roots", "shape_of", "shapes", "standings", "stretches", "successors", "version",
-        "workflow_id",
+        "name", "packed", "roots", "shape_of", "shapes", "standings", "stretches", "successors", "uploads",
+        "version", "workflow_id",
     )  # fmt: skip
 
     def __init__(self, workflow_id: bytes, version: int, name: str, packed: list[bytes]) -> None:
@@ -179,6 +179,8 @@ class Graph:
         """Of tasks that run where another one ran: that one."""
         self.followed: dict[int, None] = {}
         """Those others."""
+        self.uploads: dict[int, None] = {}
+        """Tasks with uploads among their inputs."""
         self.missing = array("I")
         self.first = array("I")
         self.successors = array("I")
@@ -255,6 +257,8 @@ def compile_graph(graph: Graph, manual: Iterable[tuple[int, int]], ids: Iterable
         )
         graph.function_of.append(functions.setdefault(spec.code, len(functions)))
         references += [(source, target) for source in spec.sources()]
+        if any(entry.upload for entry in spec.inputs):
+            graph.uploads[target] = None
         if spec.same_node_as:
             anchors.append((spec.same_node_as, target))
     graph.ids = own_ids if ids is None else list(ids)

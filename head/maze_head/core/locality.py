@@ -36,5 +36,7 @@ def closest(state: State, run: Run, task: int) -> list[Node]:
 
 
 def is_too_old(node: Node, run: Run, task: int) -> bool:
-    """Tell whether a task has inputs that a node would not know how to get."""
-    return node.hello.minor < OBJECT_MINOR and bool(needs_of(run, run.graph.spec(task)))
+    """Tell whether a task has inputs that a node would not know how to get: objects, or uploads."""
+    if node.hello.minor >= OBJECT_MINOR:
+        return False
+    return task in run.graph.uploads or bool(run.objects.made and needs_of(run, run.graph.spec(task)))

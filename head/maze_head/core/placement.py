@@ -210,7 +210,7 @@ def bar(state: State, node: Node, queue: Queue, run: Run, task: int) -> Reason |
     place, shape = queue.place, queue.shape
     if place.group and (place.group, shape.terms.apart) in node.company:
         return Reason.APART
-    if run.objects.made and is_too_old(node, run, task):
+    if is_too_old(node, run, task):
         return Reason.OLD_NODE
     kept = node.reservation
     if kept is None and node.leaves_at is None:

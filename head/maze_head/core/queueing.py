@@ -99,7 +99,7 @@ def _may_follow(state: State, grant: Grant, run: Run, task: int, spec: TaskSpec)
         return False
     if run.avoid and node.id in run.avoid.get(task, ()):
         return False
-    if run.objects.made and is_too_old(node, run, task):
+    if is_too_old(node, run, task):
         return False
     # Room that is kept for somebody has to come free.
     return node.reservation is None and has_time(node, QUEUED_SECONDS + seconds, state.now.mono)

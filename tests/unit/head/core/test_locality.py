@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from maze_head.core import effects as fx
 from maze_head.core.locality import LARGE_INPUTS
+from maze_protocol.http import InputBody, UploadedValue
 from maze_protocol.messages import Holding
 from support.head_core import Head, add, large, ok
 
@@ -85,3 +86,14 @@ def test_a_node_that_knows_no_objects_takes_everything_else() -> None:
     head.run()
     head.result(ok(*head.leases()))
     assert links(head) == [b"L1"]
+
+
+def test_a_node_that_knows_no_objects_gets_no_uploads() -> None:
+    upload = InputBody(upload=UploadedValue(0, "ab" * 32, 5 * MIB))
+    head = Head()
+    head.workflow(add(0, inputs={"x": upload}))
+    head.greet(minor=2)
+    head.run()
+    assert links(head) == []
+    head.meet(b"L2", "n2")
+    assert links(head) == [b"L2"]
