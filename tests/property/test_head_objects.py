@@ -319,9 +319,11 @@ class HeadObjectsMachine(RuleBasedStateMachine):
     def _named(self, name: str, no: int, task: int, ref: ObjectRef) -> None:
         assert ref.lease == self.makers[no, task], "an object by a name that stands no more"
         part = self.head.core.state.objects.made[ref.lease].parts[ref.output]
+        *holders, (head, _, _) = ref.holders
+        assert head == "", "whoever gives nothing: the head is asked last"
         endpoints = {f"tcp://{each}" for each in self.stores}
-        assert all(endpoint in endpoints for endpoint, _, _ in ref.holders), "a holder that is not there"
-        assert ref.holders or name in part.holders or (no, task) in self.kept, "an object that nobody has"
+        assert all(endpoint in endpoints for endpoint, _, _ in holders), "a holder that is not there"
+        assert holders or name in part.holders or (no, task) in self.kept, "an object that nobody has"
 
     def _forgotten(self, link: bytes, message: Forget) -> None:
         store = next((store for store in self.stores.values() if store.link == link), None)

@@ -389,7 +389,7 @@ def test_an_upload_that_cannot_be_one_is_refused_with_its_field(inputs: dict[str
 
 def test_a_node_is_told_to_fetch_an_upload_by_its_content() -> None:
     head = head_with(add(1), add(2, inputs=uploaded(refs=(f"{tid(1)}.output.y",))))
-    head.greet()
+    head.greet(minor=3)
     head.run()
     head.result(*(ok(lease) for lease in head.leases()))
     (order,) = [effect for effect in head.take(fx.AssignTask) if effect.assignment.task == raw(2)]

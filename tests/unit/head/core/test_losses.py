@@ -141,7 +141,7 @@ def test_what_the_head_has_is_not_made_anew() -> None:
     assert of(head, ObjectLost) == []
     other(head, cpu=8)
     (assigned,) = head.take(fx.AssignTask)
-    assert assigned.inputs[0][2][0].ref.holders == (), "the head serves it"
+    assert [endpoint for endpoint, _, _ in assigned.inputs[0][2][0].ref.holders] == [""], "the head serves it"
 
 
 def test_a_node_that_serves_nobody_three_times_is_believed_no_more() -> None:
