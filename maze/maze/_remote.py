@@ -35,7 +35,7 @@ from maze.errors import (
 )
 from maze_protocol import http
 from maze_protocol.ids import RUN, WORKFLOW
-from maze_protocol.limits import MAX_OPS_PER_REQUEST, MAX_TASK_VALUES, MIB
+from maze_protocol.limits import MAX_TASK_VALUES, MIB
 from maze_protocol.waiting import RunExplanation, WaitingGroup
 
 __all__ = [
@@ -46,6 +46,8 @@ __all__ = [
 
 REQUEST_BYTES: Final = 32 * MIB
 """Half of what a head reads in one request: functions and literals are estimated, not counted."""
+PART_OPS: Final = 500
+"""A head takes ten times as many, but a request is one turn of its loop, and others wait for it."""
 REBASE_ROUNDS: Final = 20
 
 
@@ -120,7 +122,7 @@ async def flush(state: WorkflowState) -> None:
     async with state.flush_lock:
         rounds = 0
         while state.draft.dirty:
-            batch = state.draft.take(MAX_OPS_PER_REQUEST, REQUEST_BYTES)
+            batch = state.draft.take(PART_OPS, REQUEST_BYTES)
             if not batch.ops:
                 return  # recorded by another thread since; its own flush sends them
             if not await _send(state, batch):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 from maze.errors import UnknownTaskError
 from maze_protocol.ids import is_id
+
+if TYPE_CHECKING:
+    from maze._values import ValueDecodeError
 
 __all__ = ["Entry", "OpaqueValue", "Retry", "RunRecord", "Step", "allows_pickle", "decode_values", "fresh"]
 
@@ -140,14 +144,19 @@ def decode_values(result: Mapping[str, Any], *, allow_pickle: bool) -> dict[str,
     }
 
 
-def _decode_value(codec: int, body: bytes, *, allow_pickle: bool) -> Any:
-    # From the modules: a package as the source of names costs four times as much.
-    from maze._values.codec import decode
-    from maze._values.errors import ValueDecodeError
+@cache
+def _decoder() -> tuple[Callable[..., Any], type[ValueDecodeError]]:
+    """Load what decodes values, once: an import statement costs more than a small value."""
+    from maze._values import ValueDecodeError, decode
 
+    return decode, ValueDecodeError
+
+
+def _decode_value(codec: int, body: bytes, *, allow_pickle: bool) -> Any:
+    decode, failed = _decoder()
     try:
         return decode(codec, body, allow_pickle=allow_pickle)
-    except ValueDecodeError as error:
+    except failed as error:
         name = _NAMES[codec] if 0 <= codec < len(_NAMES) else f"codec {codec}"
         return OpaqueValue(name, len(body), error.reason)
 

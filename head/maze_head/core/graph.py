@@ -92,7 +92,10 @@ class TaskSpec(msgspec.Struct, array_like=True, frozen=True):
 
     def sources(self) -> tuple[bytes, ...]:
         """Return the ids of the tasks that this one names, as references or its node's, each once, in order."""
-        found = dict.fromkeys(task_id for entry in self.inputs for task_id, _ in entry.refs)
+        found: dict[bytes, None] = {}
+        for entry in self.inputs:
+            for task_id, _ in entry.refs:
+                found[task_id] = None
         if self.same_node_as:
             found[self.same_node_as] = None
         return tuple(found)

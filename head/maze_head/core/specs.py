@@ -36,7 +36,6 @@ LITERAL_DEPTH: Final = 100
 HASH_BYTES: Final = 32
 REMEMBERED_NAMES: Final = 64
 """Outputs and types of a task: with more, its checks are not remembered, for they would fill the memory."""
-_PLAIN_TERMS: Final[tuple[object, ...]] = ({}, {}, {}, "", 1)
 _PLAIN_LEAVES: Final = (type(None), bool, int, float, str, bytes)
 
 
@@ -55,7 +54,7 @@ class Alike(NamedTuple):
     outputs: tuple[str, ...]
     data_types: tuple[tuple[str, str], ...]
     strict_outputs: bool
-    policy: Policy
+    policy: tuple[Any, ...]
 
 
 class Checked(NamedTuple):
@@ -76,7 +75,8 @@ def spec_of(body: TaskBody, code_of: CodeOf) -> TaskSpec:
     """
     _check_name("name", body.name, "the task's name")
     alike = _alike(body)
-    checked = _remembered(alike) if len(alike.outputs) + len(alike.data_types) <= REMEMBERED_NAMES else _check(alike)
+    few = len(body.outputs) + len(body.data_types) <= REMEMBERED_NAMES
+    checked = _remembered(alike) if few else _check(Alike._make(alike))
     code, python = _code(body.code, code_of)
     return TaskSpec(
         task_id_of(body.task_id),
@@ -98,25 +98,24 @@ def spec_of(body: TaskBody, code_of: CodeOf) -> TaskSpec:
     )
 
 
-def _alike(body: TaskBody) -> Alike:
+def _alike(body: TaskBody) -> tuple[object, ...]:
+    """Return the fields of an Alike: a plain tuple costs a third, and mostly nobody looks into it."""
     resources = body.resources
-    return Alike(
+    return (
         body.func_name,
         body.task_type,
         tuple((name, amount, type(amount)) for name, amount in resources.items()) if resources else (),
         tuple(body.outputs),
-        tuple(body.data_types.items()),
+        tuple(body.data_types.items()) if body.data_types else (),
         body.strict_outputs,
-        Policy(
-            body.retries, body.retry_backoff, tuple(body.retry_on), body.timeout, body.idle_timeout, body.at_most_once
-        ),
+        (body.retries, body.retry_backoff, tuple(body.retry_on), body.timeout, body.idle_timeout, body.at_most_once),
     )
 
 
 @lru_cache(maxsize=256)
-def _remembered(given: Alike) -> Checked:
+def _remembered(given: tuple[object, ...]) -> Checked:
     """Check what many tasks say word for word the same, once."""
-    return _check(given)
+    return _check(Alike._make(given))
 
 
 def _check(given: Alike) -> Checked:
@@ -130,7 +129,7 @@ def _check(given: Alike) -> Checked:
         _outputs(given),
         dict(given.data_types),
         {name: float(amount) for name, amount in resources.items()},
-        _policy(given.policy),
+        _policy(Policy._make(given.policy)),
     )
 
 
@@ -144,11 +143,10 @@ def _policy(given: Policy) -> Policy:
 
 
 def _terms(body: TaskBody) -> Terms:
-    given = body.require, body.prefer, body.limits, body.apart, body.nodes
-    if given == _PLAIN_TERMS:
+    if not (body.require or body.prefer or body.limits or body.apart) and body.nodes == 1:
         return NO_TERMS
     try:
-        terms = make_terms(*given)
+        terms = make_terms(body.require, body.prefer, body.limits, body.apart, body.nodes)
         if body.same_node_as:
             check_same_node(terms)
         return terms

@@ -151,7 +151,8 @@ class Edit:
         task_id, packed = spec.task_id, pack(spec)
         sources = spec.sources()
         self._set_task(task_id, packed, saved=bool(spec.code))
-        for source in list(self.workflow.before.get(task_id, ())):
+        before = self.workflow.before.get(task_id)
+        for source in list(before) if before else ():
             if source not in sources:
                 self._mark(source, task_id, self.workflow.edge(source, task_id) & MANUAL)
         for source in sources:

@@ -74,15 +74,17 @@ def run_body(**changes: Any) -> http.RunBody:
     return http.RunBody(**{**told, "sealed": False, **changes})
 
 
-def test_many_edits_are_one_request(state: WorkflowState, head: Callable[..., FakeConnection]) -> None:
+def test_many_edits_are_few_requests_of_a_size_that_holds_nobody_up(
+    state: WorkflowState, head: Callable[..., FakeConnection]
+) -> None:
     connection = head(post_edits=accept)
     for number in range(10_000):
         state.record(AddTask(vertex(f"t{number}")))
     asyncio.run(_remote.flush(state))
-    ((_, where, body),) = connection.asked
-    assert where == "/api/v1/workflows/w/edits"
-    assert (len(body.ops), body.base_revision) == (10_000, 0)
-    assert (state.draft.dirty, state.draft.revision, unsent()) == (False, 1, [])
+    assert {where for _, where, _ in connection.asked} == {"/api/v1/workflows/w/edits"}
+    sent = [(len(body.ops), body.base_revision) for _, _, body in connection.asked]
+    assert sent == [(_remote.PART_OPS, revision) for revision in range(20)]
+    assert (state.draft.dirty, state.draft.revision, unsent()) == (False, 20, [])
 
 
 def test_nothing_to_send_is_no_request(state: WorkflowState, head: Callable[..., FakeConnection]) -> None:
