@@ -52,8 +52,9 @@ class HeadProcess:
         self.transport = SimTransport(self, self.driver.feed)
         self.dispatcher = Dispatcher(self.transport, self.hub, self._fail)
         ports = Ports(
-            self._submit, self.hub.commit, self.dispatcher.release, self.transport.tick, lambda: self.disk.full
-        )
+            self._submit, self.hub.commit, self.dispatcher.release, self.transport.tick,
+            read_only=lambda: self.disk.full,
+        )  # fmt: skip
         self.driver.start(ports, self._recover())
 
     def _recover(self) -> list[Any]:
@@ -147,6 +148,11 @@ class WatchedCore:
     def __init__(self, head: HeadProcess) -> None:
         self._head = head
         self._core = head.core
+
+    @property
+    def patience(self) -> float:
+        """Pass on."""
+        return self._core.patience
 
     def handle(self, event: Event, now: Instant) -> list[Any]:
         """Pass an event on and have the effects looked at."""
