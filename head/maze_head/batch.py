@@ -8,6 +8,7 @@ read back; among themselves they stand in the order of their runs' first events.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from maze_head.core.effects import (
     Accept,
@@ -28,6 +29,10 @@ __all__ = ["Batch", "Drop", "Durable", "RunSegment"]
 
 Drop = DropRuns | DropGraph | DropWorkflow
 Durable = Append | Accept | CopyAccepted | SaveGraph | SaveCode | SaveLog | SaveSealed | AppendCluster | Drop
+
+
+ACCEPT_BYTES: Final = 64
+EVENT_BYTES: Final = 128
 
 
 @dataclass(slots=True)
@@ -57,6 +62,8 @@ class Batch:
     sealed: list[SaveSealed] = field(default_factory=list)
     drops: list[Drop] = field(default_factory=list)
     runs: dict[int, RunSegment] = field(default_factory=dict)
+    weight: int = 0
+    """About how many bytes it adds to the journal."""
 
     def __bool__(self) -> bool:
         rows = (self.facts, self.runs, self.accepted, self.copies, self.codes, self.logs, self.sealed, self.drops)
@@ -76,16 +83,23 @@ class Batch:
         match effect:  # the most frequent first: the cases are tried in order
             case Accept():
                 self.accepted.append(effect)
+                self.weight += ACCEPT_BYTES + effect.size
             case Append():
                 self._append(effect)
+                self.weight += EVENT_BYTES * len(effect.events)
             case CopyAccepted():
                 self.copies.append(effect)
-            case SaveGraph() | AppendCluster():
+            case AppendCluster():
                 self.facts.append(effect)
+            case SaveGraph():
+                self.facts.append(effect)
+                self.weight += len(effect.body)
             case SaveCode():
                 self.codes.append(effect)
+                self.weight += len(effect.body)
             case SaveLog():
                 self.logs.append(effect)
+                self.weight += len(effect.stdout) + len(effect.stderr)
             case SaveSealed():
                 self.sealed.append(effect)
             case DropRuns() | DropGraph() | DropWorkflow():

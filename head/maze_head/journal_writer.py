@@ -52,8 +52,7 @@ CHECKPOINT_BYTES: Final = 4 * 2**20
 """So much is written to SQLite's log before it is folded into the database."""
 COMMIT_BYTES: Final = 8 * 2**10
 SWEEP_BYTES: Final = 128 * 2**10
-EVENT_BYTES: Final = 128
-"""What a commit, a step of the sweep and an event add to that log, roughly: whole pages are written."""
+"""What a commit and a step of the sweep add to that log, roughly: whole pages are written."""
 NOW_EVENTS: Final = 2_000
 NOW_BYTES: Final = 2**20
 """A larger batch is the thread's."""
@@ -295,7 +294,7 @@ class BatchWriter:
         self.commits += 1
         ended = time.perf_counter()
         self.seconds += ended - began
-        self._unfolded += COMMIT_BYTES + _weight(batch)
+        self._unfolded += COMMIT_BYTES + batch.weight
         if batch.drops:
             self.sweeping = True
         if ended >= self._next_measure:
@@ -304,18 +303,7 @@ class BatchWriter:
 
 
 def _is_small(batch: Batch) -> bool:
-    return len(batch.accepted) <= NOW_EVENTS and _weight(batch) <= NOW_BYTES
-
-
-def _weight(batch: Batch) -> int:
-    """Return about how many bytes a batch adds."""
-    events = sum([len(segment.events) for segment in batch.runs.values()])
-    weight = EVENT_BYTES * events + sum([accept.size for accept in batch.accepted])
-    if batch.codes or batch.logs or batch.facts:
-        weight += sum([len(code.body) for code in batch.codes])
-        weight += sum([len(log_.stdout) + len(log_.stderr) for log_ in batch.logs])
-        weight += sum([len(fact.body) for fact in batch.facts if isinstance(fact, SaveGraph)])
-    return weight
+    return len(batch.accepted) <= NOW_EVENTS and batch.weight <= NOW_BYTES
 
 
 class _Call(Enum):

@@ -38,11 +38,8 @@ class Accept(msgspec.Struct, frozen=True):
     lease: int
     outputs: tuple[OutputValue, ...]
     payloads: tuple[bytes, ...]
-
-    @property
-    def size(self) -> int:
-        """Return about how many bytes it takes."""
-        return 64 + sum([output.value.size for output in self.outputs if output.value.ref is None])
+    size: int = 0
+    """Of the outputs that are no objects, in bytes."""
 
 
 class CopyAccepted(msgspec.Struct, frozen=True):

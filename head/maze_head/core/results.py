@@ -201,7 +201,8 @@ def _finish(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes,
     if any(meta.object for meta in metas):
         outputs, holder = tuple([_plain(output) for output in outputs]), lease.node.id
     state.counters.tasks_finished += 1
-    state.emit(Accept(run.no, task, lease.token, outputs, payloads))
+    size = sum([output.value.size for output in outputs if output.value.ref is None])
+    state.emit(Accept(run.no, task, lease.token, outputs, payloads, size))
     state.record(
         run,
         TaskFinished(

@@ -50,7 +50,7 @@ class Outcomes:
 def big(number: int) -> Batch:
     """Return a batch that does not fit a database of PAGES pages."""
     return batch_of(
-        Accept(number, 0, 1, (OutputValue("y", Value(MSGPACK, 200_000, bytes(200_000))),), ()), note(number)
+        Accept(number, 0, 1, (OutputValue("y", Value(MSGPACK, 200_000, bytes(200_000))),), (), 200_000), note(number)
     )
 
 
@@ -105,7 +105,7 @@ def test_both_roads_give_one_order(connection: sqlite3.Connection) -> None:
 
 def test_a_large_batch_is_left_to_the_thread(connection: sqlite3.Connection) -> None:
     writer = BatchWriter(connection, 0, 1.0, nothing, prompt=True)
-    large = Accept(1, 0, 1, (OutputValue("y", Value(MSGPACK, 2**21, bytes(2**21))),), ())
+    large = Accept(1, 0, 1, (OutputValue("y", Value(MSGPACK, 2**21, bytes(2**21))),), (), 2**21)
     assert not writer.commit_now(batch_of(large))
     writer.close()
 
@@ -143,7 +143,9 @@ def test_the_log_is_folded_into_the_database_once_it_is_large(tmp_path: Path) ->
     writer, outcomes = BatchWriter(connection, 0, 1.0, nothing, prompt=True), Outcomes()
     before = (tmp_path / "x.db").stat().st_size
     for number in range(1, 12):
-        batch = batch_of(Accept(number, 0, 1, (OutputValue("y", Value(MSGPACK, 500_000, bytes(500_000))),), ()))
+        batch = batch_of(
+            Accept(number, 0, 1, (OutputValue("y", Value(MSGPACK, 500_000, bytes(500_000))),), (), 500_000)
+        )
         if not writer.commit_now(batch):
             writer.submit(batch, outcomes.done)
             outcomes.wait()

@@ -105,7 +105,7 @@ def test_outputs_leave_with_their_payloads_and_only_sizes_stay() -> None:
     value = Value(1, 100_000, b"", 1)
     outcome = Outcome(lease, OK, 1e9, 1.0, (OutputValue("y", value),))
     head.say(Result((outcome,)), payloads=(b"p" * 100_000,))
-    assert head.take(fx.Accept) == [fx.Accept(1, 0, lease, outcome.outputs, (b"p" * 100_000,))]
+    assert head.take(fx.Accept) == [fx.Accept(1, 0, lease, outcome.outputs, (b"p" * 100_000,), 100_000)]
 
 
 def test_three_crashes_fail_a_task_with_their_history() -> None:

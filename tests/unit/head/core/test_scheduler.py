@@ -62,7 +62,7 @@ def test_one_task_from_submission_to_seal() -> None:
         TaskFinished(0, 1, token, (OutputMeta("y", 0, 1),), 250.0),
         RunFinished(1, 0, 0),
     ]
-    assert head.take(fx.Accept) == [fx.Accept(1, 0, token, outcome.outputs, ())]
+    assert head.take(fx.Accept) == [fx.Accept(1, 0, token, outcome.outputs, (), 1)]
     assert head.take(fx.Send) == [fx.Send(b"L1", ResultAck((AckItem(token, ACCEPTED),)))]
     head.done()
     body = head.ask(ev.DescribeRun, R)
