@@ -20,6 +20,7 @@ import psutil
 from maze._daemon.ready import announce
 from maze._daemon.signals import Stop
 from maze_node.capacity import Surveyor
+from maze_node.clock import monotonic
 from maze_node.config import Settings
 from maze_node.core.agent import STARTED_AFTER, Agent
 from maze_node.core.effects import (
@@ -28,6 +29,7 @@ from maze_node.core.effects import (
     Dismiss,
     DropLogs,
     Effect,
+    Enqueue,
     Fork,
     Leave,
     Load,
@@ -39,6 +41,7 @@ from maze_node.core.effects import (
     Signal,
     Spill,
     Start,
+    TakeBack,
 )
 from maze_node.core.events import (
     DrainAsked,
@@ -62,7 +65,7 @@ from maze_node.memory import MemoryWatch
 from maze_node.pool import Pool
 from maze_node.spawning import Spawned
 from maze_node.spool import Spool
-from maze_node.transport import Transport, monotonic
+from maze_node.transport import Transport
 from maze_node.watch import Watch
 from maze_protocol.messages import Hello, NodeLoad
 
@@ -115,7 +118,9 @@ class Node:
             Reconnect: lambda effect: self._transport.reconnect(effect.reason),
             Fork: lambda effect: self._pool.fork(effect.worker),
             NoteMemory: lambda effect: self._memory.note(effect.pid),
-            Start: lambda effect: self._pool.run(effect.worker, effect.frame),
+            Start: lambda effect: self._pool.give(effect.worker, (effect.frame,)),
+            Enqueue: lambda effect: self._pool.give(effect.worker, effect.frames),
+            TakeBack: lambda effect: self._pool.take_back(effect.worker, effect.leases),
             Signal: lambda effect: self._pool.signal(effect.worker, effect.name),
             Dismiss: lambda effect: self._pool.dismiss(effect.worker),
             AnswerLog: lambda effect: self._transport.send(self._logs.answer(effect.pull, over=effect.over)),
@@ -195,6 +200,7 @@ class Node:
     def _perform(self, effects: list[Effect]) -> None:
         for effect in effects:
             self._obey[type(effect)](effect)
+        self._pool.push()
 
     def _tick(self) -> None:
         if self._result.done():

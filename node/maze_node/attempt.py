@@ -8,6 +8,7 @@ included, becomes a report.
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -30,8 +31,21 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
 }  # fmt: skip
 
 
-def run_attempt(frame: TaskFrame, load: Callable[[], Callable[..., Any]], surroundings: Surroundings) -> ReportFrame:
-    """Run one attempt and report how it ended."""
+def run_attempt(
+    frame: TaskFrame,
+    load: Callable[[], Callable[..., Any]],
+    surroundings: Surroundings,
+    written: Callable[[], tuple[int, int]] = lambda: (0, 0),
+) -> ReportFrame:
+    """Run one attempt and report how it ended.
+
+    Args:
+        frame: the attempt.
+        load: returns the function.
+        surroundings: of the process, restored in the end.
+        written: returns how many bytes have been written to standard output and to standard error so far.
+    """
+    started_at = time.time()
     surroundings.enter(_identity(frame))
     meter: Meter | None = None
     outputs: tuple[OutputValue, ...] = ()
@@ -52,6 +66,7 @@ def run_attempt(frame: TaskFrame, load: Callable[[], Callable[..., Any]], surrou
         fault = TaskFault("user", *describe(error))
     # Nothing of the attempt may stay alive through our frames: the next one would pay for it.
     function = params = returned = None  # type: ignore[assignment]  # dropped, never used again
+    unclean = surroundings.restore()
     return ReportFrame(
         frame.lease,
         OK if fault is None else FAILED,
@@ -61,7 +76,10 @@ def run_attempt(frame: TaskFrame, load: Callable[[], Callable[..., Any]], surrou
         meter.cpu_ms if meter else 0.0,
         meter.peak_kib if meter else 0,
         tuple(warnings),
-        surroundings.restore(),
+        unclean,
+        started_at,
+        False,
+        *written(),
     )
 
 

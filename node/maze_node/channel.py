@@ -1,27 +1,65 @@
-"""The agent's end of one worker: its task socket and its two output pipes, on the event loop.
+"""The agent's end of one worker: its task socket, its permits and its two output pipes, on the event loop.
 
-Attribution of output is exact: when a report arrives, everything that the attempt wrote is already in the pipes,
-so they are drained (one pipe's capacity is enough) before the report is passed on and the next task is sent.
+Attribution of output is exact, though the next attempt may begin before anything of the last one has been read: each
+report tells at which byte of either stream its attempt ended (gauge.py). What was read beyond the last known end is the
+current attempt's as soon as the socket, looked at afterwards, holds no further report.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import select
 import socket
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from maze_node.core.events import LogTails
 from maze_node.frames import FrameBuffer, ReportFrame, TaskFrame, decode_report, encode_frame
+from maze_node.gauge import Gauge
 from maze_node.logs import STDERR, STDOUT, Logs
+from maze_node.permits import Permits
 
 __all__ = ["Channel"]
 
 READ_BYTES: Final = 256 * 1024
 PIPE_BYTES: Final = 64 * 1024
+
+
+class Stream:
+    """One output pipe of a worker."""
+
+    def __init__(self, number: int, gauge: Gauge) -> None:
+        self.number = number
+        self._place = number - STDOUT
+        self._gauge = gauge
+        self.descriptor, self.far = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self.descriptor, False)
+        self.pending = b""
+        """Read, and not known whose."""
+        self._passed = 0
+        """How much was read and is somebody's."""
+
+    def read(self) -> bool | None:
+        """Read up to a pipe's capacity; False at its end, None if it was empty."""
+        try:
+            data = self._gauge.read(self._place, self.descriptor, PIPE_BYTES)
+        except BlockingIOError:
+            return None
+        self.pending += data
+        return bool(data)
+
+    def up_to(self, end: int) -> bytes:
+        """Return what was written up to that byte; all of it is in the pipe by now."""
+        while self._passed + len(self.pending) < end and self.read():
+            pass
+        return self.take(max(0, end - self._passed))
+
+    def take(self, size: int) -> bytes:
+        """Return that much of what was read, as somebody's."""
+        data, self.pending = self.pending[:size], self.pending[size:]
+        self._passed += len(data)
+        return data
 
 
 class Channel:
@@ -39,70 +77,92 @@ class Channel:
         self._loop = loop
         self._logs = logs
         self._on_report = on_report
-        self._lease = 0
+        self._leases: deque[int] = deque()
+        """What the worker was permitted to begin and has not reported."""
         self._socket, self._far = socket.socketpair()
         self._socket.setblocking(False)
+        self._permits = Permits()
+        self._gauge = Gauge()
         self._buffer = FrameBuffer()
         self._outgoing = bytearray()
+        self._given = 0
         self._writing = False
-        self._pipes: dict[int, int] = {}
-        self._far_pipes: list[int] = []
-        self._poller = select.poll()
-        for stream in (STDOUT, STDERR):
-            self._pipes[stream], far = os.pipe2(os.O_CLOEXEC)
-            os.set_blocking(self._pipes[stream], False)
-            self._far_pipes.append(far)
-            self._poller.register(self._pipes[stream], select.POLLIN)
+        self._streams = [Stream(number, self._gauge) for number in (STDOUT, STDERR)]
         loop.add_reader(self._socket.fileno(), self._on_socket)
-        for stream, descriptor in self._pipes.items():
-            loop.add_reader(descriptor, self._on_pipe, stream)
+        for stream in self._streams:
+            loop.add_reader(stream.descriptor, self._on_pipe, stream)
+        self._open = True
 
     @property
-    def far_ends(self) -> tuple[int, int, int]:
+    def far_ends(self) -> tuple[int, ...]:
         """Return the descriptors that the worker gets."""
-        return self._far.fileno(), self._far_pipes[0], self._far_pipes[1]
+        outputs = (stream.far for stream in self._streams)
+        return (self._far.fileno(), self._permits.far_end, *outputs, self._gauge.descriptor)
 
     def close_far_ends(self) -> None:
         """Close our copies of the worker's descriptors, once it has them."""
+        if self._far.fileno() < 0:
+            return
         self._far.close()
-        for descriptor in self._far_pipes:
-            os.close(descriptor)
-        self._far_pipes = []
+        self._permits.close_far_end()
+        os.close(self._gauge.descriptor)
+        for stream in self._streams:
+            os.close(stream.far)
 
-    def start(self, frame: TaskFrame) -> None:
-        """Send a task and capture what is written from now on under its lease."""
-        self._lease = frame.lease
-        self._outgoing += encode_frame(frame)
-        self._write()
+    def give(self, frames: Iterable[TaskFrame]) -> None:
+        """Put tasks behind those that the worker has; `push` sends them."""
+        for frame in frames:
+            self._leases.append(frame.lease)
+            self._outgoing += encode_frame(frame)
+            self._given += 1
+
+    def push(self) -> None:
+        """Send what was given, and permit it."""
+        if self._outgoing and not self._writing:
+            self._write()
+        if self._given:
+            self._permits.give(self._given)
+            self._given = 0
+
+    def take_back(self, leases: tuple[int, ...]) -> tuple[int, ...]:
+        """Forbid the last tasks, as far as they have not begun; return those that have not, and never will."""
+        count = self._permits.take_back(len(leases))
+        for _ in range(count):
+            self._leases.pop()
+        return leases[len(leases) - count :]
 
     def dismiss(self) -> None:
-        """Let the worker find the end of its task socket."""
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
+        """Let the worker find the end of its permits."""
+        self._permits.end()
 
     def rename(self, old: int, new: int) -> None:
         """The attempt goes on under another lease."""
-        if self._lease == old:
-            self._lease = new
+        if old in self._leases:
+            self._leases[self._leases.index(old)] = new
 
     def finish(self) -> LogTails:
-        """The worker is dead: take what is left in its pipes, close everything, return the attempt's tails."""
-        for stream in list(self._pipes):
-            self._read_pipe(stream)
-        tails = self._logs.end(self._lease) if self._lease else LogTails()
+        """The worker is dead: take what is left of it, close everything, return the tails of the attempt it died in."""
+        for stream in self._streams:
+            stream.read()
+        self._settle()
+        tails = self._logs.end(self._leases[0]) if self._leases else LogTails()
         self.close()
         return tails
 
     def close(self) -> None:
         """Close our ends."""
-        if self._far_pipes:
-            self.close_far_ends()
-        if self._socket.fileno() >= 0:
-            self._loop.remove_writer(self._socket.fileno())
-            self._loop.remove_reader(self._socket.fileno())
-            self._socket.close()
-        for stream in list(self._pipes):
-            self._close_pipe(stream)
+        if not self._open:
+            return
+        self._open = False
+        self.close_far_ends()
+        self._loop.remove_writer(self._socket.fileno())
+        self._loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+        self._permits.close()
+        for stream in self._streams:
+            self._loop.remove_reader(stream.descriptor)
+            os.close(stream.descriptor)
+        self._gauge.close()
 
     def _write(self) -> None:
         try:
@@ -121,44 +181,44 @@ class Channel:
                 self._loop.remove_writer(self._socket.fileno())
 
     def _on_socket(self) -> None:
+        if self._receive() is False:
+            # The exit is the spawner's to report: forked children may hold the socket longer than the worker lives.
+            self._loop.remove_reader(self._socket.fileno())
+        elif any(stream.pending for stream in self._streams):
+            self._settle()
+
+    def _receive(self) -> bool | None:
+        """Take reports that have come; False if there will be no more, None if there are none now."""
         try:
             data = self._socket.recv(READ_BYTES)
         except BlockingIOError:
-            return
+            return None
         except OSError:
-            data = b""
-        if not data:
-            # The exit is the spawner's to report: forked children may hold the socket longer than the worker lives.
-            self._loop.remove_reader(self._socket.fileno())
-            return
+            return False
         for body in self._buffer.feed(data):
             self._take_report(decode_report(body))
-
-    def _take_report(self, report: ReportFrame) -> None:
-        # One poll for both: usually neither has anything.
-        if self._poller.poll(0):
-            for stream in list(self._pipes):
-                self._read_pipe(stream)
-        tails = self._logs.end(self._lease)
-        self._lease = 0
-        self._on_report(self.number, report, tails)
-
-    def _on_pipe(self, stream: int) -> None:
-        if self._read_pipe(stream) is False:
-            self._close_pipe(stream)
-
-    def _read_pipe(self, stream: int) -> bool | None:
-        """Read up to a pipe's capacity; False at its end, None if it was empty."""
-        try:
-            data = os.read(self._pipes[stream], PIPE_BYTES)
-        except BlockingIOError:
-            return None
-        if data and self._lease:
-            self._logs.append(self._lease, stream, data)
         return bool(data)
 
-    def _close_pipe(self, stream: int) -> None:
-        descriptor = self._pipes.pop(stream)
-        self._poller.unregister(descriptor)
-        self._loop.remove_reader(descriptor)
-        os.close(descriptor)
+    def _take_report(self, report: ReportFrame) -> None:
+        lease = self._leases.popleft()
+        for stream, end in zip(self._streams, (report.stdout_end, report.stderr_end), strict=True):
+            self._note(lease, stream, stream.up_to(end))
+        self._on_report(self.number, report, self._logs.end(lease))
+
+    def _on_pipe(self, stream: Stream) -> None:
+        if stream.read() is False:
+            self._loop.remove_reader(stream.descriptor)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Find out whose it is what was read."""
+        while self._receive():
+            pass
+        for stream in self._streams:
+            data = stream.take(len(stream.pending))
+            if self._leases:
+                self._note(self._leases[0], stream, data)
+
+    def _note(self, lease: int, stream: Stream, data: bytes) -> None:
+        if data:
+            self._logs.append(lease, stream.number, data)

@@ -2,8 +2,9 @@
 
 Rules
 * Pure: bytes in, structs out. The sockets are in pool.py, spawner.py and worker.py.
-* Agent and worker speak over a stream socket: u32 length, big-endian, then a MessagePack array. One task frame, one
-  report, in turn: a worker has at most one task, so blame is always exact.
+* Agent and worker speak over a stream socket: u32 length, big-endian, then a MessagePack array. A worker may be sent
+  many tasks, begins one at a time as it is permitted to (permits.py), and writes its report before it goes on: so the
+  first task without a report is the one to blame.
 * Agent and spawner speak over a SEQPACKET socket, one array per packet; FORK carries descriptors beside it.
 """
 
@@ -48,7 +49,7 @@ class TaskFrame(msgspec.Struct, array_like=True, frozen=True):
     outputs: tuple[OutputDecl, ...]
     strict: bool
     environ: dict[str, str]
-    """Set before any user code of this worker runs; never changes in a worker's life."""
+    """With the first frame of a worker: set before any of its user code runs, and never changed in its life."""
     run: bytes = b""
     task: bytes = b""
     attempt: int = 0
@@ -56,6 +57,8 @@ class TaskFrame(msgspec.Struct, array_like=True, frozen=True):
     """Addresses of all nodes of an attempt that has several, this one first."""
     cpus: tuple[int, ...] = ()
     """Where it runs; empty: wherever the node may."""
+    until: float = 0.0
+    """Not to be begun after that instant, by the clock that runs during suspend; 0: it was to begin at once."""
 
 
 class ReportFrame(msgspec.Struct, array_like=True, frozen=True):
@@ -70,11 +73,18 @@ class ReportFrame(msgspec.Struct, array_like=True, frozen=True):
     peak_rss_kib: int = 0
     warnings: tuple[str, ...] = ()
     unclean: str = ""
-    """What the attempt left behind in the process (threads, children); such a worker is not used again."""
+    """What the attempt left behind in the process (threads, children); such a worker begins nothing more."""
+    started_at: float = 0.0
+    """By the wall clock of the node."""
+    late: bool = False
+    """It did not begin: its time for that was over."""
+    stdout_end: int = 0
+    """How many bytes this worker had written to its standard output when the attempt ended (gauge.py)."""
+    stderr_end: int = 0
 
 
 class Fork(msgspec.Struct, array_like=True, frozen=True, tag=1):
-    """Fork a worker; three descriptors come along: task socket, stdout pipe, stderr pipe."""
+    """Fork a worker; five descriptors come along: task socket, permits, stdout pipe, stderr pipe, page of the gauge."""
 
     worker: int
 
@@ -142,12 +152,22 @@ class FrameBuffer:
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take bytes as they came; return the bodies that are complete now."""
-        self._pending += data
-        bodies = []
-        while len(self._pending) >= LENGTH.size:
-            end = LENGTH.size + LENGTH.unpack_from(self._pending)[0]
-            if len(self._pending) < end:
+        if self._pending:
+            self._pending += data
+            data = bytes(self._pending) if self._is_whole() else b""
+        start, bodies, size = 0, [], len(data)
+        while size - start >= LENGTH.size:
+            body = start + LENGTH.size
+            end = body + LENGTH.unpack_from(data, start)[0]
+            if end > size:
                 break
-            bodies.append(bytes(self._pending[LENGTH.size : end]))
-            del self._pending[:end]
+            bodies.append(data[body:end])
+            start = end
+        if start or not self._pending:
+            self._pending = bytearray(data[start:])
         return bodies
+
+    def _is_whole(self) -> bool:
+        """Tell whether the first frame has come as a whole: a large one comes in many parts, each looked at once."""
+        size = len(self._pending)
+        return size >= LENGTH.size and size >= LENGTH.size + LENGTH.unpack_from(self._pending)[0]

@@ -15,11 +15,19 @@ import signal
 import socket
 import subprocess
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from maze_node.channel import Channel
-from maze_node.core.events import Event, LogTails, WorkerExited, WorkerForked, WorkerReported, WorkersDoomed
+from maze_node.core.events import (
+    Event,
+    LogTails,
+    TakenBack,
+    WorkerExited,
+    WorkerForked,
+    WorkerReported,
+    WorkersDoomed,
+)
 from maze_node.frames import (
     Exited,
     Fork,
@@ -67,6 +75,7 @@ class Pool:
         self._channels: dict[int, Channel] = {}
         self._dying: dict[int, Channel] = {}
         self._buried: list[tuple[Channel, int]] = []
+        self._to_push: dict[int, Channel] = {}
         self._queue: deque[tuple[bytes, int]] = deque()
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
@@ -96,11 +105,25 @@ class Pool:
         self._channels[number] = Channel(number, self._loop, self._logs, self._on_report)
         self._send(encode_packet(Fork(number)), number)
 
-    def run(self, number: int, frame: TaskFrame) -> None:
-        """Give a worker its task."""
+    def give(self, number: int, frames: Iterable[TaskFrame]) -> None:
+        """Give a worker tasks; `push` sends them."""
         channel = self._channels.get(number)
         if channel is not None:
-            channel.start(frame)
+            channel.give(frames)
+            self._to_push[number] = channel
+
+    def push(self) -> None:
+        """End a turn: send each worker what it was given, at once."""
+        channels, self._to_push = self._to_push, {}
+        for channel in channels.values():
+            channel.push()
+
+    def take_back(self, number: int, leases: tuple[int, ...]) -> None:
+        """Take back what a worker has not begun."""
+        # In its order: what was given earlier in the turn is permitted by then.
+        self.push()
+        channel = self._channels.get(number) or self._dying.get(number)
+        self._post(TakenBack(number, channel.take_back(leases) if channel is not None else ()))
 
     def signal(self, number: int, name: str) -> None:
         """Signal a worker's process group."""

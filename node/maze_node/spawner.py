@@ -38,7 +38,7 @@ from maze_node.preload import import_all
 __all__ = ["Spawner", "main"]
 
 SWEEP_SECONDS: Final = 5
-_DESCRIPTORS: Final = 3
+_DESCRIPTORS: Final = 5
 _TROUBLE: Final = "MAZE_PRELOAD_TROUBLE"
 """What earlier lives of this process found out about modules, as JSON."""
 _LOOK_AGAIN_MS: Final = 10

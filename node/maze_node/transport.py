@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, cast
@@ -22,6 +21,7 @@ from typing import Final, cast
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from maze_node.clock import monotonic
 from maze_node.core.backoff import Backoff
 from maze_node.core.events import Event, LinkLost, Said, Welcomed
 from maze_protocol.errors import MessageTooLarge, RemoteProtocolError
@@ -30,7 +30,7 @@ from maze_protocol.limits import DRAIN_MESSAGES, HIGH_WATER_MARK, MAX_CONTROL_FR
 from maze_protocol.messages import Hello, Message
 from maze_protocol.session import Deliver, Ended, Established, NodeSession, Output, SessionState, Transmit
 
-__all__ = ["Transport", "monotonic"]
+__all__ = ["Transport"]
 
 log = logging.getLogger(__name__)
 TICK: Final = 0.25
@@ -47,11 +47,6 @@ _BAD_NEWS: Final = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
-
-
-def monotonic() -> float:
-    """Return seconds of a clock that also runs while the machine is suspended."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class Transport:

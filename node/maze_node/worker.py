@@ -1,4 +1,4 @@
-"""The child that runs user code: one attempt at a time, one report each.
+"""The child that runs user code: one attempt at a time, one report each, as it is permitted to (permits.py).
 
 Forked by the spawner; `run` is its whole life. User code gets stdin from /dev/null and the pipes of the agent as
 descriptors 1 and 2; the task socket sits far above, where no user code meets it by accident.
@@ -7,6 +7,7 @@ Rules
 * This is the only process of a node that unpickles or calls anything of the user's.
 * The agent's view is the only state: the function cache forgets what the agent tells it to forget.
 * A process that the user's code forks must never reach our loop again (see `_only_here`).
+* The report of an attempt is written before the next one begins. After one that left something behind none does.
 """
 
 from __future__ import annotations
@@ -23,12 +24,16 @@ from collections.abc import Callable
 from typing import Any
 
 from maze_node.attempt import run_attempt
+from maze_node.clock import monotonic
 from maze_node.core.slots import THREAD_VARIABLES
 from maze_node.frames import LENGTH, CodeBody, ReportFrame, TaskFrame, decode_task, encode_frame
+from maze_node.gauge import Gauge
 from maze_node.limits import allowed_cpus, become_subreaper, harden_worker, high_descriptor, run_on
 from maze_node.loading import load_code
+from maze_node.permits import BEGIN
 from maze_node.surroundings import Surroundings
 from maze_node.thread_pools import resize
+from maze_protocol.messages import OK
 
 __all__ = ["preload", "run"]
 
@@ -41,16 +46,17 @@ def preload() -> None:
     import maze._values  # noqa: F401 -- loaded for its children
 
 
-def run(task_socket: int, stdout: int, stderr: int, *, preloaded: bool = False) -> int:
-    """Be a worker until the agent closes the task socket; return the exit status.
+def run(task_socket: int, permits: int, stdout: int, stderr: int, page: int, *, preloaded: bool = False) -> int:
+    """Be a worker until the agent closes the pipe of permits; return the exit status.
 
     Args:
-        task_socket, stdout, stderr: descriptors.
+        task_socket, permits, stdout, stderr, page: descriptors.
         preloaded: libraries may have been loaded before the number of threads was known.
     """
     _settle(stdout, stderr)
     channel = socket.socket(fileno=high_descriptor(task_socket))
-    worker = Worker(channel, preloaded=preloaded)
+    worker = Worker(channel, high_descriptor(permits), Gauge(page), preloaded=preloaded)
+    os.close(page)
     try:
         worker.serve()
     finally:
@@ -63,10 +69,13 @@ def run(task_socket: int, stdout: int, stderr: int, *, preloaded: bool = False) 
 class Worker:
     """The loop of a worker process."""
 
-    def __init__(self, channel: socket.socket, *, preloaded: bool = False) -> None:
+    def __init__(self, channel: socket.socket, permits: int, gauge: Gauge, *, preloaded: bool = False) -> None:
         self._preloaded = preloaded
         self._pid = os.getpid()
         self._channel = channel
+        self._permits = permits
+        self._gauge = gauge
+        self._outputs = tuple(high_descriptor(os.dup(descriptor)) for descriptor in (1, 2))
         self._stream = channel.makefile("rb", buffering=65_536)
         self._bodies: dict[bytes, CodeBody] = {}
         self._functions: dict[bytes, Callable[..., Any]] = {}
@@ -75,11 +84,19 @@ class Worker:
         self._cpus = self._allowed
 
     def serve(self) -> None:
-        """Run attempts until the agent closes the socket."""
-        while (frame := self._next()) is not None:
-            report = self._attempt(frame)
+        """Run what may be run until nothing can follow."""
+        while permit := os.read(self._permits, 1):
+            frame = self._next()
+            if frame is None:
+                return
+            surroundings = self._prepare(frame)
+            if permit != BEGIN:
+                continue
+            report = self._attempt(frame, surroundings)
             self._only_here()
             self._channel.sendall(encode_frame(report))
+            if report.unclean:
+                self._wait_for_the_end()
 
     def _next(self) -> TaskFrame | None:
         head = self._stream.read(LENGTH.size)
@@ -87,7 +104,8 @@ class Worker:
             return None
         return decode_task(self._stream.read(LENGTH.unpack(head)[0]))
 
-    def _attempt(self, frame: TaskFrame) -> ReportFrame:
+    def _prepare(self, frame: TaskFrame) -> Surroundings:
+        """Take from a frame what also holds for later ones."""
         for code in frame.forget:
             self._bodies.pop(code, None)
             self._functions.pop(code, None)
@@ -100,8 +118,23 @@ class Worker:
             if self._preloaded and threads:
                 resize(int(threads))
             self._surroundings = Surroundings()
+        return self._surroundings
+
+    def _attempt(self, frame: TaskFrame, surroundings: Surroundings) -> ReportFrame:
+        if 0 < frame.until < monotonic():
+            stdout_end, stderr_end = self._written()
+            return ReportFrame(frame.lease, OK, 0.0, late=True, stdout_end=stdout_end, stderr_end=stderr_end)
         self._move_to(frame.cpus or self._allowed)
-        return run_attempt(frame, lambda: self._function(frame.code), self._surroundings)
+        return run_attempt(frame, lambda: self._function(frame.code), surroundings, self._written)
+
+    def _written(self) -> tuple[int, int]:
+        """Return how much has been written to the pipes of standard output and of standard error."""
+        return self._gauge.written(0, self._outputs[0]), self._gauge.written(1, self._outputs[1])
+
+    def _wait_for_the_end(self) -> None:
+        """Do nothing more: what is left in this process could disturb the next attempt, and the agent ends it."""
+        while self._channel.recv(65_536):
+            pass
 
     def _move_to(self, cpus: tuple[int, ...]) -> None:
         if cpus != self._cpus:

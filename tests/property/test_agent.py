@@ -1,10 +1,11 @@
 """The agent against a model: any order of messages, deaths, lost links and restarts of the head.
 
-The oracle keeps its own books of what was assigned, what each worker was given, and what the node has said. After
-each step: no worker has two tasks, no grant runs twice, nothing is over-committed, nothing is started behind the
-fence, however the capacity changes, nothing that was ended is over before its worker is dead, no CPU is two
-attempts' own, and no lease is unaccounted for. At the end, once everything has ended and been acknowledged: every
-lease got exactly one fate, and nothing is left in the agent.
+The oracle keeps its own books of what was assigned, what each worker was given and how far it is with its queue, and
+what the node has said. After each step: no worker runs two tasks, no grant runs twice, nothing is over-committed,
+nothing is started behind the fence, however the capacity changes, nothing that was ended is over before its worker is
+dead, no signal can hit another than the one it is meant for, no CPU is two attempts' own, and no lease is unaccounted
+for. At the end, once everything has ended and been acknowledged: every lease got exactly one fate, and nothing is left
+in the agent.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from maze_node.core.effects import Dismiss, Effect, Fork, Signal, Start
+from maze_node.core.effects import Dismiss, Effect, Enqueue, Fork, Signal, Start, TakeBack
 from maze_node.core.events import LinkLost, Surveyed, WorkerExited, WorkerForked
 from maze_node.core.offer import Survey
 from maze_protocol.messages import (
@@ -55,6 +56,15 @@ class AgentMachine(RuleBasedStateMachine):
         self.forking: list[int] = []
         self.alive: list[int] = []
         self.tasks: dict[int, int] = {}
+        """What each worker runs, as far as the agent can know."""
+        self.ahead: dict[int, list[int]] = {}
+        """What each worker is to run next, without being told."""
+        self.progress: dict[int, int] = {}
+        """How many of its tasks each worker has finished whose reports nobody has read."""
+        self.until: dict[int, float] = {}
+        self.late: set[int] = set()
+        self.ended: dict[int, int] = {}
+        """What the signal to a worker was meant for."""
         self.cpus: dict[int, tuple[int, ...]] = {}
         self.signalled: set[int] = set()
         self.reported: set[int] = set()
@@ -71,12 +81,20 @@ class AgentMachine(RuleBasedStateMachine):
             elif isinstance(effect, Start):
                 self.check_start(effect)
                 self.tasks[effect.worker] = effect.frame.lease
+            elif isinstance(effect, Enqueue):
+                self.check_enqueue(effect)
+            elif isinstance(effect, TakeBack):
+                self.take_from_queue(effect)
             elif isinstance(effect, (Signal, Dismiss)):
-                assert effect.worker in self.alive, "signals go to the living"
+                self.check_signal(effect.worker)
                 self.signalled.add(effect.worker)
+        self.listen(effects)
+
+    def listen(self, effects: list[Effect]) -> None:
         for release in of(effects, Release):
             for lease in release.leases:
                 assert self.fate[lease] == "held", "released once, and only what never started"
+                assert lease not in self.rig.begun, "nor unseen"
                 self.fate[lease] = "released"
         for result in of(effects, Result):
             for outcome in result.items:
@@ -86,6 +104,42 @@ class AgentMachine(RuleBasedStateMachine):
                 self.unacked[outcome.lease] = outcome.status
         for started in of(effects, Started):
             assert all(item.lease in self.tasks.values() for item in started.items), "only what still runs"
+
+    def queue(self, worker: int) -> list[int]:
+        return [self.tasks[worker], *self.ahead.get(worker, [])] if worker in self.tasks else []
+
+    def go_on(self, worker: int) -> None:
+        """Let a worker begin what is next, if it runs nothing; what is too late is told so at once."""
+        queue = self.queue(worker)
+        while (done := self.progress.get(worker, 0)) < len(queue) and queue[done] not in self.rig.begun:
+            self.rig.begun.add(queue[done])
+            if self.rig.mono <= self.until.get(queue[done], self.rig.mono):
+                return
+            self.late.add(queue[done])
+            self.progress[worker] = done + 1
+
+    def take_from_queue(self, effect: TakeBack) -> None:
+        assert list(effect.leases) == self.ahead[effect.worker], "the whole queue, in order"
+        self.ahead[effect.worker] = [lease for lease in effect.leases if lease in self.rig.begun]
+
+    def check_enqueue(self, effect: Enqueue) -> None:
+        assert effect.worker in self.alive
+        assert effect.worker not in self.signalled, "a signalled worker gets nothing more"
+        for frame in effect.frames:
+            assert self.fate[frame.lease] == "held"
+            assert self.grants[frame.lease] == self.grants[self.tasks[effect.worker]], "behind its own grant"
+            assert self.rig.mono <= frame.until <= self.heard + 10.0, "not to begin behind the fence"
+            self.until[frame.lease] = frame.until
+            self.cpus[frame.lease] = frame.cpus
+        self.ahead.setdefault(effect.worker, []).extend(frame.lease for frame in effect.frames)
+        self.go_on(effect.worker)
+
+    def check_signal(self, worker: int) -> None:
+        assert worker in self.alive, "signals go to the living"
+        queue = self.queue(worker)
+        if queue and worker not in self.signalled:
+            assert self.progress.get(worker, 0) >= len(queue) - 1, "a signal can hit the last one only"
+            self.ended[worker] = queue[-1]
 
     def check_start(self, effect: Start) -> None:
         lease = effect.frame.lease
@@ -98,6 +152,7 @@ class AgentMachine(RuleBasedStateMachine):
         busy = [self.grants[other] for other in self.tasks.values()] + list(self.held_back.values())
         assert grant not in busy, "one at a time per grant"
         self.fate[lease] = "running"
+        self.rig.begun.add(lease)
         running = [self.claims[other] for other in (*self.tasks.values(), lease)]
         if len(running) > 1:
             assert sum(claim.cpu_milli for claim in running) <= CAPACITY.cpu_milli
@@ -119,7 +174,7 @@ class AgentMachine(RuleBasedStateMachine):
     # -- what may happen
 
     @precondition(lambda self: self.live)
-    @rule(claim=st.sampled_from(CLAIMS), count=st.integers(1, 3))
+    @rule(claim=st.sampled_from(CLAIMS), count=st.integers(1, 5))
     def assign(self, claim: Claim, count: int) -> None:
         grant = self.next
         leases = list(range(self.next, self.next + count))
@@ -150,19 +205,52 @@ class AgentMachine(RuleBasedStateMachine):
         self.alive.append(worker)
         self.obey(self.rig.do(WorkerForked(worker, worker)))
 
+    @precondition(lambda self: self.tasks.keys() - self.signalled)
+    @rule(data=st.data(), count=st.integers(1, 3))
+    def finish_unseen(self, data: st.DataObject, count: int) -> None:
+        """A worker goes on with its queue; its reports wait in its socket."""
+        worker = data.draw(st.sampled_from(sorted(self.tasks.keys() - self.signalled)))
+        for _ in range(min(count, len(self.queue(worker)) - self.progress.get(worker, 0))):
+            self.progress[worker] = self.progress.get(worker, 0) + 1
+            self.go_on(worker)
+
     @precondition(lambda self: self.tasks.keys() - self.reported)
     @rule(data=st.data(), status=st.sampled_from([OK, FAILED]), unclean=st.sampled_from(["", "", "threads"]))
     def report(self, data: st.DataObject, status: int, unclean: str) -> None:
         worker = data.draw(st.sampled_from(sorted(self.tasks.keys() - self.reported)))
+        # Who has left something behind goes on with nothing.
+        self.deliver(worker, status, "" if self.progress.get(worker, 0) else unclean)
+
+    def deliver(self, worker: int, status: int = OK, unclean: str = "") -> None:
+        """Let the agent read one report."""
         lease = self.tasks[worker]
-        if worker in self.signalled:
+        late = lease in self.late
+        if worker in self.signalled and self.ended[worker] == lease:
             self.reported.add(worker)  # it is over when the worker is dead
         else:
-            del self.tasks[worker]
+            self.pass_on(worker, late=late, stops=bool(unclean))
             if unclean:
                 self.held_back[worker] = self.grants[lease]
+        self.progress[worker] = max(0, self.progress.get(worker, 0) - 1)
+        if not unclean:
+            self.go_on(worker)
+        self.obey(self.rig.report(worker, lease, status, unclean=unclean, late=late))
+
+    def pass_on(self, worker: int, *, late: bool = False, stops: bool = False) -> None:
+        """What a worker ran is over, and what follows runs, as far as the agent knows."""
+        lease = self.tasks.pop(worker)
+        if not late:
             self.end(lease)
-        self.obey(self.rig.report(worker, lease, status, unclean=unclean))
+        else:
+            self.late.discard(lease)
+            self.rig.begun.discard(lease)
+            self.fate[lease] = "gone" if self.fate[lease] == "dropped" else "held"
+        if stops:
+            self.ahead.pop(worker, None)
+        if self.ahead.get(worker):
+            self.tasks[worker] = self.ahead[worker].pop(0)
+            if self.fate[self.tasks[worker]] == "held":
+                self.fate[self.tasks[worker]] = "running"
 
     @precondition(lambda self: self.alive)
     @rule(data=st.data())
@@ -171,10 +259,13 @@ class AgentMachine(RuleBasedStateMachine):
         self.bury(worker)
 
     def bury(self, worker: int) -> None:
+        while self.progress.get(worker, 0) and worker not in self.reported:
+            self.deliver(worker)  # what it had written is read before its death is told
         self.alive.remove(worker)
-        self.signalled.discard(worker)
-        self.reported.discard(worker)
-        self.held_back.pop(worker, None)
+        for books in (self.signalled, self.reported):
+            books.discard(worker)
+        for book in (self.held_back, self.ahead, self.progress, self.ended):
+            book.pop(worker, None)
         if worker in self.tasks:
             self.end(self.tasks.pop(worker))
         self.obey(self.rig.do(WorkerExited(worker, "SIGKILL")))
@@ -215,7 +306,8 @@ class AgentMachine(RuleBasedStateMachine):
         drop = data.draw(st.lists(st.sampled_from(sorted(held)), max_size=2, unique=True)) if held else []
         for lease in drop:
             self.unacked.pop(lease, None)
-            self.fate[lease] = "dropped" if held[lease] == HELD_RUNNING else "gone"
+            began = held[lease] != HELD_DONE and lease in self.rig.begun
+            self.fate[lease] = "dropped" if began else "gone"
         self.live, self.heard = True, self.rig.mono
         self.session += 1
         before = len(self.rig.effects)
@@ -247,7 +339,12 @@ class AgentMachine(RuleBasedStateMachine):
         inventory = {each.lease: each.state for each in self.rig.agent.inventory()}
         states = {"held": HELD_LEASED, "running": HELD_RUNNING, "over": HELD_DONE, "told": HELD_DONE}
         expected = {lease: states[fate] for lease, fate in self.fate.items() if fate in states}
-        dropped = {lease: HELD_RUNNING for lease, fate in self.fate.items() if fate == "dropped"}
+        running = self.tasks.values()
+        dropped = {
+            lease: HELD_RUNNING if lease in running else HELD_LEASED
+            for lease, fate in self.fate.items()
+            if fate == "dropped"
+        }
         assert inventory == expected | dropped
 
     def teardown(self) -> None:
@@ -279,11 +376,9 @@ class AgentMachine(RuleBasedStateMachine):
             worker = self.forking.pop(0)
             self.alive.append(worker)
             self.obey(self.rig.do(WorkerForked(worker, worker)))
-        for worker, lease in list(self.tasks.items()):
-            if worker not in self.signalled:
-                del self.tasks[worker]
-                self.end(lease)
-                self.obey(self.rig.report(worker, lease))
+        for worker in list(self.tasks):
+            while worker in self.tasks and worker not in self.signalled:
+                self.deliver(worker)
         for worker in sorted(self.signalled):
             self.bury(worker)
 

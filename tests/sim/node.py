@@ -14,6 +14,7 @@ from maze_node.core.effects import (
     Discard,
     Dismiss,
     Effect,
+    Enqueue,
     Fork,
     Leave,
     Load,
@@ -22,6 +23,7 @@ from maze_node.core.effects import (
     Signal,
     Spill,
     Start,
+    TakeBack,
 )
 from maze_node.core.events import (
     DrainAsked,
@@ -160,7 +162,7 @@ class NodeProcess:
                 case Start():
                     self.watch.node_starts(self, effect, now)
                     self.pool.obey(effect)
-                case Fork() | Signal() | Dismiss():
+                case Fork() | Enqueue() | TakeBack() | Signal() | Dismiss():
                     self.pool.obey(effect)
                 case Reconnect(reason):
                     self._disconnect("reconnect", reason)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from maze_node.core.effects import Dismiss, Fork, Signal, Start
-from maze_node.core.events import WorkerExited, WorkerForked, WorkerReported
+from maze_node.core.effects import Dismiss, Enqueue, Fork, Signal, Start, TakeBack
+from maze_node.core.events import TakenBack, WorkerExited, WorkerForked, WorkerReported
 from maze_node.frames import ReportFrame, TaskFrame
 from maze_protocol.limits import INLINE_VALUE
 from maze_protocol.messages import FAILED, OK, ErrorInfo
@@ -76,15 +76,22 @@ class Pool:
         self._node = node
         self._alive: dict[int, None] = {}
         self._tasks: dict[int, tuple[TaskFrame, Entry]] = {}
+        self._queues: dict[int, list[TaskFrame]] = {}
 
-    def obey(self, effect: Fork | Start | Signal | Dismiss) -> None:
+    def obey(self, effect: Fork | Start | Enqueue | TakeBack | Signal | Dismiss) -> None:
         """Carry out an order of the agent."""
         match effect:
             case Fork(worker):
                 slowest = 0.02 if self._world.calm else self._world.knobs.fork_seconds
                 self._later(self._world.random.random() * slowest, self._forked, worker)
             case Start(worker, frame):
-                self._start(worker, frame)
+                self._give(worker, (frame,))
+            case Enqueue(worker, frames):
+                self._give(worker, frames)
+            case TakeBack(worker, leases):
+                left = tuple(frame.lease for frame in self._queues.pop(worker, ()))
+                assert not left or left == leases[-len(left) :], "the agent knows what it has sent"
+                self._node.post(TakenBack(worker, left))
             case Signal(worker, name):
                 self._signal(worker, name)
             case Dismiss(worker):
@@ -106,9 +113,23 @@ class Pool:
         self._alive[worker] = None
         self._node.post(WorkerForked(worker, 1_000 + worker))
 
+    def _give(self, worker: int, frames: Sequence[TaskFrame]) -> None:
+        if worker in self._alive:
+            self._queues.setdefault(worker, []).extend(frames)
+            self._go_on(worker)
+
+    def _go_on(self, worker: int) -> None:
+        """Begin what is next, if nothing runs; what is late is told so."""
+        queue = self._queues.get(worker)
+        while queue and worker not in self._tasks:
+            frame = queue.pop(0)
+            if 0 < frame.until < self._node.now.mono:
+                self._node.post(WorkerReported(worker, ReportFrame(frame.lease, OK, 0.0, late=True)))
+            else:
+                self._start(worker, frame)
+
     def _start(self, worker: int, frame: TaskFrame) -> None:
-        if worker not in self._alive:
-            return
+        self._world.watch.worker_begins(self._node, frame)
         plan, attempt = self._world.plan(frame.name), self._world.watch.task_began(self._node, worker, frame)
         if attempt <= plan.crashes:
             entry = self._later(plan.seconds, self._die, worker, "SIGSEGV", None)
@@ -123,11 +144,13 @@ class Pool:
         if fails:
             error = ErrorInfo("user", "ValueError", "bad luck")
             self._node.post(WorkerReported(worker, ReportFrame(frame.lease, FAILED, plan.seconds * 1e3, (), error)))
+            self._go_on(worker)
             return
         inputs = [part.body for each in frame.inputs for part in each.parts]
         body = output_of(frame.name, inputs, bulky=plan.bulky)
         outputs = (OutputValue("y", Value(MSGPACK, len(body), body)),)
         self._node.post(WorkerReported(worker, ReportFrame(frame.lease, OK, plan.seconds * 1e3, outputs)))
+        self._go_on(worker)
 
     def _signal(self, worker: int, name: str) -> None:
         if worker not in self._alive:
@@ -144,6 +167,7 @@ class Pool:
         if worker not in self._alive:
             return
         del self._alive[worker]
+        self._queues.pop(worker, None)
         task = self._tasks.pop(worker, None)
         if task is not None:
             task[1].cancel()

@@ -297,17 +297,20 @@ class Watch:
                 ledger.unwanted.add(lease)
 
     def node_starts(self, node: Any, effect: Start, now: NodeInstant) -> None:
-        """An agent begins an attempt."""
-        ledger, lease = self.ledgers[node], effect.frame.lease
-        silence = now.mono - ledger.heard_at
-        assert silence <= self.world.knobs.lost_after, f"started behind the fence, after {silence} s without the head"
-        assert lease not in ledger.started, f"started twice: {lease}"
-        assert lease not in ledger.unwanted, f"I17: started though it was taken back: {lease}"
-        ledger.started.add(lease)
+        """An agent has an attempt begun."""
         claims = [each.assignment.claim for each in node.agent._runner.leases.running()]
         used = sum(claim.cpu_milli for claim in claims)
         assert len(claims) == 1 or used <= node.capacity.cpu_milli, f"I6: {used} of {node.capacity.cpu_milli} in use"
         _check_devices(node.capacity, claims)
+
+    def worker_begins(self, node: Any, frame: TaskFrame) -> None:
+        """A worker of an agent begins an attempt, at once or by itself from its queue."""
+        ledger, lease = self.ledgers[node], frame.lease
+        silence = node.now.mono - ledger.heard_at
+        assert silence <= self.world.knobs.lost_after, f"started behind the fence, after {silence} s without the head"
+        assert lease not in ledger.started, f"started twice: {lease}"
+        assert lease not in ledger.unwanted, f"I17: started though it was taken back: {lease}"
+        ledger.started.add(lease)
 
     def task_began(self, node: Any, worker: int, frame: TaskFrame) -> int:
         """User code begins; return how often it has begun now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from maze_node.core.agent import STARTED_AFTER, Agent
-from maze_node.core.effects import Discard, Effect, Fork, Load, Send, Spill, Start
+from maze_node.core.effects import Discard, Effect, Enqueue, Fork, Load, Send, Spill, Start, TakeBack
 from maze_node.core.events import (
     NO_OUTPUT,
     Event,
@@ -14,12 +14,13 @@ from maze_node.core.events import (
     LogTails,
     Said,
     Spilled,
+    TakenBack,
     Ticked,
     Welcomed,
     WorkerForked,
     WorkerReported,
 )
-from maze_node.frames import ReportFrame
+from maze_node.frames import ReportFrame, TaskFrame
 from maze_protocol.messages import (
     OK,
     Assign,
@@ -51,7 +52,10 @@ def make_assignment(lease: int, **fields: Any) -> Assignment:
 
 
 class Rig:
-    """An agent, its clock, all that it ordered. Workers appear and heartbeats are answered at once, unless told not."""
+    """An agent, its clock, all that it ordered. Workers appear and heartbeats are answered at once, unless told not.
+
+    Workers have begun nothing of what is ahead in their queues, but for the leases in `begun`.
+    """
 
     def __init__(
         self, capacity: Capacity = CAPACITY, *, auto_fork: bool = True, welcome: bool = True, **options: Any
@@ -59,6 +63,7 @@ class Rig:
         self.answers = True
         self.disk: dict[int, bytes] = {}
         self.disk_full = False
+        self.begun: set[int] = set()
         self.agent = Agent(capacity, **options)
         self.mono = 1000.0
         self.auto_fork = auto_fork
@@ -97,11 +102,19 @@ class Rig:
             self._collect(self.agent.handle(Said(HeartbeatAck(beat.sent_at)), self.now))
         for effect in effects:
             self._obey_disk(effect)
+        for effect in of(effects, TakeBack):
+            self._take_back(effect)
         forks = [effect.worker for effect in effects if isinstance(effect, Fork)] if self.auto_fork else []
         for worker in forks:
             self._collect(self.agent.handle(WorkerForked(worker, 5000 + worker), self.now))
         if forks:
             self._collect(self.agent.start(self.now))
+
+    def _take_back(self, effect: TakeBack) -> None:
+        begun = [place for place, lease in enumerate(effect.leases, 1) if lease in self.begun]
+        left = effect.leases[begun[-1] if begun else 0 :]
+        self._collect(self.agent.handle(TakenBack(effect.worker, left), self.now))
+        self._collect(self.agent.start(self.now))
 
     def _obey_disk(self, effect: Effect) -> None:
         if isinstance(effect, Spill):
@@ -125,18 +138,36 @@ class Rig:
         return self.do(Ticked(NodeLoad(), spoke))
 
     def report(
-        self, worker: int, lease: int, status: int = OK, tails: LogTails = NO_OUTPUT, unclean: str = ""
+        self,
+        worker: int,
+        lease: int,
+        status: int = OK,
+        tails: LogTails = NO_OUTPUT,
+        unclean: str = "",
+        *,
+        late: bool = False,
     ) -> list[Effect]:
         outputs = (OutputValue("out", Value(0, 1, b"\x01")),) if status == OK else ()
         error = None if status == OK else ErrorInfo("user", "ValueError", "bad")
-        return self.do(WorkerReported(worker, ReportFrame(lease, status, 1.0, outputs, error, unclean=unclean), tails))
+        report = ReportFrame(lease, status, 1.0, outputs, error, unclean=unclean, late=late)
+        return self.do(WorkerReported(worker, report, tails))
 
     def all(self, kind: type[E]) -> list[E]:
         """Return every effect of a kind, or every message of that type that was sent."""
         return of(self.effects, kind)
 
     def worker_of(self, lease: int) -> int:
-        return next(effect.worker for effect in reversed(self.all(Start)) if effect.frame.lease == lease)
+        return next(worker for worker, frame in reversed(self.given()) if frame.lease == lease)
+
+    def given(self) -> list[tuple[int, TaskFrame]]:
+        """Return every task that a worker was given, with the worker: to be begun at once, or ahead."""
+        found: list[tuple[int, TaskFrame]] = []
+        for effect in self.effects:
+            if isinstance(effect, Start):
+                found.append((effect.worker, effect.frame))
+            elif isinstance(effect, Enqueue):
+                found += ((effect.worker, frame) for frame in effect.frames)
+        return found
 
 
 def of(effects: list[Effect], kind: type[E]) -> list[E]:

@@ -28,6 +28,7 @@ from maze_node.core.events import (
     Spilled,
     StopAsked,
     Surveyed,
+    TakenBack,
     Ticked,
     Welcomed,
     WorkerExited,
@@ -37,7 +38,7 @@ from maze_node.core.events import (
 )
 from maze_node.core.fence import Fence
 from maze_node.core.intake import Intake
-from maze_node.core.leases import Ending, Lease
+from maze_node.core.leases import Ending, Lease, Wish
 from maze_node.core.offer import Offer, Survey, Use
 from maze_node.core.outbox import Outbox
 from maze_node.core.reunion import Reunion
@@ -116,6 +117,7 @@ class Agent:
             Said: self._on_said,
             WorkerForked: self._runner.forked,
             WorkerReported: self._runner.reported,
+            TakenBack: self._runner.taken_back,
             WorkerExited: self._runner.exited,
             WorkersDoomed: self._runner.doomed,
             Spilled: self._outbox.spilled,
@@ -173,10 +175,23 @@ class Agent:
 
     def start(self, now: Instant) -> list[Effect]:
         """End a turn: start what may start."""
+        self._settle_wishes()
         # Do leases still hold? Asked before any start, in every turn, after SIGCONT too.
-        if not self._departure.left and self._fence.is_open(now.mono) and not self._outbox.overfull:
-            self._runner.start_ready(now)
+        if self._outbox.overfull:
+            self._runner.ahead.call_back_all()
+        elif not self._departure.left and self._fence.is_open(now.mono):
+            self._runner.start_ready(now, self._fence.until)
+        self._runner.ahead.order(now)
         return self._take_effects()
+
+    def _settle_wishes(self) -> None:
+        """Do what is wished of leases that turned out not to have begun."""
+        for lease in self._runner.ahead.take_returned():
+            wish, lease.wish = lease.wish, None
+            if wish is not None and wish.release:
+                self._give_back(lease, wish.reason if wish.ending is None else wish.ending.value)
+            elif wish is not None:
+                self._runner.forget_waiting(lease)
 
     def flush(self, now: Instant) -> list[Effect]:
         """Say what there is to say; after one turn or after several, as the shell likes."""
@@ -263,8 +278,8 @@ class Agent:
     def _on_recall(self, message: Recall, now: Instant) -> None:
         for token in message.leases:
             lease = self._runner.leases.get(token)
-            if lease is not None and not lease.worker:
-                self._give_back(lease, "recalled")
+            if lease is not None and not lease.runs:
+                self._want_back(lease, "recalled")
 
     def _on_ack(self, message: ResultAck, now: Instant) -> None:
         for item in message.items:
@@ -317,7 +332,7 @@ class Agent:
         """
         for lease in self._runner.leases.waiting():
             self._runner.forget_waiting(lease)
-        for lease in self._runner.leases.running():
+        for lease in (*self._runner.leases.all_ahead(), *self._runner.leases.running()):
             self._runner.end(lease, Ending.ABANDONED, "the head is gone", GRACE, now)
 
     def _beat(self, now: Instant) -> None:
@@ -358,8 +373,8 @@ class Agent:
             return
         timeout = min(event.timeout, self._stay.remaining(now.mono) or event.timeout)
         self._departure.begin(event.reason, now.mono + timeout)
-        for lease in self._runner.leases.waiting():
-            self._give_back(lease, "draining")
+        for lease in (*self._runner.leases.waiting(), *self._runner.leases.all_ahead()):
+            self._want_back(lease, "draining")
         if self._live:
             self._departure.tell(now.mono)
 
@@ -379,6 +394,13 @@ class Agent:
             self._departure.finish(live=self._live)
 
     # -- saying
+
+    def _want_back(self, lease: Lease, reason: str) -> None:
+        """Give a lease back if it has not begun, as soon as that is known."""
+        if lease.ahead:
+            self._runner.ahead.wish(lease, Wish(reason))
+        else:
+            self._give_back(lease, reason)
 
     def _give_back(self, lease: Lease, reason: str) -> None:
         self._runner.forget_waiting(lease)

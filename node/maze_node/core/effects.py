@@ -8,8 +8,8 @@ from maze_node.frames import TaskFrame
 from maze_protocol.messages import LogPull, Message
 
 __all__ = [
-    "AnswerLog", "Discard", "Dismiss", "DropLogs", "Effect", "Fork", "Leave", "Load", "Note", "NoteMemory", "Reconnect",
-    "RenameLog", "Send", "Signal", "Spill", "Start",
+    "AnswerLog", "Discard", "Dismiss", "DropLogs", "Effect", "Enqueue", "Fork", "Leave", "Load", "Note", "NoteMemory",
+    "Reconnect", "RenameLog", "Send", "Signal", "Spill", "Start", "TakeBack",
 ]  # fmt: skip
 
 
@@ -43,6 +43,20 @@ class Start(msgspec.Struct, frozen=True):
 
     worker: int
     frame: TaskFrame
+
+
+class Enqueue(msgspec.Struct, frozen=True):
+    """Put tasks behind the one that a worker has, and behind those that are ahead already."""
+
+    worker: int
+    frames: tuple[TaskFrame, ...]
+
+
+class TakeBack(msgspec.Struct, frozen=True):
+    """Take back what a worker has not begun of its queue, which is told in order; answered by TakenBack at once."""
+
+    worker: int
+    leases: tuple[int, ...]
 
 
 class Signal(msgspec.Struct, frozen=True):
@@ -112,6 +126,6 @@ class Leave(msgspec.Struct, frozen=True):
 
 
 Effect = (
-    Send | Reconnect | Fork | NoteMemory | Start | Signal | Dismiss | AnswerLog | RenameLog | DropLogs | Spill | Load
-    | Discard | Note | Leave
+    Send | Reconnect | Fork | NoteMemory | Start | Enqueue | TakeBack | Signal | Dismiss | AnswerLog | RenameLog
+    | DropLogs | Spill | Load | Discard | Note | Leave
 )  # fmt: skip

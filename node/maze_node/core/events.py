@@ -15,7 +15,8 @@ from maze_protocol.messages import Message, NodeLoad, Welcome
 
 __all__ = [
     "DrainAsked", "Event", "Instant", "LinkLost", "Loaded", "LogTails", "MemoryRead", "MemoryUse", "Said", "Spilled",
-    "StopAsked", "Surveyed", "Ticked", "Welcomed", "WorkersDoomed", "WorkerExited", "WorkerForked", "WorkerReported",
+    "StopAsked", "Surveyed", "TakenBack", "Ticked", "Welcomed", "WorkersDoomed", "WorkerExited", "WorkerForked",
+    "WorkerReported",
 ]  # fmt: skip
 
 
@@ -83,6 +84,13 @@ class WorkerReported(msgspec.Struct, frozen=True):
     worker: int
     report: ReportFrame
     tails: LogTails = NO_OUTPUT
+
+
+class TakenBack(msgspec.Struct, frozen=True):
+    """These leases of a worker's queue have not begun, and never will by what was sent."""
+
+    worker: int
+    leases: tuple[int, ...]
 
 
 class WorkerExited(msgspec.Struct, frozen=True):
@@ -155,6 +163,6 @@ class StopAsked(msgspec.Struct, frozen=True):
 
 
 Event = (
-    Welcomed | LinkLost | Said | WorkerForked | WorkerReported | WorkerExited | WorkersDoomed | Spilled | Loaded
-    | Ticked | MemoryRead | Surveyed | DrainAsked | StopAsked
+    Welcomed | LinkLost | Said | WorkerForked | WorkerReported | TakenBack | WorkerExited | WorkersDoomed | Spilled
+    | Loaded | Ticked | MemoryRead | Surveyed | DrainAsked | StopAsked
 )  # fmt: skip

@@ -41,6 +41,11 @@ class Fence:
         if asked_at is not None and self._until is not None:
             self._until = max(self._until, asked_at + self._ttl)
 
+    @property
+    def until(self) -> float:
+        """Return the last instant at which something may be started, as far as is known now."""
+        return self._until or 0.0
+
     def is_open(self, mono: float) -> bool:
         """Tell whether something may be started."""
         return self._until is not None and mono <= self._until

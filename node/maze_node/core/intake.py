@@ -58,4 +58,4 @@ class Intake:
             reason = f"the function {assignment.code.hex()[:16]} has not been sent to this node"
             self._outbox.keep(outcomes.of_refusal(token, "bad_code", "CodeMissing", reason, now))
         else:
-            self._runner.leases.add(Lease(token, assignment, inputs))
+            self._runner.leases.add(Lease(token, assignment, inputs, total))

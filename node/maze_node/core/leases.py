@@ -1,20 +1,26 @@
-"""Leases that the node holds and has not finished: waiting behind their grants, or running.
+"""Leases that the node holds and has not finished: waiting behind their grants, sent ahead to a worker, or running.
 
-Leases of one grant share its resources one after the other; grants are served in the order in which they came.
+Rules
+* Leases of one grant share its resources one after the other, in the order in which they came; grants are served in
+  theirs.
+* What is ahead is in the queue of the worker that runs a lease of its grant, and follows by itself. It counts as
+  running from the moment at which the one before it is over; whether it has begun before that moment, only taking it
+  back tells (runner.py). What is to become of it then is its `wish`.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from maze_node.core.events import WorkerReported
 from maze_protocol.messages import HELD_LEASED, HELD_RUNNING, Assignment, Held
 from maze_protocol.values import Input
 
-__all__ = ["Ending", "Lease", "Leases"]
+__all__ = ["Ending", "Lease", "Leases", "Wish"]
 
 
 class Ending(Enum):
@@ -31,7 +37,18 @@ class Ending(Enum):
     """The head wants no outcome of it."""
 
 
-@dataclass(slots=True)
+class Wish(NamedTuple):
+    """What is to become of a lease as soon as it is known whether it has begun."""
+
+    reason: str
+    ending: Ending | None = None
+    """How to end it if it has begun; None: it goes on."""
+    grace: float = 0.0
+    release: bool = True
+    """Whether to tell the head if it has not."""
+
+
+@dataclass(slots=True, eq=False)
 class Lease:
     """One attempt that the head leased to this node."""
 
@@ -39,8 +56,17 @@ class Lease:
     assignment: Assignment
     inputs: tuple[Input, ...]
     """With their bodies."""
+    size: int = 0
+    """Of its inputs, in bytes."""
+    grant: int = 0
+    """Whose resources it uses; a lease without one is a grant of its own."""
+    number: int = 0
+    """Counts leases as they came."""
     worker: int = 0
-    """The worker that runs it, 0 while it waits."""
+    """The worker that has it, 0 while it waits."""
+    ahead: bool = False
+    """Whether its worker has another one to finish before it."""
+    wish: Wish | None = None
     started_wall: float = 0.0
     started_mono: float = 0.0
     spoke_mono: float = 0.0
@@ -55,10 +81,19 @@ class Lease:
     report: WorkerReported | None = None
     """What its worker reported while it was being ended: told once the worker is dead."""
 
+    def __post_init__(self) -> None:
+        """Note the grant, which outlives the token."""
+        self.grant = self.assignment.grant or self.assignment.lease
+
     @property
-    def grant(self) -> int:
-        """Return the grant whose resources it uses; a lease without one is a grant of its own."""
-        return self.assignment.grant or self.assignment.lease
+    def runs(self) -> bool:
+        """Tell whether it has begun, as far as is known."""
+        return self.worker > 0 and not self.ahead
+
+    @property
+    def unwanted(self) -> bool:
+        """Tell whether nobody wants an outcome of it."""
+        return self.ending is Ending.DROPPED or (self.wish is not None and self.wish.ending is Ending.DROPPED)
 
     def exceeded(self, mono: float) -> str:
         """Return which of its time limits a running attempt has exceeded, in words, or nothing."""
@@ -77,6 +112,8 @@ class Leases:
         self._all: dict[int, Lease] = {}
         self._waiting: dict[int, deque[Lease]] = {}
         self._running: dict[int, Lease] = {}
+        self._ahead: dict[int, deque[Lease]] = {}
+        self._next = 1
 
     def __len__(self) -> int:
         return len(self._all)
@@ -98,53 +135,109 @@ class Leases:
         return len(self._running)
 
     def waiting(self) -> list[Lease]:
-        """Return those that have not started."""
+        """Return those that no worker has."""
         return [lease for lease in self._all.values() if not lease.worker]
 
+    def all_ahead(self) -> list[Lease]:
+        """Return those that are in the queue of a worker."""
+        return [lease for queue in self._ahead.values() for lease in queue]
+
     def inventory(self) -> Iterator[Held]:
-        """Return what HELLO tells about them."""
+        """Return what HELLO tells about them. What is ahead has not started, as what waits: both may at any moment."""
         for lease in self._all.values():
-            yield Held(lease.token, HELD_RUNNING if lease.worker else HELD_LEASED, lease.started_wall)
+            yield Held(lease.token, HELD_RUNNING if lease.runs else HELD_LEASED, lease.started_wall)
 
     def add(self, lease: Lease) -> None:
         """Let a lease wait behind its grant."""
+        lease.number = self._next
+        self._next += 1
         self._all[lease.token] = lease
-        self._waiting.setdefault(lease.grant, deque()).append(lease)
+        queue = self._waiting.get(lease.grant)
+        if queue is None:
+            queue = self._waiting[lease.grant] = deque()
+        queue.append(lease)
 
-    def next_of_each_grant(self) -> Iterator[Lease]:
-        """Yield the first waiting lease of each grant of which none runs, in order."""
-        for grant, queue in list(self._waiting.items()):
-            if grant not in self._running:
-                yield queue[0]
+    def next_of_each_grant(self) -> list[Lease]:
+        """Return the first waiting lease of each grant, in order of the grants."""
+        return [queue[0] for queue in self._waiting.values()]
 
-    def has_waiting(self, grant: int) -> bool:
-        """Tell whether more leases of this grant wait."""
-        return grant in self._waiting
+    def first_of(self, grant: int) -> Lease | None:
+        """Return the first waiting lease of a grant."""
+        queue = self._waiting.get(grant)
+        return queue[0] if queue else None
+
+    def running_of(self, grant: int) -> Lease | None:
+        """Return the lease of a grant that runs."""
+        return self._running.get(grant)
+
+    def ahead_of(self, grant: int) -> Sequence[Lease]:
+        """Return the leases of a grant that are in its worker's queue, in order."""
+        return self._ahead.get(grant, ())
+
+    def has_more(self, grant: int) -> bool:
+        """Tell whether more leases of this grant are to run."""
+        return grant in self._waiting or grant in self._ahead
 
     def uses(self, grant: int) -> bool:
-        """Tell whether a lease of this grant runs or waits."""
-        return grant in self._running or grant in self._waiting
+        """Tell whether a lease of this grant runs, or is to."""
+        return grant in self._running or self.has_more(grant)
 
     def start(self, lease: Lease, worker: int) -> None:
-        """Move the first waiting lease of its grant to a worker."""
+        """Give the first waiting lease of its grant to a worker."""
+        self._leave_queue(lease)
+        lease.worker = worker
+        self._running[lease.grant] = lease
+
+    def send_ahead(self, lease: Lease, worker: int) -> None:
+        """Put the first waiting lease of its grant into the queue of the worker that runs one of the grant."""
+        self._leave_queue(lease)
+        lease.worker, lease.ahead = worker, True
+        queue = self._ahead.get(lease.grant)
+        if queue is None:
+            queue = self._ahead[lease.grant] = deque()
+        queue.append(lease)
+
+    def _leave_queue(self, lease: Lease) -> None:
         queue = self._waiting[lease.grant]
         assert queue[0] is lease, "leases of a grant start in order"
         queue.popleft()
         if not queue:
             del self._waiting[lease.grant]
-        lease.worker = worker
-        self._running[lease.grant] = lease
+
+    def follow(self, grant: int) -> Lease | None:
+        """Let the next lease of a worker's queue run, now that the one before it is over; return it."""
+        queue = self._ahead.get(grant)
+        if queue is None:
+            return None
+        lease = queue.popleft()
+        if not queue:
+            del self._ahead[grant]
+        lease.ahead = False
+        self._running[grant] = lease
+        return lease
+
+    def put_back(self, lease: Lease) -> None:
+        """Let a lease wait again that its worker has not begun, in its old place."""
+        self._forget_place(lease)
+        lease.worker, lease.ahead, lease.started_wall = 0, False, 0.0
+        queue = self._waiting.setdefault(lease.grant, deque())
+        place = next((place for place, other in enumerate(queue) if other.number > lease.number), len(queue))
+        queue.insert(place, lease)
 
     def remove(self, lease: Lease) -> None:
-        """Forget a lease, waiting or running."""
+        """Forget a lease, wherever it is."""
         del self._all[lease.token]
-        if lease.worker:
+        self._forget_place(lease)
+
+    def _forget_place(self, lease: Lease) -> None:
+        if lease.runs:
             del self._running[lease.grant]
             return
-        queue = self._waiting[lease.grant]
+        places = self._ahead if lease.ahead else self._waiting
+        queue = places[lease.grant]
         queue.remove(lease)
         if not queue:
-            del self._waiting[lease.grant]
+            del places[lease.grant]
 
     def rename(self, lease: Lease, token: int) -> None:
         """Go on under another token (the head adopted the attempt); its grant outlives the token."""

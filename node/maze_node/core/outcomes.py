@@ -36,7 +36,7 @@ def of_report(lease: Lease, pid: int, event: WorkerReported) -> Outcome:
     outcome = Outcome(
         lease.token,
         status,
-        lease.started_wall,
+        report.started_at or lease.started_wall,
         report.wall_ms,
         report.outputs,
         error,

@@ -41,9 +41,10 @@ class Reunion:
         """Go on answering for a lease, under the token that is in force now; tell whether it is still here."""
         self._adopt(old, new)
         lease = self._runner.leases.get(new)
-        if lease is not None and lease.ending is Ending.DROPPED:
+        if lease is not None and lease.unwanted:
             # The head gave it up and came back for it: now it waits for an outcome.
-            lease.ending = Ending.ABANDONED
+            lease.wish = None
+            lease.ending = Ending.ABANDONED if lease.ending is not None else None
         held = lease is not None or new in self._outbox
         if not held and old in self._told:
             # Given up by an earlier head, it ended without an outcome while HELLO was on its way: it did begin.

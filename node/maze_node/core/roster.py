@@ -42,9 +42,18 @@ class Worker:
     """The grant whose resources it keeps until it is dead, or 0."""
     codes: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
     idle_since: float = 0.0
+    asked: bool = False
+    """What is ahead in its queue is being taken back."""
+    closed: bool = False
+    """What was ahead was taken back, and nothing goes ahead to it before its next report."""
     doomed: bool = False
     """It dies with its spawner: what it reports still counts, but it gets no task any more."""
     kill_at: float = 0.0
+
+    @property
+    def takes_ahead(self) -> bool:
+        """Tell whether more may be sent to it than it runs."""
+        return not (self.asked or self.closed or self.doomed)
 
     def learn(self, code: bytes) -> tuple[bool, tuple[bytes, ...]]:
         """Note that the worker is told a function; return (whether it is new to it, which ones it shall forget)."""

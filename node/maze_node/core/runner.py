@@ -1,7 +1,8 @@
 """Runs leases on workers: start, finish, kill, fork. Knows nothing of sessions or messages to the head.
 
 Rules
-* One task per worker at a time; one running lease per grant at a time.
+* One running lease per grant at a time, and one worker; those that are tiny follow it there by themselves (ahead.py).
+* Who dies is to blame for its first lease without a report; the others wait again.
 * Resources of a grant are free again only when nothing of it can run any more: after a clean report, else after
   the confirmed exit of the worker and all of its process group.
 * An attempt that is being ended has its outcome at that exit too, whatever its worker reports before: who is told
@@ -18,11 +19,20 @@ from typing import Final
 import msgspec
 
 from maze_node.core import outcomes
+from maze_node.core.ahead import Ahead
 from maze_node.core.allowance import Watched, excess_of, watched
-from maze_node.core.effects import Dismiss, Effect, Fork, NoteMemory, Signal, Start
-from maze_node.core.events import Instant, MemoryRead, WorkerExited, WorkerForked, WorkerReported, WorkersDoomed
+from maze_node.core.effects import Dismiss, Effect, Enqueue, Fork, NoteMemory, Signal, Start
+from maze_node.core.events import (
+    Instant,
+    MemoryRead,
+    TakenBack,
+    WorkerExited,
+    WorkerForked,
+    WorkerReported,
+    WorkersDoomed,
+)
 from maze_node.core.forking import ForkHealth
-from maze_node.core.leases import Ending, Lease, Leases
+from maze_node.core.leases import Ending, Lease, Leases, Wish
 from maze_node.core.outbox import Outbox
 from maze_node.core.roster import Roster, Stage, Worker
 from maze_node.core.slots import Binding, Slots, bind
@@ -46,10 +56,11 @@ class Runner:
         self.slots = Slots(capacity, cpus)
         self.roster = Roster(capacity.workers)
         self.codes: dict[bytes, CodeBody] = {}
-        self.started: dict[int, StartedItem] = {}
-        """Attempts that began since the last flush and still run."""
+        self.started: dict[int, Lease] = {}
+        """Attempts that run, and of which the head has not been told that."""
         self._outbox = outbox
         self._emit = emit
+        self.ahead = Ahead(self.leases, self.roster, emit, self._end_as_wished)
         self._blocked: dict[int, int] = {}
         """Grants whose resources a leaving worker may still use, with that worker."""
         self._warm = 1
@@ -87,10 +98,14 @@ class Runner:
         trial = self.health.failures > 0 and not self.roster.in_stage(Stage.FORKING)
         self._fork(max(missing, 1 if trial else 0), now)
 
-    def start_ready(self, now: Instant) -> None:
-        """Start what may start."""
+    def start_ready(self, now: Instant, until: float) -> None:
+        """Start what may start; what is only sent ahead must begin until then."""
         lacking = 0
         for lease in self.leases.next_of_each_grant():
+            running = self.leases.running_of(lease.grant)
+            if running is not None:
+                self._send_ahead(running, until)
+                continue
             if lease.grant in self._blocked or not self.slots.fits(lease.grant, lease.assignment.claim):
                 continue
             # The claim counts also while it waits for a process, so that the ones behind it do not overtake it.
@@ -100,6 +115,7 @@ class Runner:
             worker = self.roster.pick(binding)
             if worker is not None:
                 self._start(lease, worker, binding, now)
+                self._send_ahead(lease, until)
                 continue
             lacking += 1
             if lacking >= self.roster.limit:
@@ -109,11 +125,26 @@ class Runner:
 
     def _start(self, lease: Lease, worker: Worker, binding: Binding, now: Instant) -> None:
         self.leases.start(lease, worker.number)
-        worker.stage, worker.binding, worker.lease = Stage.BUSY, binding, lease
+        # The first task binds the worker.
+        environ = {} if worker.binding is not None else binding.environ
+        worker.stage, worker.binding = Stage.BUSY, binding
+        worker.closed = False
+        self._begin(lease, worker, now)
+        if lease.assignment.claim.mem_mib:
+            self._emit(NoteMemory(worker.pid))
+        self._emit(Start(worker.number, self._frame(lease, worker, binding, environ)))
+
+    def _begin(self, lease: Lease, worker: Worker, now: Instant) -> None:
+        worker.lease = lease
         lease.started_wall, lease.started_mono, lease.spoke_mono = now.wall, now.mono, now.mono
+        self.started[lease.token] = lease
+
+    def _frame(
+        self, lease: Lease, worker: Worker, binding: Binding, environ: dict[str, str], until: float = 0.0
+    ) -> TaskFrame:
         assignment = lease.assignment
         new, forget = worker.learn(assignment.code)
-        frame = TaskFrame(
+        return TaskFrame(
             lease.token,
             assignment.name,
             assignment.code,
@@ -122,17 +153,31 @@ class Runner:
             lease.inputs,
             assignment.outputs,
             assignment.strict_outputs,
-            binding.environ,
+            environ,
             assignment.run,
             assignment.task,
             assignment.attempt,
             assignment.gang,
             binding.cpus or self.slots.shared_cpus(),
+            until,
         )
-        self.started[lease.token] = StartedItem(lease.token, now.wall, worker.pid)
-        if assignment.claim.mem_mib:
-            self._emit(NoteMemory(worker.pid))
-        self._emit(Start(worker.number, frame))
+
+    def _send_ahead(self, running: Lease, until: float) -> None:
+        """Let what is like a running lease follow it."""
+        worker, grant = self.roster.get(running.worker), running.grant
+        if worker is None or worker.binding is None or not worker.takes_ahead or running.ending is not None:
+            return
+        if self.slots.shared_cpus() and not worker.binding.cpus:
+            return  # which CPUs are left to share is known only when it begins
+        frames = []
+        for _ in range(self.ahead.room(grant)):
+            lease = self.leases.first_of(grant)
+            if lease is None or not self.ahead.suits(lease, running):
+                break
+            self.leases.send_ahead(lease, worker.number)
+            frames.append(self._frame(lease, worker, worker.binding, {}, until))
+        if frames:
+            self._emit(Enqueue(worker.number, tuple(frames)))
 
     def _make_room(self, lacking: int, now: Instant) -> None:
         short = lacking - len(self.roster.in_stage(Stage.FORKING))
@@ -159,20 +204,38 @@ class Runner:
             worker.stage, worker.pid, worker.idle_since = Stage.IDLE, event.pid, now.mono
 
     def reported(self, event: WorkerReported, now: Instant) -> None:
-        """Finish an attempt that its worker reported."""
+        """Finish an attempt that its worker reported; what is ahead of the worker follows."""
         worker = self.roster.get(event.worker)
         if worker is None or worker.lease is None:
             return
         lease = worker.lease
         self.health.succeeded()
         if lease.ending is not None:
-            lease.report, lease.kill_at = event, now.mono
+            lease.report, lease.kill_at = None if event.report.late else event, now.mono
             self._emit(Signal(worker.number, "SIGKILL"))
             return
-        worker.lease = None
-        self._finish(lease, outcomes.of_report(lease, worker.pid, event))
-        more = self.leases.has_waiting(lease.grant)
-        if event.report.unclean or worker.doomed:
+        worker.lease, worker.closed = None, False
+        if event.report.late:
+            self._return(lease)
+        else:
+            self._finish(lease, outcomes.of_report(lease, worker.pid, event))
+        if event.report.unclean:
+            self.ahead.put_back(self.leases.ahead_of(lease.grant))
+        following = self.leases.follow(lease.grant)
+        if following is not None:
+            self._begin(following, worker, now)
+        else:
+            self._rest(worker, lease, clean=not (event.report.unclean or worker.doomed), now=now)
+
+    def _return(self, lease: Lease) -> None:
+        """Let an attempt wait again that did not begin."""
+        self.started.pop(lease.token, None)
+        self.ahead.put_back((lease,))
+
+    def _rest(self, worker: Worker, lease: Lease, *, clean: bool, now: Instant) -> None:
+        """Let a worker wait for another task, or go."""
+        more = self.leases.has_more(lease.grant)
+        if not clean:
             self._block(worker, lease.grant)
             self._signal(worker, "SIGKILL", now)
         elif lease.assignment.claim.devices and not more:
@@ -183,12 +246,19 @@ class Runner:
             if not more:
                 self.slots.free(lease.grant)
 
+    def taken_back(self, event: TakenBack, now: Instant) -> None:
+        """Go on with what a worker has not begun, and do what was wished of what it has."""
+        worker = self.roster.get(event.worker)
+        if worker is not None:
+            self.ahead.settle(worker, event.leases, now)
+
     def doomed(self, event: WorkersDoomed, now: Instant) -> None:
         """Give workers of a dead spawner nothing more."""
         for worker in filter(None, map(self.roster.get, event.workers)):
             worker.doomed = True
             if worker.stage is Stage.IDLE:
                 worker.stage, worker.kill_at = Stage.LEAVING, now.mono + KILL_GRACE
+            self.ahead.ask(worker.number)
 
     def exited(self, event: WorkerExited, now: Instant) -> None:
         """Account for a dead worker; its attempt, if it had one, has crashed or was ended by us."""
@@ -197,6 +267,9 @@ class Runner:
             return
         if worker.lease is not None:
             lease = worker.lease
+            self.ahead.put_back(self.leases.ahead_of(lease.grant))
+            if lease.ending is None and lease.wish is not None:
+                lease.ending, lease.reason = lease.wish.ending, lease.wish.reason
             if lease.report is not None:
                 self._finish(lease, outcomes.of_report(lease, worker.pid, lease.report))
             else:
@@ -209,24 +282,35 @@ class Runner:
             self._release(worker.holds)
 
     def end(self, lease: Lease, ending: Ending, reason: str, grace: float, now: Instant) -> None:
-        """End a running attempt: SIGTERM now, SIGKILL after `grace` seconds."""
+        """End what a worker has: SIGTERM, SIGKILL after `grace` seconds; or give it back, if it has not begun."""
+        wish = Wish(reason, ending, grace, release=ending is Ending.CANCELLED)
+        if lease.ending is None and self.leases.ahead_of(lease.grant):
+            self.ahead.wish(lease, wish)
+        else:
+            self._end_as_wished(lease, wish, now)
+
+    def _end_as_wished(self, lease: Lease, wish: Wish, now: Instant) -> None:
         worker = self.roster.get(lease.worker)
-        if worker is None:
+        if worker is None or wish.ending is None:
             return
         if lease.ending is None:
-            lease.ending, lease.reason = ending, reason
-            lease.kill_at = now.mono + grace
-            self._emit(Signal(worker.number, "SIGTERM" if grace > 0 else "SIGKILL"))
-        elif ending is Ending.DROPPED:
-            lease.ending = ending
-        lease.kill_at = min(lease.kill_at, now.mono + grace)
+            lease.ending, lease.reason = wish.ending, wish.reason
+            lease.kill_at = now.mono + wish.grace
+            self._emit(Signal(worker.number, "SIGTERM" if wish.grace > 0 else "SIGKILL"))
+        elif wish.ending is Ending.DROPPED:
+            lease.ending = wish.ending
+        lease.kill_at = min(lease.kill_at, now.mono + wish.grace)
 
     def take_started(self, before: float) -> tuple[StartedItem, ...]:
         """Return the attempts that began before that wall-clock time and have not been told; they are told now."""
-        ripe = tuple(item for item in self.started.values() if item.started_at <= before)
-        for item in ripe:
-            del self.started[item.lease]
-        return ripe
+        ripe = [lease for lease in self.started.values() if lease.started_wall <= before]
+        for lease in ripe:
+            del self.started[lease.token]
+        return tuple(StartedItem(lease.token, lease.started_wall, self._pid_of(lease)) for lease in ripe)
+
+    def _pid_of(self, lease: Lease) -> int:
+        worker = self.roster.get(lease.worker)
+        return worker.pid if worker is not None else 0
 
     def spoke(self, tokens: tuple[int, ...], now: Instant) -> None:
         """Note which attempts have written something."""
@@ -279,12 +363,12 @@ class Runner:
     def stop_all(self, now: Instant) -> None:
         """Kill everything that runs, without grace."""
         for lease in self.leases.running():
-            self.end(lease, Ending.DRAINED, "the node was stopped", 0.0, now)
+            self._end_as_wished(lease, Wish("the node was stopped", Ending.DRAINED), now)
 
     def _finish(self, lease: Lease, outcome: Outcome) -> None:
         self.leases.remove(lease)
         self.started.pop(lease.token, None)
-        if lease.ending is not Ending.DROPPED:
+        if not lease.unwanted:
             self._outbox.keep(outcome)
 
     def _release(self, grant: int) -> None:
@@ -298,9 +382,8 @@ class Runner:
 
     def rename(self, lease: Lease, token: int) -> None:
         """Go on under another token."""
-        item = self.started.pop(lease.token, None)
-        if item is not None:
-            self.started[token] = msgspec.structs.replace(item, lease=token)
+        if self.started.pop(lease.token, None) is not None:
+            self.started[token] = lease
         self.leases.rename(lease, token)
 
     def _block(self, worker: Worker, grant: int) -> None:

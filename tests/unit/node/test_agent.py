@@ -17,6 +17,7 @@ from maze_node.core.effects import (
     Send,
     Signal,
     Start,
+    TakeBack,
 )
 from maze_node.core.events import (
     DrainAsked,
@@ -134,16 +135,18 @@ def test_a_function_is_sent_to_a_worker_once() -> None:
     rig.assign(make_assignment(1, grant=5), make_assignment(2, grant=5))
     worker = rig.worker_of(1)
     rig.report(worker, 1)
-    assert [start.frame.fresh is None for start in rig.all(Start)] == [False, True]
+    assert [frame.fresh is None for _, frame in rig.given()] == [False, True]
+    assert [bool(frame.environ) for _, frame in rig.given()] == [True, False]
     assert rig.worker_of(2) == worker
 
 
 def test_leases_of_one_grant_run_one_after_the_other() -> None:
     rig = Rig()
-    rig.assign(*(make_assignment(lease, grant=1) for lease in (1, 2, 3)))
-    assert [start.frame.lease for start in rig.all(Start)] == [1]
+    claim = Claim(1000, 100)
+    rig.assign(*(make_assignment(lease, grant=1, claim=claim) for lease in (1, 2, 3)))
+    assert [frame.lease for _, frame in rig.given()] == [1], "memory is watched: nothing follows by itself"
     rig.report(rig.worker_of(1), 1)
-    assert [start.frame.lease for start in rig.all(Start)] == [1, 2]
+    assert [frame.lease for _, frame in rig.given()] == [1, 2]
 
 
 def test_no_more_is_given_out_than_there_is() -> None:
@@ -464,7 +467,8 @@ def test_after_the_lease_time_nothing_starts_and_what_runs_goes_on() -> None:
     rig.assign(make_assignment(1, grant=1), make_assignment(2, grant=1))
     rig.do(LinkLost("silence"))
     rig.mono += 10.1
-    effects = rig.report(rig.worker_of(1), 1)
+    late = WorkerReported(rig.worker_of(1), ReportFrame(2, OK, 0.0, late=True))
+    effects = rig.report(rig.worker_of(1), 1) + rig.do(late)
     assert not of(effects, Start)
     assert not outcomes(effects)
     assert [(held.lease, held.state) for held in rig.agent.inventory()] == [(2, HELD_LEASED), (1, HELD_DONE)]
@@ -479,8 +483,8 @@ def test_within_the_lease_time_a_lost_link_does_not_stop_the_queue() -> None:
     rig.do(LinkLost("disconnected"))
     rig.mono += 9.0
     effects = rig.report(rig.worker_of(1), 1)
-    assert of(effects, Start)[0].frame.lease == 2
     assert not of(effects, Started)
+    assert [(held.lease, held.state) for held in rig.agent.inventory()] == [(2, HELD_RUNNING), (1, HELD_DONE)]
 
 
 def test_old_answers_from_a_buffer_do_not_open_the_fence() -> None:
@@ -583,7 +587,8 @@ def test_an_adopted_attempt_no_longer_answers_to_its_old_lease() -> None:
     assert rig.agent.inventory() == held
     effects = rig.report(rig.worker_of(1), 1)
     assert [outcome.lease for outcome in outcomes(effects)] == [11]
-    assert of(effects, Start)[0].frame.lease == 12, "what waited starts under its new lease"
+    effects = rig.report(rig.worker_of(1), 2)
+    assert [outcome.lease for outcome in outcomes(effects)] == [12], "what was ahead has its new lease, too"
     rig.said(ResultAck((AckItem(13, 0), AckItem(11, 0))))
     assert [each.lease for each in rig.agent.inventory()] == [12]
 
@@ -696,11 +701,15 @@ def test_a_node_whose_results_fit_nowhere_starts_nothing_more() -> None:
     rig = Rig(result_memory=100)
     rig.disk_full = True
     rig.assign(*(make_assignment(lease, grant=1) for lease in (1, 2, 3, 4)))
-    rig.report(rig.worker_of(1), 1)
-    effects = rig.report(rig.worker_of(2), 2)
-    assert not of(effects, Start), "two results of some 260 bytes wait; at most 400 may"
-    effects = rig.said(ResultAck((AckItem(1, 0),)))
-    assert of(effects, Start)[0].frame.lease == 3
+    worker = rig.worker_of(1)
+    rig.report(worker, 1)
+    effects = rig.report(worker, 2)
+    assert of(effects, TakeBack) == [TakeBack(worker, (4,))], "two results of some 260 bytes wait; at most 400 may"
+    effects = rig.report(worker, 3)
+    assert not of(effects, Start)
+    rig.said(ResultAck((AckItem(1, 0),)))
+    effects = rig.said(ResultAck((AckItem(2, 0),)))
+    assert of(effects, Start)[0].frame.lease == 4
 
 
 # -- leaving

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 
 from maze_node.core.leases import Lease, Leases
+from maze_protocol.messages import HELD_LEASED, HELD_RUNNING
 from support.node_core import make_assignment
 
 
@@ -19,18 +22,46 @@ def tokens(leases: Leases) -> list[int]:
     return [lease.token for lease in leases.next_of_each_grant()]
 
 
-def test_the_first_of_each_idle_grant_is_next() -> None:
+def take(leases: Leases, *numbers: int) -> list[Lease]:
+    found = [lease for number in numbers if (lease := leases.get(number)) is not None]
+    assert len(found) == len(numbers)
+    return found
+
+
+def test_the_first_of_each_grant_is_next() -> None:
     leases = fill(10, 20, 10)
     assert tokens(leases) == [1, 2]
     first = leases.get(1)
     assert first is not None
     leases.start(first, 5)
-    assert tokens(leases) == [2]
+    assert tokens(leases) == [3, 2]
+    assert (leases.running_of(10), leases.running_of(20)) == (first, None)
     assert (leases.running(), leases.running_count) == ([first], 1)
     assert [lease.token for lease in leases.waiting()] == [2, 3]
     leases.remove(first)
     assert sorted(tokens(leases)) == [2, 3]
-    assert leases.has_waiting(10)
+    assert leases.has_more(10)
+
+
+def test_what_is_ahead_follows_in_order_and_is_put_back_into_its_old_place() -> None:
+    leases = fill(10, 10, 10, 10)
+    first, second, third, fourth = take(leases, 1, 2, 3, 4)
+    leases.start(first, 5)
+    for lease in (second, third):
+        leases.send_ahead(lease, 5)
+    assert (leases.ahead_of(10), leases.all_ahead()) == (deque([second, third]), [second, third])
+    assert [held.state for held in leases.inventory()] == [HELD_RUNNING, HELD_LEASED, HELD_LEASED, HELD_LEASED]
+    leases.remove(first)
+    assert leases.uses(10)
+    assert leases.follow(10) is second
+    assert (second.runs, third.runs, leases.running()) == (True, False, [second])
+    leases.put_back(third)
+    leases.put_back(second)
+    assert [lease.token for lease in leases.waiting()] == [2, 3, 4]
+    for lease in (second, third, fourth):
+        assert leases.first_of(10) is lease
+        leases.remove(lease)
+    assert (leases.uses(10), leases.follow(10), leases.first_of(10), len(leases)) == (False, None, None, 0)
 
 
 def test_order_within_a_grant_is_kept() -> None:
