@@ -35,6 +35,7 @@ def run_attempt(
     frame: TaskFrame,
     load: Callable[[], Callable[..., Any]],
     surroundings: Surroundings,
+    meter: Meter,
     written: Callable[[], tuple[int, int]] = lambda: (0, 0),
 ) -> ReportFrame:
     """Run one attempt and report how it ended.
@@ -43,18 +44,22 @@ def run_attempt(
         frame: the attempt.
         load: returns the function.
         surroundings: of the process, restored in the end.
+        meter: measures the call.
         written: returns how many bytes have been written to standard output and to standard error so far.
     """
     started_at = time.time()
     surroundings.enter(_identity(frame))
-    meter: Meter | None = None
+    if surroundings.reaped:
+        meter.reset()
+    called = False
     outputs: tuple[OutputValue, ...] = ()
     warnings: list[str] = []
     fault: TaskFault | None = None
     try:
         function = load()
         params = _decode_inputs(frame.inputs)
-        meter = Meter()
+        called = True
+        meter.start()
         try:
             returned = _call(function, params)
         finally:
@@ -70,11 +75,11 @@ def run_attempt(
     return ReportFrame(
         frame.lease,
         OK if fault is None else FAILED,
-        meter.wall_ms if meter else 0.0,
+        meter.wall_ms if called else 0.0,
         outputs,
         fault.info if fault is not None else None,
-        meter.cpu_ms if meter else 0.0,
-        meter.peak_kib if meter else 0,
+        meter.cpu_ms if called else 0.0,
+        meter.peak_kib if called else 0,
         tuple(warnings),
         unclean,
         started_at,
@@ -85,13 +90,13 @@ def run_attempt(
 
 def _identity(frame: TaskFrame) -> dict[str, str]:
     """Return what task code may know itself by, for keys that make its side effects happen once, and its nodes."""
-    return {
+    named = {
         "MAZE_RUN_ID": format_id(frame.run, RUN),
         "MAZE_TASK_ID": format_id(frame.task, TASK),
         "MAZE_ATTEMPT": str(frame.attempt),
         "MAZE_LEASE": str(frame.lease),
-        **(_gang(frame.gang) if frame.gang else {}),
     }
+    return named | _gang(frame.gang) if frame.gang else named
 
 
 def _gang(addresses: tuple[str, ...]) -> dict[str, str]:
@@ -101,7 +106,7 @@ def _gang(addresses: tuple[str, ...]) -> dict[str, str]:
 
 def _call(function: Callable[..., Any], params: dict[str, Any]) -> Any:
     returned = function(params)
-    if inspect.iscoroutine(returned):
+    if type(returned) is not dict and inspect.iscoroutine(returned):
         return _run_coroutine(returned)
     return returned
 
@@ -139,8 +144,9 @@ def _checked(returned: Any, frame: TaskFrame, warnings: list[str]) -> dict[str, 
             raise _bad_return(f"output names must be strings of 1 to {NAME_LENGTH} characters, not {key!r:.80}")
     for declared in frame.outputs:
         _check_output(returned, declared)
-    extra = returned.keys() - {declared.key for declared in frame.outputs}
-    warnings.extend(f"undeclared output {key!r} was kept" for key in sorted(extra)[:20])
+    if len(returned) > len(frame.outputs):
+        extra = returned.keys() - {declared.key for declared in frame.outputs}
+        warnings.extend(f"undeclared output {key!r} was kept" for key in sorted(extra)[:20])
     return returned
 
 

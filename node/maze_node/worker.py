@@ -30,6 +30,7 @@ from maze_node.frames import LENGTH, CodeBody, ReportFrame, TaskFrame, decode_ta
 from maze_node.gauge import Gauge
 from maze_node.limits import allowed_cpus, become_subreaper, harden_worker, high_descriptor, run_on
 from maze_node.loading import load_code
+from maze_node.meter import Meter
 from maze_node.permits import BEGIN
 from maze_node.surroundings import Surroundings
 from maze_node.thread_pools import resize
@@ -80,6 +81,7 @@ class Worker:
         self._bodies: dict[bytes, CodeBody] = {}
         self._functions: dict[bytes, Callable[..., Any]] = {}
         self._surroundings: Surroundings | None = None
+        self._meter = Meter()
         self._allowed = allowed_cpus()
         self._cpus = self._allowed
 
@@ -125,7 +127,7 @@ class Worker:
             stdout_end, stderr_end = self._written()
             return ReportFrame(frame.lease, OK, 0.0, late=True, stdout_end=stdout_end, stderr_end=stderr_end)
         self._move_to(frame.cpus or self._allowed)
-        return run_attempt(frame, lambda: self._function(frame.code), surroundings, self._written)
+        return run_attempt(frame, lambda: self._function(frame.code), surroundings, self._meter, self._written)
 
     def _written(self) -> tuple[int, int]:
         """Return how much has been written to the pipes of standard output and of standard error."""

@@ -10,6 +10,7 @@ import pytest
 from maze._values import decode, encode, encode_input
 from maze_node.attempt import MAX_OUTPUTS, run_attempt
 from maze_node.frames import ReportFrame, TaskFrame
+from maze_node.meter import Meter
 from maze_protocol.messages import FAILED, OK, OutputDecl
 from maze_protocol.values import Input, Value
 
@@ -17,6 +18,8 @@ entered: list[dict[str, str]] = []
 
 
 class NoSurroundings:
+    reaped = False
+
     """Leaves the test process alone."""
 
     def enter(self, variables: dict[str, str]) -> None:
@@ -35,7 +38,7 @@ def run(
 ) -> ReportFrame:
     declared = tuple(OutputDecl(key) for key in outputs)
     frame = TaskFrame(5, "t", b"h", None, (), inputs, declared, strict, {}, b"r" * 16, b"t" * 16, 3, gang)
-    return run_attempt(frame, lambda: function, NoSurroundings())  # type: ignore[arg-type]
+    return run_attempt(frame, lambda: function, NoSurroundings(), Meter())  # type: ignore[arg-type]
 
 
 def test_a_report_carries_everything() -> None:

@@ -27,6 +27,8 @@ def run(body: str) -> str:
         ("sys.stderr = None", "sys.stderr is None"),
         ("os.close(2)", "bool(os.fstat(2))"),
         ("os.dup2(os.open('/dev/null', 1), 2)", "os.fstat(2).st_ino"),
+        ("os.closerange(3, 60); os.chdir('/')", "os.getcwd()"),
+        ("os.closerange(3, 5000); os.chdir('/')", "os.getcwd()"),
     ],
 )
 def test_everything_is_as_before(change: str, look: str) -> None:
@@ -47,6 +49,16 @@ def test_threads_and_children_are_told() -> None:
         "print(s.restore() or 'clean')"
     )
     assert text.split("\n")[:2] == ["child processes still run", "clean"]
+
+
+def test_dead_children_are_buried_and_told() -> None:
+    body = """
+s = Surroundings()
+pid = os.posix_spawn("/bin/true", ["true"], {})
+os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+print(s.restore() == "", s.reaped, s.restore() == "", s.reaped)
+"""
+    assert run(body).split() == ["True", "True", "True", "False"]
 
 
 def test_output_of_a_closed_stream_does_no_harm() -> None:
