@@ -37,7 +37,7 @@ class Stream:
         os.set_blocking(self.descriptor, False)
         self.pending = b""
         """Read, and not known whose."""
-        self._passed = 0
+        self.passed = 0
         """How much was read and is somebody's."""
 
     def read(self) -> bool | None:
@@ -51,14 +51,14 @@ class Stream:
 
     def up_to(self, end: int) -> bytes:
         """Return what was written up to that byte; all of it is in the pipe by now."""
-        while self._passed + len(self.pending) < end and self.read():
+        while self.passed + len(self.pending) < end and self.read():
             pass
-        return self.take(max(0, end - self._passed))
+        return self.take(max(0, end - self.passed))
 
     def take(self, size: int) -> bytes:
         """Return that much of what was read, as somebody's."""
         data, self.pending = self.pending[:size], self.pending[size:]
-        self._passed += len(data)
+        self.passed += len(data)
         return data
 
 
@@ -87,7 +87,8 @@ class Channel:
         self._outgoing = bytearray()
         self._given = 0
         self._writing = False
-        self._streams = [Stream(number, self._gauge) for number in (STDOUT, STDERR)]
+        self._stdout, self._stderr = Stream(STDOUT, self._gauge), Stream(STDERR, self._gauge)
+        self._streams = (self._stdout, self._stderr)
         loop.add_reader(self._socket.fileno(), self._on_socket)
         for stream in self._streams:
             loop.add_reader(stream.descriptor, self._on_pipe, stream)
@@ -184,7 +185,7 @@ class Channel:
         if self._receive() is False:
             # The exit is the spawner's to report: forked children may hold the socket longer than the worker lives.
             self._loop.remove_reader(self._socket.fileno())
-        elif any(stream.pending for stream in self._streams):
+        elif self._stdout.pending or self._stderr.pending:
             self._settle()
 
     def _receive(self) -> bool | None:
@@ -201,8 +202,10 @@ class Channel:
 
     def _take_report(self, report: ReportFrame) -> None:
         lease = self._leases.popleft()
-        for stream, end in zip(self._streams, (report.stdout_end, report.stderr_end), strict=True):
-            self._note(lease, stream, stream.up_to(end))
+        if report.stdout_end > self._stdout.passed:
+            self._note(lease, self._stdout, self._stdout.up_to(report.stdout_end))
+        if report.stderr_end > self._stderr.passed:
+            self._note(lease, self._stderr, self._stderr.up_to(report.stderr_end))
         self._on_report(self.number, report, self._logs.end(lease))
 
     def _on_pipe(self, stream: Stream) -> None:

@@ -127,8 +127,17 @@ class ValuePacker:
         """The payload frames so far."""
         return [bytes(frame) for frame in self._frames]
 
+    def takes_inline(self, size: int) -> bool:
+        """Count bodies of that size together as packed, if that means to leave them where they are; tell whether."""
+        if size > INLINE_VALUE or self.inline + size > FLUSH_BYTES:
+            return False
+        self.inline += size
+        return True
+
     def fits(self, sizes: Sequence[int]) -> bool:
         """Tell whether bodies of these sizes still have room without sharing a frame."""
+        if self.inline + sum(sizes) <= FLUSH_BYTES and len(self._frames) < _OWN_FRAMES - len(sizes):
+            return True
         large = sum(1 for size in sizes if size > INLINE_VALUE)
         small = sum(size for size in sizes if size <= INLINE_VALUE)
         return len(self._frames) + large <= _OWN_FRAMES and self.inline + small <= FLUSH_BYTES

@@ -202,6 +202,8 @@ class Agent:
         return self._take_effects()
 
     def _take_effects(self) -> list[Effect]:
+        if not self._effects:
+            return []
         effects = self._effects.copy()
         self._effects.clear()
         return effects

@@ -9,12 +9,17 @@ from maze_protocol.values import Input, Value, body_of
 __all__ = ["total_size", "with_bodies"]
 
 
-def with_bodies(inputs: Sequence[Input], payloads: tuple[bytes, ...]) -> tuple[Input, ...]:
+def with_bodies(inputs: tuple[Input, ...], payloads: tuple[bytes, ...]) -> tuple[Input, ...]:
     """Return the inputs with every body in its value.
 
     Raises:
         BadMessage: a payload frame is missing, or has another size than announced.
     """
+    for each in inputs:
+        if any(value.frame for value in _values(each)):
+            break
+    else:
+        return inputs  # small ones came with theirs
     return tuple(
         Input(
             each.name,
@@ -27,12 +32,15 @@ def with_bodies(inputs: Sequence[Input], payloads: tuple[bytes, ...]) -> tuple[I
 
 def total_size(inputs: Sequence[Input]) -> int:
     """Return the bytes of all values of all inputs."""
-    return sum(_size(each) for each in inputs)
+    size = 0
+    for each in inputs:
+        for value in _values(each):
+            size += value.size
+    return size
 
 
-def _size(each: Input) -> int:
-    template = each.template.size if each.template is not None else 0
-    return template + sum(part.size for part in each.parts)
+def _values(each: Input) -> tuple[Value, ...]:
+    return each.parts if each.template is None else (each.template, *each.parts)
 
 
 def _with_body(value: Value, payloads: tuple[bytes, ...]) -> Value:

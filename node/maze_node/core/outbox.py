@@ -52,8 +52,12 @@ class Outbox:
 
     def keep(self, outcome: Outcome) -> None:
         """Keep an outcome until it is acknowledged."""
-        size = _text_size(outcome) + sum(each.value.size for each in outcome.outputs)
-        kept = self._kept[outcome.lease] = Kept(self._next, outcome.lease, outcome, outcome.started_at, size)
+        text, size = _text_size(outcome), 0
+        for each in outcome.outputs:
+            size += each.value.size
+        kept = self._kept[outcome.lease] = Kept(
+            self._next, outcome.lease, outcome, outcome.started_at, text + size, text
+        )
         self._next += 1
         self._unsent[outcome.lease] = None
         self._shelf.add(kept)
@@ -117,9 +121,8 @@ class Outbox:
             outcome = kept.outcome
             assert outcome is not None, "what is only on disk waits on the shelf"
             self._shelf.said(kept)
-            bodies = [each.value.size for each in outcome.outputs]
-            text, total = _text_size(outcome), sum(bodies)
-            full = size + text > FLUSH_BYTES or payload + total > MAX_CONTROL_MESSAGE // 2 or not packer.fits(bodies)
+            text, total = kept.text, kept.size - kept.text
+            full = size + text > FLUSH_BYTES or payload + total > MAX_CONTROL_MESSAGE // 2 or not _fits(outcome, packer)
             if batch and (full or len(batch) >= MAX_ITEMS):
                 yield Result(tuple(batch)), tuple(packer.payloads)
                 batch, packer, size, payload = [], ValuePacker(), 0, 0
@@ -129,8 +132,15 @@ class Outbox:
             yield Result(tuple(batch)), tuple(packer.payloads)
 
 
+def _fits(outcome: Outcome, packer: ValuePacker) -> bool:
+    return packer.fits([each.value.size for each in outcome.outputs])
+
+
 def _packed(outcome: Outcome, packer: ValuePacker) -> Outcome:
-    if not outcome.outputs:
+    small = 0
+    for each in outcome.outputs:
+        small += each.value.size
+    if packer.takes_inline(small):
         return outcome
     outputs = tuple(OutputValue(each.key, packer.pack(each.value, each.value.body)) for each in outcome.outputs)
     return msgspec.structs.replace(outcome, outputs=outputs)
@@ -138,6 +148,11 @@ def _packed(outcome: Outcome, packer: ValuePacker) -> Outcome:
 
 def _text_size(outcome: Outcome) -> int:
     """Estimate the meta bytes of an outcome without its values."""
+    if outcome.error is None and not outcome.warnings:
+        texts = 0
+        for each in outcome.outputs:
+            texts += len(each.key) + 32
+        return _OVERHEAD + 4 * texts + len(outcome.stdout_tail) + len(outcome.stderr_tail)
     error = outcome.error
     texts = len(error.traceback) + len(error.message) + len(error.stderr_tail) if error is not None else 0
     texts += sum(map(len, outcome.warnings)) + sum(len(each.key) + 32 for each in outcome.outputs)

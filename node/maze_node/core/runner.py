@@ -158,7 +158,7 @@ class Runner:
             assignment.task,
             assignment.attempt,
             assignment.gang,
-            binding.cpus or self.slots.shared_cpus(),
+            binding.cpus or self.slots.shared_cpus() if self.slots.gives_cpus else (),
             until,
         )
 
@@ -167,7 +167,7 @@ class Runner:
         worker, grant = self.roster.get(running.worker), running.grant
         if worker is None or worker.binding is None or not worker.takes_ahead or running.ending is not None:
             return
-        if self.slots.shared_cpus() and not worker.binding.cpus:
+        if self.slots.gives_cpus and not worker.binding.cpus:
             return  # which CPUs are left to share is known only when it begins
         frames = []
         for _ in range(self.ahead.room(grant)):

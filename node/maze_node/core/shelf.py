@@ -42,6 +42,9 @@ class Kept:
     """None while only the disk has it."""
     started_at: float
     size: int
+    """In memory, about."""
+    text: int = 0
+    """Of that, without its values."""
 
 
 class Shelf:

@@ -71,6 +71,11 @@ class Slots:
     def __len__(self) -> int:
         return len(self._taken)
 
+    @property
+    def gives_cpus(self) -> bool:
+        """Tell whether attempts are told which CPUs to run on."""
+        return bool(self._cpus)
+
     def holds(self, grant: int) -> bool:
         """Tell whether a grant has its resources."""
         return grant in self._taken
