@@ -252,9 +252,11 @@ def keep_acknowledged_results(patch: Patch) -> None:
 def double_release(patch: Patch) -> None:
     """The end of a lease gives its claim back twice."""
 
-    def ended(self: Leases, lease: Any) -> None:
-        end(self, lease)
-        lease.node.ledger.give_back(lease.claim)
+    def ended(self: Leases, lease: Any, now: float) -> bool:
+        last = end(self, lease, now)
+        if last:
+            lease.node.ledger.give_back(lease.claim)
+        return last
 
     end = patch.set(Leases, "end", ended)
 
@@ -447,11 +449,12 @@ def whole_devices_need_not_be_free(patch: Patch) -> None:
 def other_nodes_of_a_task_are_not_given_back(patch: Patch) -> None:
     """The end of an attempt frees only the node that ran its code."""
 
-    def ended(self: Leases, lease: Any) -> None:
+    def ended(self: Leases, lease: Any, now: float) -> bool:
         parts = lease.gang
-        end(self, lease)
+        last = end(self, lease, now)
         for node, claim in parts:
             node.ledger.take(claim)
+        return last
 
     end = patch.set(Leases, "end", ended)
 
