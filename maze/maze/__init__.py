@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from maze._results import OpaqueValue
     from maze._subscription import AsyncSubscription, Subscription
     from maze._sync import MaClient
+    from maze._values.file import File
     from maze._workflow import MaWorkflow
     from maze.errors import (
         AddressError,
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MaClient", "MaWorkflow", "MaTask", "TaskOutput", "TaskOutputs", "task", "get_task_metadata", "TaskMetadata",
-    "AsyncMaClient", "AsyncMaWorkflow", "AsyncMaTask", "OpaqueValue", "RemoteValue", "Subscription",
+    "AsyncMaClient", "AsyncMaWorkflow", "AsyncMaTask", "File", "OpaqueValue", "RemoteValue", "Subscription",
     "AsyncSubscription", "__version__",
     "AddressError", "ClosedError", "ConflictError", "CycleError", "DeclarationError", "DeclarationTypeError",
     "EmptyWorkflowError", "EventsLostError", "ForeignTaskError", "GraphError", "HeadUnavailableError",
@@ -76,6 +77,7 @@ _HOMES = {
     "AsyncMaClient": "maze._async",
     "AsyncMaWorkflow": "maze._async",
     "AsyncMaTask": "maze._async",
+    "File": "maze._values.file",
     "OpaqueValue": "maze._results",
     "RemoteValue": "maze._remote_value",
     "Subscription": "maze._subscription",

@@ -6,6 +6,7 @@ client and nothing is bound to a loop of the user's.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Coroutine
 from functools import partial
@@ -101,9 +102,14 @@ class AsyncMaWorkflow(WorkflowBase[AsyncMaTask]):
 
     async def show_results(self, run_id: str, output_dir: str = "workflow_results") -> dict[str, Any]:
         """Print what happens in a run until it is over; see `MaWorkflow.show_results`."""
+        from maze._downloads import files_of, save_files
+
         with RunReport(run_id) as report:
             record = await self._follow(run_id, report.step, report)
             report.finished(record)
+            saving = save_files(files_of(record), output_dir, bars=report.on_terminal)
+            for path in await asyncio.to_thread(list, saving):
+                report.saved(path)
         return record.summary()
 
     def stream(self, run_id: str, *, after: int = 0, transport: Transport = "websocket") -> AsyncSubscription:

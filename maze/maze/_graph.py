@@ -45,7 +45,7 @@ class Literal:
     """
 
     size: int
-    body: bytes = b""
+    body: bytes | memoryview = b""
     source: Any = None
     digest: str = ""
     sent: bool = False
@@ -80,7 +80,6 @@ class Vertex:
     policy: Policy = NO_POLICY
     terms: Terms = NO_TERMS
     same_node_as: str = ""
-    keep: bool = False
 
     def sources(self) -> dict[str, list[str]]:
         """Return the tasks that this one names, each with the inputs that do; `same_node_as` is no input."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from maze_protocol.limits import INLINE_CLIENT, MIB
+from maze_protocol.values import FILE
 
 if TYPE_CHECKING:
     from maze_protocol.streams import PackedEvent
@@ -71,9 +72,17 @@ def _note(
         wanted.append((result, task_id, key))
         return int(size)
     from maze._fetch import Place
+
+    place = Place(url, run_id, task_id, key)
+    if codec == FILE:
+        from maze._remote_file import AtHead
+        from maze._values.file import File
+
+        result[key] = File.of(AtHead(place, size))
+        return 0
     from maze._remote_value import RemoteValue
 
-    result[key] = RemoteValue(Place(url, run_id, task_id, key), codec, size, kind)
+    result[key] = RemoteValue(place, codec, size, kind)
     return 0
 
 

@@ -32,18 +32,19 @@ class Literals:
         with self._lock:
             known = self._known.get(key)
             if known is None or not _is(known.body, pieces):
-                known = self._known[key] = Literal(size, b"".join(pieces))
+                # One piece is a snapshot already: what a file held, in a mapping that is nobody else's.
+                known = self._known[key] = Literal(size, pieces[0] if len(pieces) == 1 else b"".join(pieces))
             return known
 
 
 _PARTS = (slice(None, SAMPLE), slice(-SAMPLE, None))
 
 
-def _is(body: bytes, pieces: Pieces) -> bool:
+def _is(body: bytes | memoryview, pieces: Pieces) -> bool:
     """Tell whether a body is made of these pieces; false for one that is gone."""
-    offset = 0
+    view, offset = memoryview(body), 0
     for piece in pieces:
-        if not body.startswith(piece, offset):
+        if view[offset : offset + len(piece)] != piece:
             return False
         offset += len(piece)
     return True

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from maze._results import Entry, Retry
@@ -115,6 +116,15 @@ class RunReport:
             self._line("⏹ Workflow execution cancelled")
         else:
             self._line(_WITH_EXCEPTIONS if failed else _FINISHED)
+
+    @property
+    def on_terminal(self) -> bool:
+        """Say whether somebody watches."""
+        return self._terminal
+
+    def saved(self, path: Path) -> None:
+        """Say where a file of the results is."""
+        self._line(f"📁 Saved: {_shown(str(path))}")
 
     def _line(self, text: str) -> None:
         self._erase()

@@ -18,7 +18,7 @@ __all__ = ["Entry", "OpaqueValue", "Retry", "RunRecord", "Step", "allows_pickle"
 
 MIN_PREFIX: Final = 8
 _CONTAINERS: Final = frozenset({list, dict})
-_NAMES: Final = ("msgpack", "pickle")
+_NAMES: Final = ("msgpack", "pickle", "file")
 
 
 @dataclass(frozen=True, slots=True)

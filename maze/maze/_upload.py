@@ -82,7 +82,7 @@ async def _off_loop(work: Callable[[], Result]) -> Result:
 class _Content:
     """The bytes of a literal in memory."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes | memoryview) -> None:
         self.size = len(body)
         self._view = memoryview(body)
 

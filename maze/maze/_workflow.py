@@ -148,10 +148,15 @@ class MaWorkflow(WorkflowBase[MaTask]):
         Raises:
             UnknownRunError: a `ValueError`: no such run of this workflow.
             HeadUnavailableError: the head went away and did not come back.
+            OSError: a result file cannot be written.
         """
+        from maze._downloads import files_of, save_files
+
         with RunReport(run_id) as report:
             record = self._follow(run_id, report.step, report)
             report.finished(record)
+            for path in save_files(files_of(record), output_dir, bars=report.on_terminal):
+                report.saved(path)
         return record.summary()
 
     def stream(self, run_id: str, *, after: int = 0, transport: Transport = "websocket") -> Subscription:

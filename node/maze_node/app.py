@@ -103,7 +103,7 @@ class Node:
         self._logs = Logs()
         self._spool = Spool(settings.spool_dir)
         self._memory = MemoryWatch()
-        self._pool = Pool(self._loop, self.post, self._logs, settings.preload)
+        self._pool = Pool(self._loop, self.post, self._logs, settings.preload, settings.spool_dir)
         self._transport = Transport(self._loop, self.post, settings.find_head, self._hello, self._give_up)
         self._watch = Watch(self._surveyor.survey, self._surveyed)
         self._ticks = 0

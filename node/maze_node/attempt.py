@@ -18,6 +18,7 @@ from maze_node.frames import ReportFrame, TaskFrame
 from maze_node.meter import Meter
 from maze_node.surroundings import Surroundings
 from maze_node.tracebacks import describe
+from maze_node.workspace import Workspace
 from maze_protocol.ids import RUN, TASK, format_id
 from maze_protocol.limits import MAX_TASK_VALUES, NAME_LENGTH
 from maze_protocol.messages import FAILED, OK, OutputDecl
@@ -55,16 +56,18 @@ def run_attempt(
     outputs: tuple[OutputValue, ...] = ()
     warnings: list[str] = []
     fault: TaskFault | None = None
+    workspace: Workspace | None = None
     try:
         function = load()
-        params = _decode_inputs(frame.inputs)
+        workspace = Workspace(frame)
+        params = _decode_inputs(frame.inputs, workspace)
         called = True
         meter.start()
         try:
             returned = _call(function, params)
         finally:
             meter.stop()
-        outputs = _encode_outputs(_checked(returned, frame, warnings))
+        outputs = _encode_outputs(workspace.given(_checked(returned, frame, warnings)))
     except TaskFault as error:
         fault = error
     except BaseException as error:  # noqa: BLE001 -- user code: SystemExit and KeyboardInterrupt are its failures too
@@ -72,6 +75,8 @@ def run_attempt(
     # Nothing of the attempt may stay alive through our frames: the next one would pay for it.
     function = params = returned = None  # type: ignore[assignment]  # dropped, never used again
     unclean = surroundings.restore()
+    if workspace is not None:
+        workspace.remove()
     return ReportFrame(
         frame.lease,
         OK if fault is None else FAILED,
@@ -117,16 +122,16 @@ def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(coroutine)
 
 
-def _decode_inputs(inputs: tuple[Input, ...]) -> dict[str, Any]:
-    return {each.name: _decode_one(each) for each in inputs}
+def _decode_inputs(inputs: tuple[Input, ...], workspace: Workspace) -> dict[str, Any]:
+    return {each.name: _decode_one(each, workspace) for each in inputs}
 
 
-def _decode_one(each: Input) -> Any:
+def _decode_one(each: Input, workspace: Workspace) -> Any:
     try:
-        parts = [decode(part.codec, part.body) for part in each.parts]
+        parts = [workspace.received(decode(part.codec, part.body)) for part in each.parts]
         if each.template is None:
             return parts[0]
-        return decode_input(each.template.codec, each.template.body, parts)
+        return workspace.received(decode_input(each.template.codec, each.template.body, parts))
     except ValueDecodeError as error:
         raise TaskFault("bad_input", "InputError", f"input {each.name!r}: {error}") from error
 

@@ -208,7 +208,7 @@ def _measure(options: dict[str, Any]) -> Any:
 def _serve(settings: Any, *, exit_with_stdin: bool) -> int:
     from maze_node.spawning import launch
 
-    spawned = launch(settings.preload)
+    spawned = launch(settings.preload, settings.spool_dir)
     import asyncio
 
     from maze._daemon import signals

@@ -2,6 +2,7 @@
 
 NodeError
 +-- UsageError      the command line or the connection file cannot be used; told to people, exit 2
++-- NotOurs         a directory for files of tasks is another user's
 +-- SpawnerLost     the spawner is gone; the pool starts another one
 `-- TaskFault       in a worker: an attempt failed for a reason that is told to the task's author
 
@@ -15,7 +16,16 @@ from typing import Final
 
 from maze_protocol.messages import ErrorInfo
 
-__all__ = ["EXIT_CRASHED", "EXIT_REFUSED", "EXIT_UNREACHABLE", "NodeError", "SpawnerLost", "TaskFault", "UsageError"]
+__all__ = [
+    "EXIT_CRASHED",
+    "EXIT_REFUSED",
+    "EXIT_UNREACHABLE",
+    "NodeError",
+    "NotOurs",
+    "SpawnerLost",
+    "TaskFault",
+    "UsageError",
+]
 
 EXIT_CRASHED: Final = 1
 EXIT_UNREACHABLE: Final = 75
@@ -28,6 +38,10 @@ class NodeError(Exception):
 
 class UsageError(NodeError):
     """What the node was told cannot be done."""
+
+
+class NotOurs(NodeError):
+    """A directory that only we should have is somebody else's."""
 
 
 class SpawnerLost(NodeError):

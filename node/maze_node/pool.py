@@ -16,6 +16,7 @@ import socket
 import subprocess
 from collections import deque
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Final
 
 from maze_node.channel import Channel
@@ -44,6 +45,7 @@ from maze_node.limits import become_subreaper, children
 from maze_node.logs import Logs
 from maze_node.oom import OomWatch
 from maze_node.spawning import Spawned, launch
+from maze_node.workdirs import remove_all
 
 __all__ = ["Pool"]
 
@@ -66,7 +68,11 @@ class Pool:
         post: Callable[[Event], None],
         logs: Logs,
         preload: tuple[str, ...] = (),
+        work_dir: Path | None = None,
     ) -> None:
+        self._work_dir = work_dir
+        self._lost: list[int] = []
+        """Spawners that died, and may have left files of their workers."""
         self._preload = preload
         self._preloading = bool(preload)
         self._loop = loop
@@ -93,7 +99,7 @@ class Pool:
 
     def start(self, spawned: Spawned | None = None) -> None:
         """Take a spawner, or start one."""
-        self._process, control = spawned if spawned is not None else launch(self._preload)
+        self._process, control = spawned if spawned is not None else launch(self._preload, self._work_dir)
         self._preloading = bool(self._preload)
         self._control = control
         self._unanswered = 0
@@ -161,6 +167,7 @@ class Pool:
         process, self._process = self._process, None
         if process is not None:
             await self._end(process)
+            remove_all(process.pid)
         for channel in (*self._channels.values(), *self._dying.values(), *(channel for channel, _ in self._buried)):
             channel.close()
         self._channels.clear()
@@ -270,6 +277,7 @@ class Pool:
         if self._preloading:
             log.warning("workers start without %s (--preload): the spawner died of it", ", ".join(self._preload))
             self._preload = ()
+        self._lost.append(self._process.pid)
         self._process = None
         self._queue = deque(item for item in self._queue if item[1])
         waiting = {fork for _, fork in self._queue}
@@ -295,6 +303,8 @@ class Pool:
         if self._kill_orphans() or self._dying:
             self._loop.call_later(BURY_INTERVAL, self._bury)
             return
+        while self._lost:
+            remove_all(self._lost.pop())
         buried, self._buried = self._buried, []
         for channel, status in buried:
             self._report_exit(channel, status, 0, 0.0, blameless=True)

@@ -34,6 +34,7 @@ from maze_node import worker
 from maze_node.frames import Exited, Fork, Forked, Kill, Ping, Preloaded, decode_packet, encode_packet
 from maze_node.limits import become_subreaper, children, die_with
 from maze_node.preload import import_all
+from maze_node.workdirs import remove_all, remove_of
 
 __all__ = ["Spawner", "main"]
 
@@ -163,6 +164,7 @@ class Spawner:
             return False
         if self._orphans - dead.older:
             return False
+        remove_of(os.getpid(), dead.pid)
         self._say(dead.exited)
         return True
 
@@ -190,7 +192,8 @@ class Spawner:
             try:
                 os.waitpid(-1, 0)
             except ChildProcessError:
-                return
+                break
+        remove_all(os.getpid())
 
 
 def _signal_group(pid: int, number: int) -> None:

@@ -9,17 +9,23 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
 
-__all__ = ["Spawned", "launch"]
+__all__ = ["WORK_DIR", "Spawned", "launch"]
+
+WORK_DIR: Final = "MAZE_WORK_DIR"
+"""Variable of spawners and workers: the directory in which they make theirs (workspace.py)."""
 
 Spawned = tuple[subprocess.Popen[bytes], socket.socket]
 
 
-def launch(preload: Sequence[str] = ()) -> Spawned:
+def launch(preload: Sequence[str] = (), work_dir: Path | None = None) -> Spawned:
     """Return a new spawner and our end of its control socket. Its end is inherited by nobody else.
 
     Args:
         preload: modules that its workers shall start with.
+        work_dir: where they make directories for files of tasks; $TMPDIR or /var/tmp by default.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
@@ -32,5 +38,6 @@ def launch(preload: Sequence[str] = ()) -> Spawned:
             stdout=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
             start_new_session=True,
+            env=os.environ if work_dir is None else {**os.environ, WORK_DIR: str(work_dir)},
         )
     return process, ours

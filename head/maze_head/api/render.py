@@ -46,7 +46,7 @@ from maze_protocol.events import (
 from maze_protocol.ids import RUN, TASK, format_id
 from maze_protocol.messages import ErrorInfo
 from maze_protocol.resources import Claim
-from maze_protocol.values import MSGPACK, OutputValue, Value
+from maze_protocol.values import FILE, MSGPACK, OutputValue, Value
 
 __all__ = [
     "JSON",
@@ -126,7 +126,7 @@ def seed_value(value: Value) -> Any:
 
 def _rendered(value: Value, convert: Callable[[object], Any]) -> Any:
     if value.codec != MSGPACK:
-        return {"__pickle__": {"size": value.size}}
+        return {"__file__" if value.codec == FILE else "__pickle__": {"size": value.size}}
     try:
         return convert(msgspec.msgpack.decode(value.body))
     except (msgspec.DecodeError, RecursionError, TypeError, ValueError):

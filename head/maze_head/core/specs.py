@@ -25,7 +25,7 @@ from maze_protocol.messages import OutputDecl
 from maze_protocol.policy import NO_POLICY, Policy, PolicyError, check_policy
 from maze_protocol.resources import Request
 from maze_protocol.terms import NO_TERMS, Terms, TermsError, check_same_node, make_terms
-from maze_protocol.values import MSGPACK, PICKLE
+from maze_protocol.values import FILE, MSGPACK, PICKLE
 
 __all__ = ["CodeOf", "body_of_spec", "encode_literal", "spec_of", "task_id_of"]
 
@@ -224,14 +224,14 @@ def _input(name: str, body: InputBody) -> InputSpec:
 
 
 def _encoded(name: str, value: EncodedValue, refs: tuple[tuple[bytes, str], ...]) -> InputSpec:
-    if value.codec not in (MSGPACK, PICKLE):
+    if value.codec not in (MSGPACK, PICKLE, FILE):
         raise Invalid("invalid_task", f"unknown codec {value.codec}", field=f"inputs.{name}.encoded.codec")
     return InputSpec(name, ENCODED, value.codec, value.data, refs)
 
 
 def _uploaded(name: str, value: UploadedValue, refs: tuple[tuple[bytes, str], ...], field: str) -> InputSpec:
     """Take in a body that was uploaded before; whether it really was is asked where the disk is (api/uploads.py)."""
-    if value.codec not in (MSGPACK, PICKLE):
+    if value.codec not in (MSGPACK, PICKLE, FILE):
         raise Invalid("invalid_task", f"unknown codec {value.codec}", field=f"{field}.upload.codec")
     if not 0 <= value.size <= MAX_OBJECT:
         raise Invalid("invalid_task", f"impossible size {value.size}", field=f"{field}.upload.size")

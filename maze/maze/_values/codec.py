@@ -8,9 +8,11 @@ from typing import Any
 from maze._values.blame import blame
 from maze._values.container import Body, Piece
 from maze._values.errors import ValueDecodeError, ValueEncodeError
+from maze._values.file import File, Held
+from maze._values.files import pieces_of, snapshot_of
 from maze._values.pickled import pickle_value, unpickle_value
 from maze._values.plain import HoleTest, pack_plain, unpack_plain
-from maze_protocol.values import MSGPACK, PICKLE
+from maze_protocol.values import FILE, MSGPACK, PICKLE
 
 __all__ = ["decode", "decode_input", "encode", "encode_input", "encode_pieces"]
 
@@ -51,7 +53,7 @@ def decode(codec: int, body: Body, *, allow_pickle: bool = True, copy: bool = Tr
     """Return the value of a body.
 
     Args:
-        codec: MSGPACK or PICKLE.
+        codec: MSGPACK, PICKLE or FILE.
         body: what `encode` returned.
         copy: False: arrays and buffers are views of the body, as writable as it is; nobody else may change it then.
         allow_pickle: False refuses pickled values; unpickling runs code that the sender chose.
@@ -74,10 +76,14 @@ def decode_input(codec: int, body: Body, parts: Sequence[object], *, copy: bool 
         return unpack_plain(body, parts)
     if codec == PICKLE:
         return unpickle_value(body, parts, copy=copy)
+    if codec == FILE:
+        return File.of(Held(body))
     raise ValueDecodeError(f"unknown codec {codec}")
 
 
 def _encode(value: object, is_hole: HoleTest | None) -> tuple[int, list[Piece], list[object]]:
+    if type(value) is File:
+        return FILE, _file_pieces(value, snapshot=is_hole is not None), []
     plain = pack_plain(value, is_hole)
     if plain is not None:
         return MSGPACK, [plain[0]], plain[1]
@@ -86,6 +92,14 @@ def _encode(value: object, is_hole: HoleTest | None) -> tuple[int, list[Piece], 
     except Exception as error:
         path, culprit = blame(value, lambda part: not _can_pickle(part, is_hole))
         raise ValueEncodeError(_type_name(culprit), path, _reason(error)) from error
+
+
+def _file_pieces(file: File, *, snapshot: bool) -> list[Piece]:
+    """Return the pieces of a file; what is an input may be sent much later than it was given, and must not change."""
+    try:
+        return [snapshot_of(file.path)] if snapshot else pieces_of(file.path)
+    except OSError as error:
+        raise ValueEncodeError("File", "", _reason(error)) from error
 
 
 def _can_pickle(value: object, is_hole: HoleTest | None) -> bool:
