@@ -45,9 +45,10 @@ class Place(NamedTuple):
 
 
 class Patience:
-    """Waits a little longer each time, and gives up after a minute in which nothing moved."""
+    """Waits a little longer each time, and gives up after some seconds in which nothing moved."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float | None = None) -> None:
+        self._seconds = RECONNECT_SECONDS if seconds is None else seconds
         self._lost_at: float | None = None
         self._pause = 0.0
 
@@ -59,7 +60,7 @@ class Patience:
         """Wait, or raise `final`."""
         now = time.monotonic()
         self._lost_at = self._lost_at or now
-        if now - self._lost_at > RECONNECT_SECONDS:
+        if now - self._lost_at > self._seconds:
             raise final from error
         await asyncio.sleep(self._pause)
         self._pause = min(1.0, self._pause * 2 or 0.05)
@@ -90,10 +91,10 @@ class Memory:
         self.data += data
 
 
-async def fetch_bytes(place: Place) -> bytes:
-    """Return all bytes of a value that is not large."""
+async def fetch_bytes(place: Place, away: float | None = None) -> bytes:
+    """Return all bytes of a value that is not large; `away`: how many seconds the head may say 'not now'."""
     sink = Memory()
-    await fetch(place, sink)
+    await _Download(place, sink, range(1 << 62), away).run()
     return bytes(sink.data)
 
 
@@ -116,7 +117,7 @@ async def fetch(place: Place, sink: Sink, span: range | None = None) -> None:
 class _Download:
     """One download, over as many connections as it takes."""
 
-    def __init__(self, place: Place, sink: Sink, span: range) -> None:
+    def __init__(self, place: Place, sink: Sink, span: range, away: float | None = None) -> None:
         from maze._http import connection
 
         self._known: Connection = connection(place.url)
@@ -126,7 +127,7 @@ class _Download:
         self._done = 0
         self._size = -1
         self._tag = ""
-        self._patience = Patience()
+        self._lost, self._away = Patience(), Patience(away)
 
     async def run(self) -> None:
         import aiohttp
@@ -139,7 +140,7 @@ class _Download:
             except (aiohttp.ClientError, TimeoutError) as error:
                 if self._done == self._size:
                     return
-                await self._patience.wait(self._known.unreachable(error), error)
+                await self._lost.wait(self._known.unreachable(error), error)
 
     async def _attempt(self) -> bool:
         """Read on from where the last attempt stopped; False: try again."""
@@ -155,7 +156,7 @@ class _Download:
             error = self._refusal(response.status, await response.read())
             if response.status not in PASSING:
                 raise error
-        await self._patience.wait(HeadUnavailableError(str(error)), error)
+        await self._away.wait(HeadUnavailableError(str(error)), error)
         return False
 
     def _headers(self) -> Mapping[str, str]:
@@ -179,7 +180,8 @@ class _Download:
         async for data in response.content.iter_any():
             await self._sink.write(data)
             self._done += len(data)
-            self._patience.reset()
+            self._lost.reset()
+            self._away.reset()
         return True
 
     def _refusal(self, status: int, answer: bytes) -> MazeError:

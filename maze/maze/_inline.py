@@ -24,6 +24,8 @@ __all__ = ["fill_in"]
 AT_A_TIME: Final = 16
 BYTES_AT_ONCE: Final = 64 * MIB
 """So much is fetched ahead of a reader."""
+AWAY_SECONDS: Final = 15.0
+"""How long a reader waits for a value whose node does not answer, before it goes on without it."""
 _WITH_RESULTS: Final = ("finish_task", "task_reused")
 
 
@@ -89,11 +91,13 @@ def _note(
 async def _fill(gate: asyncio.Semaphore, url: str, run_id: str, result: dict[str, Any], task_id: str, key: str) -> None:
     from maze._fetch import Place, fetch_bytes
     from maze._results import OpaqueValue
-    from maze.errors import RequestError, UnknownRunError, ValueExpiredError
+    from maze.errors import HeadUnavailableError, RequestError, UnknownRunError, ValueExpiredError
 
     codec, _, size, kind = result[key]
     try:
         async with gate:
-            result[key] = [codec, await fetch_bytes(Place(url, run_id, task_id, key))]
-    except (RequestError, UnknownRunError, ValueExpiredError) as error:
+            result[key] = [codec, await fetch_bytes(Place(url, run_id, task_id, key), AWAY_SECONDS)]
+    except (RequestError, UnknownRunError, ValueExpiredError, HeadUnavailableError) as error:
+        if isinstance(error, HeadUnavailableError) and not isinstance(error.__cause__, RequestError):
+            raise  # not the value is away, but the head
         result[key] = OpaqueValue(kind or "value", size, error.message)

@@ -227,7 +227,7 @@ class _Whole:
 
     def __init__(self, target: Path) -> None:
         self._target = target
-        self._part = target.with_name(f"{target.name}.{os.getpid()}.part")
+        self._part = target.with_name(f"{target.name}.{os.urandom(4).hex()}.part")
 
     def __enter__(self) -> BinaryIO:
         self._file = self._part.open("wb", buffering=WRITE_BYTES)

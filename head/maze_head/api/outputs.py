@@ -1,7 +1,8 @@
 """What tasks returned, one value at a time: the encoded bytes of any output, whole or in ranges.
 
 An output that the log says is there is served: an inline one from its accepted row, an object from the blob directory,
-into which it is first fetched if nodes alone hold it. One that nobody holds any more is answered 410 `value_expired`.
+into which it is first fetched if nodes alone hold it. One that nobody holds any more is answered 410 `value_expired`,
+or 503 `value_away` while its run goes on.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from maze_head.api.pieces import FileBody, MemoryBody, Sent, send
 from maze_head.blobfile import BlobError, BlobMissing, NoRoomForBlob
 from maze_head.core.effects import ObjectPlace
 from maze_head.core.errors import Conflict, Gone, NotFound, Unavailable
-from maze_head.core.events import LocateObject
+from maze_head.core.events import DescribeRun, LocateObject
+from maze_protocol.http import RunBody
 from maze_protocol.ids import RUN, TASK
 from maze_protocol.values import OutputValue
 
@@ -57,13 +59,13 @@ async def open_output(call: Call, run: OpenRun, task: int, found: OutputValue) -
     try:
         file = await _open(call, run, task, value.ref.output)
     except BlobMissing as error:
-        raise _expired(found.key) from error
+        raise await _missing(call, run, found.key) from error
     except NoRoomForBlob as error:
         raise Unavailable("disk_full", f"the value cannot be brought here: {error}") from error
     except BlobError as error:
         raise Unavailable("disk_refuses", f"the value cannot be read: {error}") from error
     if file is None:
-        raise _expired(found.key)
+        raise await _missing(call, run, found.key)
     return FileBody(file)
 
 
@@ -78,8 +80,12 @@ async def _open(call: Call, run: OpenRun, task: int, number: int) -> BinaryIO | 
     return file
 
 
-def _expired(key: str) -> Gone:
-    return Gone("value_expired", f"output {key[:80]!a} is not kept any more", hint=_KEPT)
+async def _missing(call: Call, run: OpenRun, key: str) -> Gone | Unavailable:
+    """Say that nobody has an output: for now, as long as its run goes on and a node may come back or make it anew."""
+    about: RunBody = await call.ask(lambda ticket: DescribeRun(ticket, run.run_id))
+    if about.sealed:
+        return Gone("value_expired", f"output {key[:80]!a} is not kept any more", hint=_KEPT)
+    return Unavailable("value_away", f"no node that holds output {key[:80]!a} answers at the moment")
 
 
 async def _find(call: Call, run: OpenRun, task: int) -> OutputValue:

@@ -17,7 +17,7 @@ from maze_protocol.limits import INLINE_CLIENT
 from maze_protocol.streams import PackedEvent
 from support.api_double import asynchronous
 from support.run_story import packed
-from support.value_server import GONE, serving_values
+from support.value_server import GONE, NOT_NOW, serving_values
 
 CODEC, BODY = encode(os.urandom(1000))
 
@@ -86,4 +86,24 @@ def test_a_reader_is_not_kept_waiting_for_more_than_it_can_take(monkeypatch: pyt
             assert len(server.ranges) == 5
 
     monkeypatch.setattr(_inline, "BYTES_AT_ONCE", 2 * len(BODY))
+    check()
+
+
+def test_one_whose_node_is_away_is_waited_for_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    @asynchronous
+    async def check() -> None:
+        async with serving_values(y=BODY) as server:
+            server.faults = [NOT_NOW, NOT_NOW]
+            event = finished(1, y=absent())
+            await bridge(fill_in(server.url, "run_1", [event]))
+            assert encode(decode_values(event.result or {}, allow_pickle=True)["y"]) == (CODEC, BODY)
+            with monkeypatch.context() as patch:
+                patch.setattr(_inline, "AWAY_SECONDS", 0.0)
+                server.faults = [NOT_NOW] * 50
+                event = finished(2, y=absent())
+                await bridge(fill_in(server.url, "run_1", [event]))
+                found = decode_values(event.result or {}, allow_pickle=True)["y"]
+                assert isinstance(found, OpaqueValue)
+                assert "not now" in found.reason
+
     check()

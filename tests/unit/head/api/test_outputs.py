@@ -12,7 +12,7 @@ import pytest
 from maze_head.blobfile import BlobError, BlobMissing, BlobUnwritable, NoRoomForBlob
 from maze_head.core.effects import ObjectPlace
 from maze_head.core.events import LocateObject
-from maze_protocol.events import RunSubmitted, TaskFailed, TaskFinished, TaskLeased, TaskStarted
+from maze_protocol.events import RunEvent, RunFinished, RunSubmitted, TaskFailed, TaskFinished, TaskLeased, TaskStarted
 from maze_protocol.messages import ErrorInfo
 from maze_protocol.resources import Claim
 from maze_protocol.values import MSGPACK, PICKLE, ObjectRef, OutputValue, Value
@@ -63,10 +63,10 @@ BIG = f"/api/v1/runs/{RUN_TEXT}/tasks/{TASKS[0]}/outputs/big"
 
 
 @asynccontextmanager
-async def with_object() -> AsyncIterator[Served]:
+async def with_object(*more: RunEvent) -> AsyncIterator[Served]:
     """Serve a run with an object that the core knows, and nobody has yet."""
     async with serving() as head:
-        await head.hub.commit(SUBMITTED, *DONE)
+        await head.hub.commit(SUBMITTED, *DONE, *more)
         head.hub.results[0] = OUTPUTS
         head.driver.answers[LocateObject] = ObjectPlace(1, 0, 2, ObjectRef(1, 2, 1 << 20, 0), kept=False)
         yield head
@@ -90,7 +90,7 @@ async def test_an_object_is_brought_here_once_and_then_read_from_the_disk() -> N
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (BlobMissing("lost"), (410, "value_expired")),
+        (BlobMissing("lost"), (503, "value_away")),
         (NoRoomForBlob("full"), (507, "disk_full")),
         (BlobUnwritable("broken"), (503, "disk_refuses")),
     ],
@@ -108,7 +108,7 @@ def test_an_object_that_cannot_be_brought_here(error: BlobError, expected: tuple
 
 @asynchronous
 async def test_an_object_that_nobody_holds_says_how_to_keep_the_next_one() -> None:
-    status, error, _ = await ask(f"{TASKS[0]}/outputs/big")
+    status, error, _ = await ask(f"{TASKS[0]}/outputs/big", (*DONE, *LEASED, FAILED, RunFinished(1, 1, 0)))
     assert (status, error["code"]) == (410, "value_expired")
     assert "keep=True" in error["hint"]
     assert "maze retry --from-failed" in error["hint"]
