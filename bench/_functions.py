@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable
 from typing import Any
 
-__all__ = ["ROWS", "array_of", "bytes_of", "identity", "increment", "memcpy_ms", "pause", "spin", "size_of", "total"]
+__all__ = [
+    "ROWS", "array_of", "bytes_of", "identity", "increment", "memcpy_ms", "memory_settled", "size_of", "spin",
+    "stamped", "total", "wait_for",
+]  # fmt: skip
 
 ROWS = 100 * 2**20 // 8
 """Of a float64 array of 100 MiB."""
@@ -29,10 +34,20 @@ def spin(x: int) -> int:
     return x
 
 
-def pause(x: int) -> int:
-    """Sleep for ten milliseconds."""
-    time.sleep(0.01)
+def stamped(x: int, path: str) -> int:
+    """Sleep for ten milliseconds, and write down when that began and ended."""
+    with open(path, "ab", 0) as stamps:
+        stamps.write(f"{x} {os.getpid()} b {time.time()}\n".encode())
+        time.sleep(0.01)
+        stamps.write(f"{x} {os.getpid()} e {time.time()}\n".encode())
     return x
+
+
+def wait_for(path: str) -> int:
+    """Keep a worker until a file is there."""
+    while not os.path.exists(path):
+        time.sleep(0.01)
+    return 0
 
 
 def total(values: list[int]) -> int:
@@ -66,3 +81,16 @@ def memcpy_ms(size: int, rounds: int = 7) -> float:
         memoryview(target)[:] = source
         times.append(1000 * (time.perf_counter() - started))
     return sorted(times)[rounds // 2]
+
+
+def memory_settled(read: Callable[[], dict[str, int]], limit_s: float = 20.0) -> dict[str, int]:
+    """Return what memory is used once it has not changed by a percent for a second."""
+    before = read()
+    until = time.monotonic() + limit_s
+    while time.monotonic() < until:
+        time.sleep(1.0)
+        now = read()
+        if abs(sum(now.values()) - sum(before.values())) <= sum(before.values()) / 100:
+            return now
+        before = now
+    return before

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 
-def _loop_ns() -> float:
+def loop_ns() -> float:
+    """Return what a turn of a plain loop takes now."""
     started = time.perf_counter_ns()
     total = 0
     for number in range(2_000_000):
@@ -37,13 +38,19 @@ def _ping_pong_us(rounds: int = 500) -> float:
     return elapsed / rounds / 1000
 
 
-def _steal_percent() -> float | None:
-    """Share of time the hypervisor took away since boot: a high one spoils every absolute figure."""
+def stolen_ticks() -> tuple[int, int]:
+    """Return the stolen and all ticks of the processors since boot, a mark for `stolen_percent`."""
     try:
         fields = [int(text) for text in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
     except OSError:
-        return None
-    return round(100 * fields[7] / sum(fields), 2) if len(fields) > 7 else None
+        return 0, 0
+    return (fields[7], sum(fields)) if len(fields) > 7 else (0, 0)
+
+
+def stolen_percent(since: tuple[int, int] = (0, 0)) -> float | None:
+    """Share of time the hypervisor took away since a mark, or since boot: a high one spoils every absolute figure."""
+    stolen, every = (now - then for now, then in zip(stolen_ticks(), since, strict=True))
+    return round(100 * stolen / every, 2) if every else None
 
 
 def describe() -> dict[str, Any]:
@@ -53,7 +60,7 @@ def describe() -> dict[str, Any]:
         "machine": platform.platform(),
         "cpus": len(os.sched_getaffinity(0)),
         "load": os.getloadavg()[0],
-        "steal_percent": _steal_percent(),
-        "yardstick_loop_ns": round(_loop_ns(), 2),
+        "steal_percent": stolen_percent(),
+        "yardstick_loop_ns": round(loop_ns(), 2),
         "yardstick_ping_pong_us": round(_ping_pong_us(), 1),
     }

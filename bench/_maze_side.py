@@ -1,4 +1,4 @@
-"""One measurement of Maze: `python bench/_maze_side.py WORKLOAD [SIZE] [--nodes N] [--durability LEVEL]`.
+"""One measurement of Maze: `python bench/_maze_side.py WORKLOAD [SIZE] [--nodes N] [--durability LEVEL] [--backlog N]`.
 
 Prints one JSON document. Everything goes through the public SDK; head and nodes are real processes of their own.
 """
@@ -11,131 +11,18 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import _functions as plain
-import psutil
-
-from maze import MaClient, task
+from _cluster import Cluster, cluster, run, values_of
+from _maze_load import killed, queued, steady
+from _maze_tasks import array_of, bytes_of, identity, increment, never, size_of, spin, total
+from _maze_transfer import beside, between, relayed
 
 MIB = 2**20
-
-
-@task(inputs=["x"], outputs=["x"])
-def identity(params: dict[str, Any]) -> dict[str, Any]:
-    """Return the input."""
-    return {"x": params["x"]}
-
-
-@task(inputs=["x"], outputs=["x"])
-def increment(params: dict[str, Any]) -> dict[str, Any]:
-    """Return the next number."""
-    return {"x": params["x"] + 1}
-
-
-@task(inputs=["x"], outputs=["x"])
-def spin(params: dict[str, Any]) -> dict[str, Any]:
-    """Keep a CPU busy for a millisecond."""
-    return {"x": plain.spin(params["x"])}
-
-
-@task(inputs=["values"], outputs=["x"])
-def total(params: dict[str, Any]) -> dict[str, Any]:
-    """Return the sum."""
-    return {"x": sum(params["values"])}
-
-
-@task(inputs=["rows"], outputs=["x"])
-def array_of(params: dict[str, Any]) -> dict[str, Any]:
-    """Return a float64 array."""
-    return {"x": plain.array_of(params["rows"])}
-
-
-@task(inputs=["rows"], outputs=["x"])
-def bytes_of(params: dict[str, Any]) -> dict[str, Any]:
-    """Return so many bytes."""
-    return {"x": plain.bytes_of(params["rows"])}
-
-
-@task(inputs=["x"], outputs=["x"])
-def size_of(params: dict[str, Any]) -> dict[str, Any]:
-    """Look at a payload."""
-    return {"x": plain.size_of(params["x"])}
-
-
-class Cluster:
-    """A head and its nodes, and a client of them."""
-
-    def __init__(self, client: MaClient, head: psutil.Process, nodes: list[psutil.Process]) -> None:
-        self.client = client
-        self.head = head
-        self.nodes = nodes
-
-    def cpu_seconds(self) -> dict[str, float]:
-        """Return the CPU time of each kind of process so far."""
-        workers = [child for node in self.nodes for child in node.children(recursive=True)]
-        parts = {"client": [psutil.Process()], "head": [self.head], "agents": self.nodes, "workers": workers}
-        return {name: sum(_cpu(process) for process in processes) for name, processes in parts.items()}
-
-
-def _cpu(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
-def _start(*arguments: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line.startswith("MAZE-READY "), f"{arguments[0]} said {line!r}"
-    return process, json.loads(line.removeprefix("MAZE-READY "))
-
-
-@contextmanager
-def cluster(nodes: int, cpus: int, durability: str, *more: str) -> Iterator[Cluster]:
-    """Run a head and so many nodes of so many CPUs each."""
-    started: list[subprocess.Popen[str]] = []
-    with tempfile.TemporaryDirectory() as directory:
-        state = Path(directory)
-        ports = ["--port", "0", "--node-port", "0", "--blob-port", "0", "--event-port", "0"]
-        try:
-            head, ready = _start(
-                "maze_head", *ports, "--state-dir", str(state / "head"), "--connection-file", str(state / "c.json"),
-                "--durability", durability, "--log-level", "warning",
-            )  # fmt: skip
-            started.append(head)
-            for number in range(nodes):
-                node, _ = _start(
-                    "maze_node", "--connection-file", str(state / "c.json"), "--cpus", str(cpus),
-                    "--name", f"n{number}", "--log-level", "warning", *more,
-                )  # fmt: skip
-                started.append(node)
-            with MaClient(ready["url"]) as client:
-                yield Cluster(client, psutil.Process(head.pid), [psutil.Process(node.pid) for node in started[1:]])
-        finally:
-            for process in reversed(started):
-                process.terminate()
-            for process in started:
-                process.wait(30)
-
-
-def values_of(messages: list[dict[str, Any]]) -> list[Any]:
-    """Return the outputs `x` of all finished tasks."""
-    return [message["data"]["result"]["x"] for message in messages if message["type"] == "finish_task"]
-
-
-def run(client: MaClient, add: Callable[[Any], object]) -> list[dict[str, Any]]:
-    """Make a workflow, run it, and return its messages."""
-    workflow = client.create_workflow()
-    add(workflow)
-    return workflow.get_results(workflow.run(), verbose=False)
 
 
 def independent(tasks: int) -> Callable[[Any], object]:
@@ -231,7 +118,16 @@ WORKLOADS: dict[str, tuple[Callable[[Cluster, int], dict[str, Any]], int]] = {
     "W4": (w4, 1_000),
     "W5-array": (_w5(array_of, plain.ROWS), 3),
     "W5-bytes": (_w5(bytes_of, 100 * MIB), 3),
+    "W5-nodes": (between, 100),
+    "W5-beside": (beside, 1_024),
+    "W5-head": (relayed, 4_096),
+    "W7": (queued, 100_000),
+    "W7-rate": (steady, 10_000),
+    "W8": (killed, 1_000),
 }
+"""With their usual sizes."""
+NODES = {"W5-nodes": 2, "W5-beside": 2, "W5-head": 2}
+"""How many, of two CPUs each; else as many CPUs as --nodes leaves to each."""
 
 
 def cold() -> dict[str, Any]:
@@ -255,15 +151,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("workload", choices=[*WORKLOADS, "W6"])
     parser.add_argument("size", nargs="?", type=int)
-    parser.add_argument("--nodes", type=int, default=1)
+    parser.add_argument("--nodes", type=int)
     parser.add_argument("--durability", default="process")
+    parser.add_argument("--backlog", type=int, default=0, help="tasks that wait for what no node has")
     given = parser.parse_args()
     if given.workload == "W6":
         print(json.dumps(cold()))
         return
     measure, usual = WORKLOADS[given.workload]
-    with cluster(given.nodes, 2 if given.nodes == 1 else 1, given.durability) as on:
+    nodes = given.nodes or NODES.get(given.workload, 1)
+    cpus = 1 if given.nodes and given.nodes > 1 else 2
+    with cluster(nodes, cpus, given.durability) as on:
+        if given.backlog:
+            _block(on, given.backlog)
         print(json.dumps(measure(on, given.size or usual)), flush=True)
+
+
+def _block(on: Cluster, tasks: int) -> None:
+    workflow = on.client.create_workflow()
+    for number in range(tasks):
+        workflow.add_task(never, inputs={"x": number})
+    workflow.run()
 
 
 if __name__ == "__main__":

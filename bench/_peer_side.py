@@ -6,14 +6,33 @@ Prints one JSON document. No import of Maze: it is not installed there.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from _functions import ROWS, array_of, bytes_of, identity, increment, memcpy_ms, size_of, spin, total
-from _peers import PEERS
+import psutil
+from _functions import (
+    ROWS,
+    array_of,
+    bytes_of,
+    identity,
+    increment,
+    memcpy_ms,
+    memory_settled,
+    size_of,
+    spin,
+    stamped,
+    total,
+    wait_for,
+)  # fmt: skip
+from _peers import LOST, PEERS
+from _stamps import after_kill, read_stamps, running_one
 
 System = Any
 MIB = 2**20
@@ -76,6 +95,51 @@ def _w5(make: Callable[[int], Any], amount: int) -> Callable[[System, int], dict
     return measure
 
 
+def w7(system: System, tasks: int) -> dict[str, Any]:
+    """Bytes per queued task of one int input: growth of resident memory of all processes, the client among them."""
+    system.gather([system.submit(identity, number) for number in range(100)])
+    with tempfile.TemporaryDirectory() as folder:
+        gate = Path(folder) / "open"
+        blocking = [system.submit(wait_for, str(gate)) for _ in range(2)]
+        before = memory_settled(_resident)
+        waiting = [system.submit(identity, number) for number in range(tasks)]
+        after = memory_settled(_resident)
+        gate.touch()
+        system.gather(blocking)
+    grown = {name: round((after[name] - before[name]) / len(waiting)) for name in before}
+    return {"bytes_per_task": grown["others"], "client_bytes": grown["client"]}
+
+
+def _resident() -> dict[str, int]:
+    me = psutil.Process()
+    others = sum(_rss(child) for child in me.children(recursive=True))
+    return {"client": me.memory_info().rss, "others": others}
+
+
+def _rss(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def w8(system: System, tasks: int) -> dict[str, Any]:
+    """What happens when a worker is killed in the midst of tasks of ten milliseconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "stamps"
+        began = time.perf_counter()
+        results = [system.submit(stamped, number, str(path)) for number in range(tasks)]
+        victim = running_one(path, tasks // 3)
+        at = time.time()
+        os.kill(victim, signal.SIGKILL)
+        try:
+            finished = len(system.gather(results))
+        except LOST:
+            finished = sum(stamp.what == "e" for stamp in read_stamps(path))
+        told = after_kill(read_stamps(path), victim, at)
+    return {"finished": finished, "seconds": time.perf_counter() - began, **told}
+
+
 WORKLOADS: dict[str, tuple[Callable[[System, int], dict[str, float]], int]] = {
     "W1": (w1, 10_000),
     "W2": (w2, 500),
@@ -83,6 +147,8 @@ WORKLOADS: dict[str, tuple[Callable[[System, int], dict[str, float]], int]] = {
     "W4": (w4, 1_000),
     "W5-array": (_w5(array_of, ROWS), 3),
     "W5-bytes": (_w5(bytes_of, 100 * MIB), 3),
+    "W7": (w7, 100_000),
+    "W8": (w8, 1_000),
 }
 
 

@@ -10,11 +10,14 @@ import contextlib
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-__all__ = ["PEERS", "Dask", "Futures", "Ray"]
+__all__ = ["LOST", "PEERS", "Dask", "Futures", "Ray"]
 
 WORKERS = 2
+LOST = BrokenProcessPool
+"""What a system raises that gives the whole job up when a worker dies."""
 
 
 class Futures:
@@ -26,7 +29,7 @@ class Futures:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._pool.shutdown()
+        self._pool.shutdown(cancel_futures=True)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
         return self._pool.submit(function, *[_value(each) for each in arguments])

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["ratio_of", "row", "summary"]
+__all__ = ["ratio_of", "row", "summary", "table"]
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:
@@ -26,17 +26,26 @@ def ratio_of(ones: Sequence[float], others: Sequence[float]) -> dict[str, float]
 
 
 def row(record: dict[str, Any]) -> str:
-    """Return a comparison as a row of a Markdown table."""
-    one, other = record["systems"]
-    first, second, ratio = record[one], record[other], record["ratio"]
-    cells = [
-        record["workload"],
-        record["metric"],
-        f"{_short(first['median'])} ({_short(first['least'])} to {_short(first['most'])})",
-        f"{other}: {_short(second['median'])} ({_short(second['least'])} to {_short(second['most'])})",
-        f"**{ratio['median']:.2f}** ({ratio['least']:.2f} to {ratio['most']:.2f})",
-    ]
+    """Return a comparison as a row of a Markdown table; a system without a figure gets a dash."""
+    cells = [record["workload"], record["metric"]]
+    cells += [f"{system}: {_spread(record.get(system))}" for system in record["systems"]]
+    if len(record["systems"]) < 2:
+        cells.append("")
+    ratio = record.get("ratio")
+    cells.append(f"**{ratio['median']:.2f}** ({ratio['least']:.2f} to {ratio['most']:.2f})" if ratio else "")
     return f"| {' | '.join(cells)} |"
+
+
+def table(records: Sequence[dict[str, Any]]) -> str:
+    """Return comparisons as a Markdown table."""
+    head = ["| workload | figure | first | second | first / second |", "|---|---|---|---|---|"]
+    return "\n".join(head + [row(record) for record in records])
+
+
+def _spread(figures: dict[str, float] | None) -> str:
+    if figures is None:
+        return "–"
+    return f"{_short(figures['median'])} ({_short(figures['least'])} to {_short(figures['most'])})"
 
 
 def _short(value: float) -> str:

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from _cluster import Cluster, cluster, run, values_of
 from _machine import describe
-from _maze_side import Cluster, cluster, independent, run, values_of
+from _maze_side import independent
 from _sampling import KINDS
 
 HERE = Path(__file__).resolve().parent

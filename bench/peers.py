@@ -13,7 +13,7 @@ from pathlib import Path
 __all__ = ["interpreter"]
 
 ROOT = Path(__file__).resolve().parents[1] / ".bench"
-PACKAGES = {"ray": ["ray==2.60.0", "numpy"], "dask": ["distributed==2026.8.0", "numpy"]}
+PACKAGES = {"ray": ["ray==2.60.0", "numpy", "psutil"], "dask": ["distributed==2026.8.0", "numpy", "psutil"]}
 
 
 def interpreter(system: str) -> str:
