@@ -49,6 +49,7 @@ class TaskMetadata:
         policy: how often and for how long the task is tried.
         terms: where the task may run, and what it shares with others.
         input_names: the names of the inputs, to compare with what is given.
+        keep: whether large outputs stay although other tasks use them.
     """
 
     func_name: str
@@ -61,9 +62,10 @@ class TaskMetadata:
     policy: Policy = NO_POLICY
     terms: Terms = NO_TERMS
     input_names: frozenset[str] = frozenset()
+    keep: bool = False
 
 
-def task(  # noqa: PLR0913 -- four of the reference, six that say how the task is tried, five that say where it runs
+def task(  # noqa: PLR0913 -- four of the reference, six on how it is tried, five on where it runs, one on what stays
     inputs: Sequence[str],
     outputs: Sequence[str],
     resources: Mapping[str, int | float] | None = None,
@@ -80,6 +82,7 @@ def task(  # noqa: PLR0913 -- four of the reference, six that say how the task i
     limits: Limits | None = None,
     apart: str | None = None,
     nodes: int = 1,
+    keep: bool = False,
 ) -> Callable[[TaskFunction], TaskFunction]:
     """Declare a function as a task.
 
@@ -101,6 +104,7 @@ def task(  # noqa: PLR0913 -- four of the reference, six that say how the task i
             a name alone means one.
         apart: a word; tasks of one run with the same word never share a node.
         nodes: how many nodes the task takes, each with all it asks for; its code runs on the first.
+        keep: large outputs stay as long as the run, although other tasks use them; those that no task uses always do.
 
     Returns:
         A decorator that returns the function itself: it stays callable with a dictionary.
@@ -114,6 +118,7 @@ def task(  # noqa: PLR0913 -- four of the reference, six that say how the task i
     times = {"timeout": timeout, "idle_timeout": idle_timeout, "at_most_once": at_most_once}
     policy = declare_policy({**tries, **times})
     terms = declare_terms({"require": require, "prefer": prefer, "limits": limits, "apart": apart, "nodes": nodes})
+    kept = check_keep(keep)
     names_in = check_names(inputs, "inputs")
     names_out = check_names(outputs, "outputs")
     explicit = check_data_types(data_types, (*names_in, *names_out))
@@ -123,7 +128,7 @@ def task(  # noqa: PLR0913 -- four of the reference, six that say how the task i
         _check_function(func)
         all_types = {name: explicit.get(name, "str") for name in (*names_in, *names_out)}
         described = names_in, names_out, shown, all_types, declared, explicit, policy, terms
-        metadata = TaskMetadata(func.__name__, *described, frozenset(names_in))
+        metadata = TaskMetadata(func.__name__, *described, frozenset(names_in), kept)
         setattr(func, _ATTRIBUTE, metadata)
         return func
 
@@ -144,6 +149,17 @@ def get_task_metadata(func: Callable[..., Any]) -> TaskMetadata:
             hint=f'put @task(inputs=[...], outputs=[...]) above "{name}"',
         )
     return metadata
+
+
+def check_keep(keep: bool) -> bool:
+    """Return whether outputs are to be kept.
+
+    Raises:
+        DeclarationTypeError: neither True nor False.
+    """
+    if not isinstance(keep, bool):
+        raise DeclarationTypeError(f"keep must be True or False, not {type(keep).__name__}")
+    return keep
 
 
 def check_names(names: Sequence[str], what: str) -> tuple[str, ...]:

@@ -214,7 +214,9 @@ class TaskHandle:
         name = known.name if known is not None else (self._name or short_id(self.task_id))
         vertex = legacy_vertex(self.task_id, name, self.workflow_id, (code_str, task_input, task_output, resources))
         if known is not None:
-            vertex = replace(vertex, policy=known.policy, terms=known.terms, same_node_as=known.same_node_as)
+            vertex = replace(
+                vertex, policy=known.policy, terms=known.terms, same_node_as=known.same_node_as, keep=known.keep
+            )
         self._state.record(SaveTask(vertex))
         if self._outputs is not None:
             self._outputs._become(vertex.outputs)

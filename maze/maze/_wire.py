@@ -61,6 +61,7 @@ def _task(task: _graph.Vertex) -> http.TaskBody:
         task.resources,
         strict,
         same_node_as=task.same_node_as,
+        keep=task.keep,
     )
     # Most tasks of a graph of many thousands have neither.
     if task.policy == NO_POLICY and task.terms == NO_TERMS:
@@ -111,6 +112,7 @@ def _vertex(task: http.TaskBody) -> _graph.Vertex:
         ),
         terms=make_terms(task.require, task.prefer, task.limits, task.apart, task.nodes),
         same_node_as=task.same_node_as,
+        keep=task.keep,
     )
 
 

@@ -10,15 +10,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from maze._binding import UPLOADED_FROM, check_display_name, digest_of, function_vertex, legacy_vertex
+from maze._binding import (
+    UPLOADED_FROM,
+    check_display_name,
+    digest_of,
+    function_vertex,
+    legacy_vertex,
+    with_options,
+)
 from maze._decorator import task
-from maze._draft import Draft
+from maze._draft import Batch, Draft
 from maze._fetch import Place
-from maze._graph import Code, InputSpec, Vertex
+from maze._graph import AddTask, Code, InputSpec, Vertex
 from maze._handles import TaskOutput, TaskOutputs
 from maze._remote_value import RemoteValue
 from maze._values import decode_input
-from maze.errors import ForeignTaskError, InputError, InputTypeError, InvalidTaskError
+from maze._wire import edit_request, vertices
+from maze.errors import DeclarationTypeError, ForeignTaskError, InputError, InputTypeError, InvalidTaskError
+from maze_protocol.http import WorkflowBody
 from maze_protocol.limits import MAX_TASK_VALUES
 
 DRAFT = Draft()
@@ -291,3 +300,28 @@ def test_an_async_function_is_found() -> None:
 def test_descriptions_of_another_shape_are_told(inputs: Any) -> None:
     with pytest.raises(InputError, match="input"):
         legacy(inputs=inputs)
+
+
+@task(inputs=["value"], outputs=["y"], keep=True)
+def keeper(params: dict[str, Any]) -> dict[str, Any]:
+    return {"y": params["value"]}
+
+
+def test_whether_outputs_are_kept_is_declared_and_can_be_said_for_one_task() -> None:
+    assert bind(keeper, value=1).keep
+    plain = bind(untyped, value=1)
+    assert not plain.keep
+    assert with_options(plain, {"keep": True}, "w").keep
+    assert not with_options(bind(keeper, value=1), {"keep": False}, "w").keep
+    assert with_options(bind(keeper, value=1), {"retries": 1}, "w").keep
+    with pytest.raises(DeclarationTypeError, match="keep must be True or False"):
+        with_options(plain, {"keep": "yes"}, "w")
+    with pytest.raises(DeclarationTypeError, match="keep must be True or False"):
+        task(inputs=[], outputs=[], keep=1)  # type: ignore[arg-type]  # what a user might write
+
+
+def test_that_outputs_are_kept_is_told_to_the_head_and_by_it() -> None:
+    body = edit_request(Batch((AddTask(bind(keeper, value=1)),), (), 0), "e").ops[0].task  # type: ignore[union-attr]  # an AddTask
+    assert body.keep
+    workflow = WorkflowBody("w", "", 1, 0.0, [body], [], [])
+    assert vertices(workflow)[0].keep
