@@ -42,9 +42,12 @@ _PARTS = (slice(None, SAMPLE), slice(-SAMPLE, None))
 
 def _is(body: bytes | memoryview, pieces: Pieces) -> bool:
     """Tell whether a body is made of these pieces; false for one that is gone."""
-    view, offset = memoryview(body), 0
+    if isinstance(body, memoryview):  # the snapshot of one file, as a rule
+        return len(pieces) == 1 and body == pieces[0]
+    offset = 0
     for piece in pieces:
-        if view[offset : offset + len(piece)] != piece:
+        # Compares as fast as memory is read; views compare byte by byte.
+        if not body.startswith(piece, offset):
             return False
         offset += len(piece)
     return True
