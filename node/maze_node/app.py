@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import psutil
 
+from maze._daemon.guarantees import spool_dir
 from maze._daemon.ready import announce
 from maze._daemon.signals import Stop
 from maze_node.capacity import Surveyor
@@ -25,11 +26,14 @@ from maze_node.config import Settings
 from maze_node.core.agent import STARTED_AFTER, Agent
 from maze_node.core.effects import (
     AnswerLog,
+    CancelFetch,
     Discard,
     Dismiss,
     DropLogs,
     Effect,
     Enqueue,
+    FetchObject,
+    ForgetObjects,
     Fork,
     Leave,
     Load,
@@ -37,9 +41,11 @@ from maze_node.core.effects import (
     NoteMemory,
     Reconnect,
     RenameLog,
+    RenameObjects,
     Send,
     Signal,
     Spill,
+    SpillObject,
     Start,
     TakeBack,
 )
@@ -47,27 +53,34 @@ from maze_node.core.events import (
     DrainAsked,
     Event,
     Instant,
+    LinkLost,
     Loaded,
     MemoryRead,
+    ObjectFailed,
+    ObjectFetched,
     Spilled,
     StopAsked,
     Surveyed,
     Ticked,
     Welcomed,
 )
+from maze_node.core.objects import Room
 from maze_node.core.offer import Survey, Use
 from maze_node.core.stay import Stay
 from maze_node.errors import EXIT_CRASHED, EXIT_REFUSED
 from maze_node.hello import make_hello
-from maze_node.limits import allowed_cpus
+from maze_node.limits import allow_descriptors, allowed_cpus
 from maze_node.logs import Logs
 from maze_node.memory import MemoryWatch
+from maze_node.peers import Peers
 from maze_node.pool import Pool
 from maze_node.spawning import Spawned
 from maze_node.spool import Spool
+from maze_node.store import ObjectStore
 from maze_node.transport import Transport
 from maze_node.watch import Watch
 from maze_protocol.messages import Hello, NodeLoad
+from maze_protocol.values import ObjectKey
 
 __all__ = ["Node"]
 
@@ -76,6 +89,8 @@ TICK: Final = 0.5
 MEMORY_TICK: Final = 0.25
 SURVEY_TICKS: Final = 2
 FLUSH_AFTER: Final = 0.001
+MEMORY_PART: Final = 4
+"""One part of so many of the node's memory is for objects, unless it was told otherwise."""
 MIB: Final = 2**20
 
 
@@ -103,7 +118,9 @@ class Node:
         self._logs = Logs()
         self._spool = Spool(settings.spool_dir)
         self._memory = MemoryWatch()
-        self._pool = Pool(self._loop, self.post, self._logs, settings.preload, settings.spool_dir)
+        self._objects = self._provide(first.capacity.mem_mib)
+        self._peers = Peers(settings, self.node_id, self._objects, self._fetched, self._on_peers_lost)
+        self._pool = Pool(self._loop, self.post, self._logs, self._objects, settings.preload, settings.spool_dir)
         self._transport = Transport(self._loop, self.post, settings.find_head, self._hello, self._give_up)
         self._watch = Watch(self._surveyor.survey, self._surveyed)
         self._ticks = 0
@@ -129,6 +146,11 @@ class Node:
             Spill: self._spill,
             Load: self._load_back,
             Discard: lambda effect: self._spool.drop(effect.number),
+            FetchObject: lambda effect: self._peers.fetch(effect.ref),
+            CancelFetch: lambda effect: self._peers.cancel(effect.key),
+            SpillObject: lambda effect: self._objects.spill(effect.key),
+            ForgetObjects: lambda effect: self._objects.forget(effect.keys),
+            RenameObjects: lambda effect: self._objects.rename(effect.old, effect.new),
             Note: lambda effect: log.info(effect.text),
             Leave: self._leave,
         }
@@ -154,6 +176,8 @@ class Node:
             self._transport.close()
             await self._pool.stop()
             self._spool.close()
+            self._peers.close()
+            self._objects.close()
         log.info("node stopped", extra={"reason": reason, "code": code})
         return code
 
@@ -171,6 +195,9 @@ class Node:
             effects += self._agent.handle(event, now)
             if isinstance(event, Welcomed):
                 self._announce()
+                self._peers.welcome(event.welcome, self._transport.endpoint)
+            elif isinstance(event, LinkLost):
+                self._peers.leave(event.reason or event.code)
         self._perform(effects + self._agent.start(now))
         if not self._flush_by:
             self._flush_by = now.mono + FLUSH_AFTER
@@ -250,13 +277,29 @@ class Node:
 
     def _hello(self) -> Hello:
         identity, now = (self.node_id, self._incarnation), Instant(monotonic(), time.time())
-        return make_hello(self._agent, self._settings, identity, self._transport.endpoint, now)
+        head = self._transport.endpoint
+        return make_hello(self._agent, self._settings, identity, head, self._peers.introduce(head), now)
 
     def _announce(self) -> None:
         log.info("connected to the head", extra={"head": self._transport.endpoint, "node_id": self.node_id})
         if not self._announced:
             self._announced = True
             announce({"node_id": self.node_id, "pid": os.getpid(), "head": self._transport.endpoint})
+
+    def _provide(self, capacity_mib: int) -> ObjectStore:
+        """Make room for objects: a part of the node's memory, half of the descriptors that the agent may have."""
+        told = self._settings.object_memory
+        budget = (capacity_mib // MEMORY_PART if told is None else told) * MIB
+        directory = str(self._settings.spool_dir or spool_dir())
+        self._agent.provide(Room(budget, allow_descriptors() // 2, directory))
+        return ObjectStore(budget, directory, self.post)
+
+    def _fetched(self, key: ObjectKey, reason: str, on_disk: bool) -> None:
+        self.post(ObjectFailed(key, reason) if reason else ObjectFetched(key, on_disk))
+
+    def _on_peers_lost(self, error: BaseException) -> None:
+        log.critical("internal error: the thread that moves objects has ended", exc_info=error)
+        self._end(EXIT_CRASHED, "internal error")
 
     def _drop_logs(self, effect: DropLogs) -> None:
         for lease in effect.leases:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from maze._values import ValueDecodeError, ValueEncodeError, decode, decode_input, encode
+from maze._values import ValueDecodeError, ValueEncodeError, decode, decode_input, encode_pieces
+from maze_node.beside import Beside
 from maze_node.errors import TaskFault
 from maze_node.frames import ReportFrame, TaskFrame
 from maze_node.meter import Meter
@@ -20,9 +21,9 @@ from maze_node.surroundings import Surroundings
 from maze_node.tracebacks import describe
 from maze_node.workspace import Workspace
 from maze_protocol.ids import RUN, TASK, format_id
-from maze_protocol.limits import MAX_TASK_VALUES, NAME_LENGTH
+from maze_protocol.limits import INLINE_TASK, INLINE_VALUE, MAX_TASK_VALUES, NAME_LENGTH
 from maze_protocol.messages import FAILED, OK, OutputDecl
-from maze_protocol.values import Input, OutputValue, Value
+from maze_protocol.values import Input, ObjectRef, OutputValue, Value
 
 __all__ = ["run_attempt"]
 
@@ -38,6 +39,7 @@ def run_attempt(
     surroundings: Surroundings,
     meter: Meter,
     written: Callable[[], tuple[int, int]] = lambda: (0, 0),
+    beside: Beside | None = None,
 ) -> ReportFrame:
     """Run one attempt and report how it ended.
 
@@ -47,31 +49,37 @@ def run_attempt(
         surroundings: of the process, restored in the end.
         meter: measures the call.
         written: returns how many bytes have been written to standard output and to standard error so far.
+        beside: where its objects come from and go.
     """
+    beside = beside or Beside()
     started_at = time.time()
     surroundings.enter(_identity(frame))
     if surroundings.reaped:
         meter.reset()
     called = False
     outputs: tuple[OutputValue, ...] = ()
+    on_disk: tuple[int, ...] = ()
     warnings: list[str] = []
     fault: TaskFault | None = None
     workspace: Workspace | None = None
     try:
         function = load()
         workspace = Workspace(frame)
-        params = _decode_inputs(frame.inputs, workspace)
+        params = _decode_inputs(frame.inputs, workspace, beside)
         called = True
         meter.start()
         try:
             returned = _call(function, params)
         finally:
             meter.stop()
-        outputs = _encode_outputs(workspace.given(_checked(returned, frame, warnings)))
+        outputs, on_disk = _encode_outputs(workspace.given(_checked(returned, frame, warnings)), frame, beside)
     except TaskFault as error:
         fault = error
     except BaseException as error:  # noqa: BLE001 -- user code: SystemExit and KeyboardInterrupt are its failures too
         fault = TaskFault("user", *describe(error))
+    if fault is not None:
+        outputs, on_disk = (), ()
+        beside.undo()
     # Nothing of the attempt may stay alive through our frames: the next one would pay for it.
     function = params = returned = None  # type: ignore[assignment]  # dropped, never used again
     unclean = surroundings.restore()
@@ -90,6 +98,8 @@ def run_attempt(
         started_at,
         False,
         *written(),
+        sum([each.value.ref is not None for each in outputs]),
+        on_disk,
     )
 
 
@@ -122,16 +132,20 @@ def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(coroutine)
 
 
-def _decode_inputs(inputs: tuple[Input, ...], workspace: Workspace) -> dict[str, Any]:
-    return {each.name: _decode_one(each, workspace) for each in inputs}
+def _decode_inputs(inputs: tuple[Input, ...], workspace: Workspace, beside: Beside) -> dict[str, Any]:
+    return {each.name: _decode_one(each, workspace, beside) for each in inputs}
 
 
-def _decode_one(each: Input, workspace: Workspace) -> Any:
+def _decode_one(each: Input, workspace: Workspace, beside: Beside) -> Any:
     try:
-        parts = [workspace.received(decode(part.codec, part.body)) for part in each.parts]
-        if each.template is None:
+        # Arrays of an object are views of it, which nobody may write in; those of other values are copies.
+        parts = [
+            workspace.received(decode(part.codec, beside.body(part), copy=part.ref is None)) for part in each.parts
+        ]
+        template = each.template
+        if template is None:
             return parts[0]
-        return workspace.received(decode_input(each.template.codec, each.template.body, parts))
+        return workspace.received(decode_input(template.codec, beside.body(template), parts, copy=template.ref is None))
     except ValueDecodeError as error:
         raise TaskFault("bad_input", "InputError", f"input {each.name!r}: {error}") from error
 
@@ -181,26 +195,83 @@ def _bad_return(message: str) -> TaskFault:
     return TaskFault("bad_return", "BadReturn", message)
 
 
-def _encode_outputs(outputs: dict[str, Any]) -> tuple[OutputValue, ...]:
+class Encoded(NamedTuple):
+    """An output as bytes that are not joined yet."""
+
+    key: str
+    codec: int
+    pieces: list[bytes | memoryview]
+    size: int
+    kind: type
+
+
+def _encode_outputs(
+    outputs: dict[str, Any], frame: TaskFrame, beside: Beside
+) -> tuple[tuple[OutputValue, ...], tuple[int, ...]]:
+    """Return the outputs, and the numbers of those that are files."""
     if len(outputs) > MAX_OUTPUTS:
         raise _bad_return(f"{len(outputs)} outputs, at most {MAX_OUTPUTS}")
-    encoded = tuple(_encode_output(key, value) for key, value in outputs.items())
-    total = sum(each.value.size for each in encoded)
+    encoded = [_encode_output(key, value) for key, value in outputs.items()]
+    total = sum([each.size for each in encoded])
+    if total <= INLINE_VALUE:
+        return tuple(map(_inline, encoded)), ()
+    if frame.spool:
+        return _with_objects(encoded, frame, beside)
+    _check_total(encoded, total)
+    return tuple(map(_inline, encoded)), ()
+
+
+def _check_total(encoded: list[Encoded], total: int) -> None:
     if total > MAX_TASK_VALUES:
-        largest = max(encoded, key=lambda each: each.value.size)
+        largest = max(encoded, key=lambda each: each.size)
         raise TaskFault(
             "too_large",
             "OutputTooLarge",
             f"the outputs are {total:,} bytes together, at most {MAX_TASK_VALUES:,} are allowed"
-            f" (the largest is {largest.key!r} with {largest.value.size:,})",
+            f" (the largest is {largest.key!r} with {largest.size:,})",
         )
-    return encoded
 
 
-def _encode_output(key: str, value: Any) -> OutputValue:
+def _with_objects(
+    encoded: list[Encoded], frame: TaskFrame, beside: Beside
+) -> tuple[tuple[OutputValue, ...], tuple[int, ...]]:
+    large = _large(encoded)
+    outputs, on_disk = [], []
+    for number, each in enumerate(encoded):
+        if number not in large:
+            outputs.append(_inline(each))
+            continue
+        if beside.write(each.key, each.pieces, each.size, frame):
+            on_disk.append(number)
+        value = Value(each.codec, each.size, ref=ObjectRef(frame.lease, number, each.size, 0))
+        outputs.append(OutputValue(each.key, value, _name_of(each.kind)))
+    return tuple(outputs), tuple(on_disk)
+
+
+def _large(encoded: list[Encoded]) -> frozenset[int]:
+    """Return the numbers of those that become objects: all that are large, and the largest until the rest fits."""
+    by_size = sorted(range(len(encoded)), key=lambda number: encoded[number].size)
+    inline, large = 0, []
+    for number in by_size:
+        inline += encoded[number].size
+        if encoded[number].size > INLINE_VALUE or inline > INLINE_TASK:
+            large.append(number)
+    return frozenset(large)
+
+
+def _name_of(kind: type) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _inline(each: Encoded) -> OutputValue:
+    return OutputValue(each.key, Value(each.codec, each.size, b"".join(each.pieces)))
+
+
+def _encode_output(key: str, value: Any) -> Encoded:
     try:
-        codec, body = encode(value)
+        codec, pieces, _ = encode_pieces(value)
     except ValueEncodeError as error:
         where = f"output {key!r}{error.path}"
         raise _bad_return(f"{where}: an object of type {error.type_name} cannot be sent: {error.reason}") from error
-    return OutputValue(key, Value(codec, len(body), body))
+    size = sum([piece.nbytes if isinstance(piece, memoryview) else len(piece) for piece in pieces])
+    return Encoded(key, codec, pieces, size, type(value))

@@ -14,11 +14,16 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from maze_node.core import outcomes
 from maze_node.core.events import LogTails
+from maze_node.core.inputs import refs_of
+from maze_node.descriptors import Givings
 from maze_node.frames import FrameBuffer, ReportFrame, TaskFrame, decode_report, encode_frame
 from maze_node.gauge import Gauge
 from maze_node.logs import STDERR, STDOUT, Logs
 from maze_node.permits import Permits
+from maze_node.store import ObjectStore
+from maze_protocol.values import key_of
 
 __all__ = ["Channel"]
 
@@ -70,18 +75,21 @@ class Channel:
         number: int,
         loop: asyncio.AbstractEventLoop,
         logs: Logs,
+        objects: ObjectStore,
         on_report: Callable[[int, ReportFrame, LogTails], None],
     ) -> None:
         self.number = number
         self.pid = 0
         self._loop = loop
         self._logs = logs
+        self._objects = objects
         self._on_report = on_report
         self._leases: deque[int] = deque()
         """What the worker was permitted to begin and has not reported."""
         self._socket, self._far = socket.socketpair()
         self._socket.setblocking(False)
         self._permits = Permits()
+        self._beside = Givings(loop)
         self._gauge = Gauge()
         self._buffer = FrameBuffer()
         self._outgoing = bytearray()
@@ -98,7 +106,9 @@ class Channel:
     def far_ends(self) -> tuple[int, ...]:
         """Return the descriptors that the worker gets."""
         outputs = (stream.far for stream in self._streams)
-        return (self._far.fileno(), self._permits.far_end, *outputs, self._gauge.descriptor)
+        return (
+            self._far.fileno(), self._permits.far_end, *outputs, self._gauge.descriptor, self._beside.far.fileno()
+        )  # fmt: skip
 
     def close_far_ends(self) -> None:
         """Close our copies of the worker's descriptors, once it has them."""
@@ -106,6 +116,7 @@ class Channel:
             return
         self._far.close()
         self._permits.close_far_end()
+        self._beside.far.close()
         os.close(self._gauge.descriptor)
         for stream in self._streams:
             os.close(stream.far)
@@ -114,6 +125,8 @@ class Channel:
         """Put tasks behind those that the worker has; `push` sends them."""
         for frame in frames:
             self._leases.append(frame.lease)
+            if frame.objects:
+                self._beside.give(self._objects.places(map(key_of, refs_of(frame.inputs))))
             self._outgoing += encode_frame(frame)
             self._given += 1
 
@@ -160,6 +173,7 @@ class Channel:
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
         self._permits.close()
+        self._beside.close()
         for stream in self._streams:
             self._loop.remove_reader(stream.descriptor)
             os.close(stream.descriptor)
@@ -202,11 +216,23 @@ class Channel:
 
     def _take_report(self, report: ReportFrame) -> None:
         lease = self._leases.popleft()
+        if report.objects:
+            report = self._with_objects(report)
         if report.stdout_end > self._stdout.passed:
             self._note(lease, self._stdout, self._stdout.up_to(report.stdout_end))
         if report.stderr_end > self._stderr.passed:
             self._note(lease, self._stderr, self._stderr.up_to(report.stderr_end))
         self._on_report(self.number, report, self._logs.end(lease))
+
+    def _with_objects(self, report: ReportFrame) -> ReportFrame:
+        """Put into the store what came beside a report."""
+        descriptors = self._beside.take(report.objects)
+        if not descriptors:
+            return outcomes.without_objects(report)
+        numbers = [number for number, output in enumerate(report.outputs) if output.value.ref is not None]
+        sizes = [report.outputs[number].value.size for number in numbers]
+        self._objects.adopt(report.lease, numbers, sizes, descriptors)
+        return report
 
     def _on_pipe(self, stream: Stream) -> None:
         if stream.read() is False:

@@ -132,6 +132,12 @@ def doctor(as_json: bool) -> None:
     help="For results that wait for the head; more of them wait on disk.",
 )
 @option(
+    "--object-memory",
+    type=click.IntRange(min=0),
+    metavar="MIB",
+    help="For large results that tasks here may need; more of them are on disk.  [default: a quarter of the memory]",
+)
+@option(
     "--spool-dir",
     type=click.Path(file_okay=False, path_type=Path),
     help="Where on disk; what is there vanishes with the node.  [default: $TMPDIR or /var/tmp]",
@@ -189,6 +195,7 @@ def _settings(options: dict[str, Any]) -> Any:
             orphan_timeout=options.get("orphan_timeout", 600.0),
             head_timeout=options.get("head_timeout") or 0.0,
             result_memory=options.get("result_memory", 64),
+            object_memory=options.get("object_memory"),
             spool_dir=options.get("spool_dir"),
             affinity=bool(options.get("affinity")),
             time_limit=limit if limit == "auto" or limit is None else parse_limit("--time-limit", limit),

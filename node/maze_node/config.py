@@ -51,6 +51,8 @@ class Settings:
     """How long to be without a head before leaving; 0: for ever."""
     result_memory: int = 64
     """MiB of results that wait for the head in memory; more of them wait on disk."""
+    object_memory: int | None = None
+    """MiB of objects in memory, more of them are on disk; None: a quarter of the node's memory."""
     spool_dir: Path | None = None
 
     time_limit: float | Literal["auto"] | None = None

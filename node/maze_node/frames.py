@@ -36,7 +36,7 @@ class CodeBody(msgspec.Struct, array_like=True, frozen=True):
 
 
 class TaskFrame(msgspec.Struct, array_like=True, frozen=True):
-    """One attempt for a worker. All values carry their bodies."""
+    """One attempt for a worker. All values carry their bodies, but for those that are objects."""
 
     lease: int
     name: str
@@ -59,6 +59,12 @@ class TaskFrame(msgspec.Struct, array_like=True, frozen=True):
     """Where it runs; empty: wherever the node may."""
     until: float = 0.0
     """Not to be begun after that instant, by the clock that runs during suspend; 0: it was to begin at once."""
+    objects: int = 0
+    """How many of its inputs are objects: their descriptors come beside it (descriptors.py)."""
+    spool: str = ""
+    """Where outputs may become files; empty: all outputs travel in the report."""
+    on_disk: bool = False
+    """Large outputs are to be files from the beginning: the node's budget of memory is used up."""
 
 
 class ReportFrame(msgspec.Struct, array_like=True, frozen=True):
@@ -81,10 +87,17 @@ class ReportFrame(msgspec.Struct, array_like=True, frozen=True):
     stdout_end: int = 0
     """How many bytes this worker had written to its standard output when the attempt ended (gauge.py)."""
     stderr_end: int = 0
+    objects: int = 0
+    """How many of its outputs are objects: their descriptors come beside it (descriptors.py)."""
+    on_disk: tuple[int, ...] = ()
+    """The numbers of those outputs that are files; the other objects are in memory."""
 
 
 class Fork(msgspec.Struct, array_like=True, frozen=True, tag=1):
-    """Fork a worker; five descriptors come along: task socket, permits, stdout pipe, stderr pipe, page of the gauge."""
+    """Fork a worker; six descriptors come along.
+
+    They are: task socket, permits, stdout pipe, stderr pipe, page of the gauge, socket for descriptors.
+    """
 
     worker: int
 

@@ -16,7 +16,9 @@ from maze_protocol.messages import Hello
 __all__ = ["address_towards", "make_hello"]
 
 
-def make_hello(agent: Agent, settings: Settings, identity: tuple[str, int], endpoint: str, now: Instant) -> Hello:
+def make_hello(
+    agent: Agent, settings: Settings, identity: tuple[str, int], endpoint: str, peer_endpoint: str, now: Instant
+) -> Hello:
     """Return the introduction for a connection that is being made; the agent takes it as said.
 
     Args:
@@ -24,6 +26,7 @@ def make_hello(agent: Agent, settings: Settings, identity: tuple[str, int], endp
         settings: of this node.
         identity: (node id, incarnation).
         endpoint: of the head.
+        peer_endpoint: where others may fetch objects; empty: nowhere.
         now: the time.
     """
     cluster_id, epoch = agent.cluster
@@ -43,6 +46,7 @@ def make_hello(agent: Agent, settings: Settings, identity: tuple[str, int], endp
         epoch=epoch,
         inventory=agent.inventory(),
         labels=settings.labels,
+        peer_endpoint=peer_endpoint,
         pid=os.getpid(),
         platform=" ".join((os.uname().sysname, os.uname().release, os.uname().machine)),
         remaining=remaining,

@@ -16,13 +16,14 @@ import sys
 from typing import Final
 
 __all__ = [
-    "allowed_cpus", "become_subreaper", "children", "die_with", "flush_c_streams", "harden_worker", "high_descriptor",
-    "reap", "run_on",
+    "allow_descriptors", "allowed_cpus", "become_subreaper", "children", "die_with", "flush_c_streams",
+    "harden_worker", "high_descriptor", "reap", "run_on",
 ]  # fmt: skip
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _PR_SET_NO_NEW_PRIVS: Final = 38
+_MOST_DESCRIPTORS: Final = 1 << 20
 _LINUX: Final = sys.platform.startswith("linux")
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -89,6 +90,16 @@ def harden_worker() -> None:
     if _LINUX:
         _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def allow_descriptors(more: int | None = None) -> int:
+    """Let this process have more descriptors open, as many more or all that it may; return how many it may have now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_DESCRIPTORS if more is None else soft + more
+    limit = max(soft, wanted if hard == resource.RLIM_INFINITY else min(wanted, hard))
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def flush_c_streams() -> None:

@@ -60,11 +60,11 @@ class ObjectStore(Protocol):
             OSError: there is none.
         """
 
-    def commit(self, room: Room, key: ObjectKey) -> bool:
-        """All bytes are there: it is an object of the store from now on; return whether it is on disk."""
+    def commit(self, room: Any, key: ObjectKey) -> bool:
+        """All bytes are in what `create` returned: it is an object from now on; return whether it is on disk."""
 
-    def abort(self, room: Room) -> None:
-        """Give the room back."""
+    def abort(self, room: Any) -> None:
+        """Give back what `create` returned."""
 
 
 class Peers:

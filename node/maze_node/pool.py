@@ -45,6 +45,7 @@ from maze_node.limits import become_subreaper, children
 from maze_node.logs import Logs
 from maze_node.oom import OomWatch
 from maze_node.spawning import Spawned, launch
+from maze_node.store import ObjectStore
 from maze_node.workdirs import remove_all
 
 __all__ = ["Pool"]
@@ -67,6 +68,7 @@ class Pool:
         loop: asyncio.AbstractEventLoop,
         post: Callable[[Event], None],
         logs: Logs,
+        objects: ObjectStore,
         preload: tuple[str, ...] = (),
         work_dir: Path | None = None,
     ) -> None:
@@ -78,6 +80,7 @@ class Pool:
         self._loop = loop
         self._post = post
         self._logs = logs
+        self._objects = objects
         self._channels: dict[int, Channel] = {}
         self._dying: dict[int, Channel] = {}
         self._buried: list[tuple[Channel, int]] = []
@@ -108,7 +111,7 @@ class Pool:
 
     def fork(self, number: int) -> None:
         """Order a worker."""
-        self._channels[number] = Channel(number, self._loop, self._logs, self._on_report)
+        self._channels[number] = Channel(number, self._loop, self._logs, self._objects, self._on_report)
         self._send(encode_packet(Fork(number)), number)
 
     def give(self, number: int, frames: Iterable[TaskFrame]) -> None:

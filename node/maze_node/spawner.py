@@ -39,7 +39,7 @@ from maze_node.workdirs import remove_all, remove_of
 __all__ = ["Spawner", "main"]
 
 SWEEP_SECONDS: Final = 5
-_DESCRIPTORS: Final = 5
+_DESCRIPTORS: Final = 6
 _TROUBLE: Final = "MAZE_PRELOAD_TROUBLE"
 """What earlier lives of this process found out about modules, as JSON."""
 _LOOK_AGAIN_MS: Final = 10

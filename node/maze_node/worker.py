@@ -21,9 +21,11 @@ import socket
 import sys
 import types
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from maze_node.attempt import run_attempt
+from maze_node.beside import Beside
 from maze_node.clock import monotonic
 from maze_node.core.slots import THREAD_VARIABLES
 from maze_node.frames import LENGTH, CodeBody, ReportFrame, TaskFrame, decode_task, encode_frame
@@ -47,16 +49,19 @@ def preload() -> None:
     import maze._values  # noqa: F401 -- loaded for its children
 
 
-def run(task_socket: int, permits: int, stdout: int, stderr: int, page: int, *, preloaded: bool = False) -> int:
+def run(
+    task_socket: int, permits: int, stdout: int, stderr: int, page: int, beside: int, *, preloaded: bool = False
+) -> int:
     """Be a worker until the agent closes the pipe of permits; return the exit status.
 
     Args:
-        task_socket, permits, stdout, stderr, page: descriptors.
+        task_socket, permits, stdout, stderr, page, beside: descriptors.
         preloaded: libraries may have been loaded before the number of threads was known.
     """
     _settle(stdout, stderr)
     channel = socket.socket(fileno=high_descriptor(task_socket))
-    worker = Worker(channel, high_descriptor(permits), Gauge(page), preloaded=preloaded)
+    objects = Beside(socket.socket(fileno=high_descriptor(beside)))
+    worker = Worker(channel, high_descriptor(permits), Gauge(page), objects, preloaded=preloaded)
     os.close(page)
     try:
         worker.serve()
@@ -70,12 +75,15 @@ def run(task_socket: int, permits: int, stdout: int, stderr: int, page: int, *, 
 class Worker:
     """The loop of a worker process."""
 
-    def __init__(self, channel: socket.socket, permits: int, gauge: Gauge, *, preloaded: bool = False) -> None:
+    def __init__(
+        self, channel: socket.socket, permits: int, gauge: Gauge, beside: Beside, *, preloaded: bool = False
+    ) -> None:
         self._preloaded = preloaded
         self._pid = os.getpid()
         self._channel = channel
         self._permits = permits
         self._gauge = gauge
+        self._beside = beside
         self._outputs = tuple(high_descriptor(os.dup(descriptor)) for descriptor in (1, 2))
         self._stream = channel.makefile("rb", buffering=65_536)
         self._bodies: dict[bytes, CodeBody] = {}
@@ -92,10 +100,13 @@ class Worker:
             if frame is None:
                 return
             surroundings = self._prepare(frame)
+            self._beside.arrive(frame)
             if permit != BEGIN:
+                self._beside.clear()
                 continue
             report = self._attempt(frame, surroundings)
             self._only_here()
+            self._beside.send()
             self._channel.sendall(encode_frame(report))
             if report.unclean:
                 self._wait_for_the_end()
@@ -127,7 +138,8 @@ class Worker:
             stdout_end, stderr_end = self._written()
             return ReportFrame(frame.lease, OK, 0.0, late=True, stdout_end=stdout_end, stderr_end=stderr_end)
         self._move_to(frame.cpus or self._allowed)
-        return run_attempt(frame, lambda: self._function(frame.code), surroundings, self._meter, self._written)
+        load = partial(self._function, frame.code)
+        return run_attempt(frame, load, surroundings, self._meter, self._written, self._beside)
 
     def _written(self) -> tuple[int, int]:
         """Return how much has been written to the pipes of standard output and of standard error."""

@@ -143,7 +143,9 @@ class ValuePacker:
         return len(self._frames) + large <= _OWN_FRAMES and self.inline + small <= FLUSH_BYTES
 
     def pack(self, value: Value, body: bytes) -> Value:
-        """Return `value` with its body placed in the message or in a payload frame."""
+        """Return `value` with its body placed in the message or in a payload frame; a reference stays one."""
+        if value.ref is not None:
+            return value
         size = len(body)
         small = size <= INLINE_VALUE
         if small and self.inline + size <= FLUSH_BYTES:

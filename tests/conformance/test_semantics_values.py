@@ -100,7 +100,7 @@ def test_fortran_order_and_numpy_scalars_survive(workflow: MaWorkflow) -> None:
 
 def test_a_large_array_survives(workflow: MaWorkflow) -> None:
     sent = np.random.default_rng(7).random(500_000)
-    np.testing.assert_array_equal(round_trip(workflow, sent), sent)
+    np.testing.assert_array_equal(round_trip(workflow, sent).get(), sent)
 
 
 def test_sharing_and_cycles_inside_one_value_survive(workflow: MaWorkflow) -> None:

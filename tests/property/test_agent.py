@@ -3,9 +3,9 @@
 The oracle keeps its own books of what was assigned, what each worker was given and how far it is with its queue, and
 what the node has said. After each step: no worker runs two tasks, no grant runs twice, nothing is over-committed,
 nothing is started behind the fence, however the capacity changes, nothing that was ended is over before its worker is
-dead, no signal can hit another than the one it is meant for, no CPU is two attempts' own, and no lease is unaccounted
-for. At the end, once everything has ended and been acknowledged: every lease got exactly one fate, and nothing is left
-in the agent.
+dead, no signal can hit another than the one it is meant for, no CPU is two attempts' own, nothing starts before all its
+inputs are here or loses them before it is over, and no lease is unaccounted for. At the end, once everything has ended
+and been acknowledged: every lease got exactly one fate, and nothing is left in the agent.
 """
 
 from __future__ import annotations
@@ -14,8 +14,19 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from maze_node.core.effects import Dismiss, Effect, Enqueue, Fork, Signal, Start, TakeBack
-from maze_node.core.events import LinkLost, Surveyed, WorkerExited, WorkerForked
+from maze_node.core.effects import (
+    CancelFetch,
+    Dismiss,
+    Effect,
+    Enqueue,
+    FetchObject,
+    ForgetObjects,
+    Fork,
+    Signal,
+    Start,
+    TakeBack,
+)
+from maze_node.core.events import LinkLost, ObjectFailed, ObjectFetched, Surveyed, WorkerExited, WorkerForked
 from maze_node.core.offer import Survey
 from maze_protocol.messages import (
     FAILED,
@@ -24,19 +35,24 @@ from maze_protocol.messages import (
     HELD_RUNNING,
     OK,
     AckItem,
+    Assignment,
     Cancel,
+    Forget,
     Recall,
     Release,
     Result,
     ResultAck,
     Started,
+    Starved,
 )
 from maze_protocol.resources import Capacity, Claim, DeviceClaim
+from maze_protocol.values import Input, ObjectKey, ObjectRef, Value, key_of
 from support.node_core import CAPACITY, Rig, make_assignment, of
 
 CPUS = (0, 1, 2, 3)
 CLAIMS = (Claim(1000, 0), Claim(2500, 0), Claim(2000, 0), Claim(500, 4000), Claim(1000, 0, (DeviceClaim(0, 600, 400),)))
 GPU = CLAIMS[4]
+OBJECTS = tuple(ObjectRef(9000 + number, 0, 100, 0) for number in range(4))
 CAPACITIES = (CAPACITY, Capacity(2000, 8000, CAPACITY.devices, 8), Capacity(4000, 100, CAPACITY.devices[1:], 2))
 
 
@@ -71,6 +87,9 @@ class AgentMachine(RuleBasedStateMachine):
         self.held_back: dict[int, int] = {}
         self.unacked: dict[int, int] = {}
         self.delivered: set[int] = set()
+        self.needs: dict[int, tuple[ObjectRef, ...]] = {}
+        self.fetching: set[ObjectKey] = set()
+        self.stored: set[ObjectKey] = set()
 
     # -- the world obeys and keeps its books
 
@@ -88,7 +107,21 @@ class AgentMachine(RuleBasedStateMachine):
             elif isinstance(effect, (Signal, Dismiss)):
                 self.check_signal(effect.worker)
                 self.signalled.add(effect.worker)
+            else:
+                self.obey_of_objects(effect)
         self.listen(effects)
+
+    def obey_of_objects(self, effect: Effect) -> None:
+        if isinstance(effect, FetchObject):
+            key = key_of(effect.ref)
+            assert key not in self.fetching | self.stored, "fetched once"
+            self.fetching.add(key)
+        elif isinstance(effect, CancelFetch):
+            assert effect.key in self.fetching
+        elif isinstance(effect, ForgetObjects):
+            self.stored.difference_update(effect.keys)
+            running = [self.needs.get(lease, ()) for lease in self.tasks.values()]
+            assert all(key_of(ref) in self.stored for refs in running for ref in refs), "what runs keeps its inputs"
 
     def listen(self, effects: list[Effect]) -> None:
         for release in of(effects, Release):
@@ -96,6 +129,9 @@ class AgentMachine(RuleBasedStateMachine):
                 assert self.fate[lease] == "held", "released once, and only what never started"
                 assert lease not in self.rig.begun, "nor unseen"
                 self.fate[lease] = "released"
+        for starved in of(effects, Starved):
+            assert self.fate[starved.lease] == "held"
+            self.fate[starved.lease] = "released"
         for result in of(effects, Result):
             for outcome in result.items:
                 assert self.fate[outcome.lease] in ("over", "told")
@@ -126,6 +162,7 @@ class AgentMachine(RuleBasedStateMachine):
         assert effect.worker in self.alive
         assert effect.worker not in self.signalled, "a signalled worker gets nothing more"
         for frame in effect.frames:
+            assert not self.needs[frame.lease], "its inputs could go before it begins"
             assert self.fate[frame.lease] == "held"
             assert self.grants[frame.lease] == self.grants[self.tasks[effect.worker]], "behind its own grant"
             assert self.rig.mono <= frame.until <= self.heard + 10.0, "not to begin behind the fence"
@@ -147,6 +184,8 @@ class AgentMachine(RuleBasedStateMachine):
         assert effect.worker not in self.tasks, "one task per worker"
         assert effect.worker not in self.signalled, "a signalled worker is not used again"
         assert self.fate[lease] == "held", "a lease starts once"
+        assert {key_of(ref) for ref in self.needs[lease]} <= self.stored, "nothing starts without its inputs"
+        assert effect.frame.objects == len(self.needs[lease])
         assert self.rig.mono - self.heard <= 10.0, "nothing starts behind the fence"
         grant = self.grants[lease]
         busy = [self.grants[other] for other in self.tasks.values()] + list(self.held_back.values())
@@ -174,15 +213,47 @@ class AgentMachine(RuleBasedStateMachine):
     # -- what may happen
 
     @precondition(lambda self: self.live)
-    @rule(claim=st.sampled_from(CLAIMS), count=st.integers(1, 5))
-    def assign(self, claim: Claim, count: int) -> None:
+    @rule(
+        claim=st.sampled_from(CLAIMS),
+        count=st.integers(1, 5),
+        objects=st.just(()) | st.sets(st.sampled_from(range(4))).map(sorted),
+    )
+    def assign(self, claim: Claim, count: int, objects: list[int]) -> None:
         grant = self.next
         leases = list(range(self.next, self.next + count))
         self.next += count
         for lease in leases:
             self.claims[lease], self.grants[lease], self.fate[lease] = claim, grant, "held"
+            self.needs[lease] = tuple(OBJECTS[number] for number in objects)
         self.heard = self.rig.mono
-        self.obey(self.rig.assign(*(make_assignment(lease, grant=grant, claim=claim) for lease in leases)))
+        self.obey(self.rig.assign(*map(self.assignment, leases)))
+
+    def assignment(self, lease: int) -> Assignment:
+        inputs = tuple(Input("x", None, (Value(0, ref.size, ref=ref),)) for ref in self.needs[lease])
+        return make_assignment(lease, grant=self.grants[lease], claim=self.claims[lease], inputs=inputs)
+
+    @precondition(lambda self: self.fetching)
+    @rule(data=st.data(), comes=st.booleans())
+    def answer(self, data: st.DataObject, comes: bool) -> None:
+        self.arrive(data.draw(st.sampled_from(sorted(self.fetching))), comes=comes)
+
+    def arrive(self, key: ObjectKey, *, comes: bool) -> None:
+        self.fetching.remove(key)
+        if comes:
+            self.stored.add(key)
+            self.obey(self.rig.do(ObjectFetched(key)))
+            return
+        effects = self.rig.do(ObjectFailed(key, "nobody has it"))
+        self.obey(effects)
+        if not self.live and key not in self.fetching:
+            for lease, fate in self.fate.items():
+                if fate == "held" and any(key_of(ref) == key for ref in self.needs[lease]):
+                    self.fate[lease] = "gone"  # the next inventory tells it
+
+    @precondition(lambda self: self.live)
+    @rule(number=st.sampled_from(range(4)))
+    def forget(self, number: int) -> None:
+        self.hear(Forget((OBJECTS[number].lease,)))
 
     @precondition(lambda self: self.live and self.fate)
     @rule(data=st.data())
@@ -192,7 +263,7 @@ class AgentMachine(RuleBasedStateMachine):
         )
         if lease:
             self.heard = self.rig.mono
-            self.obey(self.rig.assign(make_assignment(lease, grant=self.grants[lease], claim=self.claims[lease])))
+            self.obey(self.rig.assign(self.assignment(lease)))
 
     @precondition(lambda self: self.forking)
     @rule(dies=st.booleans(), data=st.data())
@@ -370,8 +441,13 @@ class AgentMachine(RuleBasedStateMachine):
         assert self.rig.disk == {}
         self.let_workers_finish()
         assert len(self.rig.agent._runner.slots) == 0
+        self.hear(Forget(tuple(ref.lease for ref in OBJECTS)))
+        assert self.stored == set()
+        assert len(self.rig.agent._objects) == 0
 
     def let_workers_finish(self) -> None:
+        for key in sorted(self.fetching):
+            self.arrive(key, comes=True)
         while self.forking:
             worker = self.forking.pop(0)
             self.alive.append(worker)

@@ -117,7 +117,8 @@ class FakeHead:
         if callable(extra.get("decide")):
             fields |= extra["decide"](hello)
         fields |= {key: value for key, value in extra.items() if key != "decide"}
-        welcome = Welcome(fields.pop("major", 1), 0, self._session_no, self.epoch, b"c" * 16, **fields)  # type: ignore[arg-type]
+        version = (fields.pop("major", 1), fields.pop("minor", 0))
+        welcome = Welcome(*version, self._session_no, self.epoch, b"c" * 16, **fields)  # type: ignore[arg-type]
         self._perform(link, self._sessions[link].accept(welcome, time.monotonic()))
 
     def _note(self, output: Deliver) -> None:

@@ -11,7 +11,7 @@ Rules of this package
 
 from __future__ import annotations
 
-from maze._values.codec import decode, decode_input, encode, encode_input
+from maze._values.codec import decode, decode_input, encode, encode_input, encode_pieces
 from maze._values.errors import ValueCodecError, ValueDecodeError, ValueEncodeError
 from maze._values.functions import dump_function, load_function
 
@@ -24,5 +24,6 @@ __all__ = [
     "dump_function",
     "encode",
     "encode_input",
+    "encode_pieces",
     "load_function",
 ]

@@ -11,7 +11,7 @@ from maze._values.errors import ValueDecodeError, ValueEncodeError
 from maze._values.file import File, Held
 from maze._values.files import pieces_of, snapshot_of
 from maze._values.pickled import pickle_value, unpickle_value
-from maze._values.plain import HoleTest, pack_plain, unpack_plain
+from maze._values.plain import HoleTest, long_bytes, pack_plain, unpack_plain
 from maze_protocol.values import FILE, MSGPACK, PICKLE
 
 __all__ = ["decode", "decode_input", "encode", "encode_input", "encode_pieces"]
@@ -27,7 +27,7 @@ def encode(value: object) -> tuple[int, bytes]:
     return codec, b"".join(parts)
 
 
-def encode_pieces(value: object, is_hole: HoleTest) -> tuple[int, list[Piece], list[object]]:
+def encode_pieces(value: object, is_hole: HoleTest | None = None) -> tuple[int, list[Piece], list[object]]:
     """Encode as `encode_input`, to pieces which make the body one after the other: large ones are not copied."""
     return _encode(value, is_hole)
 
@@ -84,6 +84,9 @@ def decode_input(codec: int, body: Body, parts: Sequence[object], *, copy: bool 
 def _encode(value: object, is_hole: HoleTest | None) -> tuple[int, list[Piece], list[object]]:
     if type(value) is File:
         return FILE, _file_pieces(value, snapshot=is_hole is not None), []
+    long = long_bytes(value)
+    if long is not None:
+        return MSGPACK, long, []
     plain = pack_plain(value, is_hole)
     if plain is not None:
         return MSGPACK, [plain[0]], plain[1]

@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from maze._values.container import Body
+from maze._values.container import Body, Piece
 from maze._values.errors import ValueDecodeError
 from maze_protocol.values import HOLE_EXT
 
-__all__ = ["HoleTest", "pack_plain", "unpack_plain"]
+__all__ = ["HoleTest", "long_bytes", "pack_plain", "unpack_plain"]
 
 HoleTest = Callable[[object], object | None]
 """Returns what stands behind a hole, or None for anything else."""
@@ -29,6 +29,9 @@ MAX_REPEATS: Final = 10_000
 _LEAVES: Final = frozenset({type(None), bool, int, float, str, bytes})
 _CONTAINERS: Final = frozenset({list, dict})
 _INDEX: Final = struct.Struct(">I")
+_LONG: Final = 1 << 16
+_BIN32: Final = struct.Struct(">BI")
+_BIN32_CODE: Final = 0xC6
 
 
 def pack_plain(value: object, is_hole: HoleTest | None = None) -> tuple[bytes, list[object]] | None:
@@ -56,6 +59,13 @@ def pack_plain(value: object, is_hole: HoleTest | None = None) -> tuple[bytes, l
         return msgpack.packb(value, default=fill, strict_types=True), holes
     except (OverflowError, ValueError, TypeError):  # beyond 64 bits, lone surrogates, changed meanwhile
         return None
+
+
+def long_bytes(value: object) -> list[Piece] | None:
+    """Return the MessagePack body of long bytes in two pieces, uncopied; None for anything else."""
+    if type(value) is not bytes or not _LONG <= len(value) < 1 << 32:
+        return None
+    return [_BIN32.pack(_BIN32_CODE, len(value)), value]
 
 
 def unpack_plain(body: Body, parts: Sequence[object] = ()) -> Any:

@@ -24,6 +24,9 @@ from maze_node.core.events import (
     LinkLost,
     Loaded,
     MemoryRead,
+    ObjectFailed,
+    ObjectFetched,
+    ObjectSpilled,
     Said,
     Spilled,
     StopAsked,
@@ -39,6 +42,7 @@ from maze_node.core.events import (
 from maze_node.core.fence import Fence
 from maze_node.core.intake import Intake
 from maze_node.core.leases import Ending, Lease, Wish
+from maze_node.core.objects import Objects, Room
 from maze_node.core.offer import Offer, Survey, Use
 from maze_node.core.outbox import Outbox
 from maze_node.core.reunion import Reunion
@@ -48,6 +52,7 @@ from maze_node.core.stay import Stay
 from maze_node.errors import EXIT_CRASHED, EXIT_UNREACHABLE
 from maze_protocol.limits import ORPHAN_TIMEOUT
 from maze_protocol.messages import (
+    STALE,
     Assign,
     Assignment,
     Cancel,
@@ -64,6 +69,7 @@ from maze_protocol.messages import (
     ResultAck,
     Shutdown,
     Started,
+    Starved,
     Welcome,
 )
 from maze_protocol.resources import Capacity
@@ -96,7 +102,8 @@ class Agent:
         self._outbox = Outbox(self._effects.append, result_memory)
         self._offer = Offer(Survey(capacity, uses))
         self._stay = stay or Stay()
-        self._runner = Runner(self._offer.now, self._outbox, self._effects.append, cpus)
+        self._objects = Objects(self._effects.append)
+        self._runner = Runner(self._offer.now, self._outbox, self._objects, self._effects.append, cpus)
         self.watched = self._runner.watched
         self._intake = Intake(self._runner, self._outbox)
         self._reunion = Reunion(self._runner, self._outbox, self._effects.append)
@@ -122,6 +129,9 @@ class Agent:
             WorkersDoomed: self._runner.doomed,
             Spilled: self._outbox.spilled,
             Loaded: self._outbox.loaded,
+            ObjectFetched: self._runner.fetched,
+            ObjectFailed: self._on_object_failed,
+            ObjectSpilled: self._objects.spilled,
             MemoryRead: self._runner.measured,
             Ticked: self._on_tick,
             Surveyed: self._on_survey,
@@ -138,6 +148,10 @@ class Agent:
             LogPull: self._on_pull,
             Shutdown: lambda message, now: self._on_drain(DrainAsked(message.reason, message.drain_timeout), now),
         }
+
+    def provide(self, room: Room) -> None:
+        """Let objects be kept on this node, within that room; before the first event."""
+        self._objects.room = room
 
     @property
     def last_session(self) -> int:
@@ -175,7 +189,7 @@ class Agent:
 
     def start(self, now: Instant) -> list[Effect]:
         """End a turn: start what may start."""
-        self._settle_wishes()
+        self._settle_wishes(now)
         # Do leases still hold? Asked before any start, in every turn, after SIGCONT too.
         if self._outbox.overfull:
             self._runner.ahead.call_back_all()
@@ -184,20 +198,21 @@ class Agent:
         self._runner.ahead.order(now)
         return self._take_effects()
 
-    def _settle_wishes(self) -> None:
+    def _settle_wishes(self, now: Instant) -> None:
         """Do what is wished of leases that turned out not to have begun."""
         for lease in self._runner.ahead.take_returned():
             wish, lease.wish = lease.wish, None
             if wish is not None and wish.release:
-                self._give_back(lease, wish.reason if wish.ending is None else wish.ending.value)
+                self._give_back(lease, wish.reason if wish.ending is None else wish.ending.value, now)
             elif wish is not None:
-                self._runner.forget_waiting(lease)
+                self._runner.forget_waiting(lease, now)
 
     def flush(self, now: Instant) -> list[Effect]:
         """Say what there is to say; after one turn or after several, as the shell likes."""
         if not self._departure.left:
             self._speak(now)
             self._outbox.settle(now.mono, live=self._live)
+            self._objects.settle(now.mono)
             self._leave_if_done()
         return self._take_effects()
 
@@ -218,6 +233,7 @@ class Agent:
             return
         if before is not None and before.cluster_id != welcome.cluster_id:
             self._reunion.drop_everything(now)
+            self._objects.drop_everything()
         self._welcome, self._live, self._heard_at = welcome, True, now.mono
         self._alone_since = None
         self._stay.welcomed(now.mono)
@@ -228,11 +244,12 @@ class Agent:
                 self._release(new, "let go while the head was away")
         for token in welcome.drop:
             self._reunion.drop(token, now)
+        self._effects += [Send(holding) for holding in self._objects.welcome(welcome)]
         self._outbox.restart()
         self._departure.tell(now.mono)
         self._beat(now)
-        self._give_back_oversized()
-        self._tell_news()
+        self._give_back_oversized(now)
+        self._tell_news(now)
 
     def _on_link_lost(self, event: LinkLost, now: Instant) -> None:
         self._live = False
@@ -275,24 +292,33 @@ class Agent:
             if lease.worker:
                 self._runner.end(lease, Ending.CANCELLED, message.reason, message.grace, now)
             else:
-                self._give_back(lease, "cancelled")
+                self._give_back(lease, "cancelled", now)
 
     def _on_recall(self, message: Recall, now: Instant) -> None:
         for token in message.leases:
             lease = self._runner.leases.get(token)
             if lease is not None and not lease.runs:
-                self._want_back(lease, "recalled")
+                self._want_back(lease, "recalled", now)
 
     def _on_ack(self, message: ResultAck, now: Instant) -> None:
         for item in message.items:
             self._outbox.forget(item.lease)
+            if item.verdict == STALE:
+                self._objects.forget((item.lease,))
 
     def _on_forget(self, message: Forget, now: Instant) -> None:
         self._effects.append(DropLogs(message.leases))
+        self._objects.forget(message.leases)
 
     def _on_pull(self, message: LogPull, now: Instant) -> None:
         if self._live:
             self._effects.append(AnswerLog(message, message.lease not in self._runner.leases))
+
+    def _on_object_failed(self, event: ObjectFailed, now: Instant) -> None:
+        key = event.key
+        for token in self._runner.starved(event, now):
+            if self._live:
+                self._effects.append(Send(Starved(token, ((key.lease, key.output),), event.reason)))
 
     # -- time
 
@@ -300,8 +326,9 @@ class Agent:
         self._load = event.load
         self._runner.spoke(event.spoke, now)
         self._runner.tick(now)
+        self._objects.tick(now)
         self._offer.tick()
-        self._tell_news()
+        self._tell_news(now)
         if not self._departure.left and not self._departure.begun:
             self._runner.keep_warm(now)
             self._look_at_the_clock(now)
@@ -333,7 +360,7 @@ class Agent:
         The outcome of what is ended is kept, too: a head that comes back in that moment waits for it.
         """
         for lease in self._runner.leases.waiting():
-            self._runner.forget_waiting(lease)
+            self._runner.forget_waiting(lease, now)
         for lease in (*self._runner.leases.all_ahead(), *self._runner.leases.running()):
             self._runner.end(lease, Ending.ABANDONED, "the head is gone", GRACE, now)
 
@@ -346,21 +373,21 @@ class Agent:
 
     def _on_survey(self, event: Surveyed, now: Instant) -> None:
         self._offer.take(event.survey, self._runner.slots.holds_device)
-        self._tell_news()
+        self._tell_news(now)
 
-    def _tell_news(self) -> None:
+    def _tell_news(self, now: Instant) -> None:
         """Tell what is worth telling of a changed capacity; what runs keeps what it has, what waits may have to go."""
         news = self._offer.news()
         if not news or not self._live or self._welcome is None or self._welcome.minor < MEASURED_SINCE:
             return
         self._effects += [Note(f"capacity changed: {news}"), Send(Measured(self._offer.tell(), news))]
         self._runner.resize(self._offer.told)
-        self._give_back_oversized()
+        self._give_back_oversized(now)
 
-    def _give_back_oversized(self) -> None:
+    def _give_back_oversized(self, now: Instant) -> None:
         for lease in self._runner.leases.waiting():
             if not self._runner.can_hold(lease.assignment):
-                self._give_back(lease, NO_ROOM)
+                self._give_back(lease, NO_ROOM, now)
 
     # -- leaving
 
@@ -376,7 +403,7 @@ class Agent:
         timeout = min(event.timeout, self._stay.remaining(now.mono) or event.timeout)
         self._departure.begin(event.reason, now.mono + timeout)
         for lease in (*self._runner.leases.waiting(), *self._runner.leases.all_ahead()):
-            self._want_back(lease, "draining")
+            self._want_back(lease, "draining", now)
         if self._live:
             self._departure.tell(now.mono)
 
@@ -397,15 +424,15 @@ class Agent:
 
     # -- saying
 
-    def _want_back(self, lease: Lease, reason: str) -> None:
+    def _want_back(self, lease: Lease, reason: str, now: Instant) -> None:
         """Give a lease back if it has not begun, as soon as that is known."""
         if lease.ahead:
             self._runner.ahead.wish(lease, Wish(reason))
         else:
-            self._give_back(lease, reason)
+            self._give_back(lease, reason, now)
 
-    def _give_back(self, lease: Lease, reason: str) -> None:
-        self._runner.forget_waiting(lease)
+    def _give_back(self, lease: Lease, reason: str, now: Instant) -> None:
+        self._runner.forget_waiting(lease, now)
         self._release(lease.token, reason)
 
     def _release(self, token: int, reason: str) -> None:
@@ -418,6 +445,7 @@ class Agent:
         for reason, tokens in self._released.items():
             self._effects.append(Send(Release(tuple(tokens), reason)))
         self._released.clear()
+        self._effects += [Send(holding) for holding in self._objects.news()]
         for result, payloads in self._outbox.messages():
             self._effects.append(Send(result, payloads))
         started = self._runner.take_started(now.wall - STARTED_AFTER)

@@ -2,8 +2,8 @@
 
 Rules
 * Ahead goes what is tiny and like the lease that runs: of its grant and claim, without anything that must be done or
-  looked at between two attempts (memory that is watched, devices, a choice of CPUs). What may begin once only has
-  nothing before or behind it.
+  looked at between two attempts (memory that is watched, devices, a choice of CPUs, inputs that are objects). What may
+  begin once only has nothing before or behind it.
 * What is ahead may begin at any moment. Whoever wants something of one of them, or wants to signal its worker, has all
   of them taken back first: then exactly one lease of the worker can be in progress, the last that was not taken back.
 * The answer comes before any report that was not known when it was asked for (the shell and the worker share a pipe,
@@ -60,6 +60,7 @@ class Ahead:
         its, other = lease.assignment, running.assignment
         return (
             lease.size <= MAX_SIZE
+            and not lease.objects
             and its.claim == other.claim
             and not (its.claim.mem_mib or its.claim.devices or its.gang)
             and not (its.flags | other.flags) & AT_MOST_ONCE

@@ -6,10 +6,12 @@ import msgspec
 
 from maze_node.frames import TaskFrame
 from maze_protocol.messages import LogPull, Message
+from maze_protocol.values import ObjectKey, ObjectRef
 
 __all__ = [
-    "AnswerLog", "Discard", "Dismiss", "DropLogs", "Effect", "Enqueue", "Fork", "Leave", "Load", "Note", "NoteMemory",
-    "Reconnect", "RenameLog", "Send", "Signal", "Spill", "Start", "TakeBack",
+    "AnswerLog", "CancelFetch", "Discard", "Dismiss", "DropLogs", "Effect", "Enqueue", "FetchObject", "Fork",
+    "ForgetObjects", "Leave", "Load", "Note", "NoteMemory", "Reconnect", "RenameLog", "RenameObjects", "Send", "Signal",
+    "Spill", "SpillObject", "Start", "TakeBack",
 ]  # fmt: skip
 
 
@@ -112,6 +114,37 @@ class Discard(msgspec.Struct, frozen=True):
     number: int
 
 
+class FetchObject(msgspec.Struct, frozen=True):
+    """Get an object into the store, from whom the reference names; answered by ObjectFetched or ObjectFailed."""
+
+    ref: ObjectRef
+
+
+class CancelFetch(msgspec.Struct, frozen=True):
+    """Nobody here waits for that object any more."""
+
+    key: ObjectKey
+
+
+class SpillObject(msgspec.Struct, frozen=True):
+    """Move an object from memory to disk; answered by ObjectSpilled."""
+
+    key: ObjectKey
+
+
+class ForgetObjects(msgspec.Struct, frozen=True):
+    """The store may let these go."""
+
+    keys: tuple[ObjectKey, ...]
+
+
+class RenameObjects(msgspec.Struct, frozen=True):
+    """What an attempt made is called by another lease."""
+
+    old: int
+    new: int
+
+
 class Note(msgspec.Struct, frozen=True):
     """Write a line into the process log: what the node decided by itself."""
 
@@ -127,5 +160,6 @@ class Leave(msgspec.Struct, frozen=True):
 
 Effect = (
     Send | Reconnect | Fork | NoteMemory | Start | Enqueue | TakeBack | Signal | Dismiss | AnswerLog | RenameLog
-    | DropLogs | Spill | Load | Discard | Note | Leave
+    | DropLogs | Spill | Load | Discard | FetchObject | CancelFetch | SpillObject | ForgetObjects | RenameObjects
+    | Note | Leave
 )  # fmt: skip

@@ -12,11 +12,12 @@ import msgspec
 from maze_node.core.offer import Survey
 from maze_node.frames import ReportFrame
 from maze_protocol.messages import Message, NodeLoad, Welcome
+from maze_protocol.values import ObjectKey
 
 __all__ = [
-    "DrainAsked", "Event", "Instant", "LinkLost", "Loaded", "LogTails", "MemoryRead", "MemoryUse", "Said", "Spilled",
-    "StopAsked", "Surveyed", "TakenBack", "Ticked", "Welcomed", "WorkersDoomed", "WorkerExited", "WorkerForked",
-    "WorkerReported",
+    "DrainAsked", "Event", "Instant", "LinkLost", "Loaded", "LogTails", "MemoryRead", "MemoryUse", "ObjectFailed",
+    "ObjectFetched", "ObjectSpilled", "Said", "Spilled", "StopAsked", "Surveyed", "TakenBack", "Ticked", "Welcomed",
+    "WorkersDoomed", "WorkerExited", "WorkerForked", "WorkerReported",
 ]  # fmt: skip
 
 
@@ -129,6 +130,27 @@ class Loaded(msgspec.Struct, frozen=True):
     data: bytes | None
 
 
+class ObjectFetched(msgspec.Struct, frozen=True):
+    """A copy of an object is in the store."""
+
+    key: ObjectKey
+    on_disk: bool = False
+
+
+class ObjectFailed(msgspec.Struct, frozen=True):
+    """An object cannot be had, or not be kept."""
+
+    key: ObjectKey
+    reason: str
+
+
+class ObjectSpilled(msgspec.Struct, frozen=True):
+    """An object is on disk, or the disk would not take it."""
+
+    key: ObjectKey
+    done: bool
+
+
 class Ticked(msgspec.Struct, frozen=True):
     """Time passed; sent about twice per second. `load` is what the shell measured."""
 
@@ -164,5 +186,5 @@ class StopAsked(msgspec.Struct, frozen=True):
 
 Event = (
     Welcomed | LinkLost | Said | WorkerForked | WorkerReported | TakenBack | WorkerExited | WorkersDoomed | Spilled
-    | Loaded | Ticked | MemoryRead | Surveyed | DrainAsked | StopAsked
+    | Loaded | ObjectFetched | ObjectFailed | ObjectSpilled | Ticked | MemoryRead | Surveyed | DrainAsked | StopAsked
 )  # fmt: skip

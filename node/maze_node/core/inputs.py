@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from maze_protocol.values import Input, Value, body_of
+from maze_protocol.values import Input, ObjectKey, ObjectRef, Value, body_of, key_of
 
-__all__ = ["total_size", "with_bodies"]
+__all__ = ["refs_of", "total_size", "with_bodies"]
 
 
 def with_bodies(inputs: tuple[Input, ...], payloads: tuple[bytes, ...]) -> tuple[Input, ...]:
@@ -31,12 +31,23 @@ def with_bodies(inputs: tuple[Input, ...], payloads: tuple[bytes, ...]) -> tuple
 
 
 def total_size(inputs: Sequence[Input]) -> int:
-    """Return the bytes of all values of all inputs."""
+    """Return the bytes of all values of all inputs, without those that are objects."""
     size = 0
     for each in inputs:
         for value in _values(each):
-            size += value.size
+            if value.ref is None:
+                size += value.size
     return size
+
+
+def refs_of(inputs: Sequence[Input]) -> tuple[ObjectRef, ...]:
+    """Return each object among the inputs once, in the order in which they are named first."""
+    found: dict[ObjectKey, ObjectRef] = {}
+    for each in inputs:
+        for value in _values(each):
+            if value.ref is not None:
+                found.setdefault(key_of(value.ref), value.ref)
+    return tuple(found.values())
 
 
 def _values(each: Input) -> tuple[Value, ...]:

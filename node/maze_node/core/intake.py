@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from maze_node.core import outcomes
 from maze_node.core.events import Instant
-from maze_node.core.inputs import total_size, with_bodies
+from maze_node.core.inputs import refs_of, total_size, with_bodies
 from maze_node.core.leases import Lease
 from maze_node.core.outbox import Outbox
 from maze_node.core.runner import Runner
@@ -58,4 +58,4 @@ class Intake:
             reason = f"the function {assignment.code.hex()[:16]} has not been sent to this node"
             self._outbox.keep(outcomes.of_refusal(token, "bad_code", "CodeMissing", reason, now))
         else:
-            self._runner.leases.add(Lease(token, assignment, inputs, total))
+            self._runner.admit(Lease(token, assignment, inputs, total, refs_of(inputs)))

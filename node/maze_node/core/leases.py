@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from maze_node.core.events import WorkerReported
 from maze_protocol.messages import HELD_LEASED, HELD_RUNNING, Assignment, Held
-from maze_protocol.values import Input
+from maze_protocol.values import Input, ObjectRef
 
 __all__ = ["Ending", "Lease", "Leases", "Wish"]
 
@@ -58,6 +58,10 @@ class Lease:
     """With their bodies."""
     size: int = 0
     """Of its inputs, in bytes."""
+    objects: tuple[ObjectRef, ...] = ()
+    """Inputs that are objects, each once."""
+    missing: int = 0
+    """How many of them are not here: so long it waits aside."""
     grant: int = 0
     """Whose resources it uses; a lease without one is a grant of its own."""
     number: int = 0
@@ -157,6 +161,18 @@ class Leases:
             queue = self._waiting[lease.grant] = deque()
         queue.append(lease)
 
+    def hold(self, lease: Lease) -> None:
+        """Take a lease in that does not wait for its turn yet."""
+        lease.number = self._next
+        self._next += 1
+        self._all[lease.token] = lease
+
+    def line_up(self, lease: Lease) -> None:
+        """Let a lease that was held wait behind its grant, in the place that it has by its number."""
+        queue = self._waiting.setdefault(lease.grant, deque())
+        place = next((place for place, other in enumerate(queue) if other.number > lease.number), len(queue))
+        queue.insert(place, lease)
+
     def next_of_each_grant(self) -> list[Lease]:
         """Return the first waiting lease of each grant, in order of the grants."""
         return [queue[0] for queue in self._waiting.values()]
@@ -220,9 +236,7 @@ class Leases:
         """Let a lease wait again that its worker has not begun, in its old place."""
         self._forget_place(lease)
         lease.worker, lease.ahead, lease.started_wall = 0, False, 0.0
-        queue = self._waiting.setdefault(lease.grant, deque())
-        place = next((place for place, other in enumerate(queue) if other.number > lease.number), len(queue))
-        queue.insert(place, lease)
+        self.line_up(lease)
 
     def remove(self, lease: Lease) -> None:
         """Forget a lease, wherever it is."""
@@ -232,6 +246,8 @@ class Leases:
     def _forget_place(self, lease: Lease) -> None:
         if lease.runs:
             del self._running[lease.grant]
+            return
+        if lease.missing:
             return
         places = self._ahead if lease.ahead else self._waiting
         queue = places[lease.grant]

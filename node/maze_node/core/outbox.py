@@ -14,6 +14,7 @@ import msgspec
 
 from maze_node.core.effects import Effect
 from maze_node.core.events import Instant, Loaded, Spilled
+from maze_node.core.outcomes import under
 from maze_node.core.shelf import RESULT_MEMORY, Kept, Shelf
 from maze_protocol.limits import FLUSH_BYTES, MAX_CONTROL_MESSAGE
 from maze_protocol.messages import HELD_DONE, Held, Outcome, Result
@@ -54,7 +55,7 @@ class Outbox:
         """Keep an outcome until it is acknowledged."""
         text, size = _text_size(outcome), 0
         for each in outcome.outputs:
-            size += each.value.size
+            size += len(each.value.body)
         kept = self._kept[outcome.lease] = Kept(
             self._next, outcome.lease, outcome, outcome.started_at, text + size, text
         )
@@ -76,7 +77,7 @@ class Outbox:
             self._unsent.pop(old, None)
             kept.lease = new
             if kept.outcome is not None:
-                kept.outcome = msgspec.structs.replace(kept.outcome, lease=new)
+                kept.outcome = under(kept.outcome, new)
             self._kept[new] = kept
             self.send_again(new)
 
@@ -133,17 +134,17 @@ class Outbox:
 
 
 def _fits(outcome: Outcome, packer: ValuePacker) -> bool:
-    return packer.fits([each.value.size for each in outcome.outputs])
+    return packer.fits([len(each.value.body) for each in outcome.outputs])
 
 
 def _packed(outcome: Outcome, packer: ValuePacker) -> Outcome:
     small = 0
     for each in outcome.outputs:
-        small += each.value.size
+        small += len(each.value.body)
     if packer.takes_inline(small):
         return outcome
-    outputs = tuple(OutputValue(each.key, packer.pack(each.value, each.value.body)) for each in outcome.outputs)
-    return msgspec.structs.replace(outcome, outputs=outputs)
+    outputs = [OutputValue(each.key, packer.pack(each.value, each.value.body), each.type) for each in outcome.outputs]
+    return msgspec.structs.replace(outcome, outputs=tuple(outputs))
 
 
 def _text_size(outcome: Outcome) -> int:

@@ -8,10 +8,12 @@ import msgspec
 
 from maze_node.core.events import NO_OUTPUT, Instant, LogTails, WorkerExited, WorkerReported
 from maze_node.core.leases import Ending, Lease
+from maze_node.frames import ReportFrame
 from maze_protocol.limits import LOG_TAIL
 from maze_protocol.messages import CANCELLED, CRASHED, FAILED, OK, TIMED_OUT, ErrorInfo, Outcome
+from maze_protocol.values import OutputValue
 
-__all__ = ["of_exit", "of_refusal", "of_report", "of_vanished"]
+__all__ = ["of_exit", "of_refusal", "of_report", "of_vanished", "under", "without_objects"]
 
 STDERR_IN_ERROR: Final = 4096
 TIMEOUT_BASES: Final = ("maze.TaskTimeout", "builtins.TimeoutError")
@@ -38,7 +40,7 @@ def of_report(lease: Lease, pid: int, event: WorkerReported) -> Outcome:
         status,
         report.started_at or lease.started_wall,
         report.wall_ms,
-        report.outputs,
+        report.outputs if report.lease == lease.token else _renamed(report.outputs, lease.token),
         error,
         report.cpu_ms,
         max(report.peak_rss_kib, lease.peak_kib),
@@ -46,6 +48,29 @@ def of_report(lease: Lease, pid: int, event: WorkerReported) -> Outcome:
         pid=pid,
     )
     return outcome if tails == NO_OUTPUT else _with_logs(outcome, tails)
+
+
+def without_objects(report: ReportFrame) -> ReportFrame:
+    """Return a report of which the objects could not be taken: this process may have no more descriptors."""
+    error = ErrorInfo("node_lost", "TooManyObjects", "the node has no descriptors left for what the task returned")
+    return msgspec.structs.replace(report, status=CRASHED, outputs=(), error=error, on_disk=())
+
+
+def under(outcome: Outcome, lease: int) -> Outcome:
+    """Return an outcome as that of another lease, by which its objects are called, too."""
+    return msgspec.structs.replace(outcome, lease=lease, outputs=_renamed(outcome.outputs, lease))
+
+
+def _renamed(outputs: tuple[OutputValue, ...], lease: int) -> tuple[OutputValue, ...]:
+    return tuple(_renamed_one(output, lease) for output in outputs)
+
+
+def _renamed_one(output: OutputValue, lease: int) -> OutputValue:
+    ref = output.value.ref
+    if ref is None:
+        return output
+    value = msgspec.structs.replace(output.value, ref=msgspec.structs.replace(ref, lease=lease))
+    return msgspec.structs.replace(output, value=value)
 
 
 def of_exit(lease: Lease, pid: int, event: WorkerExited, now: Instant) -> Outcome:

@@ -61,6 +61,7 @@ class Reunion:
             self._emit(RenameLog(old, new))
         elif old in self._outbox:
             self._outbox.rename(old, new)
+            self._runner.objects.rename(old, new)
             self._emit(RenameLog(old, new))
 
     def drop(self, token: int, now: Instant) -> None:
@@ -72,7 +73,7 @@ class Reunion:
         if lease.worker:
             self._runner.end(lease, Ending.DROPPED, "the head gave it up", 0.0, now)
         else:
-            self._runner.forget_waiting(lease)
+            self._runner.forget_waiting(lease, now)
 
     def drop_everything(self, now: Instant) -> None:
         """Forget all that another cluster leased."""

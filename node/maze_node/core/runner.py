@@ -25,6 +25,8 @@ from maze_node.core.effects import Dismiss, Effect, Enqueue, Fork, NoteMemory, S
 from maze_node.core.events import (
     Instant,
     MemoryRead,
+    ObjectFailed,
+    ObjectFetched,
     TakenBack,
     WorkerExited,
     WorkerForked,
@@ -33,11 +35,12 @@ from maze_node.core.events import (
 )
 from maze_node.core.forking import ForkHealth
 from maze_node.core.leases import Ending, Lease, Leases, Wish
+from maze_node.core.objects import Objects
 from maze_node.core.outbox import Outbox
 from maze_node.core.roster import Roster, Stage, Worker
 from maze_node.core.slots import Binding, Slots, bind
 from maze_node.frames import CodeBody, TaskFrame
-from maze_protocol.messages import Assignment, NodeLoad, Outcome, StartedItem
+from maze_protocol.messages import OK, Assignment, NodeLoad, Outcome, StartedItem
 from maze_protocol.resources import Capacity
 
 __all__ = ["Runner"]
@@ -50,9 +53,15 @@ class Runner:
     """Leases, slots and workers of one node."""
 
     def __init__(
-        self, capacity: Capacity, outbox: Outbox, emit: Callable[[Effect], None], cpus: tuple[int, ...] = ()
+        self,
+        capacity: Capacity,
+        outbox: Outbox,
+        objects: Objects,
+        emit: Callable[[Effect], None],
+        cpus: tuple[int, ...] = (),
     ) -> None:
         self.leases = Leases()
+        self.objects = objects
         self.slots = Slots(capacity, cpus)
         self.roster = Roster(capacity.workers)
         self.codes: dict[bytes, CodeBody] = {}
@@ -82,6 +91,27 @@ class Runner:
         """
         grant = assignment.grant or assignment.lease
         return not self._resized or self.slots.holds(grant) or self.slots.could_fit(assignment.claim)
+
+    def admit(self, lease: Lease) -> None:
+        """Let a new lease wait for its turn, or for its inputs before that."""
+        if not lease.objects:
+            self.leases.add(lease)
+            return
+        self.leases.hold(lease)
+        if self.objects.take_in(lease):
+            self.leases.line_up(lease)
+
+    def fetched(self, event: ObjectFetched, now: Instant) -> None:
+        """Let those wait for their turn that have all their inputs now."""
+        for lease in self.objects.fetched(event):
+            self.leases.line_up(lease)
+
+    def starved(self, event: ObjectFailed, now: Instant) -> list[int]:
+        """Drop those that waited for what cannot be had; return their tokens."""
+        leases = self.objects.failed(event)
+        for lease in leases:
+            self.forget_waiting(lease, now)
+        return [lease.token for lease in leases]
 
     def load(self, measured: NodeLoad) -> NodeLoad:
         """Return what a heartbeat tells: what the shell measured, and our own counts."""
@@ -129,6 +159,8 @@ class Runner:
         environ = {} if worker.binding is not None else binding.environ
         worker.stage, worker.binding = Stage.BUSY, binding
         worker.closed = False
+        if lease.objects:
+            self.objects.begins(lease)
         self._begin(lease, worker, now)
         if lease.assignment.claim.mem_mib:
             self._emit(NoteMemory(worker.pid))
@@ -160,6 +192,9 @@ class Runner:
             assignment.gang,
             binding.cpus or self.slots.shared_cpus() if self.slots.gives_cpus else (),
             until,
+            len(lease.objects),
+            self.objects.spool,
+            self.objects.full,
         )
 
     def _send_ahead(self, running: Lease, until: float) -> None:
@@ -210,6 +245,7 @@ class Runner:
             return
         lease = worker.lease
         self.health.succeeded()
+        self.objects.made(lease, event.report)
         if lease.ending is not None:
             lease.report, lease.kill_at = None if event.report.late else event, now.mono
             self._emit(Signal(worker.number, "SIGKILL"))
@@ -218,7 +254,7 @@ class Runner:
         if event.report.late:
             self._return(lease)
         else:
-            self._finish(lease, outcomes.of_report(lease, worker.pid, event))
+            self._finish(lease, outcomes.of_report(lease, worker.pid, event), now)
         if event.report.unclean:
             self.ahead.put_back(self.leases.ahead_of(lease.grant))
         following = self.leases.follow(lease.grant)
@@ -271,9 +307,9 @@ class Runner:
             if lease.ending is None and lease.wish is not None:
                 lease.ending, lease.reason = lease.wish.ending, lease.wish.reason
             if lease.report is not None:
-                self._finish(lease, outcomes.of_report(lease, worker.pid, lease.report))
+                self._finish(lease, outcomes.of_report(lease, worker.pid, lease.report), now)
             else:
-                self._finish(lease, outcomes.of_exit(lease, worker.pid, event, now))
+                self._finish(lease, outcomes.of_exit(lease, worker.pid, event, now), now)
             self._release(lease.grant)
         elif worker.stage is not Stage.LEAVING and worker.binding is None:
             self.health.failed(now.mono, blameless=event.blameless)
@@ -365,25 +401,32 @@ class Runner:
         for lease in self.leases.running():
             self._end_as_wished(lease, Wish("the node was stopped", Ending.DRAINED), now)
 
-    def _finish(self, lease: Lease, outcome: Outcome) -> None:
+    def _finish(self, lease: Lease, outcome: Outcome, now: Instant) -> None:
         self.leases.remove(lease)
+        if lease.objects:
+            self.objects.is_over(lease, now)
         self.started.pop(lease.token, None)
         if not lease.unwanted:
             self._outbox.keep(outcome)
+        if lease.unwanted or outcome.status != OK:
+            self.objects.forget((lease.token,))
 
     def _release(self, grant: int) -> None:
         if not self.leases.uses(grant) and grant not in self._blocked:
             self.slots.free(grant)
 
-    def forget_waiting(self, lease: Lease) -> None:
+    def forget_waiting(self, lease: Lease, now: Instant) -> None:
         """Drop a lease that has not started."""
         self.leases.remove(lease)
+        if lease.objects:
+            self.objects.is_over(lease, now)
         self._release(lease.grant)
 
     def rename(self, lease: Lease, token: int) -> None:
         """Go on under another token."""
         if self.started.pop(lease.token, None) is not None:
             self.started[token] = lease
+        self.objects.rename(lease.token, token)
         self.leases.rename(lease, token)
 
     def _block(self, worker: Worker, grant: int) -> None:

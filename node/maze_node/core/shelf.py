@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from maze_node.core.effects import Discard, Effect, Load, Spill
+from maze_node.core.outcomes import under
 from maze_protocol.messages import CRASHED, ErrorInfo, Outcome
 
 __all__ = ["RESULT_MEMORY", "Kept", "Shelf"]
@@ -144,7 +145,8 @@ class Shelf:
         if kept is None or number not in self._window:
             return None
         if data is not None:
-            kept.outcome = msgspec.structs.replace(_decode(data), lease=kept.lease)
+            outcome = _decode(data)
+            kept.outcome = outcome if outcome.lease == kept.lease else under(outcome, kept.lease)
             return kept
         self.remove(kept)
         kept.outcome = _lost(kept)

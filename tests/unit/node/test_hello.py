@@ -19,9 +19,10 @@ CAPACITY = Capacity(1000, 0, (Device(0, 80_000, "GPU-a"),))
 def test_it_tells_what_is_offered_for_how_long_and_by_whom() -> None:
     agent = Agent(CAPACITY, uses=(Use("GPU-a", 50_000, 0),), stay=Stay.of(100.0, 3600.0, 30.0, 0.0))
     settings = Settings(labels={"zone": "a"}, advertise="host.example")
-    hello = make_hello(agent, settings, ("n1", 7), "tcp://127.0.0.1:1", Instant(200.0, 0.0))
+    hello = make_hello(agent, settings, ("n1", 7), "tcp://127.0.0.1:1", "tcp://127.0.0.1:5", Instant(200.0, 0.0))
     assert (hello.node_id, hello.incarnation, hello.pid, hello.labels) == ("n1", 7, os.getpid(), {"zone": "a"})
     assert hello.capacity.devices == (Device(0, 50_000, "GPU-a"),)
+    assert hello.peer_endpoint == "tcp://127.0.0.1:5"
     assert (hello.remaining, hello.address) == (3494.0, "host.example")
     assert (hello.inventory, hello.last_session, hello.cluster_id) == ((), 0, b"")
 
