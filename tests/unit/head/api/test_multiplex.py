@@ -133,6 +133,21 @@ def told_of(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name != "asyncio"]
 
 
+@asynchronous
+async def test_who_unsubscribes_before_anything_began_leaves_nothing_behind() -> None:
+    async with serving() as head:
+        await begun(head)
+        socket = await attach(head)
+        for _ in range(20):
+            # Sent at one blow, so that the head hears both before it begins with the first.
+            await asyncio.gather(say(socket, Subscribe(1, RUN_TEXT)), say(socket, Unsubscribe(1)))
+        await say(socket, Subscribe(2, RUN_TEXT, 1))
+        while (told := await hear(socket)).id != 2:
+            assert isinstance(told, Events)
+        await settled(head, 1)
+        await socket.close()
+
+
 BAD = {
     "text": ("hello?", 1003),
     "no MessagePack": (b"\xc1", 1007),
