@@ -8,6 +8,7 @@ Rules
   not know is answered by FORGET, so no copy is left behind for longer than until its node's next session.
 * They are let go when the head has those that it keeps and nobody in the run needs them, `object_ttl` seconds after
   the end of their run, or with the run.
+* Of a large object a consumer is told first of the one who was told to fetch it before, then of holders.
 * A reference names few holders, in an order that differs from consumer to consumer, and then the head; to a node that
   has the object itself it names the head only. None of those is a node that the head does not hear.
 """
@@ -16,13 +17,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
 from maze_head.core.effects import DropObjects, Send
 from maze_head.core.made import Made, objects_of
 from maze_protocol.events import OutputMeta
-from maze_protocol.limits import TICKET_SECONDS
+from maze_protocol.limits import CHUNK, CHUNK_WINDOW, TICKET_SECONDS
 from maze_protocol.messages import Forget, Holding
 from maze_protocol.tickets import make_ticket
 from maze_protocol.values import Holder, ObjectRef
@@ -42,6 +44,8 @@ OBJECT_MINOR: Final = 3
 HEAD: Final = ""
 """The head, as a consumer."""
 NAMED_HOLDERS: Final = 4
+CHAINED: Final = CHUNK * CHUNK_WINDOW
+"""Bytes from which on an object is worth asking for where it is on its way."""
 FORGET_AT_ONCE: Final = 10_000
 """Leases in one FORGET."""
 
@@ -49,12 +53,14 @@ FORGET_AT_ONCE: Final = 10_000
 class Part:
     """One object."""
 
-    __slots__ = ("again_at", "holders", "keeping", "kept", "last_holder", "meta", "tries")
+    __slots__ = ("again_at", "coming", "holders", "keeping", "kept", "last_holder", "meta", "tries")
 
     def __init__(self, meta: OutputMeta) -> None:
         self.meta = meta
         self.holders: dict[str, None] = {}
         """Node ids, in order of arrival."""
+        self.coming: dict[str, None] = {}
+        """Ids of nodes that were told to fetch it, in that order, until they have it; maybe they do not any more."""
         self.last_holder = ""
         """Who lost it last."""
         self.kept = False
@@ -124,7 +130,9 @@ class Objects:
 
     def hold(self, node_id: str, copies: Copies, output: int) -> None:
         """Note that a node holds an object."""
-        copies.parts[output].holders[node_id] = None
+        part = copies.parts[output]
+        part.holders[node_id] = None
+        part.coming.pop(node_id, None)
         self.of_node.setdefault(node_id, {})[copies.lease] = None
 
     def unhold(self, node_id: str, copies: Copies, output: int) -> None:
@@ -273,7 +281,8 @@ def reference(state: State, copies: Copies, output: int, consumer: str) -> Objec
             it holders are named by their ids, and need no port for peers.
     """
     part = copies.parts[output]
-    holders = tuple([_holder(state, node, copies.lease, output, consumer) for node in named(state, part, consumer)])
+    nodes = [*_ahead(state, part, consumer), *named(state, part, consumer)]
+    holders = tuple([_holder(state, node, copies.lease, output, consumer) for node in nodes])
     if consumer != HEAD:
         # The head itself comes last, without an address: it has the object, or gets it.
         holders += (("", "", _ticket(state, state.secret, copies.lease, output, consumer)),)
@@ -287,6 +296,24 @@ def named(state: State, part: Part, consumer: str) -> list[Node]:
         nodes = [node for node in nodes if node.hello.peer_endpoint]
     turn = crc32(consumer.encode()) % len(nodes) if nodes else 0
     return [*nodes[turn:], *nodes[:turn]][:NAMED_HOLDERS]
+
+
+def _ahead(state: State, part: Part, consumer: str) -> list[Node]:
+    """Return the node that was told to fetch a large object last before this one, which is noted as the next.
+
+    It gives what has come to it: a broadcast to many nodes goes as a chain and costs the first holder one copy. Nobody
+    is told of one who was told later, so none wait for each other.
+    """
+    if consumer == HEAD or consumer in part.holders or part.meta.size < CHAINED:
+        return []
+    part.coming.setdefault(consumer)
+    before = list(takewhile(lambda each: each != consumer, part.coming))
+    nodes = (state.nodes[node_id] for node_id in reversed(before) if node_id in state.nodes)
+    return list(islice((node for node in nodes if _serves(node)), 1))
+
+
+def _serves(node: Node) -> bool:
+    return node.link is not None and not node.suspected and bool(node.hello.peer_endpoint)
 
 
 def _holder(state: State, node: Node, lease: int, output: int, consumer: str) -> Holder:

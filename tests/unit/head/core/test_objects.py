@@ -6,8 +6,9 @@ from typing import Any
 
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
-from maze_head.core.objects import reference
+from maze_head.core.objects import CHAINED, reference
 from maze_head.core.state import Settings
+from maze_protocol.events import OutputMeta
 from maze_protocol.messages import ACCEPTED, STALE, AckItem, Forget, Goodbye, Holding, Message, ResultAck
 from maze_protocol.tickets import check_ticket, session_secret
 from maze_protocol.values import ObjectRef
@@ -223,3 +224,26 @@ def test_a_manual_edge_passes_nothing() -> None:
     head.result(large(*head.leases()))
     (assigned,) = head.take(fx.AssignTask)
     assert parts(assigned) == []
+
+
+def _firsts(head: Head, lease: int, *consumers: str) -> list[str]:
+    state = head.core.state
+    return [reference(state, state.objects.made[lease], 0, consumer).holders[0][0] for consumer in consumers]
+
+
+def test_a_broadcast_of_a_large_object_goes_as_a_chain() -> None:
+    head, lease = produced(1, nodes=5)
+    head.core.state.objects.made[lease].parts[0].meta = OutputMeta("out", 1, CHAINED, object=True)
+    assert _firsts(head, lease, "n2", "n3", "n4") == ["tcp://n1:1", "tcp://n2:1", "tcp://n3:1"]
+    assert _firsts(head, lease, "n3", "n2") == ["tcp://n2:1", "tcp://n1:1"], "never one who was told later"
+    head.say(Holding(((lease, 0),)), b"L3")
+    assert _firsts(head, lease, "n4") == ["tcp://n2:1"], "n3 is a holder now, and on its way no more"
+    head.do(ev.LinkLost(b"L2", "cut"))
+    assert _firsts(head, lease, "n4") != ["tcp://n2:1"], "nobody hears n2"
+    ref = reference(head.core.state, head.core.state.objects.made[lease], 0, "n3")
+    assert [holder[0] for holder in ref.holders] == [""], "it has it"
+
+
+def test_a_small_object_comes_from_its_holders() -> None:
+    head, lease = produced(1, nodes=4)
+    assert _firsts(head, lease, "n2", "n3") == ["tcp://n1:1", "tcp://n1:1"]
