@@ -1,5 +1,7 @@
 """Objects between this node and others, as the event loop sees it: fetch this, serve what the store has.
 
+What is being fetched is served, too, as far as it has come: a broadcast may go from node to node as a chain.
+
 The bytes move on a thread of their own (maze._daemon.exchange) between sockets and the descriptors of the store, which
 is asked here, on the loop. A port that others could reach from elsewhere is there only with --insecure, as long as
 connections are not authenticated; without the port objects go through the head.
@@ -45,6 +47,10 @@ class Room(Protocol):
     @property
     def offset(self) -> int:
         """Return where the object begins in it."""
+
+    @property
+    def size(self) -> int:
+        """Return how long it will be."""
 
 
 class ObjectStore(Protocol):
@@ -194,12 +200,15 @@ class Peers:
 
     def _open(self, key: ObjectKey) -> None:
         found = self._store.open(key)
-        if found is None:
-            self._exchange.missing(key)
-        else:
+        room = self._rooms.get(key)
+        # A copy of the descriptor: the store may let the object go while somebody is fetching it.
+        if found is not None:
             fd, offset, size = found
-            # A copy of the descriptor: the store may let the object go while somebody is fetching it.
             self._exchange.found(key, Source(os.dup(fd), offset, size))
+        elif room is not None:
+            self._exchange.found(key, Source(os.dup(room.fd), room.offset, room.size, coming=True))
+        else:
+            self._exchange.missing(key)
 
     def _later(self, function: Callable[..., None], *arguments: Any) -> None:
         """Do something on the loop; it may be closed by now."""

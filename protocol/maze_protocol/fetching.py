@@ -147,6 +147,17 @@ class Fetching:
         """Return how many pieces are asked for and not there yet."""
         return len(self._requests)
 
+    def has(self, key: ObjectKey, offset: int, length: int) -> bool:
+        """Tell whether a part of an object is there; of one that is not being fetched it is."""
+        transfer = self._transfers.get(key)
+        if transfer is None:
+            return True
+        pieces = range(offset // CHUNK * CHUNK, offset + length, CHUNK)
+        return all(
+            piece < transfer.unasked and piece not in transfer.under_way and piece not in transfer.again
+            for piece in pieces
+        )
+
     def begin(self, order: Order, now: float) -> list[Effect]:
         """Fetch an object; nothing happens if it is being fetched."""
         if order.key in self._transfers:

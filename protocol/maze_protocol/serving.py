@@ -4,7 +4,8 @@ Rules
 * Tickets are checked before anything else is done for a FETCH, with the secret of this session or the one before.
   Where uploads are open (at the head, to nodes that have shown their session), knowing the hash of one is enough.
 * An object is opened when it is first asked for (the shell may take its time to find it), and closed when nobody has
-  asked for it for a while. Nothing is read before it can be sent: `take` gives one piece at a time.
+  asked for it for a while. Nothing is read before it can be sent: `take` gives one piece at a time. An object may be
+  on its way here itself: what has come of it is served, and the rest when it comes.
 * Turns go round among the transfers, where a transfer is one object on one link: whoever asks for much waits longer
   and nobody else does. What a link has waiting is bounded; the surplus is dropped and will be asked for again.
 * Nothing that a consumer says raises.
@@ -30,6 +31,10 @@ MAX_WAITING: Final = 64
 IDLE: Final = 10.0
 """Seconds after which an object that nobody asks for is closed."""
 SECRETS: Final = 2
+
+
+def _always(key: ObjectKey, offset: int, length: int) -> bool:
+    return True
 
 
 class Find(NamedTuple):
@@ -143,15 +148,26 @@ class Serving:
             for request in list(transfer.waiting):
                 self._drop(transfer, request)
 
-    def take(self, can_send: Callable[[Link], bool]) -> Piece | None:
-        """Return the piece whose turn it is, of those whose link can send now and whose object is open."""
+    def take(
+        self, can_send: Callable[[Link], bool], is_there: Callable[[ObjectKey, int, int], bool] = _always
+    ) -> Piece | None:
+        """Return the piece whose turn it is, of those that can be sent.
+
+        Args:
+            can_send: tells of a link whether it can send now.
+            is_there: tells of an open object whether `length` bytes from `offset` on are there.
+        """
         for _ in range(len(self._ring)):
             place = self._ring[0]
             self._ring.rotate(-1)
             transfer = self._transfers[place]
             size = self._objects[transfer.key].size
+            fetch = None
             if size is not None and can_send(transfer.link):
-                fetch = next(iter(transfer.waiting.values()))
+                key = transfer.key
+                there = (each for each in transfer.waiting.values() if is_there(key, each.offset, each.length))
+                fetch = next(there, None)
+            if fetch is not None and size is not None:
                 self._drop(transfer, fetch.request)
                 return Piece(transfer.link, fetch.request, transfer.key, fetch.offset, fetch.length, size)
         return None

@@ -58,6 +58,8 @@ class Source(NamedTuple):
     fd: int
     offset: int
     size: int
+    coming: bool = False
+    """It is being fetched: others get what has come of it, and lose it if that fails."""
 
 
 class Heard(NamedTuple):
@@ -310,6 +312,8 @@ class Exchange:
         target = self._targets.pop(key, None)
         if target is not None:
             self.counts["failed" if reason else "fetched"] += 1
+            if reason and key in self._sources:
+                self._on_missing(key)
             target[2](reason)
 
     def _write(self, key: ObjectKey, offset: int, payload: bytes | memoryview) -> None:
@@ -331,6 +335,11 @@ class Exchange:
         if key in self._sources:
             os.close(source.fd)
             return
+        if source.coming and key not in self._targets:
+            # The fetch ended meanwhile, one way or the other; whoever asks again will know.
+            os.close(source.fd)
+            self._on_missing(key)
+            return
         self._sources[key] = source
         self._obey(self._serving.found(key, source.size, time.monotonic()))
 
@@ -341,7 +350,7 @@ class Exchange:
         self._reap()
         self._more = False
         for _ in range(TURN):
-            piece = self._serving.take(self._can_send) if len(self._sending) < SENDING else None
+            piece = self._serving.take(self._can_send, self._fetching.has) if len(self._sending) < SENDING else None
             if piece is None:
                 return
             self._send_piece(piece)

@@ -183,6 +183,43 @@ def test_what_is_not_here_or_cannot_be_read_is_unknown(setting: Setting, tmp_pat
     assert setting.said()[1] == Unknown(3)
 
 
+def test_what_is_on_its_way_here_is_served_as_far_as_it_has_come(setting: Setting, tmp_path: Path) -> None:
+    data = bytes(CHUNK) + b"hello"
+    with (tmp_path / "x").open("w+b") as file:
+        setting.fetch(file.fileno(), len(data), "a")
+        first, second = setting.said()[1], setting.said()[1]
+        setting.found[KEY] = Source(os.dup(file.fileno()), 100, len(data), coming=True)
+        setting.hear("n2", ask(1, offset=CHUNK, length=5))
+        setting.hear("n2", ask(2, offset=0, length=5))
+        setting.hear("a", *chunk(first, data, len(data)))
+        assert setting.said()[1:] == (Chunk(2, 0, len(data), zlib.crc32(bytes(5))), bytes(5))
+        setting.hear("a", *chunk(second, data, len(data)))
+        assert setting.said()[2] == b"hello"
+        assert setting.result() == ""
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_what_does_not_come_after_all_is_unknown_to_those_who_wait(
+    setting: Setting, tmp_path: Path, early: bool
+) -> None:
+    with (tmp_path / "x").open("w+b") as file:
+        setting.fetch(file.fileno(), 5, "a")
+        setting.said()
+        source = Source(os.dup(file.fileno()), 100, 5, coming=True)
+        if early:
+            setting.found[KEY] = source
+        else:
+            setting.exchange._find = lambda key: None
+        setting.hear("n2", ask(1))
+        setting.exchange.cancel(KEY)
+        assert setting.result() == CANCELLED
+        if not early:
+            setting.exchange.found(KEY, source)
+        assert setting.said()[1] == Unknown(1)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(source.fd)
+
+
 def test_no_more_is_on_its_way_out_than_a_link_may_have(setting: Setting, tmp_path: Path) -> None:
     size = 2 * CHUNK_WINDOW * CHUNK
     with (tmp_path / "x").open("wb") as file:

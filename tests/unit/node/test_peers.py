@@ -7,6 +7,8 @@ import logging
 import os
 import zlib
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -47,6 +49,22 @@ def test_what_a_node_has_another_one_gets() -> None:
             assert await node.fetch(KEY, len(DATA), holder.holder_for(KEY, "n2")) == ""
             assert node.store.get(KEY) == DATA
             assert node.peers.counters()["objects_bytes_in_total"] == len(DATA)
+
+    on_loop(check)
+
+
+def test_a_broadcast_that_goes_as_a_chain_costs_the_first_holder_one_copy() -> None:
+    async def check() -> None:
+        async with AsyncExitStack() as stack:
+            nodes = [await stack.enter_async_context(Lone(f"n{number}", SECRET)) for number in range(4)]
+            nodes[0].store.put(KEY, DATA)
+            going = [
+                asyncio.create_task(node.fetch(KEY, len(DATA), before.holder_for(KEY, node.name)))
+                for before, node in pairwise(nodes)
+            ]
+            assert await asyncio.gather(*going) == ["", "", ""]
+            assert all(node.store.get(KEY) == DATA for node in nodes)
+            assert nodes[0].peers.counters()["objects_bytes_out_total"] == len(DATA)
 
     on_loop(check)
 

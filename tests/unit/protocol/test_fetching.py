@@ -179,3 +179,26 @@ def test_cancelled_and_broken_transfers_make_room() -> None:
     broken = machine.break_off(keys[1], "the disk is full", 0.0)
     assert broken[0] == Failed(keys[1], "the disk is full")
     assert machine.cancel(keys[0], 0.0) == machine.break_off(keys[0], "", 0.0) == []
+
+
+def test_what_has_come_can_be_told_from_what_has_not() -> None:
+    machine = Fetching("me")
+    begun = machine.begin(order(20), 0.0)
+    machine.hear("a", answer(begun, 1), PIECE, 0.0)
+    machine.hear("a", answer(begun, 2), PIECE, 0.0)
+    assert machine.has(KEY, CHUNK, CHUNK)
+    assert machine.has(KEY, CHUNK + 5, CHUNK)
+    assert not machine.has(KEY, 0, 1), "under way"
+    assert not machine.has(KEY, 2 * CHUNK, CHUNK + 1), "half of it"
+    assert not machine.has(KEY, 19 * CHUNK, 1), "not asked for"
+    machine.lost("a", "cut", 0.0)
+    machine.lost("b", "cut", 0.0)
+    assert machine.has(KEY, 0, 1), "of what is not being fetched the machine knows nothing"
+
+
+def test_what_must_be_asked_again_is_not_there() -> None:
+    machine = Fetching("me")
+    machine.begin(Order(KEY, 2 * CHUNK, (Origin("node", dialled=False),)), 0.0)
+    machine.opened("node", 0.0)
+    machine.lost("node", "cut", 0.0)
+    assert not machine.has(KEY, 0, 1)

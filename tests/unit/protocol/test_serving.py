@@ -101,6 +101,16 @@ def test_a_link_that_cannot_take_more_holds_up_nobody_else() -> None:
     assert machine.take(everybody) == Piece("a", 1, KEY, 0, 10, 100)
 
 
+def test_of_what_is_on_its_way_here_comes_what_is_there() -> None:
+    machine = Serving(b"s")
+    machine.hear("a", fetch(1), 0.0, WALL)
+    machine.hear("a", fetch(2, 10), 0.0, WALL)
+    machine.found(KEY, 100, 0.0)
+    assert machine.take(everybody, lambda key, offset, length: False) is None
+    assert machine.take(everybody, lambda key, offset, length: offset >= 10) == Piece("a", 2, KEY, 10, 10, 100)
+    assert machine.take(everybody) == Piece("a", 1, KEY, 0, 10, 100)
+
+
 def test_a_request_that_waits_is_not_queued_twice_and_their_number_is_bounded() -> None:
     machine = Serving(b"s")
     for request in (1, 1, *range(MAX_WAITING + 10)):
