@@ -190,9 +190,8 @@ class Node:
     def _turn(self) -> None:
         now = Instant(monotonic(), time.time())
         events, self._inbox = self._inbox, []
-        effects: list[Effect] = []
+        effects = self._agent.handle_all(events, now)
         for event in events:
-            effects += self._agent.handle(event, now)
             if isinstance(event, Welcomed):
                 self._announce()
                 self._peers.welcome(event.welcome, self._transport.endpoint)

@@ -27,7 +27,7 @@ _WATCHED: Final = tuple(map(int, (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE, signal.SIGALRM,
     signal.SIGTERM, signal.SIGCHLD,
 )))  # fmt: skip
-_ALWAYS: Final = ("MAZE_RUN_ID", "MAZE_TASK_ID", "MAZE_ATTEMPT", "MAZE_LEASE")
+_ALWAYS: Final = {name: name.encode() for name in ("MAZE_RUN_ID", "MAZE_TASK_ID", "MAZE_ATTEMPT", "MAZE_LEASE")}
 """What every attempt is given."""
 _REAL_TIME: Final = int(signal.ITIMER_REAL)
 
@@ -54,21 +54,23 @@ class Surroundings:
 
     def enter(self, variables: Mapping[str, str]) -> None:
         """Give the next attempt its variables; they replace those of the one before."""
-        special = variables.keys() - _ALWAYS
-        for name in self._given - special:
+        known = self._environ
+        if self._given or not variables.keys() <= _ALWAYS.keys():
+            self._enter_special({name: variables[name] for name in variables if name not in _ALWAYS})
+        for name, key in _ALWAYS.items():
+            data = variables.get(name, "").encode()
+            if data and known.get(key) != data:
+                known[key] = data
+                self._variables.set(key, data)
+
+    def _enter_special(self, variables: Mapping[str, str]) -> None:
+        for name in self._given - variables.keys():
             os.environ.pop(name, None)
             self._environ.pop(name.encode(), None)
-        self._given = special
-        known = self._environ
+        self._given = set(variables)
         for name, value in variables.items():
-            key, data = name.encode(), value.encode()
-            if known.get(key) == data:
-                continue
-            known[key] = data
-            if key in self._variables:
-                self._variables.set(key, data)
-            else:
-                os.environ[name] = value
+            os.environ[name] = value
+            self._environ[name.encode()] = value.encode()
 
     def restore(self) -> str:
         """Put everything back; return what could not be, in words, or nothing."""

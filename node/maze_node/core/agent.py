@@ -12,7 +12,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from maze_node.core.departure import Departure
@@ -185,6 +185,12 @@ class Agent:
     def handle(self, event: Event, now: Instant) -> list[Effect]:
         """Take one event."""
         self._on[type(event)](event, now)
+        return self._take_effects()
+
+    def handle_all(self, events: Sequence[Event], now: Instant) -> list[Effect]:
+        """Take the events of a turn, in order."""
+        for event in events:
+            self._on[type(event)](event, now)
         return self._take_effects()
 
     def start(self, now: Instant) -> list[Effect]:

@@ -31,8 +31,10 @@ class Intake:
 
     def knows(self, token: int) -> bool:
         """Tell whether a lease is already here; if it is done, its outcome is said again."""
-        self._outbox.send_again(token)
-        return token in self._runner.leases or token in self._outbox
+        if token in self._outbox:
+            self._outbox.send_again(token)
+            return True
+        return token in self._runner.leases
 
     def learn(self, code: Code, payloads: tuple[bytes, ...]) -> None:
         """Keep a function. A body that did not come is told when an assignment needs it."""

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
+
+import msgspec
 
 from maze_node.core.events import WorkerReported
 from maze_protocol.messages import HELD_LEASED, HELD_RUNNING, Assignment, Held
@@ -48,9 +49,8 @@ class Wish(NamedTuple):
     """Whether to tell the head if it has not."""
 
 
-@dataclass(slots=True, eq=False)
-class Lease:
-    """One attempt that the head leased to this node."""
+class Lease(msgspec.Struct, eq=False):
+    """One attempt that the head leased to this node. A struct: one is made for every attempt."""
 
     token: int
     assignment: Assignment
@@ -219,6 +219,11 @@ class Leases:
         queue.popleft()
         if not queue:
             del self._waiting[lease.grant]
+
+    def over(self, lease: Lease) -> None:
+        """Forget a lease that ran, and was the first of its grant."""
+        del self._all[lease.token]
+        del self._running[lease.grant]
 
     def follow(self, grant: int) -> Lease | None:
         """Let the next lease of a worker's queue run, now that the one before it is over; return it."""

@@ -402,7 +402,7 @@ class Runner:
             self._end_as_wished(lease, Wish("the node was stopped", Ending.DRAINED), now)
 
     def _finish(self, lease: Lease, outcome: Outcome, now: Instant) -> None:
-        self.leases.remove(lease)
+        self.leases.over(lease)
         if lease.objects:
             self.objects.is_over(lease, now)
         self.started.pop(lease.token, None)
