@@ -217,6 +217,47 @@ def test_leases_of_one_grant_run_in_turn_and_can_be_recalled() -> None:
         assert head.wait_outcome(1).status == CANCELLED
 
 
+def noted(params):
+    """Print, note in a file that it ran, and die if told to."""
+    import os
+    import signal
+
+    print(f"{params['x']}:" + "." * params["length"])
+    with open(params["path"], "a") as file:
+        file.write(f"{params['x']} ")
+    if params["dies"]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"out": params["x"]}
+
+
+def test_in_a_queue_only_who_had_begun_is_blamed_and_output_is_told_apart(tmp_path: Path) -> None:
+    path, leases = tmp_path / "ran", range(1, 61)
+    with fake_head() as head, node("--head", head.endpoint):
+        head.wait_node()
+        code = code_of(noted)
+        head.send(code)
+        items = [
+            assignment(
+                lease,
+                code,
+                {"x": lease, "path": str(path), "dies": lease in (20, 41), "length": 100_000 if lease == 33 else lease},
+                grant=1,
+            )
+            for lease in leases
+        ]
+        head.send(*assign(*items))
+        outcomes = [head.wait_outcome(lease) for lease in leases]
+    assert [outcome.lease for outcome in outcomes if outcome.status != OK] == [20, 41]
+    assert {outcomes[19].status, outcomes[40].status} == {CRASHED}
+    assert path.read_text().split() == [str(lease) for lease in leases], "each once, in order"
+    for outcome in outcomes:
+        length = 100_000 if outcome.lease == 33 else outcome.lease
+        text = f"{outcome.lease}:{'.' * length}\n".encode()
+        assert (outcome.stdout_size, outcome.stdout_tail) == (len(text), text[-64 * 1024 :])
+    begun = [outcome.started_at for outcome in outcomes]
+    assert begun == sorted(begun)
+
+
 @pytest.mark.parametrize("victim", ["agent", "spawner", "worker"])
 def test_kill_9_leaves_nothing_behind(victim: str) -> None:
     with fake_head() as head, node("--head", head.endpoint) as process:

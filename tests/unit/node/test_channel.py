@@ -1,0 +1,157 @@
+"""The agent's end of a worker, on a real event loop; the test plays the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
+
+from maze_node.channel import Channel
+from maze_node.core.events import LogTails
+from maze_node.frames import FrameBuffer, ReportFrame, TaskFrame, decode_task, encode_frame
+from maze_node.gauge import Gauge
+from maze_node.logs import Logs
+from maze_node.permits import BEGIN, SKIP
+from maze_protocol.messages import OK, LogPull
+
+
+class Far:
+    """A worker's descriptors, and what its agent makes of it."""
+
+    def __init__(self) -> None:
+        self.reports: list[tuple[int, LogTails]] = []
+        self.logs = Logs()
+        self.channel = Channel(1, asyncio.get_running_loop(), self.logs, self._take)
+        far = [os.dup(descriptor) for descriptor in self.channel.far_ends]
+        self.channel.close_far_ends()
+        self.socket, self.permits, self.outputs = socket.socket(fileno=far[0]), far[1], far[2:4]
+        self.gauge = Gauge(far[4])
+        self._descriptors = far[1:]
+
+    def _take(self, number: int, report: ReportFrame, tails: LogTails) -> None:
+        assert number == 1
+        self.reports.append((report.lease, tails))
+
+    def give(self, *leases: int) -> None:
+        self.channel.give(TaskFrame(lease, "t", b"h", None, (), (), (), True, {}) for lease in leases)
+        self.channel.push()
+
+    def say(self, text: bytes, stream: int = 0) -> None:
+        os.write(self.outputs[stream], text)
+
+    def report(self, lease: int) -> None:
+        ends = [self.gauge.written(stream, self.outputs[stream]) for stream in (0, 1)]
+        self.socket.sendall(encode_frame(ReportFrame(lease, OK, 1.0, stdout_end=ends[0], stderr_end=ends[1])))
+
+    async def until(self, condition: Callable[[], Any]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():
+                await asyncio.sleep(0.001)
+
+    def seen(self, lease: int, stream: int = 1) -> bytes:
+        return self.logs.answer(LogPull(1, lease, stream, 0, 1_000_000), over=False).data
+
+    def close(self) -> None:
+        self.channel.close()
+        self.socket.close()
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        self.gauge.close()
+
+
+def worker(test: Callable[[Far], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    async def run() -> None:
+        far = Far()
+        try:
+            await test(far)
+        finally:
+            far.close()
+
+    @wraps(test)
+    def call() -> None:
+        asyncio.run(run())
+
+    del call.__wrapped__  # type: ignore[attr-defined]  # else pytest looks for a fixture `far`
+    return call
+
+
+@worker
+async def test_a_queue_is_one_write_and_one_permit_each(far: Far) -> None:
+    far.give(1, 2, 3)
+    bodies = FrameBuffer().feed(far.socket.recv(65_536))
+    assert [decode_task(body).lease for body in bodies] == [1, 2, 3]
+    assert os.read(far.permits, 10) == BEGIN * 3
+
+
+@worker
+async def test_output_is_split_where_each_attempt_ended_though_it_is_read_later(far: Far) -> None:
+    far.give(1, 2, 3)
+    for lease, text in ((1, b"one"), (2, b""), (3, b"three")):
+        far.say(text)
+        far.say(text.upper(), 1)
+        far.report(lease)
+    await far.until(lambda: len(far.reports) == 3)
+    assert [(lease, tails.stdout, tails.stderr) for lease, tails in far.reports] == [
+        (1, b"one", b"ONE"),
+        (2, b"", b""),
+        (3, b"three", b"THREE"),
+    ]
+
+
+@worker
+async def test_output_is_followed_while_an_attempt_runs_and_what_comes_after_it_is_the_nexts(far: Far) -> None:
+    far.give(1, 2)
+    far.say(b"early ")
+    await far.until(lambda: far.seen(1) == b"early ")
+    far.say(b"late")
+    far.report(1)
+    far.say(b"next")
+    await far.until(lambda: far.seen(2) == b"next")
+    assert [(lease, tails.stdout) for lease, tails in far.reports] == [(1, b"early late")]
+
+
+@worker
+async def test_an_attempt_that_prints_more_than_a_pipe_holds_is_not_held_up(far: Far) -> None:
+    far.give(1, 2)
+    loop, text = asyncio.get_running_loop(), b"x" * 300_000
+    await loop.run_in_executor(None, far.say, text)
+    far.report(1)
+    await far.until(lambda: far.reports)
+    assert far.reports[0][1].stdout_size == len(text)
+
+
+@worker
+async def test_what_was_taken_back_has_no_report_and_no_output(far: Far) -> None:
+    far.give(1, 2, 3)
+    assert os.read(far.permits, 1) == BEGIN
+    assert far.channel.take_back((2, 3)) == (2, 3)
+    assert os.read(far.permits, 10) == SKIP * 2
+    far.report(1)
+    far.give(4)
+    far.say(b"four")
+    far.report(4)
+    await far.until(lambda: len(far.reports) == 2)
+    assert [(lease, tails.stdout) for lease, tails in far.reports] == [(1, b""), (4, b"four")]
+
+
+@worker
+async def test_the_dead_have_said_what_is_in_their_socket_and_the_rest_is_the_one_they_died_in(far: Far) -> None:
+    far.give(1, 2, 3)
+    far.say(b"one")
+    far.report(1)
+    far.say(b"last words", 1)
+    far.channel.rename(2, 12)
+    far.socket.close()
+    tails = far.channel.finish()
+    assert [(lease, each.stdout) for lease, each in far.reports] == [(1, b"one")]
+    assert (tails.stdout, tails.stderr) == (b"", b"last words")
+    assert far.seen(12, 2) == b"last words"
+
+
+@worker
+async def test_a_worker_that_may_go_finds_the_end_of_its_permits(far: Far) -> None:
+    far.channel.dismiss()
+    assert os.read(far.permits, 1) == b""
