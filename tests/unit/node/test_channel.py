@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import tempfile
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any
@@ -15,6 +16,7 @@ from maze_node.frames import FrameBuffer, ReportFrame, TaskFrame, decode_task, e
 from maze_node.gauge import Gauge
 from maze_node.logs import Logs
 from maze_node.permits import BEGIN, SKIP
+from maze_node.store import ObjectStore
 from maze_protocol.messages import OK, LogPull
 
 
@@ -24,7 +26,8 @@ class Far:
     def __init__(self) -> None:
         self.reports: list[tuple[int, LogTails]] = []
         self.logs = Logs()
-        self.channel = Channel(1, asyncio.get_running_loop(), self.logs, self._take)
+        self.objects = ObjectStore(0, tempfile.gettempdir(), lambda event: None)
+        self.channel = Channel(1, asyncio.get_running_loop(), self.logs, self.objects, self._take)
         far = [os.dup(descriptor) for descriptor in self.channel.far_ends]
         self.channel.close_far_ends()
         self.socket, self.permits, self.outputs = socket.socket(fileno=far[0]), far[1], far[2:4]
@@ -60,6 +63,7 @@ class Far:
         for descriptor in self._descriptors:
             os.close(descriptor)
         self.gauge.close()
+        self.objects.close()
 
 
 def worker(test: Callable[[Far], Coroutine[Any, Any, None]]) -> Callable[[], None]:
