@@ -25,11 +25,11 @@ from maze._terms import TERM_OPTIONS, declare_same_node, declare_terms
 from maze.errors import DeclarationTypeError, ForeignTaskError, InputError, InputTypeError, InvalidTaskError
 from maze_protocol.declare import check_name
 from maze_protocol.graph import parse_reference
-from maze_protocol.limits import MAX_TASK_VALUES
+from maze_protocol.limits import INLINE_CLIENT, MAX_TASK_VALUES
 
 __all__ = ["TASK_OPTIONS", "check_display_name", "digest_of", "function_vertex", "legacy_vertex", "with_options"]
 
-UPLOADED_FROM: Final = MAX_TASK_VALUES
+UPLOADED_FROM: Final = INLINE_CLIENT
 """Larger literals are brought to the head by themselves; the others travel with their task."""
 TASK_OPTIONS: Final = (*OPTIONS, *TERM_OPTIONS, "keep", "same_node_as")
 """Options of `add_task`; all but the last are those of `@task`."""
