@@ -36,6 +36,8 @@ class Disk:
         self.batches: list[Batch] = []
         self.synced = 0
         """How many batches survive the loss of power."""
+        self.blobs: dict[tuple[int, int, int], bytes] = {}
+        """Objects that the head keeps: by run, task and number of the output."""
         self.full = False
         """The head is to write as little as it can."""
         self.connection = _fresh()
@@ -62,6 +64,7 @@ class Disk:
         for batch in self.batches:
             other.write(batch)
         other.synced = len(other.batches)
+        other.blobs = dict(self.blobs)
         return other
 
     def lose_tail(self, keep: int) -> None:

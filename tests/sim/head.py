@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from typing import Any
+from zlib import crc32
 
 from maze_head.batch import Batch
-from maze_head.core.events import Event, Instant
+from maze_head.core.effects import DropObjects, KeepObject
+from maze_head.core.events import Event, Instant, ObjectKept, ObjectUnkept
 from maze_head.core.scheduler import HeadCore
 from maze_head.core.state import Settings
 from maze_head.dispatch import Dispatcher
@@ -21,8 +23,11 @@ from maze_head.links import Link, LinkTable
 from maze_head.pulls import LogPulls
 from maze_head.transport import Transport
 from maze_protocol.session import Transmit
+from maze_protocol.values import ObjectKey
 from sim.clock import Process
 from sim.disk import Disk, SimJournal
+
+OBJECT_TTL = 5.0
 
 
 class HeadProcess:
@@ -45,15 +50,16 @@ class HeadProcess:
             suspect_after=knobs.suspect_after,
             lost_after=knobs.lost_after,
             orphan_timeout=knobs.orphan_timeout,
+            object_ttl=OBJECT_TTL,
         )
-        self.core = HeadCore(settings, self.journal.epoch, self.journal.cluster_id)
+        self.core = HeadCore(settings, self.journal.epoch, self.journal.cluster_id, b"secret", "the head's port")
         self.hub = RunHub(self.journal, self._published)
         self.driver = Driver(WatchedCore(self), self.journal.epoch, self._fail, self._clocks)
         self.transport = SimTransport(self, self.driver.feed)
         self.dispatcher = Dispatcher(self.transport, self.hub, self._fail)
         ports = Ports(
             self._submit, self.hub.commit, self.dispatcher.release, self.transport.tick,
-            read_only=lambda: self.disk.full,
+            read_only=lambda: self.disk.full, objects=self._see_to,
         )  # fmt: skip
         self.driver.start(ports, self._recover())
 
@@ -81,6 +87,34 @@ class HeadProcess:
         self.watch = _Unwatched()
         for connection in self.world.network.of(self.process):
             self.world.network.reset(connection)
+
+    def _see_to(self, effects: list[KeepObject | DropObjects]) -> None:
+        """Do what the head's port for objects does, as far as it has to do with runs."""
+        for effect in effects:
+            if isinstance(effect, KeepObject):
+                self.world.clock.later(self.world.delay("fetch"), self.process, self._keep, effect)
+
+    def _keep(self, order: KeepObject) -> None:
+        place = order.run_no, order.task_no, order.output
+        body = self.world.find_object(
+            ObjectKey(order.ref.lease, order.output), [name for name, _, _ in order.ref.holders]
+        )
+        if body is None:
+            self.driver.feed(ObjectUnkept(*place, "nobody gave it"))
+            return
+        assert (len(body), crc32(body)) == (order.ref.size, order.ref.crc), (
+            f"I5: other bytes than were announced: {order}"
+        )
+        self.disk.blobs[place] = body
+        self.driver.feed(ObjectKept(*place, len(body), crc32(body)))
+
+    def give(self, key: ObjectKey) -> bytes | None:
+        """Return an object that a node asks for: what is kept, or what somebody who is heard has."""
+        copies = self.core.state.objects.made.get(key.lease)
+        if copies is None:
+            return None
+        kept = self.disk.blobs.get((copies.run_no, copies.task, key.output))
+        return kept or self.world.find_object(key, list(copies.parts[key.output].holders))
 
     def _published(self, run_id: bytes, segment: Any) -> None:
         self.watch.published(run_id, segment)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 from maze_head.batch import Batch
 from maze_head.core.effects import AppendCluster, SaveGraph
@@ -22,6 +23,10 @@ from maze_protocol.events import (
     AttemptInterrupted,
     AttemptLost,
     CancelRequested,
+    ObjectGone,
+    ObjectLost,
+    ObjectRebuilt,
+    OutputKept,
     OutputMeta,
     RunSubmitted,
     Segment,
@@ -36,6 +41,7 @@ from maze_protocol.events import (
     TaskStarted,
     TaskWarned,
 )  # fmt: skip
+from maze_protocol.values import ObjectRef
 
 OPEN, LEASED, RUNNING = "open", "leased", "running"
 OVER = ("finished", "failed", "skipped", "cancelled")
@@ -54,6 +60,8 @@ class TaskFacts:
     node: str = ""
     faults: dict[str, int] = field(default_factory=dict)
     not_before: float = 0.0
+    rebuilding: bool = False
+    """It was finished, and runs once more for objects that were lost."""
 
     @property
     def own(self) -> int:
@@ -73,6 +81,8 @@ class RunFacts:
     halting: bool = False
     cancelled: bool = False
     sealed: Any = None
+    owed: set[int] = field(default_factory=set)
+    """Tasks whose objects the head is to keep and has not yet."""
     segments: list[Segment] = field(default_factory=list)
 
     def once(self, task: int) -> bool:
@@ -107,6 +117,8 @@ class History:
         self.runs: dict[int, RunFacts] = {}
         self.numbers: dict[bytes, int] = {}
         self.accepted: dict[tuple[int, int], tuple[int, bytes]] = {}
+        self._objects: dict[tuple[int, int], ObjectRef] = {}
+        """Accepted results that are objects."""
         self.leased: dict[int, tuple[int, int]] = {}
         """Every lease ever made: token -> (run, task)."""
         self.ended: set[int] = set()
@@ -120,8 +132,11 @@ class History:
         for accept in batch.accepted:
             key = accept.run_no, accept.task_no
             assert key not in self.accepted, f"I1: a second accepted result of {key}"
-            bodies = {output.key: output.value.body for output in inline_outputs(accept)}
-            self.accepted[key] = accept.lease, bodies["y"]
+            (value,) = [output.value for output in inline_outputs(accept) if output.key == "y"]
+            self.accepted[key] = accept.lease, value.body
+            if value.ref is not None:
+                assert value.ref.holders == (), f"who held it once is no part of what is accepted: {value}"
+                self._objects[key] = value.ref
         for copy in batch.copies:
             for task in copy.tasks:
                 assert (copy.run_no, task) not in self.accepted, f"I1: a copy over an accepted result: {copy}"
@@ -152,7 +167,7 @@ class History:
             run.last_seq += 1
             self._event(run_no, run, event)
         run.segments.append(segment)
-        over = all(task.state in OVER for task in run.tasks)
+        over = all(task.state in OVER for task in run.tasks) and not run.owed
         assert over == (run.sealed is not None), f"I8: over {over}, sealed {run.sealed}"
 
     def _open(self, run_no: int, event: RunSubmitted) -> None:
@@ -174,7 +189,8 @@ class History:
                     task.state = "cancelled"
         elif not isinstance(event, (RunSubmitted, TaskWarned)):
             task = run.tasks[event.task]
-            assert task.state not in OVER, f"I3: {event} though it is {task.state}"
+            about_objects = isinstance(event, (OutputKept, ObjectLost, ObjectGone))
+            assert task.state not in OVER or about_objects, f"I3: {event} though it is {task.state}"
             _ON[type(event)](self, run_no, run, task, event)
 
     def _lease(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskLeased | TaskAdopted) -> None:
@@ -206,18 +222,53 @@ class History:
         assert lease == event.lease, f"I2: the accepted row has {lease}, the log {event.lease}"
         assert self._told_ok(lease), f"I2: nobody who holds {lease} ever told of a success"
         inputs = [self.accepted[run_no, source][1] for source in run.before[event.task]]
-        assert body == self._output_of(run.name(event.task), inputs), (
-            f"I5: another result than the inputs give: {event}"
-        )
-        task.state = "finished"
+        expected = self._output_of(run.name(event.task), inputs)
+        ref = self._objects.get((run_no, event.task))
+        if ref is None:
+            assert body == expected, f"I5: another result than the inputs give: {event}"
+        else:
+            assert (ref.size, ref.crc) == (len(expected), crc32(expected)), f"I5: another object: {event}"
+            self.accepted[run_no, event.task] = lease, expected
+        self._end(run, task, event.task, event.outputs)
         self.ended.add(event.lease)
+
+    def _end(self, run: RunFacts, task: TaskFacts, number: int, outputs: tuple[OutputMeta, ...]) -> None:
+        task.state, task.faults, task.not_before = "finished", {}, 0.0
+        if outputs[0].object and (not run.graph.after(number) or run.graph.spec(number).keep):
+            run.owed.add(number)
+
+    def _kept(self, run_no: int, run: RunFacts, task: TaskFacts, event: OutputKept) -> None:
+        run.owed.discard(event.task)
+
+    def _object_lost(self, run_no: int, run: RunFacts, task: TaskFacts, event: ObjectLost) -> None:
+        assert task.state == "finished", f"lost while {task.state}: {event}"
+        assert not run.once(event.task), f"run again though it may begin once only: {event}"
+        assert not run.halting, f"run again though the run stops: {event}"
+        task.state, task.rebuilding = OPEN, True
+
+    def _rebuilt(self, run_no: int, run: RunFacts, task: TaskFacts, event: ObjectRebuilt) -> None:
+        assert task.rebuilding, f"made anew though nothing was lost: {event}"
+        assert (task.state, task.lease) == (RUNNING, event.lease), f"made anew while {task}: {event}"
+        body = self.accepted[run_no, event.task][1]
+        assert event.outputs[0].crc == crc32(body), f"I5: another object than before: {event}"
+        assert not event.diverged, f"told to differ: {event}"
+        task.state, task.rebuilding, task.faults, task.not_before = "finished", False, {}, 0.0
+        self.ended.add(event.lease)
+
+    def _gone(self, run_no: int, run: RunFacts, task: TaskFacts, event: ObjectGone) -> None:
+        assert task.state == "finished" or task.rebuilding, f"gone while {task.state}: {event}"
+        if task.rebuilding:
+            self.ended.add(task.lease)
+        task.state, task.rebuilding, task.faults, task.not_before = "finished", False, {}, 0.0
+        if event.outputs:
+            run.owed.discard(event.task)
 
     def _reuse(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskReused) -> None:
         assert task.state == OPEN, f"reused while {task.state}: {event}"
         earlier = self.numbers[run.submitted.retry_of]
         assert self.runs[earlier].tasks[event.task].state == "finished", f"reused without a result: {event}"
         assert self.accepted[run_no, event.task] == self.accepted[earlier, event.task], f"another result: {event}"
-        task.state = "finished"
+        self._end(run, task, event.task, event.outputs)
 
     def _fail(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskFailed) -> None:
         begun = task.state == RUNNING or (task.state == LEASED and run.once(event.task))
@@ -276,6 +327,10 @@ _ON: dict[type, Callable[..., None]] = {
     TaskStarted: History._start,
     TaskFinished: History._finish,
     TaskReused: History._reuse,
+    OutputKept: History._kept,
+    ObjectLost: History._object_lost,
+    ObjectRebuilt: History._rebuilt,
+    ObjectGone: History._gone,
     TaskFailed: History._fail,
     AttemptLost: History._lose,
     TaskReleased: History._return,

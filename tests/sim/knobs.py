@@ -78,6 +78,10 @@ class Knobs:
     """Publications that do not come to their reader."""
     commit: float = 0.002
     release: float = 0.002
+    unreachable: float = 0.02
+    """How often somebody who asks for an object is not answered."""
+    fetch: float = 0.05
+    """Seconds that an object travels, at most."""
     durability: str = "process"
     heartbeat: float = 1.0
     suspect_after: float = 3.0
@@ -122,7 +126,7 @@ def draw(random: Random) -> Knobs:
         poison=random.choice((0.0, 0.0, 0.1, 0.3)),
         once=random.choice((0.0, 0.0, 0.3)),
         stubborn=random.choice((0.0, 0.3)),
-        bulky=random.choice((0.0, 0.0, 0.0, 0.1)),
+        bulky=random.choice((0.0, 0.1, 0.5, 0.9)),
         fork_seconds=random.choice((0.01, 0.01, 0.5, 16.0)),
         fork_failure=random.choice((0.0, 0.0, 0.9)),
         exit_delay=random.choice((0.01, 0.05, 2.0)),

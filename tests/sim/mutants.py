@@ -18,7 +18,9 @@ from maze_head.core import (
     ends,
     fitness,
     inventory,
+    losses,
     membership,
+    objects,
     placement,
     recovery,
     results,
@@ -30,11 +32,13 @@ from maze_head.core.effects import Reply
 from maze_head.core.leases import Leases
 from maze_head.core.ledger import Ledger
 from maze_head.core.ledger import _DeviceState as type_of_device
+from maze_head.core.made import RunObjects
 from maze_head.core.nodes import Node
 from maze_head.core.state import State
 from maze_node.core.agent import Agent
 from maze_node.core.fence import Fence
 from maze_node.core.outbox import Outbox
+from maze_protocol.events import TaskFinished
 from maze_protocol.ordering import Ordering, Verdict
 from maze_protocol.resources import DeviceClaim
 from maze_protocol.session import HeadSession
@@ -499,6 +503,37 @@ def company_is_not_noted(patch: Patch) -> None:
 def room_that_grew_is_not_noticed(patch: Patch) -> None:
     """Who waits for room is not asked again when some is given back."""
     patch.set(Rooms, "gain", lambda self, node: None)
+
+
+# -- objects
+
+
+@mutant
+def copies_outlive_their_node(patch: Patch) -> None:
+    """What a lost node held is believed to be there still."""
+    patch.set(membership, "drop_node", lambda state, node: [])
+
+
+@mutant
+def a_run_is_over_before_the_head_has_what_it_leaves(patch: Patch) -> None:
+    """The objects of the last tasks stay on their nodes."""
+
+    def finished(self: RunObjects, event: TaskFinished, *, keeps: bool) -> None:
+        finish(self, event, keeps=False)
+
+    finish = patch.set(RunObjects, "finished", finished)
+
+
+@mutant
+def nothing_is_forgotten(patch: Patch) -> None:
+    """Nodes are not told what nobody needs any more."""
+    patch.set(objects, "_tell", lambda state, by_node: None)
+
+
+@mutant
+def lost_objects_are_not_made_anew(patch: Patch) -> None:
+    """Tasks wait for ever for what is on no node any more."""
+    patch.set(losses, "_mend", lambda state, run, copies, needed_by: None)
 
 
 # -- the wire

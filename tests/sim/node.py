@@ -7,6 +7,7 @@ started, then what is to be said is said; a connection that ends is made anew af
 from __future__ import annotations
 
 from typing import Any
+from zlib import crc32
 
 from maze_node.core.agent import STARTED_AFTER, Agent
 from maze_node.core.backoff import Backoff
@@ -15,13 +16,17 @@ from maze_node.core.effects import (
     Dismiss,
     Effect,
     Enqueue,
+    FetchObject,
+    ForgetObjects,
     Fork,
     Leave,
     Load,
     Reconnect,
+    RenameObjects,
     Send,
     Signal,
     Spill,
+    SpillObject,
     Start,
     TakeBack,
 )
@@ -31,26 +36,35 @@ from maze_node.core.events import (
     Instant,
     LinkLost,
     Loaded,
+    ObjectFailed,
+    ObjectFetched,
+    ObjectSpilled,
     Said,
     Spilled,
     Surveyed,
     Ticked,
     Welcomed,
 )
+from maze_node.core.objects import Room
 from maze_node.core.offer import Survey
 from maze_protocol.framing import decode_frames, encode_frames
 from maze_protocol.limits import PROTOCOL_MAJOR, PROTOCOL_MINOR
 from maze_protocol.messages import Hello, Message, NodeLoad
 from maze_protocol.resources import Capacity
 from maze_protocol.session import Deliver, Ended, Established, NodeSession, Output, SessionState, Transmit
+from maze_protocol.values import ObjectKey, ObjectRef, key_of
 from sim.clock import Process
 from sim.network import TO_HEAD, Connection
-from sim.pool import Pool
+from sim.pool import BULK, Pool
 
 SPILLING_LIVES = 2
 """Each so-manieth life of a node has no memory for results: they wait on its disk."""
 REFUSED_WRITES = 5
 """Each so-manieth write is refused, as by a full disk."""
+
+
+def _renamed(key: ObjectKey, old: int, new: int) -> ObjectKey:
+    return ObjectKey(new, key.output) if key.lease == old else key
 
 
 class NodeProcess:
@@ -67,6 +81,9 @@ class NodeProcess:
         self.wall_offset = 0.0
         spills = incarnation % SPILLING_LIVES == 0
         self.agent = Agent(capacity, result_memory=0) if spills else Agent(capacity)
+        self.agent.provide(Room(memory=len(BULK) * 3, directory="spool"))
+        self.objects: dict[ObjectKey, bytes] = {}
+        """What is in the store."""
         self._disk: dict[int, bytes] = {}
         self.pool = Pool(world, self)
         self.session = NodeSession()
@@ -168,6 +185,8 @@ class NodeProcess:
                     self._disconnect("reconnect", reason)
                 case Spill() | Load() | Discard():
                     self._obey_disk(effect)
+                case FetchObject() | SpillObject() | ForgetObjects() | RenameObjects():
+                    self._obey_store(effect)
                 case Leave():
                     self._leave()
 
@@ -182,6 +201,33 @@ class NodeProcess:
                 self.post(Loaded(number, self._disk[number]))
             case Discard(number):
                 self._disk.pop(number, None)
+
+    def _obey_store(self, effect: FetchObject | SpillObject | ForgetObjects | RenameObjects) -> None:
+        match effect:
+            case FetchObject(ref):
+                self._later(self.world.delay("fetch"), self._fetch, ref)
+            case SpillObject(key):
+                self.post(ObjectSpilled(key, done=key.lease % REFUSED_WRITES > 0))
+            case ForgetObjects(keys):
+                for key in keys:
+                    self.objects.pop(key, None)
+            case RenameObjects(old, new):
+                self.objects = {_renamed(key, old, new): body for key, body in self.objects.items()}
+
+    def _fetch(self, ref: ObjectRef) -> None:
+        """Ask the holders that are named, and the head."""
+        key, body = key_of(ref), None
+        for endpoint, _, _ in ref.holders:
+            if body is None and endpoint:
+                body = self.world.find_object(key, [endpoint])
+            elif body is None and self.world.head is not None and self.session.state is SessionState.LIVE:
+                body = self.world.head.give(key)
+        if body is None:
+            self.post(ObjectFailed(key, "nobody gave it"))
+            return
+        assert (len(body), crc32(body)) == (ref.size, ref.crc), f"I5: other bytes than were announced: {ref}"
+        self.objects[key] = body
+        self.post(ObjectFetched(key))
 
     def _leave(self) -> None:
         self.left = True
@@ -221,6 +267,7 @@ class NodeProcess:
             epoch=epoch,
             inventory=self.agent.inventory(),
             labels=self.world.shapes.labels(self.name),
+            peer_endpoint=self.name,
             remaining=remaining,
         )
         self.watch.node_greets(self, hello)

@@ -17,7 +17,7 @@ from maze_node.core.events import TakenBack, WorkerExited, WorkerForked, WorkerR
 from maze_node.frames import ReportFrame, TaskFrame
 from maze_protocol.limits import INLINE_VALUE
 from maze_protocol.messages import FAILED, OK, ErrorInfo
-from maze_protocol.values import MSGPACK, OutputValue, Value
+from maze_protocol.values import MSGPACK, ObjectKey, ObjectRef, OutputValue, Value, key_of
 from sim.clock import Entry
 from sim.knobs import Knobs
 
@@ -146,11 +146,18 @@ class Pool:
             self._node.post(WorkerReported(worker, ReportFrame(frame.lease, FAILED, plan.seconds * 1e3, (), error)))
             self._go_on(worker)
             return
-        inputs = [part.body for each in frame.inputs for part in each.parts]
+        inputs = [self._body(part) for each in frame.inputs for part in each.parts]
         body = output_of(frame.name, inputs, bulky=plan.bulky)
-        outputs = (OutputValue("y", Value(MSGPACK, len(body), body)),)
+        value = Value(MSGPACK, len(body), body)
+        if plan.bulky and frame.spool:
+            self._node.objects[ObjectKey(frame.lease, 0)] = body
+            value = Value(MSGPACK, len(body), ref=ObjectRef(frame.lease, 0, len(body), zlib.crc32(body)))
+        outputs = (OutputValue("y", value),)
         self._node.post(WorkerReported(worker, ReportFrame(frame.lease, OK, plan.seconds * 1e3, outputs)))
         self._go_on(worker)
+
+    def _body(self, part: Value) -> bytes:
+        return part.body if part.ref is None else self._node.objects[key_of(part.ref)]
 
     def _signal(self, worker: int, name: str) -> None:
         if worker not in self._alive:

@@ -320,7 +320,8 @@ class Watch:
         run_no, task = place
         run = self.history.runs[run_no]
         for source in run.before[task]:
-            assert run.tasks[source].state == "finished", f"I4: {place} runs before {source} is accepted"
+            accepted = run.tasks[source].state == "finished" or run.tasks[source].rebuilding
+            assert accepted, f"I4: {place} runs before {source} is accepted"
         count = self.executions[place] = self.executions.get(place, 0) + 1
         if run.once(task) and not self.world.forgetful:
             assert count == 1, f"{place} was begun {count} times though it may begin once only"
@@ -347,11 +348,15 @@ class Watch:
         left += [
             f"run {key.hex()} is not there" for kind, key in self.acks if kind == "run" and not self._holds(kind, key)
         ]
+        if self._official.core.state.objects.made:
+            left.append("the head still knows objects")
         for node in self.world.nodes.values():
             if not node.process.alive:
                 left.append(f"{node.name} is down")
                 continue
             inventory = node.agent.inventory()
+            if node.agent._objects:
+                left.append(f"{node.name} still holds {len(node.agent._objects)} objects")
             left += [f"{node.name} still holds {held.lease}" for held in inventory]
         return left
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from maze_protocol.values import ObjectKey
 from sim.client import Client
 from sim.clock import Clock
 from sim.disk import Disk
@@ -125,6 +126,15 @@ class World:
         if deposed is not None and deposed.process.alive and not self.calm and self.random.random() < 0.5:
             return deposed
         return self.head
+
+    def find_object(self, key: ObjectKey, names: Sequence[str]) -> bytes | None:
+        """Return an object if one of some nodes has it and can be reached."""
+        for name in names:
+            node = self.nodes.get(name)
+            reached = self.calm or self.random.random() > self.knobs.unreachable
+            if node is not None and node.process.alive and not node.process.paused and reached and key in node.objects:
+                return node.objects[key]
+        return None
 
     # -- what happens
 
