@@ -51,6 +51,7 @@ from maze_head.hub import READ_THREADS, RunHub
 from maze_head.journal import POWER, ClusterRow, GraphRow, Journal, SealedRow, SegmentRow
 from maze_head.orders import find_order
 from maze_head.publisher import Publisher, Readings
+from maze_head.seed_store import SeedStore
 from maze_head.sockets import is_loopback
 from maze_head.statedir import StateLock, prepare
 from maze_head.transport import Transport
@@ -295,6 +296,7 @@ class Head:
             self.hub,
             self.transport,
             self.blobdir,
+            SeedStore(self.config.state_dir),
             self.blobs,
             self._describe,
             self._counters,

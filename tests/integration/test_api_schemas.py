@@ -67,7 +67,10 @@ async def test_every_answer_fits_its_description(tmp_path: Path) -> None:
         await original(check)
         await remove(check)
         untested = {(route.method, route.path) for route in ROUTES} - check.seen
-        assert untested == {  # WebSockets only: test_api_seed.py and test_event_socket.py
+        assert untested == {  # WebSockets and files: test_api_seed.py, test_event_socket.py, test_api_seed_files.py
+            ("POST", "/upload_file/{workflow_id}"),
+            ("GET", "/download_file/{workflow_id}"),
+            ("POST", "/cleanup_workflow/{workflow_id}"),
             ("GET", "/get_workflow_res/{workflow_id}/{run_id}"),
             ("GET", "/api/v1/events"),
         }

@@ -22,6 +22,7 @@ from maze_head.core.errors import NotFound
 from maze_head.core.events import Command, DescribeNodes, DescribeRun
 from maze_head.core.graph import Graph, TaskSpec, compile_graph, pack
 from maze_head.facts import KeptLog, RunPlace
+from maze_head.seed_store import SeedStore
 from maze_protocol.events import SEALING, RunEvent, Segment
 from maze_protocol.http import InfoBody, NodeList, RunBody
 from maze_protocol.ids import RUN, WORKFLOW, format_id
@@ -175,6 +176,7 @@ class Served:
             self.hub,
             self.nodes,
             self.blobs,
+            SeedStore(Path(directory)),
             self.bringing,
             lambda: INFO,
             lambda: {"journal_commits_total": 3},

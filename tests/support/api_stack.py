@@ -21,6 +21,7 @@ from maze_head.dispatch import Dispatcher
 from maze_head.driver import Driver, Ports, read_clocks
 from maze_head.hub import RunHub
 from maze_head.journal import PROCESS, ClusterRow, GraphRow, Journal, SealedRow, SegmentRow
+from maze_head.seed_store import SeedStore
 from maze_protocol.messages import (
     CANCELLED,
     FAILED,
@@ -150,6 +151,7 @@ class Stack:
             self.hub,
             self.nodes,
             self.blobs,
+            SeedStore(directory),
             ScriptedBringing(self.blobs),
             lambda: INFO,
             self.driver.counters,

@@ -12,7 +12,20 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from maze_head.api import events, limits, logs, meta, multiplex, nodes, outputs, runs, seed_routes, uploads, workflows
+from maze_head.api import (
+    events,
+    limits,
+    logs,
+    meta,
+    multiplex,
+    nodes,
+    outputs,
+    runs,
+    seed_files,
+    seed_routes,
+    uploads,
+    workflows,
+)
 from maze_head.api.bodies import json_response, load, read_body, respond
 from maze_head.api.call import Call, Shared
 from maze_head.api.errors import seed_refusal
@@ -23,6 +36,7 @@ from maze_head.api.seed_forms import (
     Detail,
     Done,
     EdgeForm,
+    FileMade,
     RunMade,
     SaveTaskForm,
     TaskForm,
@@ -105,6 +119,7 @@ _PAGING: Final = (
     Query("before", "runs before this cursor (`next` of the page before)"),
     Query("workflow_id", "only runs of this workflow", str),
 )
+_FILE: Final = (Query("file_path", "what upload_file, or the result of a task, said", str),)
 _EVENTS: Final = (
     Query("after", "events after this number (0: from the first)"),
     Query("format", "of a WebSocket: json (text frames) or msgpack (binary frames)", str),
@@ -122,9 +137,16 @@ _LOGS: Final = (
 
 
 def _seed(
-    method: str, path: str, handler: Handler, request: type[Any] | None, response: type | None, status: int = 200
+    method: str,
+    path: str,
+    handler: Handler,
+    request: type[Any] | None,
+    response: type | None,
+    status: int = 200,
+    query: tuple[Query, ...] = (),
 ) -> Route:
-    return Route(method, path, handler, request, response, f"The original's {path.split('/')[1]}", status, seed=True)
+    summary = f"The original's {path.split('/')[1]}"
+    return Route(method, path, handler, request, response, summary, status, query, seed=True)
 
 
 def _absent(path: str, what: str, instead: str) -> Route:
@@ -142,6 +164,9 @@ SEED_ROUTES: Final[tuple[Route, ...]] = (
     _seed("POST", "/del_task", seed_routes.del_task, TaskForm, TaskMade),
     _seed("POST", "/run_workflow", seed_routes.run_workflow, WorkflowForm, RunMade),
     _seed("GET", "/get_workflow_res/{workflow_id}/{run_id}", seed_routes.get_workflow_res, None, None),
+    _seed("POST", "/upload_file/{workflow_id}", seed_files.upload_file, bytes, FileMade),
+    _seed("GET", "/download_file/{workflow_id}", seed_files.download_file, None, bytes, query=_FILE),
+    _seed("POST", "/cleanup_workflow/{workflow_id}", seed_files.cleanup_workflow, None, Done),
     _absent("/add_langgraph_task", "LangGraph tasks", "add the node's function as a task of a workflow"),
     _absent("/run_langgraph_task", "LangGraph tasks", "add the node's function as a task of a workflow"),
     _absent("/get_head_ray_port", "Ray", "machines join with `maze-node --head ADDRESS`"),
@@ -231,7 +256,7 @@ def endpoint(route: Route, shared: Shared) -> web.RouteDef:
 
     async def handle_seed(request: web.Request) -> web.StreamResponse:
         try:
-            body = None if route.request is None else await load(request, route.request, msgpack=False)
+            body = None if route.request in (None, bytes) else await load(request, route.request, msgpack=False)
             answered = await answer(request, body)
         except Rejected as error:
             return seed_refusal(error)

@@ -8,8 +8,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 __all__ = [
-    "AddTaskForm", "Detail", "Done", "EdgeForm", "InputParam", "OutputParam", "RunMade", "SaveTaskForm", "TaskForm",
-    "TaskInput", "TaskMade", "TaskOutput", "TaskRow", "TaskRows", "WorkflowForm", "WorkflowMade",
+    "AddTaskForm", "Detail", "Done", "EdgeForm", "FileMade", "InputParam", "OutputParam", "RunMade", "SaveTaskForm",
+    "TaskForm", "TaskInput", "TaskMade", "TaskOutput", "TaskRow", "TaskRows", "WorkflowForm", "WorkflowMade",
 ]  # fmt: skip
 
 
@@ -30,6 +30,13 @@ class EdgeForm(WorkflowForm):
 
     source_task_id: str
     target_task_id: str
+
+
+class FileMade(msgspec.Struct):
+    """A file was taken."""
+
+    server_path: str
+    status: str = "success"
 
 
 class AddTaskForm(WorkflowForm):

@@ -26,6 +26,7 @@ from maze_head.api.errors import NotServed
 from maze_head.api.events import nothing_more, open_run
 from maze_head.api.outputs import open_output
 from maze_head.api.render import href, object_json, seed_value
+from maze_head.api.seed_files import output_path
 from maze_head.api.seed_forms import (
     AddTaskForm,
     Done,
@@ -53,6 +54,7 @@ from maze_protocol.events import (
     TaskReused,
     TaskStarted,
 )
+from maze_protocol.files import parse_header
 from maze_protocol.http import (
     AddEdge,
     AddTask,
@@ -70,7 +72,7 @@ from maze_protocol.http import (
 )
 from maze_protocol.ids import RUN, TASK, WORKFLOW, format_id, parse_id
 from maze_protocol.limits import MAX_TASK_VALUES
-from maze_protocol.values import OutputValue, Value
+from maze_protocol.values import FILE, OutputValue, Value
 
 __all__ = [
     "add_edge", "add_task", "create_workflow", "del_edge", "del_task", "get_workflow_res", "get_workflow_tasks",
@@ -300,9 +302,18 @@ def _result(run: OpenRun, task: int, outputs: Sequence[OutputValue]) -> Any:
 
 
 def _rendered(run: OpenRun, task: int, output: OutputValue) -> Any:
+    if output.value.codec == FILE:
+        return output_path(run.names.run_id, run.names.task_id(task), output.key, _file_name(output))
     if output.value.ref is None:
         return seed_value(output.value)
     return object_json(output, href(run.names.run_id, run.names.task_id(task), output.key))
+
+
+def _file_name(output: OutputValue) -> str:
+    try:
+        return parse_header(output.value.body).name
+    except ValueError:
+        return output.key.replace("/", "_")
 
 
 async def _whole(call: Call, run: OpenRun, task: int, output: OutputValue) -> OutputValue:

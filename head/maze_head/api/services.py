@@ -21,7 +21,7 @@ from maze_protocol.http import InfoBody
 from maze_protocol.messages import LogChunk
 from maze_protocol.values import OutputValue
 
-__all__ = ["Asking", "BlobBringing", "BlobKeeping", "LogPulling", "RunReading", "Services"]
+__all__ = ["Asking", "BlobBringing", "BlobKeeping", "LogPulling", "RunReading", "SeedKeeping", "Services"]
 
 
 class Asking(Protocol):
@@ -97,6 +97,19 @@ class BlobKeeping(Protocol):
         """
 
 
+class SeedKeeping(Protocol):
+    """Uploaded files of the original's front client, as the API sees them; every method may wait for the disk."""
+
+    def create(self, workflow_id: bytes, name: str) -> tuple[BinaryIO, Path]:
+        """Open a new file."""
+
+    def open(self, workflow_id: bytes, path: str) -> BinaryIO | None:
+        """Open one that was uploaded for this workflow; None if that is none."""
+
+    def remove(self, workflow_id: bytes) -> None:
+        """Remove all of a workflow."""
+
+
 class BlobBringing(Protocol):
     """The blob port, as the API sees it."""
 
@@ -117,6 +130,7 @@ class Services:
     hub: RunReading
     nodes: LogPulling
     blobs: BlobKeeping
+    seed_files: SeedKeeping
     bringing: BlobBringing
     info: Callable[[], InfoBody]
     """Makes the body of /info; `nodes_ready` may be 0, the handler fills it in from the core."""

@@ -1,12 +1,10 @@
-"""Files and directories as bodies of values (codec FILE), packed and unpacked without ever holding one in memory.
+"""Files and directories as bodies of values, packed and unpacked without ever holding one in memory.
 
-    "MZF1", mode (u32), 1 for a directory (u8), length of the name (u16), the name in UTF-8, the content
-
-The content of a file is its bytes, that of a directory an uncompressed tar of what is in it. Numbers are big-endian.
+`maze_protocol.files` says how a body begins.
 
 Rules
-* A body is what somebody sent: its name is one plain word of a path, and nothing of a directory lands outside it or
-  links to the outside (tarfile's `data` filter). Owners and special bits are not kept, permissions are.
+* A body is what somebody sent: nothing of a directory lands outside it or links to the outside (tarfile's `data`
+  filter). Owners and special bits are not kept, permissions are.
 * Importing this costs little: `maze.MaClient` does it.
 * What is large is mapped, not read. Mapped files are only those that this process wrote, or that its user gave it.
 """
@@ -15,34 +13,18 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final
 
 from maze._values.container import Body
 from maze._values.errors import ValueDecodeError
+from maze_protocol.files import HEADER_BYTES, NAME_BYTES, Header, pack_header, parse_header
 
 __all__ = ["HEADER_BYTES", "Header", "pieces_of", "read_header", "snapshot_of", "stream_of", "unpack"]
 
-_MAGIC: Final = b"MZF1"
-_HEAD: Final = struct.Struct(">4sIBH")
-_NAME_BYTES: Final = 255
-HEADER_BYTES: Final = _HEAD.size + _NAME_BYTES
-"""No header is longer."""
 _MAPPED: Final = 1 << 20
 _CHUNK: Final = 1 << 20
-_PERMISSIONS: Final = 0o777
-
-
-class Header(NamedTuple):
-    """What a body says of itself before its content."""
-
-    name: str
-    mode: int
-    is_directory: bool
-    length: int
-    """Of the header in bytes: there the content starts."""
 
 
 def read_header(body: Body) -> Header:
@@ -52,13 +34,9 @@ def read_header(body: Body) -> Header:
         ValueDecodeError: this is no file.
     """
     try:
-        magic, mode, directory, length = _HEAD.unpack_from(body)
-        name = bytes(body[_HEAD.size : _HEAD.size + length]).decode()
-    except (struct.error, UnicodeDecodeError) as error:
-        raise ValueDecodeError(f"it is no file: {error}") from error
-    if magic != _MAGIC or len(name.encode()) != length or not _is_plain(name):
-        raise ValueDecodeError("it is no file, or one whose name is a path")
-    return Header(name, mode & _PERMISSIONS, bool(directory), _HEAD.size + length)
+        return parse_header(body)
+    except ValueError as error:
+        raise ValueDecodeError(str(error)) from error
 
 
 def pieces_of(path: Path) -> list[bytes | memoryview]:
@@ -69,8 +47,7 @@ def pieces_of(path: Path) -> list[bytes | memoryview]:
     """
     status = path.stat()
     directory = path.is_dir()
-    name = _name_of(path).encode()
-    head = _HEAD.pack(_MAGIC, status.st_mode & _PERMISSIONS, directory, len(name)) + name
+    head = pack_header(_name_of(path), status.st_mode, directory)
     if directory:
         with _packed(path) as packed:
             return [head, *_content(packed)]
@@ -169,11 +146,7 @@ def _content(file: BinaryIO) -> list[bytes | memoryview]:
 
 def _name_of(path: Path) -> str:
     name = path.resolve().name if path.name in ("", "..") else path.name
-    return name.encode("utf-8", "replace")[:_NAME_BYTES].decode("utf-8", "ignore") if name else "root"
-
-
-def _is_plain(name: str) -> bool:
-    return 0 < len(name.encode()) <= _NAME_BYTES and name not in (".", "..") and not set(name) & {"/", "\\", "\0"}
+    return name.encode("utf-8", "replace")[:NAME_BYTES].decode("utf-8", "ignore") if name else "root"
 
 
 class _Reader(io.RawIOBase):
