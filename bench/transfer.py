@@ -101,7 +101,7 @@ async def _fetch(node: Lone, endpoint: str, at_once: int, size: int) -> tuple[fl
     reasons = await asyncio.gather(*(node.fetch(key, size, (endpoint, "", ticket_for(key, CONSUMER))) for key in keys))
     elapsed, used = time.perf_counter() - began, _cpu() - before
     assert not any(reasons), reasons
-    node.store.close()
+    node.store.forget(keys)
     return elapsed, used, _peak_mib()
 
 

@@ -15,7 +15,7 @@ import ipaddress
 import logging
 import os
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import zmq
 
@@ -23,54 +23,19 @@ from maze._daemon.exchange import Exchange, Source
 from maze_node.config import Settings
 from maze_node.hello import address_towards
 from maze_node.peerlinks import HEAD, PeerLinks
+from maze_node.store import ObjectStore, Room
 from maze_protocol.fetching import Order, Origin
 from maze_protocol.messages import Welcome
 from maze_protocol.tickets import prove_session
 from maze_protocol.transfers import BlobHello
 from maze_protocol.values import ObjectKey, ObjectRef, key_of
 
-__all__ = ["ObjectStore", "Peers", "Room"]
+__all__ = ["Peers", "complete"]
 
 log = logging.getLogger(__name__)
 
 HEAD_PATIENCE: Final = 120.0
 """Seconds that the head may take to get an object that it does not have."""
-
-
-class Room(Protocol):
-    """Where an object is being written: `fd` from `offset` on."""
-
-    @property
-    def fd(self) -> int:
-        """Return the descriptor, open until `commit` or `abort`."""
-
-    @property
-    def offset(self) -> int:
-        """Return where the object begins in it."""
-
-    @property
-    def size(self) -> int:
-        """Return how long it will be."""
-
-
-class ObjectStore(Protocol):
-    """The store of this node. Used on the loop only."""
-
-    def open(self, key: ObjectKey) -> tuple[int, int, int] | None:
-        """Return (descriptor, offset, size) of an object, None if it is not here. The descriptor stays the store's."""
-
-    def create(self, size: int) -> Room:
-        """Make room for an object.
-
-        Raises:
-            OSError: there is none.
-        """
-
-    def commit(self, room: Any, key: ObjectKey) -> bool:
-        """All bytes are in what `create` returned: it is an object from now on; return whether it is on disk."""
-
-    def abort(self, room: Any) -> None:
-        """Give back what `create` returned."""
 
 
 class Peers:

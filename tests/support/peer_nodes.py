@@ -1,4 +1,4 @@
-"""Nodes of which only the transfers are real: a store of memfds, the shell of the node, and no head.
+"""Nodes of which only the store and the transfers are real, without a head.
 
 `Lone` lives on the loop of the test; `serve` is the entry point of a process that can be killed.
 """
@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from maze_node.config import Settings
 from maze_node.peers import Peers
+from maze_node.store import ObjectStore, Room
 from maze_protocol.messages import Welcome
 from maze_protocol.tickets import make_ticket
 from maze_protocol.values import Holder, ObjectKey, ObjectRef, key_of
@@ -33,60 +34,30 @@ def ticket_for(key: ObjectKey, consumer: str, secret: bytes = SECRET, seconds: f
     return make_ticket(secret, *key, consumer, time.time() + seconds)
 
 
-@dataclass
-class Memory:
-    """Room for one object."""
-
-    fd: int
-    size: int
-    offset: int = 0
-
-
-class MemoryStore:
-    """Objects as memfds."""
+class Store(ObjectStore):
+    """The real store, which a test fills and reads."""
 
     def __init__(self) -> None:
-        self.objects: dict[ObjectKey, Memory] = {}
+        super().__init__(1 << 40, tempfile.gettempdir(), lambda _: None)
         self.aborted = 0
 
-    def open(self, key: ObjectKey) -> tuple[int, int, int] | None:
-        """Return where an object is."""
-        found = self.objects.get(key)
-        return (found.fd, found.offset, found.size) if found is not None else None
-
-    def create(self, size: int) -> Memory:
-        """Make room."""
-        made = Memory(os.memfd_create("object"), size)
-        if size:
-            os.posix_fallocate(made.fd, 0, size)
-        return made
-
-    def commit(self, room: Memory, key: ObjectKey) -> bool:
-        """Take an object in."""
-        self.objects[key] = room
-        return False
-
-    def abort(self, room: Memory) -> None:
+    def abort(self, room: Room) -> None:
         """Give room back."""
         self.aborted += 1
-        os.close(room.fd)
+        super().abort(room)
 
     def put(self, key: ObjectKey, data: bytes) -> None:
         """Make an object of bytes."""
         room = self.create(len(data))
-        os.pwrite(room.fd, data, 0)
+        os.pwrite(room.fd, data, room.offset)
         self.commit(room, key)
 
     def get(self, key: ObjectKey) -> bytes:
         """Return all of an object."""
-        found = self.objects[key]
-        return os.pread(found.fd, found.size, found.offset)
-
-    def close(self) -> None:
-        """Let all go."""
-        for memory in self.objects.values():
-            os.close(memory.fd)
-        self.objects.clear()
+        found = self.open(key)
+        assert found is not None
+        fd, offset, size = found
+        return os.pread(fd, size, offset)
 
 
 class Lone:
@@ -94,7 +65,7 @@ class Lone:
 
     def __init__(self, name: str, secret: bytes = b"", **settings: Any) -> None:
         self.name = name
-        self.store = MemoryStore()
+        self.store = Store()
         self._waiting: dict[ObjectKey, asyncio.Future[str]] = {}
         self._failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.peers = Peers(Settings(**settings), name, self.store, self._told, self._fail)
