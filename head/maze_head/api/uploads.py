@@ -150,14 +150,20 @@ async def _take(call: Call, upload: Upload, part: _Part) -> web.StreamResponse:
 
 
 async def _receive(request: web.Request, upload: Upload) -> None:
+    """Write the body, one piece while the next one comes."""
     gathered = bytearray()
+    writing: asyncio.Future[None] | None = None
     try:
         async for data in _body(request):
             gathered += data
             if len(gathered) >= PIECE:
-                piece, gathered = gathered, bytearray()
-                await asyncio.to_thread(upload.write, piece)
+                if writing is not None:
+                    await writing
+                writing = asyncio.ensure_future(asyncio.to_thread(upload.write, gathered))
+                gathered = bytearray()
     finally:
+        if writing is not None:
+            await writing
         upload.write(gathered)
 
 
