@@ -33,26 +33,31 @@ class Spent:
         self._own: Counter[CodeType] = Counter()
         self._lines: Counter[tuple[CodeType, int]] = Counter()
         self._within: Counter[CodeType] = Counter()
+        self._stacks: Counter[tuple[CodeType, ...]] = Counter()
 
     def add(self, frame: FrameType, gained: int) -> None:
         """Put so much down to a frame and those that called it."""
         self._own[frame.f_code] += gained
         self._lines[frame.f_code, frame.f_lineno] += gained
-        seen = set()
+        stack = []
         above: FrameType | None = frame
         while above is not None:
-            seen.add(above.f_code)
+            stack.append(above.f_code)
             above = above.f_back
-        for code in seen:
+        self._stacks[tuple(stack)] += gained
+        for code in set(stack):
             self._within[code] += gained
 
     def report(self) -> dict[str, Any]:
-        """Return CPU milliseconds by function and by line: by themselves, and with what they called."""
+        """Return CPU milliseconds by function and by line, by themselves and with what they called; and all stacks."""
         return {
             "cpu_ms": round(sum(self._own.values()) / 1e6, 1),
             "own": _rows(self._own, _name),
             "with_callees": _rows(self._within, _name),
             "lines": _rows(self._lines, lambda place: f"{_name(place[0])}:{place[1]}"),
+            "stacks": [
+                {"ms": spent / 1e6, "frames": [_name(code) for code in stack]} for stack, spent in self._stacks.items()
+            ],
         }
 
 

@@ -1,10 +1,6 @@
-"""Ratios of pairs, and one comparison that really runs."""
+"""Ratios of pairs, tables of them, and what stamps say of a killed worker."""
 
 from __future__ import annotations
-
-import json
-import subprocess
-import sys
 
 import pytest
 from _ratios import ratio_of, row, summary, table
@@ -57,13 +53,3 @@ def test_what_a_killed_worker_lost_starts_again_at_some_place_in_the_queue() -> 
 def test_what_never_starts_again_has_no_time() -> None:
     told = after_kill([Stamp(1, 7, "b", 0.0)], pid=7, at=0.5)
     assert told == {"lost": 1, "restart_s": None, "started_before_it": None, "ended_twice": 0}
-
-
-@pytest.mark.parametrize(("workload", "size"), [("W1", "50"), ("W3", "5"), ("W8", "30")])
-def test_a_small_comparison_runs(workload: str, size: str) -> None:
-    command = [sys.executable, "bench/compare.py", workload, "--pairs", "1", "--size", size]
-    record = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout)
-    assert record["systems"] == ["maze", "futures"]
-    assert record["maze"]["median"] > 0
-    # A pool does not survive the death of a worker.
-    assert ("ratio" in record) == (workload != "W8")
