@@ -33,7 +33,7 @@ TICKET_SECONDS: Final = 3600.0
 REBUILDS: Final = 3
 """How often one lost object is made anew, and how many tasks deep that goes."""
 MAX_TASK_VALUES: Final = 8 * MIB
-"""All outputs of one task together, and all inputs of one task together, until objects travel node to node."""
+"""All inline inputs of one task together; all its outputs together, where the head knows no objects."""
 LOG_TAIL: Final = 64 * KIB
 LOG_KEEP: Final = 16 * MIB
 FLUSH_BYTES: Final = 256 * KIB
