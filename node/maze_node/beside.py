@@ -61,6 +61,10 @@ class Beside:
 
     def _read(self, key: ObjectKey, size: int) -> memoryview:
         descriptor, offset = self._arrived.pop(key)
+        if descriptor < 0:
+            limit = allow_descriptors(0)
+            message = f"an input of {size:,} bytes cannot be mapped: only {limit:,} descriptors may be open (ulimit -n)"
+            raise TaskFault("no_room", "NoRoom", message)
         try:
             return read_body(descriptor, offset, size)
         except OSError as error:

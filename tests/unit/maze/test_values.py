@@ -16,7 +16,7 @@ import msgpack
 import numpy as np
 import pytest
 
-from maze._values import ValueDecodeError, ValueEncodeError, decode, decode_input, encode, encode_input
+from maze._values import ValueDecodeError, ValueEncodeError, decode, decode_input, encode, encode_input, encode_pieces
 from maze._values.container import ALIGNMENT, join, split
 from maze_protocol.values import MSGPACK, PICKLE
 
@@ -343,3 +343,11 @@ def _same(a: Any, b: Any) -> bool:
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(map(_same, a, b))
     return bool(a == b)
+
+
+@pytest.mark.parametrize("size", [(1 << 16) - 1, 1 << 16, 100_000])
+def test_long_bytes_are_encoded_without_a_copy_and_as_msgpack_would(size: int) -> None:
+    value = b"x" * size
+    codec, parts, _ = encode_pieces(value)
+    assert (codec, b"".join(parts)) == (MSGPACK, msgpack.packb(value))
+    assert (parts[-1] is value) is (size >= 1 << 16)

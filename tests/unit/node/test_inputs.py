@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from maze_node.core.inputs import total_size, with_bodies
+from maze_node.core.inputs import refs_of, total_size, with_bodies
 from maze_protocol.errors import BadMessage
-from maze_protocol.values import Input, Value
+from maze_protocol.values import Input, ObjectRef, Value
 
 
 def test_bodies_are_found_wherever_they_came() -> None:
@@ -21,3 +21,11 @@ def test_bodies_are_found_wherever_they_came() -> None:
 def test_a_missing_frame_is_refused() -> None:
     with pytest.raises(BadMessage):
         with_bodies((Input("a", None, (Value(0, 2, b"", 1),)),), ())
+
+
+def test_objects_are_found_once_each_and_are_no_part_of_the_size() -> None:
+    one, two = ObjectRef(1, 0, 1000, 0), ObjectRef(2, 0, 2000, 0)
+    parts = (Value(1, 1000, ref=one), Value(0, 1, b"1"), Value(1, 2000, ref=two))
+    inputs = (Input("a", Value(1, 3, b"abc"), parts), Input("b", None, (Value(1, 1000, ref=one),)))
+    assert refs_of(inputs) == (one, two)
+    assert total_size(with_bodies(inputs, ())) == 4
