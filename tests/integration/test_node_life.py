@@ -84,7 +84,7 @@ def test_cancel_ends_the_whole_family() -> None:
     with fake_head() as head, node("--head", head.endpoint) as process:
         head.wait_node()
         start(head)
-        assert len(process.marked()) > 4
+        wait_for(lambda: len(process.marked()) > 4)  # the shell says so before it has started its child
         head.send(Cancel((1,), "not needed", 5.0))
         outcome = head.wait_outcome(1)
         assert (outcome.status, outcome.error.kind, outcome.error.text) == (
