@@ -85,6 +85,7 @@ def withdraw(state: State, run: Run, tasks: dict[int, None]) -> None:
     for queue in [queue for queue in state.ready.waiting if queue.shape in shapes]:
         state.ready.withdraw(queue, keys)
     state.ready.withdraw_delayed(keys)
+    state.set_aside[:] = [entry for entry in state.set_aside if entry[1:] not in keys]
 
 
 def _grown(shape: Shape, mem_mib: int) -> Shape:

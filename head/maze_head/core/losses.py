@@ -110,9 +110,9 @@ def _lost_sources(state: State, run: Run, task: int) -> list[Copies]:
 def _rebuild(state: State, run: Run, copies: Copies, needed_by: int) -> None:
     for source in _lost_sources(state, run, copies.task):
         _rebuild(state, run, source, copies.task)
-    ready = {there: None for there in run.graph.after(copies.task) if run.phase[there] == READY}
-    if ready:
-        withdraw(state, run, ready)
+    # The task itself, too: a result that was reused has left its place in the queue behind.
+    left = [there for there in run.graph.after(copies.task) if run.phase[there] == READY]
+    withdraw(state, run, dict.fromkeys((copies.task, *left)))
     missing = copies.missing()
     state.counters.objects_lost += len(missing)
     state.record(run, ObjectLost(copies.task, missing, copies.parts[missing[0]].last_holder, needed_by))

@@ -58,12 +58,13 @@ def place(state: State) -> None:
     for reservation in [each for each in state.reservations if not each.holds()]:
         state.drop_reservation(reservation)
     roomless: list[Queue] = []
-    shunning: list[tuple[Queue, int, int]] = []
+    shunning = state.set_aside
     lines = _lines(state, roomless)
     _take_turns(state, lines, roomless, shunning)
     _keep_room(state, roomless)
     for queue, run_no, task in reversed(shunning):
         state.ready.push_front(queue, run_no, task)
+    shunning.clear()
 
 
 def _take_turns(
@@ -105,7 +106,8 @@ def _lines(state: State, roomless: list[Queue]) -> dict[str, _Line]:
 def _serve(state: State, line: _Line, roomless: list[Queue], shunning: list[tuple[Queue, int, int]]) -> bool:
     """Serve the first queue of a line once, or set it aside; return whether it was served."""
     queue = line[0][2]
-    if not _place_head(state, queue, roomless, shunning):
+    # What waited in it may wait for lost inputs since.
+    if not queue.lanes or not _place_head(state, queue, roomless, shunning):
         heappop(line)
         return False
     best = queue.best()

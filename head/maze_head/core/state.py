@@ -205,6 +205,8 @@ class State:
     turns: dict[str, int] = field(default_factory=dict)
     """When each project was served last, in turns."""
     objects: Objects = field(default_factory=Objects)
+    set_aside: list[tuple[Queue, int, int]] = field(default_factory=list)
+    """Of the pass that is made: tasks out of their queues until its end (run number, task number)."""
     generation: int = 0
     """Of the discipline, for which all ranks are right."""
     graphs_to_save: list[Effect] = field(default_factory=list)

@@ -13,7 +13,7 @@ from maze_head.core.state import Settings
 from maze_protocol.events import RunFinished, RunSubmitted, TaskLeased, TaskReused
 from maze_protocol.http import DelTask
 from maze_protocol.ids import RUN, format_id
-from maze_protocol.messages import FAILED
+from maze_protocol.messages import FAILED, Goodbye
 from support.head_core import Head, R, W, add, dump, edge, ended, large, ok, raw, tid
 
 AGAIN = b"a" * 16
@@ -236,3 +236,17 @@ def test_what_was_to_be_kept_is_made_anew_for_the_new_run() -> None:
     assert [(order.run_no, order.ref.lease) for order in head.take(fx.KeepObject)] == [(2, again)]
     head.do(ev.ObjectKept(2, 0, 0, 1 << 20, 7))
     assert head.core.state.runs == {}
+
+
+def test_a_reused_result_that_is_made_anew_waits_for_room_once() -> None:
+    head = Head()
+    head.workflow(add(1), add(2, 1))
+    head.meet()
+    head.run()
+    head.result(large(*head.leases()))
+    head.result(ended(*head.leases(), FAILED, "user"))
+    head.say(Goodbye())
+    head.forget()
+    retry(head, from_failed=True)
+    assert [type(event).__name__ for event in head.log(2)] == ["RunSubmitted", "TaskReused", "ObjectLost"]
+    assert [queue.tasks() for queue in head.core.state.ready.live()] == [[(2, 0)]]
