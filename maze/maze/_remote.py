@@ -46,8 +46,8 @@ __all__ = [
 
 REQUEST_BYTES: Final = 32 * MIB
 """Half of what a head reads in one request: functions and literals are estimated, not counted."""
-PART_OPS: Final = 500
-"""A head takes ten times as many, but a request is one turn of its loop, and others wait for it."""
+PART_OPS: Final = 5_000
+"""Of one request: what is all or nothing is so per part, and each is one turn of the head (decisions, 24)."""
 REBASE_ROUNDS: Final = 20
 
 
