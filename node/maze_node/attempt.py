@@ -23,7 +23,7 @@ from maze_node.workspace import Workspace
 from maze_protocol.ids import RUN, TASK, format_id
 from maze_protocol.limits import INLINE_TASK, INLINE_VALUE, MAX_TASK_VALUES, NAME_LENGTH
 from maze_protocol.messages import FAILED, OK, OutputDecl
-from maze_protocol.values import Input, ObjectRef, OutputValue, Value
+from maze_protocol.values import FILE, Input, ObjectRef, OutputValue, Value
 
 __all__ = ["run_attempt"]
 
@@ -241,7 +241,7 @@ def _with_objects(
         if number not in large:
             outputs.append(_inline(each))
             continue
-        if beside.write(each.key, each.pieces, each.size, frame):
+        if beside.write(each.key, each.pieces, each.size, frame, file=each.codec == FILE):
             on_disk.append(number)
         value = Value(each.codec, each.size, ref=ObjectRef(frame.lease, number, each.size, 0))
         outputs.append(OutputValue(each.key, value, _name_of(each.kind)))

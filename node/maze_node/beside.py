@@ -24,6 +24,7 @@ from maze_protocol.values import ObjectKey, Value, key_of
 
 __all__ = ["Beside"]
 
+FILE_ON_DISK: Final = 64 << 20
 MANY: Final = 128
 """Inputs for which the usual limit of descriptors may be too low."""
 
@@ -71,14 +72,18 @@ class Beside:
             message = f"an input of {size:,} bytes cannot be mapped: {error.strerror} ({len(self._arrived)} are left)"
             raise TaskFault("no_room", "NoRoom", message) from error
 
-    def write(self, key: str, pieces: Sequence[bytes | memoryview], size: int, frame: TaskFrame) -> bool:
-        """Write an output; return whether it is on disk.
+    def write(
+        self, key: str, pieces: Sequence[bytes | memoryview], size: int, frame: TaskFrame, *, file: bool = False
+    ) -> bool:
+        """Write an output; return whether it is on disk, where a large one that came from a file stays.
 
         Raises:
             TaskFault: the node has no room for it.
         """
         try:
-            descriptor, on_disk = write_body(pieces, size, frame.spool, on_disk=frame.on_disk)
+            descriptor, on_disk = write_body(
+                pieces, size, frame.spool, on_disk=frame.on_disk or (file and size >= FILE_ON_DISK)
+            )
         except OSError as error:
             message = f"the node has no room for output {key!r} ({size:,} bytes): {frame.spool}: {error.strerror}"
             raise TaskFault("no_room", "NoRoom", message) from error

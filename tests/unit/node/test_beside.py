@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from maze import File
 from maze._values import decode, encode
+from maze_node import beside
 from maze_node.attempt import run_attempt
 from maze_node.beside import Beside
 from maze_node.bodies import is_in_memory, read_body, write_body
@@ -162,3 +164,16 @@ def test_what_did_not_arrive_is_told(bench: Bench) -> None:
     bench.beside._arrived[77, 0, b""] = (-1, offset)  # type: ignore[index]  # as above
     with pytest.raises(Exception, match=r"100,005 bytes cannot be mapped: only [\d,]+ descriptors"):
         bench.beside.body(value)
+
+
+def test_a_large_file_goes_from_disk_to_disk(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beside, "FILE_ON_DISK", 1 << 20)
+    for name, size in (("large", 2 << 20), ("small", 1 << 17)):
+        (tmp_path / name).write_bytes(bytes(size))
+    report = bench.run(
+        lambda _: {"array": np.zeros(1 << 19), "large": File(tmp_path / "large"), "small": File(tmp_path / "small")}
+    )
+    assert (report.status, report.objects, report.on_disk) == (OK, 3, (1,))
+    for (descriptor, _), in_memory in zip(take(bench.agent, 3), (True, False, True), strict=True):
+        assert is_in_memory(descriptor) is in_memory
+        os.close(descriptor)
