@@ -74,9 +74,7 @@ def run_body(**changes: Any) -> http.RunBody:
     return http.RunBody(**{**told, "sealed": False, **changes})
 
 
-def test_many_edits_are_few_requests(
-    state: WorkflowState, head: Callable[..., FakeConnection]
-) -> None:
+def test_many_edits_are_few_requests(state: WorkflowState, head: Callable[..., FakeConnection]) -> None:
     connection = head(post_edits=accept)
     for number in range(10_000):
         state.record(AddTask(vertex(f"t{number}")))
