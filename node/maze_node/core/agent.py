@@ -219,7 +219,7 @@ class Agent:
             self._speak(now)
             self._outbox.settle(now.mono, live=self._live)
             self._objects.settle(now.mono)
-            self._leave_if_done()
+            self._leave_if_done(now)
         return self._take_effects()
 
     def _take_effects(self) -> list[Effect]:
@@ -424,8 +424,11 @@ class Agent:
         self._runner.stop_all(now)
         self._departure.leave(event.reason, EXIT_CRASHED if busy else 0)
 
-    def _leave_if_done(self) -> None:
-        if self._departure.begun and not len(self._runner.leases) and not len(self._outbox):
+    def _leave_if_done(self, now: Instant) -> None:
+        if not self._departure.begun or len(self._runner.leases) or len(self._outbox):
+            return
+        # The head first gets what only this node has, and then says FORGET of all of it.
+        if not self._objects.held_for_head or not self._live or self._departure.is_due(now.mono):
             self._departure.finish(live=self._live)
 
     # -- saying

@@ -116,6 +116,11 @@ class Objects:
         """Tell whether what is made now belongs on disk."""
         return self.used >= self.room.memory or len(self._memory) >= self.room.descriptors
 
+    @property
+    def held_for_head(self) -> int:
+        """Return of how many leases there are objects here that a head may still want."""
+        return len(self._of_lease) if self._known_to_head else 0
+
     # -- leases
 
     def take_in(self, lease: Lease) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from maze_node.core.effects import CancelFetch, FetchObject, ForgetObjects, RenameObjects, SpillObject, Start
-from maze_node.core.events import LinkLost, ObjectFailed, ObjectFetched, ObjectSpilled, WorkerReported
+from maze_node.core.effects import CancelFetch, FetchObject, ForgetObjects, Leave, RenameObjects, SpillObject, Start
+from maze_node.core.events import DrainAsked, LinkLost, ObjectFailed, ObjectFetched, ObjectSpilled, WorkerReported
 from maze_node.core.objects import Room
 from maze_node.frames import ReportFrame
 from maze_protocol.messages import (
@@ -186,3 +186,21 @@ def test_another_cluster_finds_nothing() -> None:
     node.welcome(session=2, cluster_id=b"d", **KNOWS)
     assert of(node.effects[before:], ForgetObjects) == [ForgetObjects((ObjectKey(1, 0),))]
     assert of(node.effects[before:], Holding) == [Holding((), True)]
+
+
+def test_a_node_that_drains_leaves_when_the_head_has_no_use_for_its_objects_any_more() -> None:
+    node = rig()
+    run(node, 70, made_by(70, 1000))
+    node.said(ResultAck((AckItem(70, 0),)))
+    assert of(node.do(DrainAsked("SIGTERM", 30.0)), Leave) == []
+    assert of(node.tick(10.0), Leave) == []
+    effects = node.said(Forget((70,)))
+    assert of(effects, Leave) == [Leave("SIGTERM", 0)]
+
+
+def test_objects_hold_no_node_back_beyond_the_time_it_has() -> None:
+    node = rig()
+    run(node, 70, made_by(70, 1000))
+    node.said(ResultAck((AckItem(70, 0),)))
+    node.do(DrainAsked("SIGTERM", 5.0))
+    assert of(node.tick(5.0), Leave) == [Leave("SIGTERM", 0)]
