@@ -36,6 +36,7 @@ from maze_head.core.made import RunObjects
 from maze_head.core.nodes import Node
 from maze_head.core.state import State
 from maze_node.core.agent import Agent
+from maze_node.core.ahead import Ahead
 from maze_node.core.fence import Fence
 from maze_node.core.outbox import Outbox
 from maze_protocol.events import TaskFinished
@@ -354,6 +355,12 @@ def cancel_starts_anyway(patch: Patch) -> None:
 
     cancel = Agent._on_cancel
     make = patch.set(Agent, "__init__", made)
+
+
+@mutant
+def what_was_taken_back_is_not_missed(patch: Patch) -> None:
+    """A node takes tasks back from a worker's queue and goes on waiting for their reports."""
+    settle = patch.set(Ahead, "settle", lambda self, worker, tokens, now: settle(self, worker, (), now))
 
 
 @mutant
