@@ -86,6 +86,8 @@ def by_stage(stacks: Sequence[Mapping[str, Any]], part: str, measured_us: float)
     spent = dict.fromkeys([*STAGES[part], REST], 0.0)
     for stack in stacks:
         spent[stage_of(stack["frames"], STAGES[part])] += stack["ms"]
-    whole = sum(spent.values()) or 1.0
+    if not any(spent.values()):
+        spent[REST] = 1.0  # too short to be sampled: nothing is explained
+    whole = sum(spent.values())
     shares = {stage: round(measured_us * ms / whole, 1) for stage, ms in spent.items()}
     return dict(sorted(shares.items(), key=lambda each: -each[1]))
