@@ -6,10 +6,6 @@ work on names the objects that stand in the log, and only nodes that are there; 
 for or that the head has yet to get, unless the head has it; one accepted result per task, whatever is made anew; the
 journal gives the state again. At the end every run is over, what it keeps was kept or told to be lost, and neither the
 head nor any node has anything left.
-
-Mutants tried by hand, each caught within the histories of the default profile: a holder that stays when its node is
-lost; what was told between WELCOME and the end of HOLDING taken away; FORGET for what a waiting task needs; a run that
-is sealed while the head has yet to get an object; a task that is run again and stays in the queue it was in.
 """
 
 from __future__ import annotations
