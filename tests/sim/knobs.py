@@ -95,6 +95,8 @@ class Knobs:
     outage: float = 3.0
     """How long what fails is away: cut, stopped, down."""
     faults: tuple[str, ...] = field(default=())
+    tiny: bool = False
+    """Nearly all tasks are over at once, and there are more of them: they queue behind each other on the nodes."""
     shapes: bool = False
     """Tasks ask for more than CPUs, and capacities change (shapes.py)."""
 

@@ -49,8 +49,9 @@ def plan_of(seed: int, name: str, knobs: Knobs) -> Plan:
         crashes = 1_000
     elif fate < knobs.poison + knobs.crash_once:
         crashes = random.choice((1, 1, 2))
+    seconds = random.choice((0.001, 0.02, knobs.slow_task, knobs.slow_task * random.random()))
     return Plan(
-        seconds=random.choice((0.001, 0.02, knobs.slow_task, knobs.slow_task * random.random())),
+        seconds=0.001 if knobs.tiny and fate < 0.97 else seconds,
         crashes=crashes,
         errors=random.choice((1, 1, 2, 1_000)) if random.random() < knobs.user_error else 0,
         hangs=random.random() < knobs.hang,
