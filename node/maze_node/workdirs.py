@@ -9,7 +9,6 @@ because it was killed, the agent does.
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 from maze_node.errors import NotOurs
@@ -37,6 +36,8 @@ def make(spawner: int, worker: int, lease: int) -> Path:
 
 def remove_of(spawner: int, worker: int) -> None:
     """Remove what a dead worker has left."""
+    import shutil
+
     home = _home(spawner)
     if home.exists():
         for left in home.glob(f"{worker}-*"):
@@ -45,6 +46,8 @@ def remove_of(spawner: int, worker: int) -> None:
 
 def remove_all(spawner: int) -> None:
     """Remove all that the workers of a spawner have left."""
+    import shutil
+
     shutil.rmtree(_home(spawner), ignore_errors=True)
 
 

@@ -7,7 +7,6 @@ pay nothing, and run where the node was started. workdirs.py tells where it is, 
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,6 +63,8 @@ class Workspace:
 
     def remove(self) -> None:
         """Remove the working directory with all that is in it."""
+        import shutil
+
         if self._made is not None:
             shutil.rmtree(self._made, ignore_errors=True)
 

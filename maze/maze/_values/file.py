@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
@@ -217,6 +216,8 @@ class File:
         return self._source.header
 
     def _write(self, target: Path) -> None:
+        import shutil
+
         if self._source is not None:
             with self._source.open() as content:
                 unpack(content, self._source.header, target)
@@ -240,11 +241,15 @@ def _temporary() -> str:
 
 
 def _remove_temporary(owner: int) -> None:
+    import shutil
+
     if os.getpid() == owner:
         shutil.rmtree(_temporaries[0], ignore_errors=True)
 
 
 def _remove(path: Path) -> None:
+    import shutil
+
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
