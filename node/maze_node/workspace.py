@@ -84,9 +84,9 @@ def _as_file(value: Path) -> Any:
 
 
 def _declared_file(key: str, value: Any) -> Any:
-    if isinstance(value, File) or value is None:
-        return value
-    if isinstance(value, (str, Path)) and os.path.exists(value):
+    if not isinstance(value, (str, Path)):
+        return value  # what is no path was never meant for one: like `any`
+    if os.path.exists(value):
         return File(value)
     message = f"output {key!r} is declared as a file, and the task returned {value!r:.200}, where nothing is"
     raise TaskFault("bad_return", "BadReturn", message)
