@@ -2,6 +2,7 @@
 
 Rules
 * A link's effects wait in a lane. If bytes must first be read from the journal, that lane alone waits for them.
+* Acknowledgements of results wait a little for others (acks.py).
 * SendCode may overtake assignments of the same turn, and nothing else overtakes anything: so all assignments of a
   turn travel together behind the code they need.
 * No decisions: who gets what was decided by the core.
@@ -15,10 +16,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Protocol
 
+from maze_head.acks import Acks
 from maze_head.assign import pack_assignments, sources_of
 from maze_head.core.codes import unpack_code
 from maze_head.core.effects import Admit, AssignTask, Drop, Refuse, Send, SendCode
-from maze_protocol.messages import Code, Disconnect, Message, Reject, RetryAfter, Welcome
+from maze_protocol.messages import Code, Disconnect, Message, Reject, ResultAck, RetryAfter, Welcome
 from maze_protocol.values import PICKLE, OutputValue, Value, ValuePacker
 
 __all__ = ["Dispatcher", "LinkEffect", "Store", "Wire"]
@@ -68,6 +70,7 @@ class Dispatcher:
         self._store = store
         self._failed = failed
         self._lanes: dict[bytes, _Lane] = {}
+        self._acks = Acks(wire.send)
 
     def release(self, effects: Iterable[LinkEffect]) -> None:
         """Carry out effects whose batch is committed."""
@@ -83,7 +86,8 @@ class Dispatcher:
                 self._advance(link, lane)
 
     async def close(self) -> None:
-        """Give up everything that still waits for bytes."""
+        """Give up everything that still waits for bytes, and acknowledge what is to be acknowledged."""
+        self._acks.flush()
         loading = [lane.loading for lane in self._lanes.values() if lane.loading is not None]
         for task in loading:
             task.cancel()
@@ -153,6 +157,8 @@ class Dispatcher:
 
     def _carry(self, effect: Send | Admit | Refuse | Drop) -> None:
         match effect:
+            case Send(link, ResultAck(items)):
+                self._acks.add(link, items)
             case Send(link, message):
                 self._wire.send(link, message)
             case Admit(link, welcome):

@@ -9,14 +9,14 @@ from maze_head.core.effects import Admit, AssignTask, Drop, Refuse, Send, SendCo
 from maze_head.dispatch import Dispatcher
 from maze_protocol.http import CodeBody
 from maze_protocol.limits import INLINE_VALUE
-from maze_protocol.messages import AckItem, Assign, Cancel, Code, Disconnect, ResultAck, RetryAfter
+from maze_protocol.messages import Assign, Cancel, Code, Disconnect, Recall, RetryAfter
 from maze_protocol.values import OutputValue
 from support.head_shells import RecordingWire, output
 from support.messages import make_assignment, make_welcome
 
 A, B = b"link-a", b"link-b"
 HASH = b"h" * 16
-ACK = ResultAck((AckItem(1, 0),))
+NEWS = Recall((9,))
 CANCEL = Cancel((1,))
 KEPT = pack_code(CodeBody(HASH.hex(), "pickle", (3, 11), b"body", "double"))
 
@@ -77,9 +77,9 @@ def leases(message: object) -> list[int]:
 def test_assignments_of_a_turn_travel_together_behind_their_code() -> None:
     async def check() -> None:
         world = World()
-        world.dispatcher.release([Send(A, ACK), SendCode(A, HASH), task(1), SendCode(A, HASH), task(2)])
-        ack, code, again, assign = world.wire.to(A)
-        assert ack == ACK
+        world.dispatcher.release([Send(A, NEWS), SendCode(A, HASH), task(1), SendCode(A, HASH), task(2)])
+        news, code, again, assign = world.wire.to(A)
+        assert news == NEWS
         assert code == again == Code(HASH, "pickle", (3, 11), code.body, "double")
         assert code.body.body == b"body"
         assert leases(assign) == [1, 2]
@@ -125,12 +125,12 @@ def test_only_the_link_that_needs_the_disk_waits_and_it_keeps_its_order() -> Non
         world.store.disk[1, 0] = (output(b"from disk"),)
         world.store.disk_codes[b"c" * 16] = KEPT
         world.dispatcher.release([task(1, 0), SendCode(A, b"c" * 16), Send(A, CANCEL), task(2, link=B)])
-        world.dispatcher.release([Send(A, ACK), Send(B, ACK)])
+        world.dispatcher.release([Send(A, NEWS), Send(B, NEWS)])
         assert world.wire.to(A) == []
-        assert [type(message) for message in world.wire.to(B)] == [Assign, ResultAck]
+        assert [type(message) for message in world.wire.to(B)] == [Assign, Recall]
         await world.settle()
-        code, assign, cancel, ack = world.wire.to(A)
-        assert (type(code), cancel, ack) == (Code, CANCEL, ACK)
+        code, assign, cancel, news = world.wire.to(A)
+        assert (type(code), cancel, news) == (Code, CANCEL, NEWS)
         assert assign.items[0].inputs[0].parts[0].body == b"from disk"
         assert sorted(map(str, world.store.reads)) == sorted(map(str, [(1, 0), b"c" * 16]))
 
