@@ -72,7 +72,9 @@ def run_attempt(
             returned = _call(function, params)
         finally:
             meter.stop()
-        outputs, on_disk = _encode_outputs(workspace.given(_checked(returned, frame, warnings)), frame, beside)
+        outputs, on_disk = _encode_outputs(
+            workspace.given(_checked(returned, frame, warnings), warnings), frame, beside
+        )
     except TaskFault as error:
         fault = error
     except BaseException as error:  # noqa: BLE001 -- user code: SystemExit and KeyboardInterrupt are its failures too

@@ -49,13 +49,9 @@ class Workspace:
                 raise TaskFault("no_room", "NoRoom", message) from error
         return value
 
-    def given(self, outputs: dict[str, Any]) -> dict[str, Any]:
-        """Return the outputs with a File for each path of an existing file.
-
-        Raises:
-            TaskFault: what was declared as a file is none.
-        """
-        files = {key: _declared_file(key, outputs.get(key)) for key in self._declared}
+    def given(self, outputs: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
+        """Return the outputs with a File for each path of an existing file, and warn of declared ones that are none."""
+        files = {key: _declared_file(key, outputs.get(key), warnings) for key in self._declared}
         for key, value in outputs.items():
             if isinstance(value, Path) and key not in files:
                 files[key] = _as_file(value)
@@ -83,10 +79,11 @@ def _as_file(value: Path) -> Any:
     return File(value) if value.is_file() else value
 
 
-def _declared_file(key: str, value: Any) -> Any:
+def _declared_file(key: str, value: Any, warnings: list[str]) -> Any:
+    """Return a File of a path; as with `any`, whatever else was returned passes."""
     if not isinstance(value, (str, Path)):
-        return value  # what is no path was never meant for one: like `any`
+        return value
     if os.path.exists(value):
         return File(value)
-    message = f"output {key!r} is declared as a file, and the task returned {value!r:.200}, where nothing is"
-    raise TaskFault("bad_return", "BadReturn", message)
+    warnings.append(f"output {key!r} is declared as a file, and nothing is at {value!r:.200}: it stays a text")
+    return value

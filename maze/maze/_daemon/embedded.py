@@ -1,8 +1,9 @@
 """A head and nodes that live as long as one client: `maze run` without a head, and `MaClient.local()`.
 
 Rules. An embedded cluster keeps its state in a temporary directory, writes its connection file there and nowhere else,
-says `embedded` of itself, and takes the default ports only if all four are free; so it never gets in the way of a real
-one, nor is found by a command that was not told its URL. It ends with its process, kill -9 included.
+says `embedded` of itself, and takes the default port of HTTP, and no other one, only if all four are free; so it never
+gets in the way of a real one, nor is found by a command that was not told its URL. It ends with its process, kill -9
+included.
 """
 
 from __future__ import annotations
@@ -90,14 +91,7 @@ class EmbeddedCluster:
         Raises:
             DaemonError: it did not; the message ends with the last lines of its log. Nothing is left behind.
         """
-        listener = listen_on_default_port()
-        if listener is None:
-            return self._start(None)
-        try:
-            return self._start(listener)
-        except DaemonError:
-            # Somebody may have taken one of the other ports since; if that was not it, this try tells.
-            return self._start(None)
+        return self._start(listen_on_default_port())
 
     def wait_nodes(self, timeout: float = START_SECONDS) -> None:
         """Wait until all nodes have joined.
@@ -139,14 +133,16 @@ class EmbeddedCluster:
             raise
 
     def _begin(self, listener: socket.socket | None) -> None:
-        """Start everything; without a listener on the default port all ports are any free ones."""
-        ports = _ANY_PORTS if listener is None else ()
+        """Start everything; HTTP is on the default port if that is held for it, all else on any free ports.
+
+        Between a look at a port and its use somebody may take it, and here nobody would notice in time.
+        """
         self._home = Path(tempfile.mkdtemp(prefix="maze-"))
         try:
             # Only the head keeps it: once that is gone, nobody's connections are accepted any more.
             with listen() if listener is None else listener as serving:
                 self.url = f"http://127.0.0.1:{serving.getsockname()[1]}"
-                self._start_processes(serving.fileno(), ports)
+                self._start_processes(serving.fileno(), _ANY_PORTS)
         except BaseException:
             self.close()
             raise

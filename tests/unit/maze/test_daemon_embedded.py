@@ -36,12 +36,13 @@ sys.stdin.read()
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., EmbeddedCluster]]:
-    """Make clusters whose head runs a script; with ephemeral ports it runs the second one."""
+    """Make clusters whose head runs a script; `free` tells whether the default port is."""
     made: list[EmbeddedCluster] = []
 
-    def make(first: str, second: str, *, free: bool = True) -> EmbeddedCluster:
+    def make(script: str, *, free: bool = True) -> EmbeddedCluster:
         def head(*flags: str) -> list[str]:
-            return [sys.executable, "-c", second if "--node-port=0" in flags else first, *flags]
+            assert {"--node-port=0", "--blob-port=0", "--event-port=0"} <= set(flags)
+            return [sys.executable, "-c", script, *flags]
 
         monkeypatch.setattr(embedded, "listen_on_default_port", lambda: listen() if free else None)
         monkeypatch.setattr(embedded, "EMBEDDED_HOME", "HOME_DIR")
@@ -55,13 +56,13 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Embedded
         cluster.close()
 
 
-def test_a_port_that_was_taken_meanwhile_leads_to_ephemeral_ones(scripted: Callable[..., EmbeddedCluster]) -> None:
-    cluster = scripted(FAIL, SERVE)
-    assert cluster.start().url == "http://127.0.0.1:1"
+@pytest.mark.parametrize("free", [True, False])
+def test_a_head_that_serves_tells_where(scripted: Callable[..., EmbeddedCluster], free: bool) -> None:
+    assert scripted(SERVE, free=free).start().url == "http://127.0.0.1:1"
 
 
 def test_the_reason_is_told_though_the_head_took_its_log_along(scripted: Callable[..., EmbeddedCluster]) -> None:
-    cluster = scripted(WAIT, FAIL, free=False)
+    cluster = scripted(FAIL, free=False)
     with pytest.raises(DaemonError, match="port 8000 is taken"):
         cluster.start()
     assert cluster.head is None
@@ -70,7 +71,7 @@ def test_the_reason_is_told_though_the_head_took_its_log_along(scripted: Callabl
 def test_whoever_comes_before_the_head_serves_is_kept_waiting_not_refused(
     scripted: Callable[..., EmbeddedCluster],
 ) -> None:
-    cluster = scripted(ACCEPT, WAIT)
+    cluster = scripted(ACCEPT)
     cluster.begin()
     host, _, port = cluster.url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port))) as early:
@@ -78,7 +79,7 @@ def test_whoever_comes_before_the_head_serves_is_kept_waiting_not_refused(
 
 
 def test_nobody_waits_for_a_head_that_is_gone(scripted: Callable[..., EmbeddedCluster]) -> None:
-    cluster = scripted(FAIL, FAIL)
+    cluster = scripted(FAIL)
     cluster.begin()
     assert cluster.head is not None
     cluster.head.wait()
@@ -88,7 +89,7 @@ def test_nobody_waits_for_a_head_that_is_gone(scripted: Callable[..., EmbeddedCl
 
 
 def test_nothing_is_left_behind(scripted: Callable[..., EmbeddedCluster]) -> None:
-    cluster = scripted(WAIT, SERVE, free=False)
+    cluster = scripted(SERVE, free=False)
     cluster.start()
     directory: Path = cluster.directory
     processes = cluster.processes

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any
 
-from maze_node.channel import Channel
+from maze_node.channel import FETCH_SECONDS, MANY, Channel
 from maze_node.core.events import LogTails
 from maze_node.frames import FrameBuffer, ReportFrame, TaskFrame, decode_task, encode_frame
 from maze_node.gauge import Gauge
@@ -159,3 +159,29 @@ async def test_the_dead_have_said_what_is_in_their_socket_and_the_rest_is_the_on
 async def test_a_worker_that_may_go_finds_the_end_of_its_permits(far: Far) -> None:
     far.channel.dismiss()
     assert os.read(far.permits, 1) == b""
+
+
+@worker
+async def test_reports_of_a_long_queue_are_fetched_now_and_then_and_none_is_left(far: Far) -> None:
+    leases = range(1, 2 * MANY + 1)
+    far.give(*leases)
+    for lease in leases:
+        far.report(lease)
+        if lease % 10 == 0:
+            await far.until(lambda upto=lease: len(far.reports) == upto)
+    await far.until(lambda: len(far.reports) == len(leases))
+    assert [lease for lease, _ in far.reports] == list(leases)
+    far.give(1_000)
+    far.report(1_000)
+    await far.until(lambda: far.reports[-1][0] == 1_000)
+
+
+@worker
+async def test_a_worker_that_dies_with_a_long_queue_is_closed_in_peace(far: Far) -> None:
+    far.give(*range(1, 2 * MANY + 1))
+    far.report(1)
+    await far.until(lambda: far.reports)
+    far.report(2)
+    far.channel.finish()
+    await asyncio.sleep(2 * FETCH_SECONDS)
+    assert [lease for lease, _ in far.reports] == [1, 2]
