@@ -336,9 +336,9 @@ class Exchange:
             os.close(source.fd)
             return
         if source.coming and key not in self._targets:
-            # The fetch ended meanwhile, one way or the other; whoever asks again will know.
+            # The fetch ended meanwhile, one way or the other: its owner knows which once it has heard of it.
             os.close(source.fd)
-            self._on_missing(key)
+            self._find(key)
             return
         self._sources[key] = source
         self._obey(self._serving.found(key, source.size, time.monotonic()))

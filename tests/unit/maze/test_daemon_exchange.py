@@ -206,15 +206,19 @@ def test_what_does_not_come_after_all_is_unknown_to_those_who_wait(
         setting.fetch(file.fileno(), 5, "a")
         setting.said()
         source = Source(os.dup(file.fileno()), 100, 5, coming=True)
+        looked_for: list[ObjectKey] = []
         if early:
             setting.found[KEY] = source
         else:
-            setting.exchange._find = lambda key: None
+            setting.exchange._find = looked_for.append
         setting.hear("n2", ask(1))
+        until(lambda: KEY in setting.exchange._sources or looked_for)
         setting.exchange.cancel(KEY)
         assert setting.result() == CANCELLED
         if not early:
             setting.exchange.found(KEY, source)
+            until(lambda: looked_for == [KEY, KEY])  # its owner may have all of it by now
+            setting.exchange.missing(KEY)
         assert setting.said()[1] == Unknown(1)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(source.fd)
