@@ -37,8 +37,13 @@ def w1(on: Cluster, tasks: int) -> dict[str, Any]:
     values = values_of(run(on.client, independent(tasks)))
     seconds = time.perf_counter() - started
     assert sorted(values) == list(range(tasks)), "a result is missing or wrong"
-    used = {name: round(1e6 * (spent - before[name]) / tasks, 1) for name, spent in on.cpu_seconds().items()}
+    used = _used(on, before, tasks)
     return {"tasks_per_second": tasks / seconds, "head_cpu_us": used["head"], "cpu_us": used}
+
+
+def _used(on: Cluster, before: dict[str, float], count: int) -> dict[str, float]:
+    """Return the CPU time of each kind of process since then, in µs for each of so many."""
+    return {name: round(1e6 * (spent - before[name]) / count, 1) for name, spent in on.cpu_seconds().items()}
 
 
 def w2(on: Cluster, rounds: int) -> dict[str, Any]:
@@ -66,11 +71,12 @@ def _chain(hops: int) -> Callable[[Any], object]:
 def w3(on: Cluster, length: int) -> dict[str, Any]:
     """A chain, per hop."""
     run(on.client, _chain(10))
+    before = on.cpu_seconds()
     started = time.perf_counter()
     values = values_of(run(on.client, _chain(length)))
     seconds = time.perf_counter() - started
     assert max(values) == length
-    return {"hop_ms": 1000 * seconds / length}
+    return {"hop_ms": 1000 * seconds / length, "cpu_us": _used(on, before, length)}
 
 
 def _fan(many: int) -> Callable[[Any], object]:
