@@ -1,5 +1,8 @@
 """Start a spawner process. Light on purpose: the command starts the first one before it loads anything heavy, so that
 both get ready side by side.
+
+Its environment is what tasks find in theirs: that of the node without what is the node's own. All of Maze's variables
+go but for those of TASKS_MAY_KNOW, so that a flag or a secret that is added later is not told by mistake.
 """
 
 from __future__ import annotations
@@ -8,16 +11,24 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-__all__ = ["WORK_DIR", "Spawned", "launch"]
+__all__ = ["TASKS_MAY_KNOW", "WORK_DIR", "Spawned", "launch", "task_environment"]
 
 WORK_DIR: Final = "MAZE_WORK_DIR"
 """Variable of spawners and workers: the directory in which they make theirs (workspace.py)."""
 
+TASKS_MAY_KNOW: Final = frozenset(("MAZE_CA", "MAZE_NO_PICKLE", "MAZE_URL"))
+"""Of Maze's variables: what a client within a task needs to find the head, and what says how it reads values."""
+
 Spawned = tuple[subprocess.Popen[bytes], socket.socket]
+
+
+def task_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a node without what is no business of its tasks."""
+    return {name: value for name, value in environ.items() if not name.startswith("MAZE_") or name in TASKS_MAY_KNOW}
 
 
 def launch(preload: Sequence[str] = (), work_dir: Path | None = None) -> Spawned:
@@ -27,6 +38,9 @@ def launch(preload: Sequence[str] = (), work_dir: Path | None = None) -> Spawned
         preload: modules that its workers shall start with.
         work_dir: where they make directories for files of tasks; $TMPDIR or /var/tmp by default.
     """
+    environ = task_environment(os.environ)
+    if work_dir is not None:
+        environ[WORK_DIR] = str(work_dir)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     # -P: what a task imports must not depend on the directory in which the node was started.
@@ -38,6 +52,6 @@ def launch(preload: Sequence[str] = (), work_dir: Path | None = None) -> Spawned
             stdout=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
             start_new_session=True,
-            env=os.environ if work_dir is None else {**os.environ, WORK_DIR: str(work_dir)},
+            env=environ,
         )
     return process, ours

@@ -76,6 +76,8 @@ class Cluster:
     nodes: list[Daemon] = field(default_factory=list)
     past: list[Daemon] = field(default_factory=list)
     """Daemons that were replaced or removed in the course of the test."""
+    head_before: Sequence[str] = ()
+    """A command that becomes the head, for example one that watches it."""
 
     @property
     def url(self) -> str:
@@ -148,8 +150,9 @@ class Cluster:
         before.release()
         self.past.append(before)
         port = self.url.rpartition(":")[2]
-        flags = [flag for flag in before.command[3:] if not flag.startswith("--port")]
-        self.head = _start(self.folder, f"head-{len(self.past)}", "maze_head", [*flags, f"--port={port}"])
+        given = before.command[len(self.head_before) + 3 :]
+        flags = [*(flag for flag in given if not flag.startswith("--port")), f"--port={port}"]
+        self.head = _start(self.folder, f"head-{len(self.past)}", "maze_head", flags, self.head_before)
 
     def _node_flags(self, args: Sequence[str]) -> list[str]:
         found = any(each.startswith("--head=") for each in args)
@@ -181,13 +184,17 @@ def clean_environment(**extra: str) -> dict[str, str]:
 
 @contextmanager
 def start_cluster(
-    nodes: int = 1, head_args: Sequence[str] = (), node_args: Sequence[str] = ("--cpus=4",)
+    nodes: int = 1,
+    head_args: Sequence[str] = (),
+    node_args: Sequence[str] = ("--cpus=4",),
+    head_before: Sequence[str] = (),
 ) -> Iterator[Cluster]:
     """Run a head and `nodes` nodes; end them, and assert that nothing is left."""
     with tempfile.TemporaryDirectory(prefix="maze-test-") as text:
         folder = Path(text)
         flags = [*ANY_PORTS, f"--state-dir={folder / 'state'}", f"--connection-file={folder / 'connection.json'}"]
-        cluster = Cluster(folder, _start(folder, "head", "maze_head", [*flags, *head_args]))
+        head = _start(folder, "head", "maze_head", [*flags, *head_args], head_before)
+        cluster = Cluster(folder, head, head_before=head_before)
         try:
             for _ in range(nodes):
                 cluster.add_node(*node_args)

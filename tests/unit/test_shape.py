@@ -56,14 +56,3 @@ def test_every_broad_except_is_listed_in_the_adr() -> None:
     }
     listed = set(re.findall(r"`((?:maze|head|node|protocol)/[\w/]+\.py)`", ADR.read_text()))
     assert found == listed
-
-
-def test_no_module_of_the_head_names_pickle() -> None:
-    for path in (ROOT / "head/maze_head").rglob("*.py"):
-        imported = {
-            name
-            for node in ast.walk(_tree(path))
-            if isinstance(node, (ast.Import, ast.ImportFrom))
-            for name in [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
-        }
-        assert not {name for name in imported if "pickle" in name}, path
