@@ -27,6 +27,7 @@ from maze._daemon.ready import announce
 from maze._daemon.signals import Stop, exit_with_stdin, install_stop_signals
 from maze._version import __version__
 from maze_head.api.app import make_app
+from maze_head.api.connection import Site
 from maze_head.api.encoder import EventEncoder
 from maze_head.api.events import publication
 from maze_head.api.services import Services
@@ -302,13 +303,11 @@ class Head:
             self._counters,
             hosts=(self.endpoints.host, self.address),
         )
-        runner = web.AppRunner(
-            make_app(self.services, self.encoder), handle_signals=False, access_log=None, auto_decompress=False,
-            shutdown_timeout=FINISH_SECONDS,
-        )  # fmt: skip
+        app = make_app(self.services, self.encoder)
+        runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=FINISH_SECONDS)
         await runner.setup()
         self._undo.push_async_callback(self._finish_http, runner)
-        await web.SockSite(runner, self.endpoints.http).start()
+        await Site(runner, self.endpoints.http).start()
 
     async def _finish_http(self, runner: web.AppRunner) -> None:
         """Refuse what is new and finish what is being answered, unless somebody is in a hurry."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 from aiohttp import ClientSession, web
 
 from maze_head.api.app import make_app
+from maze_head.api.call import TRAFFIC, Traffic
+from maze_head.api.connection import Site
 from maze_head.api.services import Services
 from maze_head.blobdir import BlobDirectory
 from maze_head.blobfile import BlobError, BlobMissing
@@ -211,11 +214,12 @@ async def serving(*names: str) -> AsyncIterator[Served]:
 @asynccontextmanager
 async def running(app: web.Application) -> AsyncIterator[tuple[int, ClientSession]]:
     """Run an application on a free loopback port; yield the port and a client."""
-    runner = web.AppRunner(app, auto_decompress=False, shutdown_timeout=1.0, access_log=None)
+    if TRAFFIC not in app:
+        app[TRAFFIC] = Traffic()
+    runner = web.AppRunner(app, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
+        await Site(runner, socket.create_server(("127.0.0.1", 0))).start()
         port = runner.addresses[0][1]
         async with ClientSession(f"http://127.0.0.1:{port}") as http:
             yield port, http

@@ -6,9 +6,10 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from maze_head.api.call import Shared, Traffic
+from maze_head.api.call import TRAFFIC, Shared, Traffic
 from maze_head.api.encoder import EventEncoder
 from maze_head.api.errors import catch_errors
+from maze_head.api.expect import go_on, go_on_later
 from maze_head.api.guard import guard
 from maze_head.api.openapi import description
 from maze_head.api.routes import ROUTES, endpoint
@@ -24,20 +25,21 @@ OPENAPI_PATH = "/openapi.json"
 def make_app(services: Services, encoder: EventEncoder | None = None) -> web.Application:
     """Build the application; with an `encoder` it shares encoded events with whoever else uses that one.
 
-    Run it with `auto_decompress=False`: compressed bodies are refused, so they need not be inflated first.
+    Serve it by a `connection.Site`: what aiohttp answers by itself gets the one error body there.
     """
     traffic = Traffic()
     shared = Shared(services, encoder or EventEncoder(services.hub), RunViews(services.hub), traffic)
     # Outermost first: every answer is counted, and every failure below, the guard's included, gets its body.
-    middlewares = [_count(traffic), catch_errors, guard(services.hosts)]
+    middlewares = [_count(traffic), catch_errors, guard(services.hosts), go_on]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_REQUEST_BODY)
+    app[TRAFFIC] = traffic
     app.router.add_routes([endpoint(route, shared) for route in ROUTES])
     document = msgspec.json.encode(description(ROUTES, services.info().version))
 
     async def openapi(request: web.Request) -> web.Response:
         return web.Response(body=document, content_type="application/json")
 
-    app.router.add_get(OPENAPI_PATH, openapi, allow_head=False)
+    app.router.add_get(OPENAPI_PATH, openapi, allow_head=False, expect_handler=go_on_later)
     return app
 
 

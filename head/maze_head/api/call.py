@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -20,7 +20,7 @@ from maze_head.api.views import RunViews
 from maze_head.core.events import Command
 from maze_protocol.ids import parse_id
 
-__all__ = ["Call", "Shared", "Traffic", "make_id"]
+__all__ = ["TRAFFIC", "Call", "Shared", "Traffic", "make_id"]
 
 
 @dataclass
@@ -33,6 +33,10 @@ class Traffic:
     streams_open: int = 0
     frames_sent_total: int = 0
     streams_lagged_total: int = 0
+
+
+TRAFFIC: Final = web.AppKey("TRAFFIC", Traffic)
+"""Where an application keeps its counters, for what happens beside its handlers."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ Rejected (core/errors.py)
 +-- TooSlow              the body did not arrive in time
 +-- TooLarge             more than a limit allows
 +-- Unsupported          content type or encoding
++-- Unexpected           an `Expect` that nobody fulfils
 `-- NotServed            a route of the original that Maze does not have
 """
 
@@ -29,11 +30,13 @@ from aiohttp.typedefs import Handler
 
 from maze_head.core.errors import Conflict, Gone, Invalid, NotFound, Rejected, Unavailable
 from maze_protocol.http import MSGPACK_TYPE, ErrorBody, ErrorDetail
+from maze_protocol.limits import MAX_REQUEST_BODY
 
 __all__ = [
     "STATUS", "STATUS_OF_CODE", "Forbidden", "Malformed", "MethodNotAllowed", "Misdirected", "NoSuchPath",
-    "NotSatisfiable", "NotServed", "TooLarge", "TooSlow", "Unsupported", "WrongOffset", "catch_errors",
-    "error_response", "from_http", "seed_refusal", "status_of", "wants_msgpack",
+    "NotSatisfiable", "NotServed", "TooLarge", "TooSlow", "Unexpected", "Unsupported", "WrongOffset", "catch_errors",
+    "error_response", "from_http", "from_rejected", "internal_error", "seed_refusal", "shown", "status_of",
+    "wants_msgpack",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -91,6 +94,10 @@ class Unsupported(Rejected):
     """Content of a kind that is not read here."""
 
 
+class Unexpected(Rejected):
+    """A client waits for what will not come."""
+
+
 class NotServed(Rejected):
     """The original had this; Maze does not."""
 
@@ -108,6 +115,7 @@ STATUS: Final[dict[type[Rejected], int]] = {
     TooLarge: 413,
     Unsupported: 415,
     NotSatisfiable: 416,
+    Unexpected: 417,
     Misdirected: 421,
     Invalid: 422,
     NotServed: 501,
@@ -135,12 +143,12 @@ def status_of(error: Rejected) -> int:
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
-def wants_msgpack(request: web.Request) -> bool:
+def wants_msgpack(request: web.BaseRequest) -> bool:
     """Tell whether the client asked for MessagePack."""
     return MSGPACK_TYPE in request.headers.get("Accept", "")
 
 
-def error_response(request: web.Request, status: int, detail: ErrorDetail) -> web.Response:
+def error_response(request: web.BaseRequest, status: int, detail: ErrorDetail) -> web.Response:
     """Build the one error body, in the format that the client reads."""
     detail.request_id = detail.request_id or new_request_id()
     body = ErrorBody(detail)
@@ -159,7 +167,7 @@ def new_request_id() -> str:
     return f"req_{os.urandom(8).hex()}"
 
 
-def from_rejected(request: web.Request, error: Rejected) -> web.Response:
+def from_rejected(request: web.BaseRequest, error: Rejected) -> web.Response:
     """Answer a refusal."""
     detail = ErrorDetail(error.code, error.message, error.hint, error.field, error.op)
     response = error_response(request, status_of(error), detail)
@@ -168,15 +176,20 @@ def from_rejected(request: web.Request, error: Rejected) -> web.Response:
     return response
 
 
-def from_http(request: web.Request, error: web.HTTPException) -> Rejected | None:
+def from_http(request: web.BaseRequest, error: web.HTTPException) -> Rejected | None:
     """Translate what aiohttp itself raises for a request; None for what is no refusal."""
     if isinstance(error, web.HTTPMethodNotAllowed):
         allow = ", ".join(sorted(error.allowed_methods))
-        return MethodNotAllowed("method_not_allowed", f"{request.method} is not allowed on {_shown(request)}", allow)
+        return MethodNotAllowed(
+            "method_not_allowed", f"{request.method} is not allowed on {shown(request.path)}", allow
+        )
     if isinstance(error, web.HTTPNotFound):
-        return NoSuchPath("unknown_path", f"nothing is served at {_shown(request)}", hint="see /openapi.json")
+        return NoSuchPath("unknown_path", f"nothing is served at {shown(request.path)}", hint="see /openapi.json")
     if isinstance(error, web.HTTPRequestEntityTooLarge):
-        return TooLarge("too_large", f"the body is larger than {request.client_max_size} bytes")
+        return TooLarge("too_large", f"the body is larger than {MAX_REQUEST_BODY} bytes")
+    if isinstance(error, web.HTTPExpectationFailed):
+        expected = shown(request.headers.get("Expect", ""))
+        return Unexpected("expectation_failed", f"{expected} cannot be expected here", hint="Expect: 100-continue")
     if error.status >= 400:
         return Malformed("bad_request", error.text or error.reason)
     return None
@@ -188,9 +201,9 @@ def seed_refusal(error: Rejected) -> web.Response:
     return web.Response(status=status_of(error), body=body, content_type="application/json")
 
 
-def _shown(request: web.Request) -> str:
-    """Return the path as text that cannot hurt a log or a terminal."""
-    return ascii(request.path[:200])
+def shown(text: str) -> str:
+    """Return what a client sent as text that cannot hurt a log or a terminal, and is not endless."""
+    return ascii(text[:200])
 
 
 @web.middleware
@@ -208,7 +221,7 @@ async def catch_errors(request: web.Request, handler: Handler) -> web.StreamResp
     except ConnectionError:
         return _unheard(request)
     except Exception:  # noqa: BLE001 -- request boundary: a bug becomes a 500 that can be found in the log
-        return _internal(request)
+        return internal_error(request)
 
 
 def _unheard(request: web.Request) -> web.Response:
@@ -218,8 +231,10 @@ def _unheard(request: web.Request) -> web.Response:
     return web.Response(status=GONE_AWAY)
 
 
-def _internal(request: web.Request) -> web.Response:
+def internal_error(request: web.BaseRequest, error: BaseException | None = None) -> web.Response:
+    """Answer for a bug; `error`, or what is being handled, goes to the log and to nobody else."""
     request_id = new_request_id()
-    logger.exception("request %s failed: %s %s", request_id, request.method, _shown(request))
+    where = f"{shown(request.method)} {shown(request.path)}"
+    logger.error("request %s failed: %s", request_id, where, exc_info=error or True)
     message = "the head failed on this request; its log tells more"
     return error_response(request, 500, ErrorDetail(INTERNAL, message, request_id=request_id))

@@ -29,6 +29,7 @@ from maze_head.api import (
 from maze_head.api.bodies import json_response, load, read_body, respond
 from maze_head.api.call import Call, Shared
 from maze_head.api.errors import seed_refusal
+from maze_head.api.expect import go_on_later
 from maze_head.api.idempotency import keyed
 from maze_head.api.schemas import Counters, EdgeBody, EdgeList, EventPage, Health, NewTask, TaskList
 from maze_head.api.seed_forms import (
@@ -262,5 +263,5 @@ def endpoint(route: Route, shared: Shared) -> web.RouteDef:
             return seed_refusal(error)
         return answered if isinstance(answered, web.StreamResponse) else json_response(answered)
 
-    options = {"allow_head": False} if route.method == "GET" else {}
+    options: dict[str, Any] = {"expect_handler": go_on_later} | ({"allow_head": False} if route.method == "GET" else {})
     return web.RouteDef(route.method, route.path, handle_seed if route.seed else handle, options)

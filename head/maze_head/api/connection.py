@@ -1,0 +1,106 @@
+"""One HTTP connection, where aiohttp would answer by itself: bytes that are no HTTP, and refusals before any handler.
+
+Such answers get the one error body, too, and a line in the log at level debug only: whoever sends rubbish shall
+neither read our parser's thoughts nor fill our disk with tracebacks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from functools import partial
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from maze_head.api.call import TRAFFIC, Traffic
+from maze_head.api.errors import Malformed, from_http, from_rejected, internal_error, shown
+from maze_head.api.expect import with_expectation
+from maze_head.core.errors import Rejected
+
+__all__ = ["Connection", "Site"]
+
+logger = logging.getLogger(__name__)
+
+OPTIONS: Final[dict[str, Any]] = {"access_log": None, "auto_decompress": False}
+"""Compressed bodies are refused, so they need not be inflated first."""
+_ZMTP: Final = r"\x00\x01\x7f"
+"""The end of the signature in a ZMTP greeting, as the parser quotes it."""
+
+
+class Connection(web.RequestHandler):
+    """The protocol of one connection."""
+
+    __slots__ = ("_traffic",)
+
+    def __init__(self, server: web.Server, traffic: Traffic, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._traffic = traffic
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """Answer bytes that are no request, or a failure outside of all middlewares; the connection ends with it."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("half an answer has been sent, there is no place for another one")
+        self._traffic.requests_total += 1
+        if isinstance(exc, HttpProcessingError):
+            self._traffic.refused_total += 1
+            logger.debug("bytes that are no request: %s", shown(message or ""))
+            response = from_rejected(request, unreadable(message or ""))
+        else:
+            self._traffic.failed_total += 1
+            response = internal_error(request, exc)
+        response.force_close()
+        return response
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send an answer; one that aiohttp made before any middleware gets our body."""
+        if isinstance(resp, web.HTTPException):
+            refusal = from_http(request, resp)
+            resp = resp if refusal is None else from_rejected(request, refusal)
+        return await super().finish_response(request, resp, start_time)
+
+
+def unreadable(said: str) -> Rejected:
+    """Return the refusal for bytes that aiohttp's parser did not understand, by what it said."""
+    if said.startswith("Received HTTPS"):
+        return Malformed("bad_http", "this is TLS, and this port speaks plain HTTP", hint="use http:// and ws://")
+    if _ZMTP in said:
+        return Malformed(
+            "bad_http", "this is ZeroMQ, and this is the HTTP port", hint="nodes connect to the port of --node-port"
+        )
+    # Behind the first colon it quotes what it got; a URL that it cannot read is all that it says.
+    what = said.partition("\n")[0].partition(":")[0].rstrip(". ")
+    what = what if " " in what and what.isprintable() else "its URL cannot be read"
+    return Malformed("bad_http", f"this is no HTTP request: {what[:100]}")
+
+
+class Site(web.BaseSite):
+    """Serves an application on a bound socket, each connection by a Connection."""
+
+    __slots__ = ("_options", "_socket")
+
+    def __init__(self, runner: web.AppRunner, bound: socket.socket) -> None:
+        super().__init__(runner)
+        self._socket = bound
+
+    @property
+    def name(self) -> str:
+        """Return where it listens, for aiohttp's own lists."""
+        return str(self._socket.getsockname())
+
+    async def start(self) -> None:
+        """Begin to accept connections."""
+        await super().start()
+        loop = asyncio.get_running_loop()
+        runner = self._runner
+        assert isinstance(runner, web.AppRunner), "given to __init__"
+        assert runner.server is not None, "set up before it is given to a site"
+        runner.server.request_handler = partial(with_expectation, runner.server.request_handler)
+        factory = partial(Connection, runner.server, runner.app[TRAFFIC], loop=loop, **OPTIONS)
+        self._server = await loop.create_server(factory, sock=self._socket, backlog=self._backlog)

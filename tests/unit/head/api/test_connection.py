@@ -1,0 +1,106 @@
+"""Bytes that are no request, and refusals before any handler: the one error body, and no noise."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from maze_head.api.call import TRAFFIC
+from maze_protocol.http import ErrorBody, ErrorDetail
+from support.api_double import asynchronous, running, serving
+
+HEAD = b"Host: localhost\r\n"
+POST = b"POST /api/v1/workflows HTTP/1.1\r\nContent-Type: application/json\r\n" + HEAD
+ZMTP = b"\xff" + bytes(7) + b"\x01\x7f\x03\x00NULL" + bytes(48)
+TLS = bytes.fromhex("1603010200010001fc0303") + bytes(range(256))
+
+
+async def said(port: int, sent: bytes) -> bytes:
+    """Send bytes and return all that comes until the head hangs up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    answer = await asyncio.wait_for(reader.read(-1), 10)
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+def error_of(answer: bytes) -> tuple[int, ErrorDetail]:
+    """Return status and error of the last answer of a connection."""
+    head, _, body = answer[answer.rindex(b"HTTP/1.") :].partition(b"\r\n\r\n")
+    assert b"Content-Type: application/json" in head
+    return int(head.split()[1]), msgspec.json.decode(body, type=ErrorBody).error
+
+
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [
+        (b"\x00\xff\xfe rubbish\r\n\r\n", "Invalid method"),
+        (b"G@T / HTTP/1.1\r\n" + HEAD + b"\r\n", "Invalid method"),
+        (b"GET / HTTP/9.9\r\n" + HEAD + b"\r\n", "status line"),
+        (b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\n" + HEAD + b"\r\n", "8190 bytes"),
+        (b"GET / HTTP/1.1\r\n" + HEAD + b"X: " + b"a" * 9_000 + b"\r\n\r\n", "8190 bytes"),
+        (b"GET / HTTP/1.1\r\n" + HEAD + b"X: a\r\n" * 300 + b"\r\n", "Too many headers"),
+        (b"GET / HTTP/1.1\r\n" + HEAD + b"X: a\x1b[31m\x00\r\n\r\n", "Invalid header value"),
+        (b"GET / HTTP/1.1\r\n\r\n", "'Host'"),
+        (b"GET http://[::1/ HTTP/1.1\r\n" + HEAD + b"\r\n", "URL"),
+        (b"GET /\xff HTTP/1.1\r\n" + HEAD + b"\r\n", "Invalid char in url path"),
+        (POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "Content-Length"),
+        (POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", "Content-Length"),
+        (POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n\r\n", "chunk size"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "no HTTP request"),
+        (TLS, "TLS"),
+        (ZMTP, "ZeroMQ"),
+    ],
+)
+@asynchronous
+async def test_bytes_that_are_no_request_get_the_one_body(
+    sent: bytes, told: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving() as head:
+        status, error = error_of(await said(head.port, sent))
+        assert (status, error.code) == (400, "bad_http")
+        assert told in error.message
+        assert error.message.isascii()
+        assert error.request_id.startswith("req_")
+        assert (head.app[TRAFFIC].requests_total, head.app[TRAFFIC].refused_total) == (1, 1)
+    assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
+
+
+@asynchronous
+async def test_rubbish_behind_a_request_ends_the_connection() -> None:
+    async with serving() as head:
+        good = b"GET /api/v1/livez HTTP/1.1\r\n" + HEAD + b"\r\n"
+        assert error_of(await said(head.port, good + b"\x00rubbish\r\n\r\n"))[1].code == "bad_http"
+
+
+@pytest.mark.parametrize("path", [b"/api/v1/workflows", b"/nothing", b"/openapi.json"])
+@asynchronous
+async def test_what_nobody_fulfils_is_417(path: bytes) -> None:
+    async with serving() as head:
+        ask = b"GET " + path + b" HTTP/1.1\r\nConnection: close\r\nExpect: \x80miracles\r\n" + HEAD + b"\r\n"
+        status, error = error_of(await said(head.port, ask))
+    assert (status, error.code) == (417, "expectation_failed")
+
+
+@asynchronous
+async def test_a_failure_outside_of_all_middlewares_is_found_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def expect(request: web.Request) -> None:
+        raise KeyError("secret")
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_get("/", handler, expect_handler=expect)
+    async with running(app) as (port, _):
+        status, error = error_of(await said(port, b"GET / HTTP/1.1\r\nExpect: 100-continue\r\n" + HEAD + b"\r\n"))
+        assert app[TRAFFIC].failed_total == 1
+    assert (status, error.code) == (500, "internal_error")
+    assert "secret" not in error.message
+    assert error.request_id in caplog.text
+    assert "secret" in caplog.text
