@@ -13,7 +13,8 @@ from pathlib import Path
 
 from maze._daemon.ready import wait_ready
 
-MARK = "MAZE_TEST_MARK"
+MARK = "TEST_MARK_OF_NODES"
+"""No variable of Maze: those stay with the node, and this one has to reach its workers."""
 
 
 class NodeProcess:
