@@ -1,8 +1,8 @@
 """The composition root: agent, transport, pool, logs and spool on one event loop.
 
-A turn: events that came are handled in order, then what may start is started. What is to be said to the head is
-flushed when no further event is waiting, and FLUSH_AFTER after the first unsaid thing at the latest: an idle node
-answers at once, one with leases in its queue in batches. Shells only post events; nothing decides here.
+A turn (turns.py): events that came are handled in order, then what may start is started. What is to be said to the
+head is said at once; a node with leases in its queue waits for more to say, up to FLUSH_AFTER. Shells only post events;
+nothing decides here.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ from maze_node.spawning import Spawned
 from maze_node.spool import Spool
 from maze_node.store import ObjectStore
 from maze_node.transport import Transport
+from maze_node.turns import Turns
 from maze_node.watch import Watch
 from maze_protocol.messages import Hello, NodeLoad
 from maze_protocol.values import ObjectKey
@@ -101,6 +102,8 @@ class Node:
         self._settings = settings
         self._spawned = spawned
         self._loop = asyncio.get_running_loop()
+        self._turns = Turns(self._loop, self._turn)
+        self.post = self._turns.post
         self._surveyor = Surveyor(settings)
         first = self._surveyor.survey()
         self._uses: tuple[Use, ...] = first.uses
@@ -120,12 +123,12 @@ class Node:
         self._memory = MemoryWatch()
         self._objects = self._provide(first.capacity.mem_mib)
         self._peers = Peers(settings, self.node_id, self._objects, self._fetched, self._on_peers_lost)
-        self._pool = Pool(self._loop, self.post, self._logs, self._objects, settings.preload, settings.spool_dir)
-        self._transport = Transport(self._loop, self.post, settings.find_head, self._hello, self._give_up)
+        self._pool = Pool(self._turns, self._logs, self._objects, settings.preload, settings.spool_dir)
+        self._transport = Transport(self._turns, settings.find_head, self._hello, self._give_up)
         self._watch = Watch(self._surveyor.survey, self._surveyed)
         self._ticks = 0
-        self._inbox: list[Event] = []
-        self._flush_by = 0.0
+        self._flushing: asyncio.TimerHandle | None = None
+        """The next flush, while there is more to come."""
         self._late_flush = False
         self._announced = False
         self._result: asyncio.Future[tuple[int, str]] = self._loop.create_future()
@@ -181,15 +184,8 @@ class Node:
         log.info("node stopped", extra={"reason": reason, "code": code})
         return code
 
-    def post(self, event: Event) -> None:
-        """Take an event into the coming turn."""
-        if not self._inbox:
-            self._loop.call_soon(self._turn)
-        self._inbox.append(event)
-
-    def _turn(self) -> None:
+    def _turn(self, events: list[Event]) -> None:
         now = Instant(monotonic(), time.time())
-        events, self._inbox = self._inbox, []
         effects = self._agent.handle_all(events, now)
         for event in events:
             if isinstance(event, Welcomed):
@@ -198,21 +194,16 @@ class Node:
             elif isinstance(event, LinkLost):
                 self._peers.leave(event.reason or event.code)
         self._perform(effects + self._agent.start(now))
-        if not self._flush_by:
-            self._flush_by = now.mono + FLUSH_AFTER
-            self._loop.call_soon(self._loop.call_soon, self._flush)
+        if not self._agent.busy:
+            self._flush(now)
+        elif self._flushing is None:
+            self._flushing = self._loop.call_later(FLUSH_AFTER, self._flush)
 
-    def _flush(self) -> None:
-        now = Instant(monotonic(), time.time())
-        left = self._flush_by - now.mono
-        if left > 0 and self._agent.busy:
-            self._loop.call_later(left, self._flush)
-            return
-        if left > 0 and self._inbox:
-            self._loop.call_soon(self._loop.call_soon, self._flush)
-            return
-        self._flush_by = 0.0
-        self._perform(self._agent.flush(now))
+    def _flush(self, now: Instant | None = None) -> None:
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        self._perform(self._agent.flush(now or Instant(monotonic(), time.time())))
         if self._agent.unsaid and not self._late_flush:
             self._late_flush = True
             self._loop.call_later(STARTED_AFTER, self._flush_late)
@@ -220,7 +211,7 @@ class Node:
     def _flush_late(self) -> None:
         """Say what was held back for a moment, unless a flush is due anyway."""
         self._late_flush = False
-        if not self._flush_by:
+        if self._flushing is None:
             self._flush()
 
     def _perform(self, effects: list[Effect]) -> None:

@@ -26,11 +26,14 @@ from maze_node.gauge import Gauge
 from maze_node.logs import STDERR, STDOUT, Logs
 from maze_node.permits import Permits
 from maze_node.store import ObjectStore
+from maze_node.turns import Turns
 from maze_protocol.values import key_of
 
 __all__ = ["Channel"]
 
 READ_BYTES: Final = 256 * 1024
+_RECEIVED: Final = memoryview(bytearray(READ_BYTES))
+# One for all, used within a call: one made for each call would be mapped and unmapped by the kernel each time.
 PIPE_BYTES: Final = 64 * 1024
 FETCH_SECONDS: Final = 0.002
 MANY: Final = 64
@@ -79,14 +82,15 @@ class Channel:
     def __init__(
         self,
         number: int,
-        loop: asyncio.AbstractEventLoop,
+        turns: Turns,
         logs: Logs,
         objects: ObjectStore,
         on_report: Callable[[int, ReportFrame, LogTails], None],
     ) -> None:
         self.number = number
         self.pid = 0
-        self._loop = loop
+        self._loop = loop = turns.loop
+        self._on_socket = turns.ending(self._take_socket)
         self._logs = logs
         self._objects = objects
         self._on_report = on_report
@@ -105,7 +109,7 @@ class Channel:
         self._streams = (self._stdout, self._stderr)
         loop.add_reader(self._socket.fileno(), self._on_socket)
         for stream in self._streams:
-            loop.add_reader(stream.descriptor, self._on_pipe, stream)
+            loop.add_reader(stream.descriptor, turns.ending(self._on_pipe), stream)
         self._listening = True
         self._fetching: asyncio.TimerHandle | None = None
         """The next look at the socket, while nobody listens to it."""
@@ -206,7 +210,7 @@ class Channel:
             else:
                 self._loop.remove_writer(self._socket.fileno())
 
-    def _on_socket(self) -> None:
+    def _take_socket(self) -> None:
         if self._receive() is False:
             # The exit is the spawner's to report: forked children may hold the socket longer than the worker lives.
             self._loop.remove_reader(self._socket.fileno())
@@ -229,14 +233,14 @@ class Channel:
     def _receive(self) -> bool | None:
         """Take reports that have come; False if there will be no more, None if there are none now."""
         try:
-            data = self._socket.recv(READ_BYTES)
+            size = self._socket.recv_into(_RECEIVED)
         except BlockingIOError:
             return None
         except OSError:
             return False
-        for body in self._buffer.feed(data):
+        for body in self._buffer.feed(bytes(_RECEIVED[:size])):
             self._take_report(decode_report(body))
-        return bool(data)
+        return size > 0
 
     def _take_report(self, report: ReportFrame) -> None:
         lease = self._leases.popleft()

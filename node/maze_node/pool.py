@@ -15,13 +15,12 @@ import signal
 import socket
 import subprocess
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from maze_node.channel import Channel
 from maze_node.core.events import (
-    Event,
     LogTails,
     TakenBack,
     WorkerExited,
@@ -46,6 +45,7 @@ from maze_node.logs import Logs
 from maze_node.oom import OomWatch
 from maze_node.spawning import Spawned, launch
 from maze_node.store import ObjectStore
+from maze_node.turns import Turns
 from maze_node.workdirs import remove_all
 
 __all__ = ["Pool"]
@@ -65,8 +65,7 @@ class Pool:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
-        post: Callable[[Event], None],
+        turns: Turns,
         logs: Logs,
         objects: ObjectStore,
         preload: tuple[str, ...] = (),
@@ -77,8 +76,9 @@ class Pool:
         """Spawners that died, and may have left files of their workers."""
         self._preload = preload
         self._preloading = bool(preload)
-        self._loop = loop
-        self._post = post
+        self._turns = turns
+        self._loop = turns.loop
+        self._post = turns.post
         self._logs = logs
         self._objects = objects
         self._channels: dict[int, Channel] = {}
@@ -106,12 +106,12 @@ class Pool:
         self._preloading = bool(self._preload)
         self._control = control
         self._unanswered = 0
-        self._loop.add_reader(control.fileno(), self._on_control)
+        self._loop.add_reader(control.fileno(), self._turns.ending(self._on_control))
         self._send_queued()
 
     def fork(self, number: int) -> None:
         """Order a worker."""
-        self._channels[number] = Channel(number, self._loop, self._logs, self._objects, self._on_report)
+        self._channels[number] = Channel(number, self._turns, self._logs, self._objects, self._on_report)
         self._send(encode_packet(Fork(number)), number)
 
     def give(self, number: int, frames: Iterable[TaskFrame]) -> None:

@@ -23,7 +23,8 @@ from zmq.utils.monitor import parse_monitor_message
 
 from maze_node.clock import monotonic
 from maze_node.core.backoff import Backoff
-from maze_node.core.events import Event, LinkLost, Said, Welcomed
+from maze_node.core.events import LinkLost, Said, Welcomed
+from maze_node.turns import Turns
 from maze_protocol.errors import MessageTooLarge, RemoteProtocolError
 from maze_protocol.framing import decode_frames, encode_frames
 from maze_protocol.limits import DRAIN_MESSAGES, HIGH_WATER_MARK, MAX_CONTROL_FRAME
@@ -54,14 +55,14 @@ class Transport:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
-        post: Callable[[Event], None],
+        turns: Turns,
         find_head: Callable[[], str | None],
         make_hello: Callable[[], Hello],
         give_up: Callable[[str], None],
     ) -> None:
-        self._loop = loop
-        self._post = post
+        self._loop = turns.loop
+        self._post = turns.post
+        self._on_readable = turns.ending(self._pump)
         self._find_head = find_head
         self._make_hello = make_hello
         self._give_up = give_up
@@ -123,7 +124,7 @@ class Transport:
         self._monitor = new.get_monitor_socket(_BAD_NEWS)
         self._monitor.setsockopt(zmq.LINGER, 0)
         self._loop.add_reader(self._monitor.fileno(), self._on_monitor)
-        self._loop.add_reader(new.fileno(), self._pump)
+        self._loop.add_reader(new.fileno(), self._on_readable)
         new.connect(endpoint)
         # A descriptor becomes readable only after its socket has once been asked for events and had none.
         self._loop.call_soon(self._on_monitor)
@@ -180,14 +181,14 @@ class Transport:
             elif not events & _POLLIN:
                 return
             elif taken >= DRAIN_MESSAGES:
-                self._loop.call_soon(self._pump)
+                self._loop.call_soon(self._on_readable)
                 return
             else:
                 taken += 1
                 self._take_one()
 
     def _send_some(self) -> None:
-        assert self._socket is not None, "only _pump calls"
+        assert self._socket is not None, "without a socket there is no session"
         try:
             while self._outgoing:
                 self._socket.send_multipart(self._outgoing[0], _NOBLOCK)
@@ -232,6 +233,7 @@ class Transport:
             self._loop.call_soon(self._disconnect, "too_large", "a message of this node exceeds the limits")
             return
         self._outgoing.append(frames)
+        self._send_some()
         self._pump()
 
     def _on_ended(self, ended: Ended) -> None:

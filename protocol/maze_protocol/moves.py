@@ -1,7 +1,7 @@
 """What the two session machines are made of: states, triggers, the two tables of legal moves, and outputs.
 
-Rules: data only. The machines (session.py) change state nowhere but through these tables; docs/wire.md prints them
-and a test compares the two.
+Rules: data only; what is made for each message is a struct. The machines (session.py) change state nowhere but through
+these tables; docs/wire.md prints them and a test compares the two.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
+
+import msgspec
 
 from maze_protocol.codec import Envelope
 from maze_protocol.messages import Disconnect, Hello, Message, Reject, RetryAfter, Welcome
@@ -24,6 +26,8 @@ Refusal = Reject | RetryAfter | Disconnect
 class SessionState(Enum):
     """Where a connection stands; the same words on both sides."""
 
+    __hash__ = object.__hash__  # members are single objects; Enum's own hash is a call in Python for each move
+
     NEW = "new"
     GREETING = "greeting"
     """HELLO is said and not answered."""
@@ -33,6 +37,8 @@ class SessionState(Enum):
 
 class Trigger(Enum):
     """What moves a machine: local calls, messages, faults."""
+
+    __hash__ = object.__hash__  # as above
 
     CONNECT = "connect"
     HELLO = "HELLO"
@@ -91,16 +97,14 @@ HEAD_MOVES: Final[Moves] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Transmit:
+class Transmit(msgspec.Struct, frozen=True):
     """Put this on the wire."""
 
     envelope: Envelope
     payloads: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(msgspec.Struct, frozen=True):
     """Give this to the core: reliable messages once and in order, others at most once."""
 
     message: Message

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from maze_node.core.events import Event, LinkLost, Welcomed
 from maze_node.transport import Transport
+from maze_node.turns import Turns
 from maze_protocol.messages import Heartbeat
 from support.messages import make_hello
 
@@ -51,8 +52,7 @@ class Crowd:
         for number in range(self.count):
             self._transports.append(
                 Transport(
-                    self._loop,
-                    lambda event, number=number: self._on(number, event),  # type: ignore[misc]
+                    Turns(self._loop, lambda events, number=number: self._on(number, events)),  # type: ignore[misc]
                     lambda: self.endpoint,
                     lambda number=number: make_hello(f"node-{number}", number + 1),  # type: ignore[misc]
                     self.refusals.append,
@@ -61,12 +61,13 @@ class Crowd:
             # As machines do: not all in the same instant.
             self._loop.call_later(number / self.count, self._transports[-1].start)
 
-    def _on(self, number: int, event: Event) -> None:
-        if isinstance(event, Welcomed):
-            self.live[number] = time.monotonic()
-            self._beat(number)
-        elif isinstance(event, LinkLost):
-            self.live.pop(number, None)
+    def _on(self, number: int, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, Welcomed):
+                self.live[number] = time.monotonic()
+                self._beat(number)
+            elif isinstance(event, LinkLost):
+                self.live.pop(number, None)
 
     def _beat(self, number: int) -> None:
         if number in self.live:

@@ -231,7 +231,7 @@ def forget_outbox(patch: Patch) -> None:
 
     def lost(self: Agent, event: Any, now: Any) -> None:
         self._outbox._kept.clear()
-        self._outbox._unsent.clear()
+        self._outbox.unsent.clear()
         lose(self, event, now)
 
     def made(self: Agent, *args: Any, **given: Any) -> None:

@@ -81,7 +81,7 @@ MEASURED_SINCE: Final = 2
 """The minor version of the protocol from which on heads know MEASURED; others learn a new capacity by HELLO."""
 NO_ROOM: Final = "the node has less than that now"
 GRACE: Final = 5.0
-STARTED_AFTER: Final = 0.003
+STARTED_AFTER: Final = 0.01
 """Attempts shorter than this are told by their outcomes alone."""
 
 
@@ -451,12 +451,15 @@ class Agent:
     def _speak(self, now: Instant) -> None:
         if not self._live:
             return
-        for reason, tokens in self._released.items():
-            self._effects.append(Send(Release(tuple(tokens), reason)))
-        self._released.clear()
+        if self._released:
+            for reason, tokens in self._released.items():
+                self._effects.append(Send(Release(tuple(tokens), reason)))
+            self._released.clear()
         self._effects += [Send(holding) for holding in self._objects.news()]
-        for result, payloads in self._outbox.messages():
-            self._effects.append(Send(result, payloads))
-        started = self._runner.take_started(now.wall - STARTED_AFTER)
-        if started:
-            self._effects.append(Send(Started(started)))
+        if self._outbox.unsent:
+            for result, payloads in self._outbox.messages():
+                self._effects.append(Send(result, payloads))
+        if self._runner.started:
+            started = self._runner.take_started(now.wall - STARTED_AFTER)
+            if started:
+                self._effects.append(Send(Started(started)))

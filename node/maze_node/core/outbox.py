@@ -31,7 +31,8 @@ class Outbox:
 
     def __init__(self, emit: Callable[[Effect], None], budget: int = RESULT_MEMORY) -> None:
         self._kept: dict[int, Kept] = {}
-        self._unsent: dict[int, None] = {}
+        self.unsent: dict[int, None] = {}
+        """Leases whose outcomes are to be said in this session, as far as memory has them."""
         self._shelf = Shelf(emit, budget)
         self._next = 1
 
@@ -60,13 +61,13 @@ class Outbox:
             self._next, outcome.lease, outcome, outcome.started_at, text + size, text
         )
         self._next += 1
-        self._unsent[outcome.lease] = None
+        self.unsent[outcome.lease] = None
         self._shelf.add(kept)
 
     def forget(self, lease: int) -> None:
         """Drop an outcome that is acknowledged or unwanted."""
         kept = self._kept.pop(lease, None)
-        self._unsent.pop(lease, None)
+        self.unsent.pop(lease, None)
         if kept is not None:
             self._shelf.remove(kept)
 
@@ -74,7 +75,7 @@ class Outbox:
         """Report a finished attempt under another token."""
         kept = self._kept.pop(old, None)
         if kept is not None:
-            self._unsent.pop(old, None)
+            self.unsent.pop(old, None)
             kept.lease = new
             if kept.outcome is not None:
                 kept.outcome = under(kept.outcome, new)
@@ -87,14 +88,14 @@ class Outbox:
         if kept is None:
             return
         if kept.outcome is not None:
-            self._unsent[lease] = None
+            self.unsent[lease] = None
         else:
             self._shelf.want(kept)
 
     def restart(self) -> None:
         """A session began: everything goes out again."""
         self._shelf.restart()
-        self._unsent = {lease: None for lease, kept in self._kept.items() if kept.outcome is not None}
+        self.unsent = {lease: None for lease, kept in self._kept.items() if kept.outcome is not None}
 
     def settle(self, mono: float, *, live: bool) -> None:
         """Move outcomes between memory and disk."""
@@ -103,21 +104,21 @@ class Outbox:
     def spilled(self, event: Spilled, now: Instant) -> None:
         """Note how a write went."""
         kept = self._shelf.spilled(event.number, done=event.done, mono=now.mono)
-        if kept is not None and kept.lease in self._unsent:
-            del self._unsent[kept.lease]
+        if kept is not None and kept.lease in self.unsent:
+            del self.unsent[kept.lease]
             self._shelf.want(kept)
 
     def loaded(self, event: Loaded, now: Instant) -> None:
         """Let what was read go out."""
         kept = self._shelf.loaded(event.number, event.data)
         if kept is not None:
-            self._unsent[kept.lease] = None
+            self.unsent[kept.lease] = None
 
     def messages(self) -> Iterator[tuple[Result, tuple[bytes, ...]]]:
         """Yield what has not been sent in this session, in messages within the limits."""
         batch: list[Outcome] = []
         packer, size, payload = ValuePacker(), 0, 0
-        unsent, self._unsent = self._unsent, {}
+        unsent, self.unsent = self.unsent, {}
         for kept in map(self._kept.__getitem__, unsent):
             outcome = kept.outcome
             assert outcome is not None, "what is only on disk waits on the shelf"

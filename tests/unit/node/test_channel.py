@@ -11,12 +11,13 @@ from functools import wraps
 from typing import Any
 
 from maze_node.channel import FETCH_SECONDS, MANY, Channel
-from maze_node.core.events import LogTails
+from maze_node.core.events import Event, LogTails
 from maze_node.frames import FrameBuffer, ReportFrame, TaskFrame, decode_task, encode_frame
 from maze_node.gauge import Gauge
 from maze_node.logs import Logs
 from maze_node.permits import BEGIN, SKIP
 from maze_node.store import ObjectStore
+from maze_node.turns import Turns
 from maze_protocol.messages import OK, LogPull
 
 
@@ -27,12 +28,15 @@ class Far:
         self.reports: list[tuple[int, LogTails]] = []
         self.logs = Logs()
         self.objects = ObjectStore(0, tempfile.gettempdir(), lambda event: None)
-        self.channel = Channel(1, asyncio.get_running_loop(), self.logs, self.objects, self._take)
+        self.channel = Channel(1, Turns(asyncio.get_running_loop(), self._turn), self.logs, self.objects, self._take)
         far = [os.dup(descriptor) for descriptor in self.channel.far_ends]
         self.channel.close_far_ends()
         self.socket, self.permits, self.outputs = socket.socket(fileno=far[0]), far[1], far[2:4]
         self.gauge = Gauge(far[4])
         self._descriptors = far[1:]
+
+    def _turn(self, events: list[Event]) -> None:
+        raise AssertionError(f"a channel posts nothing: {events}")
 
     def _take(self, number: int, report: ReportFrame, tails: LogTails) -> None:
         assert number == 1
