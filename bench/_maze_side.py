@@ -18,6 +18,7 @@ from typing import Any
 
 import _functions as plain
 from _cluster import Cluster, cluster, run, values_of
+from _machine import compile_as_installed
 from _maze_load import killed, queued, steady
 from _maze_tasks import array_of, bytes_of, identity, increment, never, size_of, spin, total
 from _maze_transfer import beside, between, relayed
@@ -138,6 +139,7 @@ NODES = {"W5-nodes": 2, "W5-beside": 2, "W5-head": 2}
 
 def cold() -> dict[str, Any]:
     """Time `maze run examples/quickstart.py` to its first result, from nothing."""
+    compile_as_installed()
     script = Path(__file__).resolve().parents[1] / "examples/quickstart.py"
     clean = {key: value for key, value in os.environ.items() if not key.startswith("MAZE_")}
     started = time.perf_counter()

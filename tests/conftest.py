@@ -1,11 +1,27 @@
-"""Settings for the whole suite: Hypothesis profiles, and nothing else."""
+"""Settings for the whole suite: Hypothesis profiles, and byte code for the processes that tests start.
+
+Where Python is told to write none (PYTHONDONTWRITEBYTECODE), each head that a test starts would compile all of its
+sources: half of the time that it takes to be ready.
+"""
 
 from __future__ import annotations
 
+import compileall
 import os
+from importlib.util import find_spec
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("wide", deadline=None, max_examples=2_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile the library, as pip does when it installs one."""
+    for part in ("maze", "maze_head", "maze_node", "maze_protocol"):
+        spec = find_spec(part)
+        if spec is not None and spec.origin is not None:
+            compileall.compile_dir(Path(spec.origin).parent, quiet=2)
