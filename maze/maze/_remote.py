@@ -24,6 +24,7 @@ from maze.errors import (
     ConflictError,
     CycleError,
     EmptyWorkflowError,
+    ForeignTaskError,
     GraphError,
     InvalidTaskError,
     MazeError,
@@ -305,6 +306,8 @@ def _refused_edit(error: RequestError, named: str, refused: list[str]) -> MazeEr
         return UnknownOutputError(message, code=error.code, hint=error.hint)
     if error.code == "unknown_task":
         return UnknownTaskError(message, code=error.code, hint=error.hint)
+    if error.code == "foreign_task":
+        return ForeignTaskError(message, code=error.code, hint=error.hint)
     if error.code in {"task_referenced", "edge_referenced", "unknown_edge"}:
         return GraphError(message, code=error.code, hint=error.hint)
     return RequestError(message, status=error.status, field=error.field, op=error.op, code=error.code, hint=error.hint)

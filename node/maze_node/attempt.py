@@ -159,16 +159,23 @@ def _checked(returned: Any, frame: TaskFrame, warnings: list[str]) -> dict[str, 
         named = isinstance(returned, dict) and all(isinstance(key, str) for key in returned)
         return {key: _listed(value) for key, value in (returned if named else {"": returned}).items()}
     if not isinstance(returned, dict):
-        raise _bad_return(f"the task must return a dict with its outputs, not {type(returned).__name__}")
+        keys = ", ".join(repr(declared.key) for declared in frame.outputs) or "no keys"
+        raise _bad_return(f"the task must return a dict with {keys:.400}, not {type(returned).__name__}")
     for key in returned:
-        if not isinstance(key, str) or not 0 < len(key) <= NAME_LENGTH:
-            raise _bad_return(f"output names must be strings of 1 to {NAME_LENGTH} characters, not {key!r:.80}")
+        if not isinstance(key, str) or not 0 < len(key) <= NAME_LENGTH or not key.isprintable():
+            what = f"strings of 1 to {NAME_LENGTH} printable characters"
+            raise _bad_return(f"output names must be {what}, not {_short(key)}")
     for declared in frame.outputs:
         _check_output(returned, declared)
     if len(returned) > len(frame.outputs):
         extra = returned.keys() - {declared.key for declared in frame.outputs}
         warnings.extend(f"undeclared output {key!r} was kept" for key in sorted(extra)[:20])
     return returned
+
+
+def _short(key: object) -> str:
+    """Return a key as text of a bounded length, without running the user's `__repr__`."""
+    return repr(key[:80]) if type(key) is str else f"a key of type {type(key).__name__}"
 
 
 def _listed(value: Any) -> Any:

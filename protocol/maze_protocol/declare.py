@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 __all__ = [
-    "DATA_TYPES", "DEFAULT_RESOURCES", "Declared", "check_name", "check_priority", "check_project",
+    "DATA_TYPES", "DEFAULT_RESOURCES", "BadName", "Declared", "check_name", "check_priority", "check_project",
     "normalise_resources",
 ]  # fmt: skip
 
@@ -21,6 +21,10 @@ DATA_TYPES: Final = ("str", "int", "float", "bool", "list", "dict", "any", "file
 DEFAULT_RESOURCES: Final[Mapping[str, float]] = {"cpu": 1, "cpu_mem": 0, "gpu": 0, "gpu_mem": 0}
 MAX_AMOUNT: Final = 1_000_000_000
 MAX_PRIORITY: Final = 100
+
+
+class BadName(ValueError):
+    """A name that is empty, too long, or cannot be shown as it is."""
 
 
 class Declared(NamedTuple):
@@ -90,12 +94,12 @@ def check_name(name: str, what: str, limit: int = 256) -> str:
     """Return a display name if it is printable and short.
 
     Raises:
-        ValueError: empty, longer than `limit`, or with control characters (they would forge log lines).
+        BadName: empty, longer than `limit`, or with control characters (they would forge log lines).
     """
     if not name or len(name) > limit:
-        raise ValueError(f"{what} must have 1 to {limit} characters, got {len(name)}")
+        raise BadName(f"{what} must have 1 to {limit} characters, got {len(name)}")
     if any(not character.isprintable() for character in name):
-        raise ValueError(f"{what} contains control characters: {name[:40]!r}")
+        raise BadName(f"{what} contains control characters: {name[:40]!a}")
     return name
 
 
@@ -114,6 +118,6 @@ def check_project(project: str) -> str:
     """Return the name of a project; the empty one stands for all who name none.
 
     Raises:
-        ValueError: too long, or with control characters.
+        BadName: too long, or with control characters.
     """
     return check_name(project, "the name of a project") if project else project

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from maze_protocol.declare import check_name
-from maze_protocol.limits import NAME_LENGTH
+from maze_protocol.declare import BadName, check_name
 
 __all__ = ["MAX_GANG", "MAX_LABELS", "NO_TERMS", "Terms", "TermsError", "check_same_node", "make_terms"]
 
@@ -103,9 +102,7 @@ def _few(field: str, names: Mapping[str, object]) -> None:
 
 
 def _name(field: str, name: str) -> None:
-    if len(name) > NAME_LENGTH:
-        raise TermsError(field, f"{field} holds a name of {len(name)} characters, at most {NAME_LENGTH}")
     try:
         check_name(name, f"a name in {field}")
-    except ValueError as error:
+    except BadName as error:
         raise TermsError(field, str(error)) from error

@@ -142,11 +142,16 @@ def test_a_hostile_exception_is_still_told(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("returned", "outputs", "text"),
     [
-        (None, ("out",), "must return a dict with its outputs, not NoneType"),
+        (None, ("out",), "must return a dict with 'out', not NoneType"),
         ([1], ("out",), "not list"),
         ({"other": 1, "more": 2}, ("sum",), "missing output 'sum' (returned keys: 'other', 'more')"),
         ({}, ("sum",), "missing output 'sum' (returned keys: none)"),
-        ({1: 2, "out": 1}, ("out",), "output names must be strings"),
+        (
+            {1: 2, "out": 1},
+            ("out",),
+            "strings of 1 to 256 printable characters, not a key of type int",
+        ),
+        ({"a\x1b[31m": 2, "out": 1}, ("out",), "not 'a\\x1b[31m'"),
         ({"out": "text"}, ("out:int",), "output 'out' is declared as int, the task returned str"),
         ({"out": True}, ("out:int",), "declared as int, the task returned bool"),
         ({"out": 1.5}, ("out:int",), "declared as int, the task returned float"),

@@ -124,6 +124,7 @@ STATUS: Final[dict[type[Rejected], int]] = {
 STATUS_OF_CODE: Final[dict[str, int]] = {
     "bad_id": 400,
     "invalid_id": 400,
+    "bad_name": 400,
     "too_many_pending": 429,
     "disk_full": 507,
     "too_large": 413,

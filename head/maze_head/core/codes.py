@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from maze_head.core.errors import Invalid
-from maze_protocol.declare import check_name
+from maze_head.core.names import named
 from maze_protocol.http import CodeBody
 from maze_protocol.limits import MAX_TASK_VALUES
 
@@ -65,10 +65,7 @@ def _check_labels(code: CodeBody, field: str) -> None:
     if code.kind == "pickle" and not (code.python[0] == 3 and 0 <= code.python[1] < 100):
         raise Invalid("invalid_code", f"impossible Python version {code.python}", field=f"{field}.python")
     if code.name:
-        try:
-            check_name(code.name, "the function's name")
-        except ValueError as error:
-            raise Invalid("invalid_code", str(error), field=f"{field}.name") from error
+        named(code.name, "the function's name", f"{field}.name")
 
 
 def pack_code(code: CodeBody) -> bytes:

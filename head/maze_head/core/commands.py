@@ -9,7 +9,7 @@ from __future__ import annotations
 from maze_head.core import events as asked
 from maze_head.core.codes import CodeFacts, check_code, pack_code
 from maze_head.core.describe import summarise_workflow
-from maze_head.core.edits import apply_ops, check_base
+from maze_head.core.edits import UnknownTask, apply_ops, check_base
 from maze_head.core.effects import AppendCluster, SaveCode
 from maze_head.core.ends import cancel_run as halt
 from maze_head.core.ends import seal_if_over
@@ -17,12 +17,13 @@ from maze_head.core.errors import Conflict, Invalid, Rejected, Unavailable
 from maze_head.core.graph import Graph
 from maze_head.core.infeasible import announce
 from maze_head.core.lookups import find_run, find_workflow, refuse_gone, show
+from maze_head.core.names import named
 from maze_head.core.runs import Run
 from maze_head.core.sharing import project_key
 from maze_head.core.specs import CodeOf
 from maze_head.core.state import State
 from maze_head.core.workflows import Edit, Workflow
-from maze_protocol.declare import check_name, check_priority
+from maze_protocol.declare import check_priority
 from maze_protocol.events import RunSubmitted
 from maze_protocol.http import CodeBody, EditResponse, RunBody, RunRequest, WorkflowSummary
 from maze_protocol.ids import RUN, TASK, WORKFLOW, format_id, parse_id
@@ -42,18 +43,11 @@ def create_workflow(state: State, command: asked.CreateWorkflow) -> WorkflowSumm
         refuse_gone(state, command.workflow_id, WORKFLOW)
         name = command.request.name
         if name:
-            _named(name)
+            named(name, "the workflow's name", "$.name")
         workflow = state.workflows[command.workflow_id] = Workflow(command.workflow_id, name, state.now.wall)
         body = {"workflow_id": workflow.id, "name": name, "time": state.now.wall}
         state.emit(AppendCluster("workflow_created", body))
     return summarise_workflow(workflow)
-
-
-def _named(name: str) -> None:
-    try:
-        check_name(name, "the workflow's name")
-    except ValueError as error:
-        raise Invalid("invalid_workflow", str(error), field="$.name") from error
 
 
 def edit_workflow(state: State, command: asked.EditWorkflow) -> EditResponse:
@@ -71,6 +65,9 @@ def edit_workflow(state: State, command: asked.EditWorkflow) -> EditResponse:
     edit = Edit(workflow)
     try:
         apply_ops(edit, request.ops, _finder(state, codes))
+    except UnknownTask as error:
+        edit.take_back()
+        raise _foreign(state, error) or error from None
     except Rejected:
         edit.take_back()
         raise
@@ -78,6 +75,15 @@ def edit_workflow(state: State, command: asked.EditWorkflow) -> EditResponse:
     if edit.changes:
         _keep_edit(state, workflow, edit, request.edit_id)
     return _edited(workflow, workflow.revision)
+
+
+def _foreign(state: State, error: UnknownTask) -> Invalid | None:
+    """Return the refusal of a task that another workflow has; None if no workflow has it."""
+    home = next((each for each in state.workflows.values() if error.task_id in each.tasks), None)
+    if home is None:
+        return None
+    message = f"task {format_id(error.task_id, TASK)} belongs to workflow {format_id(home.id, WORKFLOW)}"
+    return Invalid("foreign_task", message, hint=error.hint, field=error.field, op=error.op)
 
 
 def _edited(workflow: Workflow, revision: int) -> EditResponse:

@@ -19,12 +19,21 @@ from maze_protocol.graph import find_path
 from maze_protocol.http import AddEdge, AddTask, DelEdge, DelTask, Op, SaveTask
 from maze_protocol.ids import TASK, format_id, short_id
 
-__all__ = ["apply_ops", "check_base"]
+__all__ = ["UnknownTask", "apply_ops", "check_base"]
 
 NAMED_AT_MOST: Final = 5
 """How many tasks a message lists before it says 'and N more'."""
 SEARCHED_AT_MOST: Final = 10_000
 """How many tasks are looked through for a guess at what an author meant."""
+
+
+class UnknownTask(NotFound):
+    """No such task in the workflow that is edited; `task_id` may be another one's."""
+
+    def __init__(self, task_id: bytes, hint: str, field: str) -> None:
+        message = f"no task {format_id(task_id, TASK)} in this workflow"
+        super().__init__("unknown_task", message, hint=hint, field=field)
+        self.task_id = task_id
 
 
 def check_base(workflow: Workflow, base_revision: int | None) -> None:
@@ -78,7 +87,7 @@ def _add_task(edit: Edit, spec: TaskSpec) -> None:
 def _save_task(edit: Edit, spec: TaskSpec) -> None:
     before = edit.workflow.tasks.get(spec.task_id)
     if before is None:
-        raise _unknown(edit.workflow, format_id(spec.task_id, TASK), "task_id")
+        raise _unknown(edit.workflow, spec.task_id, "task_id")
     if before != pack(spec):
         _check_consumers(edit.workflow, spec)
         _put(edit, spec)
@@ -107,7 +116,7 @@ def _check_source(workflow: Workflow, spec: TaskSpec, source: bytes, field: str)
         raise _cycle(workflow, source, source, field)
     found = workflow.spec(source)
     if found is None:
-        raise _unknown(workflow, format_id(source, TASK), field)
+        raise _unknown(workflow, source, field)
     return found
 
 
@@ -179,17 +188,18 @@ def _inputs_from(workflow: Workflow, target: bytes, source: bytes) -> list[Input
 def _existing(workflow: Workflow, text: str, field: str) -> bytes:
     task_id = task_id_of(text, field)
     if workflow.tasks.get(task_id) is None:
-        raise _unknown(workflow, text, field)
+        raise _unknown(workflow, task_id, field)
     return task_id
 
 
-def _unknown(workflow: Workflow, text: str, field: str) -> NotFound:
+def _unknown(workflow: Workflow, task_id: bytes, field: str) -> UnknownTask:
+    text = format_id(task_id, TASK)
     known = [format_id(task_id, TASK) for task_id in islice(workflow.tasks, SEARCHED_AT_MOST)]
     alike = [other for other in known if short_id(other) == short_id(text)] or difflib.get_close_matches(
         text, known[:100], 1, 0.8
     )
     hint = f"did you mean {alike[0]}?" if alike else ""
-    return NotFound("unknown_task", f"no task {text} in this workflow", hint=hint, field=field)
+    return UnknownTask(task_id, hint, field)
 
 
 def _cycle(workflow: Workflow, source: bytes, target: bytes, field: str = "") -> Conflict:

@@ -16,9 +16,10 @@ from maze_head.core import events as asked
 from maze_head.core.allowances import Limit
 from maze_head.core.effects import AppendCluster
 from maze_head.core.errors import Conflict, Invalid, NotFound
+from maze_head.core.names import named
 from maze_head.core.shares import NO_RULES, Cap, Held, Rules
 from maze_head.core.state import State
-from maze_protocol.declare import MAX_AMOUNT, check_name
+from maze_protocol.declare import MAX_AMOUNT
 from maze_protocol.http import (
     CapBody,
     LimitBody,
@@ -48,7 +49,7 @@ def project_key(name: str) -> str:
     """
     if name in ("", DEFAULT):
         return ""
-    return _named(name, "invalid_project", "the project's name", "$.project")
+    return named(name, "the project's name", "$.project")
 
 
 def project_name(key: str) -> str:
@@ -58,7 +59,7 @@ def project_name(key: str) -> str:
 
 def set_limit(state: State, command: asked.SetLimit) -> LimitBody:
     """Set or change a named limit."""
-    name = _named(command.name, "invalid_limit", "the limit's name", "")
+    name = named(command.name, "the limit's name", "")
     limit = _limit(command.request)
     _check_number(name, state.allowances.limits, "limits")
     state.allowances.set(name, limit, state.now.mono)
@@ -201,13 +202,6 @@ def _bounded(amount: int | None, code: str, field: str, most: int = MAX_AMOUNT) 
 
 def _out_of_range(code: str, amount: float, field: str, most: int) -> Invalid:
     return Invalid(code, f"{field.rpartition('.')[2]} of {amount:g}: allowed are 0 to {most}", field=field)
-
-
-def _named(name: str, code: str, what: str, field: str) -> str:
-    try:
-        return check_name(name, what)
-    except ValueError as error:
-        raise Invalid(code, str(error), field=field) from error
 
 
 def _check_number(name: str, there: dict[str, Any], what: str) -> None:

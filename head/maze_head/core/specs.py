@@ -16,11 +16,12 @@ from msgspec import UNSET
 from maze_head.core.codes import CodeFacts
 from maze_head.core.errors import Invalid
 from maze_head.core.graph import ENCODED, SOURCE, UPLOADED, VALUE, InputSpec, TaskSpec
-from maze_protocol.declare import DATA_TYPES, Declared, check_name, normalise_resources
+from maze_head.core.names import BAD_NAME, named
+from maze_protocol.declare import DATA_TYPES, BadName, Declared, normalise_resources
 from maze_protocol.graph import format_reference, parse_reference
 from maze_protocol.http import EncodedValue, InputBody, TaskBody, UploadedValue
 from maze_protocol.ids import TASK, format_id, parse_id
-from maze_protocol.limits import MAX_OBJECT, MAX_TASK_VALUES, NAME_LENGTH
+from maze_protocol.limits import MAX_OBJECT, MAX_TASK_VALUES
 from maze_protocol.messages import OutputDecl
 from maze_protocol.policy import NO_POLICY, Policy, PolicyError, check_policy
 from maze_protocol.resources import Request
@@ -73,7 +74,7 @@ def spec_of(body: TaskBody, code_of: CodeOf) -> TaskSpec:
     Raises:
         Invalid: a name, a resource, a data type, a literal, a reference or the code is not right.
     """
-    _check_name("name", body.name, "the task's name")
+    named(body.name, "the task's name", "name")
     alike = _alike(body)
     few = len(body.outputs) + len(body.data_types) <= REMEMBERED_NAMES
     checked = _remembered(alike) if few else _check(Alike._make(alike))
@@ -121,7 +122,7 @@ def _remembered(given: tuple[object, ...]) -> Checked:
 def _check(given: Alike) -> Checked:
     if given.task_type not in TASK_TYPES:
         raise Invalid("unknown_task_type", f"unknown task_type {given.task_type!r}", field="task_type")
-    _check_name("func_name", given.func_name or "-", "the function's name")
+    named(given.func_name or "-", "the function's name", "func_name")
     resources = {name: amount for name, amount, _ in given.resources}
     declared: Declared = _checked("resources", normalise_resources, resources)
     return Checked(
@@ -151,12 +152,8 @@ def _terms(body: TaskBody) -> Terms:
             check_same_node(terms)
         return terms
     except TermsError as error:
-        raise Invalid("invalid_task", str(error), field=error.field) from error
-
-
-def _check_name(field: str, name: str, what: str) -> None:
-    if not (0 < len(name) <= NAME_LENGTH and name.isprintable()):
-        _checked(field, check_name, name, what)
+        code = BAD_NAME if isinstance(error.__cause__, BadName) else "invalid_task"
+        raise Invalid(code, str(error), field=error.field) from error
 
 
 def _checked(field: str, check: Callable[..., Any], *arguments: object) -> Any:
@@ -192,7 +189,7 @@ def _outputs(given: Alike) -> tuple[OutputDecl, ...]:
     if len(set(given.outputs)) != len(given.outputs):
         raise Invalid("invalid_task", "an output is declared twice", field="outputs")
     for key in given.outputs:
-        _check_name("outputs", key, "the name of an output")
+        named(key, "the name of an output", "outputs")
     return tuple(OutputDecl(key, types.get(key, "") if given.strict_outputs else "") for key in given.outputs)
 
 
@@ -209,7 +206,7 @@ def _inputs(bodies: Mapping[str, InputBody]) -> tuple[InputSpec, ...]:
 
 def _input(name: str, body: InputBody) -> InputSpec:
     field = f"inputs.{name[:80]}"
-    _check_name(field, name, "the name of an input")
+    named(name, "the name of an input", field)
     encoded = body.encoded
     if encoded is not UNSET and body.value is UNSET and body.source is UNSET and body.upload is UNSET:
         return _encoded(name, encoded, tuple(_reference(text, field) for text in body.refs) if body.refs else ())

@@ -67,17 +67,23 @@ def load_function(body: bytes) -> TaskFunction:
     if body[:1] == pickle.PROTO:
         return _load_bare(body)
     loaded = unpickle_value(body)
-    if not (isinstance(loaded, tuple) and len(loaded) == 2 and callable(loaded[0]) and isinstance(loaded[1], dict)):
-        raise ValueDecodeError("the bytes hold no function")
+    if not (isinstance(loaded, tuple) and len(loaded) == 2 and isinstance(loaded[1], dict)):
+        raise _no_function(loaded)
     function, modules = loaded
+    if not callable(function):
+        raise _no_function(function)
     return WithModules(function, modules) if modules else cast(TaskFunction, function)
 
 
 def _load_bare(body: bytes) -> TaskFunction:
     function = unpickle_value(join(body, ()))
     if not callable(function):
-        raise ValueDecodeError("the bytes hold no function")
+        raise _no_function(function)
     return cast(TaskFunction, function)
+
+
+def _no_function(found: object) -> ValueDecodeError:
+    return ValueDecodeError(f"expected a function, got {type(found).__name__}")
 
 
 def _undecorated(func: TaskFunction) -> TaskFunction:

@@ -29,7 +29,7 @@ def test_equal_wishes_are_equal_in_whatever_order_they_are_written() -> None:
         ("require", {"": "a"}, "require"),
         ("require", {"zone": "a\n"}, "require"),
         ("prefer", {f"k{number}": "" for number in range(MAX_LABELS + 1)}, "at most 32"),
-        ("prefer", {"k" * 300: ""}, "300 characters"),
+        ("prefer", {"k" * 300: ""}, "256 characters, got 300"),
         ("limits", {"openai": 0}, "1 to"),
         ("limits", {"": 1}, "limits"),
         ("apart", "a\tb", "apart"),

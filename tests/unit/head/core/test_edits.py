@@ -17,7 +17,9 @@ from maze_protocol.http import (
     InputBody,
     SaveTask,
     UploadedValue,
+    WorkflowRequest,
 )
+from maze_protocol.ids import WORKFLOW, format_id
 from maze_protocol.values import ObjectRef, Value
 from support.head_core import CODE, Head, W, add, edge, ok, raw, task, tid
 
@@ -45,7 +47,12 @@ def edges(head: Head) -> list[tuple[int, int]]:
 def test_a_refused_edit_changes_nothing_and_names_the_operation() -> None:
     head = head_with(add(1), add(2, 1))
     error = refused(head, add(3, 2), edge(1, 3), DelTask(tid(9)))
-    assert (type(error), error.code, error.op, error.field) == (NotFound, "unknown_task", 2, "$.ops[2].task_id")
+    assert (isinstance(error, NotFound), error.code, error.op, error.field) == (
+        True,
+        "unknown_task",
+        2,
+        "$.ops[2].task_id",
+    )
 
 
 def test_a_refused_edit_restores_deleted_tasks_to_their_place() -> None:
@@ -205,6 +212,30 @@ def test_a_task_that_can_never_be_right_is_invalid(given: dict, field: str) -> N
     assert error.field == f"$.ops[0].task.{field}"
 
 
+@pytest.mark.parametrize("name", ["", "a\nb", "\x1b[31m", "\u202eforged", "\ud800", "n" * 257])
+def test_a_name_that_cannot_be_shown_is_told_as_such(name: str) -> None:
+    for given in (
+        {"name": name},
+        {"outputs": [name]},
+        {"inputs": {name: InputBody(value=1)}},
+        {"require": {name: ""}},
+        {"limits": {name: 1}},
+    ):
+        assert refused(head_with(), AddTask(task(1, **given))).code == "bad_name", given
+
+
+def test_a_task_of_another_workflow_is_told_as_such() -> None:
+    head = head_with(add(1))
+    other = bytes([7]) * 16
+    head.ask(ev.CreateWorkflow, other, WorkflowRequest())
+    head.take(fx.AppendCluster)
+    with pytest.raises(Invalid) as caught:
+        head.edit(add(2), edge(1, 2), workflow_id=other)
+    error = caught.value
+    assert (error.code, error.op, error.field) == ("foreign_task", 1, "$.ops[1].source")
+    assert format_id(W, WORKFLOW) in error.message
+
+
 def test_a_malformed_task_id_is_invalid() -> None:
     body = task(1)
     body.task_id = "task_1"
@@ -332,7 +363,6 @@ def test_the_node_of_another_task_is_asked_for_once_that_task_is_there() -> None
 @pytest.mark.parametrize(
     ("given", "field", "told"),
     [
-        ({"require": {"": "a"}}, "require", "a name in require"),
         ({"limits": {"openai": 0}}, "limits", "1 to 1000000 units"),
         ({"nodes": 0}, "nodes", "1 to 1024"),
         ({"nodes": 2, "apart": "replica"}, "apart", "exclude each other"),
