@@ -2,12 +2,15 @@
 
 A command carries a `ticket`, and the core answers it with exactly one `Reply` effect of that ticket.
 `Instant` is the only source of time: `mono` for every decision, `wall` only to be shown.
+
+Structs rather than dataclasses, as for effects: made in a fifth of the time, and 33 of them load 30 ms sooner.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+import msgspec
 
 from maze_protocol.events import OutputMeta, RunSubmitted
 from maze_protocol.http import EditRequest, LimitRequest, ProjectRequest, RunRequest, WorkflowRequest
@@ -29,8 +32,7 @@ class Instant(NamedTuple):
     wall: float
 
 
-@dataclass(frozen=True, slots=True)
-class NodeGreeted:
+class NodeGreeted(msgspec.Struct, frozen=True):
     """A HELLO came on a link (one TCP connection); answered by Welcome or Refuse."""
 
     link: bytes
@@ -38,8 +40,7 @@ class NodeGreeted:
     payloads: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class NodeSaid:
+class NodeSaid(msgspec.Struct, frozen=True):
     """A message came within a live session, once and in order."""
 
     link: bytes
@@ -47,16 +48,14 @@ class NodeSaid:
     payloads: tuple[bytes, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LinkLost:
+class LinkLost(msgspec.Struct, frozen=True):
     """A link is unusable: unroutable, or its session ended. The node may come back."""
 
     link: bytes
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ticked:
+class Ticked(msgspec.Struct, frozen=True):
     """Time passed; sent about every quarter of a second and never late on purpose.
 
     `stall` is how long the head itself was not running since the last tick beyond its interval: silence of
@@ -66,22 +65,19 @@ class Ticked:
     stall: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class DiskTurned:
+class DiskTurned(msgspec.Struct, frozen=True):
     """The disk became full, so that nothing new may be promised, or has room again."""
 
     full: bool
 
 
-@dataclass(frozen=True, slots=True)
-class JournalSized:
+class JournalSized(msgspec.Struct, frozen=True):
     """So many bytes of the journal are in use, and nothing that was removed is still among them."""
 
     used: int
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectKept:
+class ObjectKept(msgspec.Struct, frozen=True):
     """An object is in the blob directory, durably as far as the durability level promises."""
 
     run_no: int
@@ -91,8 +87,7 @@ class ObjectKept:
     crc: int
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectUnkept:
+class ObjectUnkept(msgspec.Struct, frozen=True):
     """An object could be had from none of its holders."""
 
     run_no: int
@@ -101,8 +96,7 @@ class ObjectUnkept:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class CreateWorkflow:
+class CreateWorkflow(msgspec.Struct, frozen=True):
     """Make an empty workflow; idempotent by id. Reply: WorkflowSummary."""
 
     ticket: int
@@ -110,8 +104,7 @@ class CreateWorkflow:
     request: WorkflowRequest
 
 
-@dataclass(frozen=True, slots=True)
-class EditWorkflow:
+class EditWorkflow(msgspec.Struct, frozen=True):
     """Apply operations all or none. Reply: EditResponse."""
 
     ticket: int
@@ -119,8 +112,7 @@ class EditWorkflow:
     request: EditRequest
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitRun:
+class SubmitRun(msgspec.Struct, frozen=True):
     """Run a snapshot; idempotent by run id. Reply: RunBody."""
 
     ticket: int
@@ -128,8 +120,7 @@ class SubmitRun:
     request: RunRequest
 
 
-@dataclass(frozen=True, slots=True)
-class RetryRun:
+class RetryRun(msgspec.Struct, frozen=True):
     """Run the graph of an earlier run again; idempotent by run id. Reply: RunBody.
 
     The core keeps neither graphs nor outputs of runs that are over, so whoever asks brings what the journal has:
@@ -146,8 +137,7 @@ class RetryRun:
     from_failed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRun:
+class CancelRun(msgspec.Struct, frozen=True):
     """Stop a run; idempotent. Reply: RunBody."""
 
     ticket: int
@@ -155,47 +145,41 @@ class CancelRun:
     reason: str = "cancelled by the user"
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveRun:
+class RemoveRun(msgspec.Struct, frozen=True):
     """Remove all that is kept of a run that is over. Reply: RunBody, as it was."""
 
     ticket: int
     run_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveWorkflow:
+class RemoveWorkflow(msgspec.Struct, frozen=True):
     """Remove a workflow and all its runs, which must be over. Reply: WorkflowSummary, as it was."""
 
     ticket: int
     workflow_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class DescribeWorkflow:
+class DescribeWorkflow(msgspec.Struct, frozen=True):
     """Reply: WorkflowBody of the current revision."""
 
     ticket: int
     workflow_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ListWorkflows:
+class ListWorkflows(msgspec.Struct, frozen=True):
     """Reply: WorkflowList."""
 
     ticket: int
 
 
-@dataclass(frozen=True, slots=True)
-class DescribeRun:
+class DescribeRun(msgspec.Struct, frozen=True):
     """Reply: RunBody."""
 
     ticket: int
     run_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ListRuns:
+class ListRuns(msgspec.Struct, frozen=True):
     """Reply: RunList, newest first, starting before run number `before` (0 = from the newest)."""
 
     ticket: int
@@ -204,15 +188,13 @@ class ListRuns:
     workflow_id: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DescribeNodes:
+class DescribeNodes(msgspec.Struct, frozen=True):
     """Reply: NodeList."""
 
     ticket: int
 
 
-@dataclass(frozen=True, slots=True)
-class LocateLog:
+class LocateLog(msgspec.Struct, frozen=True):
     """Where is the captured output of an attempt? Reply: effects.LogPlace.
 
     `attempt` 0 means the latest. The driver then pulls from `link` or reads the kept tail.
@@ -226,8 +208,7 @@ class LocateLog:
     """The task's number in the run's graph, if the asker knows it: the core forgets the graphs of sealed runs."""
 
 
-@dataclass(frozen=True, slots=True)
-class LocateObject:
+class LocateObject(msgspec.Struct, frozen=True):
     """Where are the bytes of an output that is an object? Reply: effects.ObjectPlace."""
 
     ticket: int
@@ -236,8 +217,7 @@ class LocateObject:
     output: int
 
 
-@dataclass(frozen=True, slots=True)
-class FindObject:
+class FindObject(msgspec.Struct, frozen=True):
     """Which output is this object, that a node asks the head for? Reply: effects.ObjectPlace, or None: not known."""
 
     ticket: int
@@ -245,22 +225,19 @@ class FindObject:
     output: int
 
 
-@dataclass(frozen=True, slots=True)
-class ListUploads:
+class ListUploads(msgspec.Struct, frozen=True):
     """Which uploads are inputs of workflows? Reply: frozenset of content hashes."""
 
     ticket: int
 
 
-@dataclass(frozen=True, slots=True)
-class CountersAsked:
+class CountersAsked(msgspec.Struct, frozen=True):
     """Reply: dict[str, int | float] of the core's counters and gauges."""
 
     ticket: int
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainTask:
+class ExplainTask(msgspec.Struct, frozen=True):
     """Why has a task of a live run not started? Reply: explain.Explanation."""
 
     ticket: int
@@ -268,8 +245,7 @@ class ExplainTask:
     task_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SetLimit:
+class SetLimit(msgspec.Struct, frozen=True):
     """Set or change a named limit. Reply: LimitBody."""
 
     ticket: int
@@ -277,16 +253,14 @@ class SetLimit:
     request: LimitRequest
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveLimit:
+class RemoveLimit(msgspec.Struct, frozen=True):
     """Let a name hold nobody back any more. Reply: LimitBody, as it was."""
 
     ticket: int
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class SetProject:
+class SetProject(msgspec.Struct, frozen=True):
     """Set or change the weight and the cap of a project. Reply: ProjectBody."""
 
     ticket: int
@@ -294,31 +268,27 @@ class SetProject:
     request: ProjectRequest
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveProject:
+class RemoveProject(msgspec.Struct, frozen=True):
     """Let a project be like any other again. Reply: ProjectBody, as it was."""
 
     ticket: int
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ListLimits:
+class ListLimits(msgspec.Struct, frozen=True):
     """Reply: LimitList."""
 
     ticket: int
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainRun:
+class ExplainRun(msgspec.Struct, frozen=True):
     """Why have tasks of a run not started? Reply: RunExplanation."""
 
     ticket: int
     run_id: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class DemandAsked:
+class DemandAsked(msgspec.Struct, frozen=True):
     """What waits for nodes, over all runs? Reply: Demand."""
 
     ticket: int
