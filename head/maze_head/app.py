@@ -219,7 +219,7 @@ class Head:
         blob_endpoint = f"tcp://:{self.endpoints.ports['blob']}"
         self.core = HeadCore(self.settings, self.journal.epoch, self.journal.cluster_id, self.secret, blob_endpoint)
         self.driver = Driver(self.core, self.journal.epoch, self._fail)
-        self.transport = Transport(self.endpoints.node, self.driver.feed)
+        self.transport = Transport(self.endpoints.node, self.driver.feed, fed=self.driver.turn_now)
         self._undo.callback(self.transport.close)
         self.encoder = EventEncoder(self.hub, live=self._live_graph)
         readings = Readings(self.hub.tip, partial(publication, self.encoder), time.monotonic)

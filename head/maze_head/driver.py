@@ -145,6 +145,12 @@ class Driver:
             self._inputs.append(event)
             self._wake(patient=isinstance(event, NodeSaid))
 
+    def turn_now(self) -> None:
+        """Make the turn that is due, if one is: in the callback that received its inputs, not in a round of its own."""
+        if self._next is not None and not self._patient:
+            self._next.cancel()
+            self._turn()
+
     async def ask(self, make: Callable[[int], Command]) -> Any:
         """Hand the core the command made for a fresh ticket; return the reply after its commit.
 

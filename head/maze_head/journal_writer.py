@@ -21,7 +21,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from enum import Enum
 from queue import Empty, SimpleQueue
 from typing import Final
@@ -149,6 +149,7 @@ class BatchWriter:
         prompt: bool = False,
     ) -> None:
         self._connection = connection
+        self._transaction = _Transaction(connection)
         self._relieve = relieve
         self._last_commit = last_commit
         self._patience = patience
@@ -243,7 +244,7 @@ class BatchWriter:
 
     def _sweep(self) -> None:
         try:
-            with self._transaction():
+            with self._transaction:
                 sweep(self._connection)
             self.sweeping = has_work(self._connection)
             self.used_bytes = used_bytes(self._connection)
@@ -253,17 +254,6 @@ class BatchWriter:
             self.sweeping = False
             log.warning("what was removed could not be swept", extra={"error": str(error)})
         self._next_step = time.monotonic() + SWEEP_EVERY
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        finally:
-            # After some errors (SQLITE_FULL, SQLITE_IOERR) SQLite has rolled back by itself.
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
 
     def _commit(self, batch: Batch) -> None:
         pause = FIRST_PAUSE
@@ -288,7 +278,7 @@ class BatchWriter:
         began = time.perf_counter()
         # A batch without ordered rows takes no number, or the order of recovery would have a gap.
         commit_no = self._last_commit + (1 if batch.facts or batch.runs else 0)
-        with self._transaction():
+        with self._transaction:
             write_batch(self._connection, batch, commit_no)
         self._last_commit = commit_no
         self.commits += 1
@@ -300,6 +290,25 @@ class BatchWriter:
         if ended >= self._next_measure:
             self._next_measure = ended + MEASURE_EVERY
             self.used_bytes = used_bytes(self._connection)
+
+
+class _Transaction:
+    """One transaction after another of a connection: committed, or undone where anything was raised."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._connection.execute("COMMIT")
+        finally:
+            # After some errors (SQLITE_FULL, SQLITE_IOERR) SQLite has rolled back by itself.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
 
 def _is_small(batch: Batch) -> bool:

@@ -12,7 +12,7 @@ import errno
 import ipaddress
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import zmq
@@ -20,7 +20,13 @@ import zmq
 from maze_head.errors import HeadError, Misconfigured, PortBusy
 from maze_protocol.limits import DRAIN_MESSAGES, DRAIN_SECONDS, HIGH_WATER_MARK
 
-__all__ = ["Pump", "bind", "is_loopback", "open_socket", "resolve", "tcp_address", "trouble"]
+__all__ = ["NOBLOCK", "Pump", "bind", "is_loopback", "open_socket", "resolve", "send_frames", "tcp_address", "trouble"]
+
+NOBLOCK: Final = int(zmq.NOBLOCK)
+_MORE: Final = NOBLOCK | int(zmq.SNDMORE)
+_EVENTS: Final = int(zmq.EVENTS)
+_POLLIN: Final = int(zmq.POLLIN)
+# Plain integers: each use of pyzmq's enumerations costs a microsecond or two, several times per message.
 
 _PROFILE: Final = (
     (zmq.LINGER, 0),
@@ -101,17 +107,36 @@ def is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
+def send_frames(opened: zmq.Socket[bytes], frames: Sequence[bytes]) -> None:
+    """Send one message without blocking.
+
+    Raises:
+        zmq.ZMQError: nothing of it was sent.
+    """
+    last = len(frames) - 1
+    for place, frame in enumerate(frames):
+        opened.send(frame, NOBLOCK if place == last else _MORE)
+
+
 class Pump:
     """Receives from one socket on the event loop, a bounded share of it at a time.
 
-    `take` receives one message without blocking and returns False if there was none.
+    The descriptor of a ZeroMQ socket tells of news once, and sending takes the news with it: so whoever has sent asks
+    the socket, and asking (a microsecond or two) is much cheaper than receiving in vain or another round of the loop.
+
+    `take` receives one message without blocking and returns False if there was none; `taken` is called after each
+    share: what came of it can be done at once.
     """
 
-    def __init__(self, opened: zmq.Socket[bytes], take: Callable[[], bool]) -> None:
+    def __init__(
+        self, opened: zmq.Socket[bytes], take: Callable[[], bool], taken: Callable[[], None] = lambda: None
+    ) -> None:
         self._socket = opened
         self._take = take
+        self._taken = taken
         self._loop = asyncio.get_running_loop()
         self._scheduled = False
+        self._draining = False
         self._closed = False
         self._drains = 0
         self._drains_checked = -1
@@ -122,19 +147,16 @@ class Pump:
         self.nudge()
 
     def nudge(self) -> None:
-        """Look at the socket once more in the next round of the loop; call it after every send."""
-        if not self._scheduled and not self._closed:
-            self._scheduled = True
-            self._loop.call_soon(self._scheduled_drain)
+        """See to it that what has come is received; call it after every send."""
+        if not self._draining and not self._scheduled and self._has_news():
+            self._schedule()
 
     def check(self) -> None:
         """Notice messages that were not told of; called by a timer."""
-        if self._closed or self._scheduled:
-            return
-        if int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+        if not self._scheduled and self._has_news():
             # On a busy socket this is a message that came just now, and its wake-up is on its way.
             self.missed += self._drains == self._drains_checked
-            self.nudge()
+            self._schedule()
         self._drains_checked = self._drains
 
     def close(self) -> None:
@@ -143,18 +165,33 @@ class Pump:
             self._closed = True
             self._loop.remove_reader(self._fd)
 
+    def _has_news(self) -> bool:
+        return not self._closed and bool(int(self._socket.getsockopt(_EVENTS)) & _POLLIN)
+
+    def _schedule(self) -> None:
+        self._scheduled = True
+        self._loop.call_soon(self._scheduled_drain)
+
     def _scheduled_drain(self) -> None:
         self._scheduled = False
         self._drain()
 
     def _drain(self) -> None:
-        if self._closed:
-            return
         self._drains += 1
+        self._draining = True
+        try:
+            if self._take_share():
+                self._taken()
+        finally:
+            self._draining = False
+        self.nudge()
+
+    def _take_share(self) -> bool:
+        """Receive what there is, within limits; tell whether it was anything."""
         until = time.monotonic() + DRAIN_SECONDS
-        for _ in range(DRAIN_MESSAGES):
-            if not self._take():
-                return
+        for number in range(DRAIN_MESSAGES):
+            if not self._has_news() or not self._take():
+                return number > 0
             if time.monotonic() >= until:
                 break
-        self.nudge()
+        return True

@@ -24,7 +24,7 @@ import zmq
 from maze_head.core.events import Event, LinkLost, NodeGreeted, NodeSaid
 from maze_head.links import STRANGER_SECONDS, Link, LinkTable
 from maze_head.pulls import PULL_SECONDS, LogPulls
-from maze_head.sockets import Pump
+from maze_head.sockets import NOBLOCK, Pump, send_frames
 from maze_protocol.errors import LocalProtocolError, RemoteProtocolError
 from maze_protocol.framing import decode_frames, encode_frames
 from maze_protocol.limits import MAX_FRAMES
@@ -39,13 +39,23 @@ MAX_STRIKES: Final = 3
 """Refused messages after which a link is ended."""
 _MONITOR_EVENT: Final = struct.Struct("=HI")
 _UNSENT: Final = (zmq.EHOSTUNREACH, zmq.EAGAIN)
+_RCVMORE: Final = int(zmq.RCVMORE)
 
 
 class Transport:
-    """Owns the sessions on a bound ROUTER. Made and used on the event loop."""
+    """Owns the sessions on a bound ROUTER. Made and used on the event loop.
+
+    Args:
+        feed: takes what was heard.
+        fed: called when all that came together has been fed.
+    """
 
     def __init__(
-        self, router: zmq.Socket[bytes], feed: Callable[[Event], None], clock: Callable[[], float] = time.monotonic
+        self,
+        router: zmq.Socket[bytes],
+        feed: Callable[[Event], None],
+        clock: Callable[[], float] = time.monotonic,
+        fed: Callable[[], None] = lambda: None,
     ) -> None:
         self._router = router
         self._feed = feed
@@ -55,7 +65,7 @@ class Transport:
         self._counts: Counter[str] = Counter()
         self._monitor = router.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self._monitor_pump = Pump(self._monitor, self._take_notice)
-        self._pump = Pump(router, self._take)
+        self._pump = Pump(router, self._take, fed)
 
     def close(self) -> None:
         """Stop receiving and close the sockets; nodes keep what they run and look for the next head."""
@@ -123,7 +133,7 @@ class Transport:
     def _take(self) -> bool:
         """Receive one message; False if there is none."""
         try:
-            link_id = self._router.recv(zmq.NOBLOCK)
+            link_id = self._router.recv(NOBLOCK)
         except zmq.Again:
             return False
         link = self._links.get(link_id)
@@ -140,17 +150,17 @@ class Transport:
     def _receive_rest(self) -> list[bytes]:
         """Receive the frames after the routing id; a surplus is read and dropped, one above the limit remains."""
         frames: list[bytes] = []
-        while self._router.getsockopt(zmq.RCVMORE):
-            frame = self._router.recv(zmq.NOBLOCK)
+        while self._router.getsockopt(_RCVMORE):
+            frame = self._router.recv(NOBLOCK)
             if len(frames) <= MAX_FRAMES:
                 frames.append(frame)
         return frames
 
     def _receive_first(self) -> tuple[list[bytes], int]:
         """Receive the frames of a new link, and the descriptor of its connection, -1 if that is not known."""
-        if not self._router.getsockopt(zmq.RCVMORE):
+        if not self._router.getsockopt(_RCVMORE):
             return [], -1
-        frame = self._router.recv(zmq.NOBLOCK, copy=False)
+        frame = self._router.recv(NOBLOCK, copy=False)
         return [frame.bytes, *self._receive_rest()], _descriptor(frame)
 
     def _meet(self, link_id: bytes, fd: int) -> Link:
@@ -165,7 +175,7 @@ class Transport:
     def _take_notice(self) -> bool:
         """Receive one event of the monitor; False if there is none."""
         try:
-            event, _ = self._monitor.recv_multipart(zmq.NOBLOCK)
+            event, _ = self._monitor.recv_multipart(NOBLOCK)
         except zmq.Again:
             return False
         kind, fd = _MONITOR_EVENT.unpack(event)
@@ -216,7 +226,7 @@ class Transport:
     def _write(self, link: Link, output: Transmit) -> None:
         try:
             frames = encode_frames(output.envelope, output.payloads)
-            self._router.send_multipart([link.id, *frames], zmq.NOBLOCK)
+            send_frames(self._router, (link.id, *frames))
             self._counts["messages_out"] += 1
         except LocalProtocolError:
             log.exception("a message could not be sent", extra={"kind": type(output.envelope.message).__name__})

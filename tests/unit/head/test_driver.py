@@ -115,6 +115,40 @@ async def test_one_turn_handles_everything_that_came_with_one_clock_reading_and_
 
 
 @scenario
+async def test_a_turn_that_is_due_is_made_in_the_call_that_fed_it_and_only_once(world: World) -> None:
+    world.driver.feed(lost(0))
+    world.driver.feed(lost(1))
+    world.driver.turn_now()
+    assert world.core.handled == [lost(0), lost(1)]
+    world.driver.turn_now()
+    await turn()
+    assert world.core.passes == 1
+
+
+@scenario
+async def test_a_turn_that_waits_for_more_is_not_hurried(world: World) -> None:
+    world.driver.feed(lost(0))
+    await turn()
+    world.core.patience = 60.0
+    world.driver.feed(said(1))
+    world.driver.turn_now()
+    assert world.core.handled == [lost(0)]
+
+
+@scenario
+async def test_no_turn_is_made_while_a_batch_is_being_committed(world: World) -> None:
+    world.core.on = lambda event: [begin(1)]
+    world.driver.feed(lost(0))
+    world.driver.turn_now()
+    world.driver.feed(lost(1))
+    world.driver.turn_now()
+    assert world.core.handled == [lost(0)]
+    await world.written()
+    assert world.core.handled == [lost(0), lost(1)]
+    await world.written()
+
+
+@scenario
 async def test_a_turn_without_rows_releases_at_once(world: World) -> None:
     world.core.on = lambda event: [GATED]
     world.driver.feed(lost(1))

@@ -11,7 +11,7 @@ import pytest
 import zmq
 
 from maze_head.errors import Misconfigured, PortBusy
-from maze_head.sockets import Pump, bind, is_loopback, open_socket, resolve, tcp_address, trouble
+from maze_head.sockets import NOBLOCK, Pump, bind, is_loopback, open_socket, resolve, send_frames, tcp_address, trouble
 from maze_protocol.limits import DRAIN_MESSAGES
 from support.zmq_peers import PATIENCE, Peer, until, zmq_context
 
@@ -115,6 +115,39 @@ def test_a_burst_is_received_in_shares_and_the_loop_runs_in_between() -> None:
             pump.close()
             pump.nudge()
             pull.close()
+
+    asyncio.run(check())
+
+
+def test_what_came_together_is_told_of_once_and_what_sending_brings_to_light_is_received() -> None:
+    """Each send takes the descriptor's news; without the look after it the second half would wait for a tick."""
+
+    async def check() -> None:
+        async with zmq_context() as context:
+            router = open_socket(context, zmq.ROUTER, 1000)
+            port = bind(router, "127.0.0.1", 0, "x")
+            got: list[list[bytes]] = []
+            shares: list[int] = []
+
+            def take() -> bool:
+                got.append(router.recv_multipart(NOBLOCK))
+                return True
+
+            def taken() -> None:
+                shares.append(len(got))
+                send_frames(router, (got[-1][0], b"seen", b"%d" % len(got)))
+
+            pump = Pump(router, take, taken)
+            with Peer(zmq.DEALER, f"tcp://127.0.0.1:{port}") as peer:
+                for number in range(200):
+                    await peer.socket.send(b"%d" % number)
+                await until(lambda: len(got) == 200)
+                answers = [await peer.socket.recv_multipart() for _ in shares]
+            assert [body for _, body in got] == [b"%d" % number for number in range(200)]
+            assert answers == [[b"seen", b"%d" % share] for share in shares]
+            assert pump.missed == 0
+            pump.close()
+            router.close()
 
     asyncio.run(check())
 
