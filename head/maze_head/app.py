@@ -23,6 +23,7 @@ import zmq
 from aiohttp import web
 
 from maze._daemon.connection import ConnectionInfo, remove_connection, write_connection
+from maze._daemon.curve import library_problem
 from maze._daemon.ready import announce
 from maze._daemon.signals import Stop, exit_with_stdin, install_stop_signals
 from maze._version import __version__
@@ -45,9 +46,10 @@ from maze_head.core.scheduler import HeadCore
 from maze_head.core.state import Settings
 from maze_head.descriptors import raise_limit, tell_rarely
 from maze_head.dispatch import Dispatcher
+from maze_head.door import Door
 from maze_head.driver import Driver, Ports, read_clocks
 from maze_head.endpoints import listen
-from maze_head.errors import EXIT_BUG, HeadError, StateDirUnusable
+from maze_head.errors import EXIT_BUG, HeadError, KeysUnusable, StateDirUnusable
 from maze_head.hub import READ_THREADS, RunHub
 from maze_head.journal import POWER, ClusterRow, GraphRow, Journal, SealedRow, SegmentRow
 from maze_head.orders import find_order
@@ -145,6 +147,7 @@ class Head:
             pid=os.getpid(),
             cluster_id=self.journal.cluster_id.hex(),
             embedded=self.config.embedded,
+            **self.door.told(),
         )
 
     def publish_address(self) -> None:
@@ -190,6 +193,9 @@ class Head:
         config = self.config
         self.settings = settings_of(config)
         self.address = config.bind_address()
+        problem = library_problem()
+        if problem:
+            raise KeysUnusable(problem)
         if not is_loopback(self.address):
             log.warning(
                 "other machines can reach this head and run code here (--insecure)", extra={"host": config.host}
@@ -213,11 +219,16 @@ class Head:
     def _start_shells(self) -> None:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._undo.callback(context.term)
-        self.endpoints = listen(self.config, self.address, context)
+        self.door = Door(self.config.state_dir, context, self._fail, guarded=self.config.uses_curve(self.address))
+        self._undo.callback(self.door.close)
+        self.endpoints = listen(self.config, self.address, context, self.door.pair)
         self._undo.callback(self.endpoints.http.close)
         # Nodes know a host by which they found the head: it is theirs to fill in.
         blob_endpoint = f"tcp://:{self.endpoints.ports['blob']}"
-        self.core = HeadCore(self.settings, self.journal.epoch, self.journal.cluster_id, self.secret, blob_endpoint)
+        journal = self.journal
+        self.core = HeadCore(
+            self.settings, journal.epoch, journal.cluster_id, self.secret, blob_endpoint, self.door.local_key
+        )
         self.driver = Driver(self.core, self.journal.epoch, self._fail)
         self.transport = Transport(self.endpoints.node, self.driver.feed, fed=self.driver.turn_now)
         self._undo.callback(self.transport.close)
@@ -227,14 +238,16 @@ class Head:
         self._undo.push_async_callback(self.publisher.close)
         self.hub.listener = self.publisher.publish
         self.blobs = BlobPort(
-            self.endpoints.blob, self.secret, self.blobdir, self.driver.feed, self._find_object, self._fail
-        )
+            self.endpoints.blob, self.secret, self.blobdir, self.driver.feed, self._find_object, self._fail,
+            admits=self.door.admits_nodes,
+        )  # fmt: skip
         self._undo.push_async_callback(self.blobs.close)
         self.dispatcher = Dispatcher(self.transport, self.hub, self.driver.fail)
         self._undo.push_async_callback(self.dispatcher.close)
         self._undo.push_async_callback(self.driver.stop)
         effects = self._recover()
         self._prepare_blobs()
+        self.door.start(self.core.state.keys.nodes)
         self.driver.start(self._ports(), effects)
         self.sweep = UploadSweep(self.driver, self.blobdir)
         self._undo.push_async_callback(self.sweep.close)
@@ -330,6 +343,7 @@ class Head:
         return self.core.state.graphs.get((workflow_id, version))
 
     def _tick(self) -> None:
+        self.door.check()
         self.transport.tick()
         self.publisher.tick()
         self.ballast.tick(failing=self.journal.failing)
@@ -364,7 +378,7 @@ class Head:
     def _counters(self) -> dict[str, int | float]:
         parts: tuple[Callable[[], dict[str, int | float]], ...] = (
             self.driver.counters, self.journal.counters, self.hub.counters, self.transport.counters,
-            self.publisher.counters, self.ballast.counters, self.blobs.counters,
+            self.publisher.counters, self.ballast.counters, self.blobs.counters, self.door.counters,
         )  # fmt: skip
         return {name: value for part in parts for name, value in part().items()}
 

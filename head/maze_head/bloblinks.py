@@ -2,18 +2,20 @@
 
 A node shows by BLOB_HELLO that a session is its own; until then nothing that comes on its connection is heard. Links
 are named by the routing id for what a node asks, and by the node's id for what it is asked: the newest session of a
-node is the one that is asked. Used on the exchange's thread.
+node is the one that is asked. With CURVE the key is looked at with each message, because it may be revoked while the
+connection is open. Used on the exchange's thread.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import zmq
 
 from maze._daemon.blobsockets import decode, receive_some, send
+from maze._daemon.curve import key_of_frame
 from maze._daemon.exchange import Exchange, Heard, LinkGone, Sayable
 from maze_protocol.fetching import Link
 from maze_protocol.tickets import prove_session, session_secret
@@ -27,8 +29,9 @@ _NOT_YOURS: Final = "the ticket is for another node"
 class BlobLinks:
     """All nodes that opened a connection for objects."""
 
-    def __init__(self, router: zmq.Socket[bytes], secret: bytes) -> None:
-        """Use a bound ROUTER, which is closed in the end; `secret` is the head's."""
+    def __init__(self, router: zmq.Socket[bytes], secret: bytes, admits: Callable[[str], bool] | None = None) -> None:
+        """Use a bound ROUTER, which is closed in the end; `secret` is the head's; `admits` tells whose key counts."""
+        self._admits = admits
         self._router = router
         self._secret = secret
         self._exchange: Exchange
@@ -48,7 +51,7 @@ class BlobLinks:
     def receive(self, ready: zmq.Socket[bytes]) -> Iterator[Heard]:
         """Take what came."""
         for sender, *frames in receive_some(ready):
-            decoded = decode(frames)
+            decoded = decode(frames) if self._may_speak(frames) else None
             if decoded is not None:
                 yield from self._hear(sender.bytes, *decoded)
 
@@ -70,6 +73,9 @@ class BlobLinks:
     def close(self) -> None:
         """Close the ROUTER."""
         self._router.close(0)
+
+    def _may_speak(self, frames: list[zmq.Frame]) -> bool:
+        return self._admits is None or (bool(frames) and self._admits(key_of_frame(frames[0])))
 
     def _hear(self, sender: bytes, message: Sayable | BlobHello, payload: memoryview) -> Iterator[Heard]:
         if isinstance(message, BlobHello):

@@ -65,6 +65,7 @@ class BlobPort:
         feed: Callable[[ObjectKept | ObjectUnkept], None],
         locate: Locate,
         failed: Callable[[BaseException], None],
+        admits: Callable[[str], bool] | None = None,
     ) -> None:
         """Begin to listen.
 
@@ -75,13 +76,14 @@ class BlobPort:
             feed: hears what became of objects that were to be kept.
             locate: asks the core.
             failed: hears that the thread ended by a bug.
+            admits: whether a key may be heard; None: connections have none.
         """
         self._directory = directory
         self._feed = feed
         self._locate = locate
         self._loop = asyncio.get_running_loop()
         self._pool = ThreadPoolExecutor(THREADS, "blobs")
-        self._links = BlobLinks(router, secret)
+        self._links = BlobLinks(router, secret, admits)
         self._exchange = Exchange(
             self._links,
             "",

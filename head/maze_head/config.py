@@ -35,6 +35,8 @@ class HeadConfig:
     keep_bytes: int = 0
     """How much is kept of what is over; 0: no limit."""
     insecure: bool = False
+    curve: bool = False
+    """Encrypt and authenticate what nodes and subscribers say, on this machine, too."""
     embedded: bool = False
     exit_with_stdin: bool = False
     heartbeat: float = limits.HEARTBEAT
@@ -68,6 +70,10 @@ class HeadConfig:
                 f"{self.lost_after:g}: a node could not be told from a dead one",
                 remedy="make suspect-after at least two heartbeats, and lost-after no less than suspect-after",
             )
+
+    def uses_curve(self, address: str) -> bool:
+        """Tell whether connections to an address are authenticated."""
+        return self.curve or not (is_loopback(address) or self.insecure)
 
     def bind_address(self) -> str:
         """Return the numeric address to bind.

@@ -16,6 +16,9 @@ from typing import Final
 
 import zmq
 
+from maze._daemon.curve import ServerSide
+from maze._daemon.keys import KeyPair
+from maze._daemon.zap import EVENTS, NODES
 from maze_head.config import HeadConfig
 from maze_head.errors import Misconfigured, PortBusy
 from maze_head.sockets import bind, open_socket, tcp_address, trouble
@@ -49,8 +52,10 @@ class Endpoints:
         return {"url": url} | {name: tcp_address(self.host, self.ports[name]) for name in zmq_names}
 
 
-def listen(config: HeadConfig, address: str, context: zmq.Context[zmq.Socket[bytes]]) -> Endpoints:
-    """Bind all four sockets to a numeric address, or none.
+def listen(
+    config: HeadConfig, address: str, context: zmq.Context[zmq.Socket[bytes]], pair: KeyPair | None = None
+) -> Endpoints:
+    """Bind all four sockets to a numeric address, or none; those of ZeroMQ with CURVE if there is a key pair for it.
 
     Raises:
         PortBusy, Misconfigured: one of them cannot be bound.
@@ -61,32 +66,39 @@ def listen(config: HeadConfig, address: str, context: zmq.Context[zmq.Socket[byt
     chosen = {name for name, port in wanted.items() if not port} if config.http_fd is None else set()
     last = _recall(path) if chosen else {}
     try:
-        opened = _bind_all(config, context, address, {name: port or last.get(name, 0) for name, port in wanted.items()})
+        ports = {name: port or last.get(name, 0) for name, port in wanted.items()}
+        opened = _bind_all(config, context, address, ports, pair)
     except PortBusy:
         if not last:
             raise
-        opened = _bind_all(config, context, address, wanted)
+        opened = _bind_all(config, context, address, wanted, pair)
     if chosen:
         _remember(path, {name: opened.ports[name] for name in chosen})
     return opened
 
 
 def _bind_all(
-    config: HeadConfig, context: zmq.Context[zmq.Socket[bytes]], address: str, ports: dict[str, int]
+    config: HeadConfig,
+    context: zmq.Context[zmq.Socket[bytes]],
+    address: str,
+    ports: dict[str, int],
+    pair: KeyPair | None,
 ) -> Endpoints:
     kinds = {
-        "node": (zmq.ROUTER, MAX_CONTROL_FRAME, "--node-port"),
-        "blob": (zmq.ROUTER, MAX_BLOB_FRAME, "--blob-port"),
-        "events": (zmq.XPUB, MAX_SUBSCRIPTION, "--event-port"),
+        "node": (zmq.ROUTER, MAX_CONTROL_FRAME, "--node-port", NODES),
+        "blob": (zmq.ROUTER, MAX_BLOB_FRAME, "--blob-port", NODES),
+        "events": (zmq.XPUB, MAX_SUBSCRIPTION, "--event-port", EVENTS),
     }
     with ExitStack() as undo:
         http = _listen_http(address, ports["url"]) if config.http_fd is None else _inherit_http(config.http_fd)
         undo.callback(http.close)
         bound = {"url": int(http.getsockname()[1])}
         sockets: dict[str, zmq.Socket[bytes]] = {}
-        for name, (kind, max_frame, option) in kinds.items():
+        for name, (kind, max_frame, option, domain) in kinds.items():
             sockets[name] = open_socket(context, kind, max_frame)
             undo.callback(sockets[name].close, 0)
+            if pair is not None:
+                ServerSide(pair, domain).apply(sockets[name])
             bound[name] = bind(sockets[name], address, ports[name], option)
         undo.pop_all()
     return Endpoints(advertised_host(config.advertise, address), http, **sockets, ports=bound)

@@ -4,9 +4,11 @@ HeadError                    code, exit_code; the message says what, `remedy` sa
 +-- Misconfigured            2   an option that can never work (non-loopback without --insecure, bad durability)
 +-- PortBusy                 2   somebody listens there already
 +-- StateDirUnusable         2   not creatable, not writable, or on a network file system
++-- KeysUnusable             2   a key file that cannot be made, read or trusted, or a libzmq with known holes
 +-- AlreadyRunning           3   another head holds the state directory; `pid` names it
 +-- JournalUnusable          78  corrupt, foreign or newer than this head: restarting changes nothing
-`-- JournalFailed            75  writing failed for too long: restart and recover from what is committed
++-- JournalFailed            75  writing failed for too long: restart and recover from what is committed
+`-- DoorkeeperLost           70  the thread that authenticates connections has ended: nobody new could join
 
 Exit codes: 2 usage, 70 a bug of ours (EX_SOFTWARE), 75 try again (EX_TEMPFAIL), 78 configuration (EX_CONFIG).
 """
@@ -16,8 +18,8 @@ from __future__ import annotations
 from typing import ClassVar, Final
 
 __all__ = [
-    "EXIT_BUG", "AlreadyRunning", "HeadError", "JournalFailed", "JournalUnusable", "Misconfigured", "PortBusy",
-    "StateDirUnusable",
+    "EXIT_BUG", "AlreadyRunning", "DoorkeeperLost", "HeadError", "JournalFailed", "JournalUnusable", "KeysUnusable",
+    "Misconfigured", "PortBusy", "StateDirUnusable",
 ]  # fmt: skip
 
 EXIT_BUG: Final = 70
@@ -52,6 +54,12 @@ class StateDirUnusable(HeadError):
     exit_code = 2
 
 
+class KeysUnusable(HeadError):
+    """Keys, or a library of cryptography, that cannot be trusted."""
+
+    exit_code = 2
+
+
 class AlreadyRunning(HeadError):
     """Another head holds the state directory."""
 
@@ -75,3 +83,9 @@ class JournalFailed(HeadError):
     """Commits failed for longer than the head may wait; everything acknowledged is committed."""
 
     exit_code = 75
+
+
+class DoorkeeperLost(HeadError):
+    """The thread that says who may connect has ended by a bug."""
+
+    exit_code = EXIT_BUG

@@ -21,11 +21,13 @@ STRANGER_SECONDS: Final = 30.0
 class Link:
     """One connection and its session."""
 
-    __slots__ = ("fd", "greeted", "heard_at", "id", "session", "strikes")
+    __slots__ = ("fd", "greeted", "heard_at", "id", "key", "session", "strikes")
 
-    def __init__(self, link_id: bytes, fd: int, now: float) -> None:
+    def __init__(self, link_id: bytes, fd: int, now: float, key: str = "") -> None:
         self.id = link_id
         self.fd = fd
+        self.key = key
+        """By which the connection was authenticated; "" without CURVE."""
         self.session = HeadSession(now)
         self.heard_at = now
         self.greeted = False

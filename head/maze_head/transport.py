@@ -6,7 +6,7 @@ Rules
 * A ROUTER cannot close one connection. A link whose session is over stays in the table for a while, so that the
   session can repeat its last word, and is then forgotten.
 * The monitor tells when a connection closes; the descriptor under a link's first frame tells whose it was. The
-  monitor is drained before a descriptor is noted, because descriptors are used again.
+  monitor is drained before a descriptor is noted, because descriptors are used again. That frame also tells the key.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Final
 
 import zmq
 
+from maze._daemon.curve import key_of_frame
 from maze_head.core.events import Event, LinkLost, NodeGreeted, NodeSaid
 from maze_head.links import STRANGER_SECONDS, Link, LinkTable
 from maze_head.pulls import PULL_SECONDS, LogPulls
@@ -138,8 +139,8 @@ class Transport:
             return False
         link = self._links.get(link_id)
         if link is None:
-            frames, fd = self._receive_first()
-            link = self._meet(link_id, fd)
+            frames, fd, key = self._receive_first()
+            link = self._meet(link_id, fd, key)
         else:
             frames = self._receive_rest()
         link.heard_at = self._clock()
@@ -156,17 +157,17 @@ class Transport:
                 frames.append(frame)
         return frames
 
-    def _receive_first(self) -> tuple[list[bytes], int]:
-        """Receive the frames of a new link, and the descriptor of its connection, -1 if that is not known."""
+    def _receive_first(self) -> tuple[list[bytes], int, str]:
+        """Receive the frames of a new link, the descriptor of its connection, -1 if that is not known, and its key."""
         if not self._router.getsockopt(_RCVMORE):
-            return [], -1
+            return [], -1, ""
         frame = self._router.recv(NOBLOCK, copy=False)
-        return [frame.bytes, *self._receive_rest()], _descriptor(frame)
+        return [frame.bytes, *self._receive_rest()], _descriptor(frame), key_of_frame(frame)
 
-    def _meet(self, link_id: bytes, fd: int) -> Link:
+    def _meet(self, link_id: bytes, fd: int, key: str) -> Link:
         while self._take_notice():
             pass
-        link = Link(link_id, fd, self._clock())
+        link = Link(link_id, fd, self._clock(), key)
         displaced = self._links.add(link)
         if displaced is not None:
             self._lost(displaced, "too many strangers")
@@ -216,7 +217,7 @@ class Transport:
                     self._feed(NodeSaid(link.id, message, payloads))
                 case Greeted(hello):
                     link.greeted = True
-                    self._feed(NodeGreeted(link.id, hello))
+                    self._feed(NodeGreeted(link.id, hello, link.key))
                 case Ended():
                     self._lost(link, output.reason or output.code)
                 case Established():

@@ -48,6 +48,7 @@ from maze_node.core.effects import (
     SpillObject,
     Start,
     TakeBack,
+    Vouch,
 )
 from maze_node.core.events import (
     DrainAsked,
@@ -155,6 +156,7 @@ class Node:
             ForgetObjects: lambda effect: self._objects.forget(effect.keys),
             RenameObjects: lambda effect: self._objects.rename(effect.old, effect.new),
             Note: lambda effect: log.info(effect.text),
+            Vouch: lambda effect: self._peers.vouch(effect.keys),
             Leave: self._leave,
         }
 
@@ -190,7 +192,7 @@ class Node:
         for event in events:
             if isinstance(event, Welcomed):
                 self._announce()
-                self._peers.welcome(event.welcome, self._transport.endpoint)
+                self._peers.welcome(event.welcome, self._transport.head)
             elif isinstance(event, LinkLost):
                 self._peers.leave(event.reason or event.code)
         self._perform(effects + self._agent.start(now))
@@ -267,14 +269,14 @@ class Node:
 
     def _hello(self) -> Hello:
         identity, now = (self.node_id, self._incarnation), Instant(monotonic(), time.time())
-        head = self._transport.endpoint
+        head = self._transport.head
         return make_hello(self._agent, self._settings, identity, head, self._peers.introduce(head), now)
 
     def _announce(self) -> None:
-        log.info("connected to the head", extra={"head": self._transport.endpoint, "node_id": self.node_id})
+        log.info("connected to the head", extra={"head": self._transport.head.endpoint, "node_id": self.node_id})
         if not self._announced:
             self._announced = True
-            announce({"node_id": self.node_id, "pid": os.getpid(), "head": self._transport.endpoint})
+            announce({"node_id": self.node_id, "pid": os.getpid(), "head": self._transport.head.endpoint})
 
     def _provide(self, capacity_mib: int) -> ObjectStore:
         """Make room for objects: a part of the node's memory, half of the descriptors that the agent may have."""

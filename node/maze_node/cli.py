@@ -26,7 +26,7 @@ __all__ = ["main", "node"]
 EXAMPLES = """
 Examples:
   maze-node                                     join the head of this machine
-  maze-node --head tcp://10.0.0.1:8001          join a head elsewhere
+  maze-node --head tcp://10.0.0.1:8001          join a head elsewhere, one without authentication
   maze-node --cpus 8 --memory 16000 --gpus 0    offer a part of the machine
   maze-node --label zone=a --label disk=ssd     say more about it
   maze-node --preload numpy,torch               workers that need no time to load them
@@ -158,6 +158,7 @@ def node(**options: Any) -> int:
 
     settings = _settings(options)
     setup_logging(options["log_level"], options["log_format"], file=options.get("log_file"))
+    _check_keys(settings)
     return _serve(settings, exit_with_stdin=bool(options.get("exit_with_stdin")))
 
 
@@ -181,6 +182,8 @@ def _settings(options: dict[str, Any]) -> Any:
             raise UsageError("--head and --connection-file exclude each other")
         return Settings(
             head=check_endpoint(head) if head else None,
+            head_key=_key_of(options.get("head_key") or ""),
+            node_dir=options.get("node_dir"),
             connection_file=connection_file,
             head_pid=options.get("head_pid"),
             name=options.get("name"),
@@ -206,10 +209,34 @@ def _settings(options: dict[str, Any]) -> Any:
         raise click.UsageError(str(error)) from error
 
 
+def _key_of(text: str) -> str:
+    """Return a head's public key as given.
+
+    Raises:
+        UsageError: no key.
+    """
+    from maze_node.errors import UsageError
+    from maze_protocol.keys import is_key
+
+    if text and not is_key(text):
+        raise UsageError("--head-key: no public key, which has 40 characters; `maze info` at the head tells it")
+    return text
+
+
 def _measure(options: dict[str, Any]) -> Any:
     from maze_node.capacity import measure
 
     return measure(_settings(options))
+
+
+def _check_keys(settings: Any) -> None:
+    """Refuse keys that cannot be used before anything is started."""
+    from maze._daemon.errors import KeyFileUnusable
+
+    try:
+        settings.find_head()
+    except KeyFileUnusable as error:
+        raise click.UsageError(str(error)) from error
 
 
 def _serve(settings: Any, *, exit_with_stdin: bool) -> int:

@@ -11,6 +11,7 @@ from typing import Final, Literal
 from maze._daemon.connection import default_path, read_connection
 from maze._daemon.durations import BadDuration, parse_duration
 from maze_node.errors import UsageError
+from maze_node.identity import HeadAddress, Joined, address_of, by_connection, read_joined
 from maze_node.slurm import seconds_left
 
 __all__ = [
@@ -70,6 +71,10 @@ class Settings:
     """Modules that workers start with."""
     head_pid: int | None = None
     """The process whose connection file is meant; None: whoever wrote it."""
+    head_key: str = ""
+    """Of the head that is named; "": that which it was joined with, if it was."""
+    node_dir: Path | None = None
+    """Where this node's own key is, and where it has joined; None: as configured."""
 
     def find_limit(self, wall: float) -> tuple[float | None, str]:
         """Return how many seconds this node may live, with the origin; (None, words) if there is no end.
@@ -83,19 +88,42 @@ class Settings:
             return self.time_limit, "--time-limit"
         return seconds_left(wall) or (None, "--time-limit auto: no end is known here")
 
-    def find_head(self) -> str | None:
-        """Return the head's endpoint, read anew from the connection file unless it was given."""
+    def find_head(self) -> HeadAddress | None:
+        """Return the way to the head: as given, else where the node has joined, else by the connection file, read anew.
+
+        Raises:
+            KeyFileUnusable: a key that is needed cannot be read or trusted.
+        """
+        joined = self._joined()
+        if joined is not None:
+            return address_of(joined.endpoint, joined.head_key, self.node_dir)
         if self.head is not None:
-            return self.head
+            return address_of(self.head, self.head_key, self.node_dir)
         info = read_connection(self.connection_file or default_path())
-        return info.node if info is not None and self.head_pid in (None, info.pid) else None
+        if info is None or self.head_pid not in (None, info.pid):
+            return None
+        return by_connection(info, self.node_dir)
+
+    def _joined(self) -> Joined | None:
+        """Return where this node has joined, if that is the head which is meant."""
+        if self.head_key or self.connection_file is not None:
+            return None
+        joined = read_joined(self.node_dir)
+        return joined if joined is not None and self.head in (None, joined.endpoint) else None
 
     def node_id(self) -> str:
         """Return the name that the head knows this node by.
 
-        A given name is kept over restarts, so that the newer process replaces the older one. Without a name two
-        nodes of one machine must not replace each other.
+        A given name is kept over restarts, so that the newer process replaces the older one. So is the one under which
+        the node has joined, for its key speaks for no other. Without a name two nodes of one machine must not replace
+        each other.
+
+        Raises:
+            KeyFileUnusable: the file that tells where it has joined cannot be trusted.
         """
+        joined = None if self.name else self._joined()
+        if joined is not None:
+            return joined.node_id
         return self.name or f"{socket.gethostname()}-{os.urandom(3).hex()}"
 
 

@@ -10,6 +10,7 @@ from maze._version import __version__
 from maze_node.config import Settings
 from maze_node.core.agent import Agent
 from maze_node.core.events import Instant
+from maze_node.identity import HeadAddress
 from maze_protocol.limits import PROTOCOL_MAJOR, PROTOCOL_MINOR
 from maze_protocol.messages import Hello
 
@@ -17,7 +18,7 @@ __all__ = ["address_towards", "make_hello"]
 
 
 def make_hello(
-    agent: Agent, settings: Settings, identity: tuple[str, int], endpoint: str, peer_endpoint: str, now: Instant
+    agent: Agent, settings: Settings, identity: tuple[str, int], head: HeadAddress, peer_endpoint: str, now: Instant
 ) -> Hello:
     """Return the introduction for a connection that is being made; the agent takes it as said.
 
@@ -25,7 +26,7 @@ def make_hello(
         agent: knows what is offered and what is held.
         settings: of this node.
         identity: (node id, incarnation).
-        endpoint: of the head.
+        head: how it is reached.
         peer_endpoint: where others may fetch objects; empty: nowhere.
         now: the time.
     """
@@ -40,13 +41,14 @@ def make_hello(
         sys.version_info[:3],
         __version__,
         hostname=socket.gethostname(),
-        address=settings.advertise or address_towards(endpoint),
+        address=settings.advertise or address_towards(head.endpoint),
         last_session=agent.last_session,
         cluster_id=cluster_id,
         epoch=epoch,
         inventory=agent.inventory(),
         labels=settings.labels,
         peer_endpoint=peer_endpoint,
+        peer_key=head.pair.public if head.pair else "",
         pid=os.getpid(),
         platform=" ".join((os.uname().sysname, os.uname().release, os.uname().machine)),
         remaining=remaining,

@@ -1,25 +1,32 @@
 """The node's sockets for objects: a ROUTER that others ask, a DEALER to each other node that is asked, one to the head.
 
-Links are named by the routing id of who asks, by the endpoint of who is asked, and HEAD. A DEALER connects once: when
-its monitor tells that the connection is gone it is thrown away, and whoever asks there again gets a new one; only that
-to the head is made anew by itself, since the head also asks over it. Used on the exchange's thread.
+Links are named by the routing id of who asks, by the endpoint and key of who is asked, and HEAD. A DEALER connects
+once: when its monitor tells that the connection is gone it is thrown away, and whoever asks there again gets a new one;
+only that to the head is made anew by itself, since the head also asks over it. Used on the exchange's thread.
+
+With CURVE whom the head does not vouch for is neither heard nor asked; that is looked at with each message, because a
+key may be revoked while its connections are open.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import zmq
 
 from maze._daemon.blobsockets import ObjectMessage, decode, make_socket, receive_some, send
+from maze._daemon.curve import ClientSide, ServerSide, key_of_frame
 from maze._daemon.exchange import Exchange, Heard, LinkGone, Sayable
+from maze._daemon.keys import KeyPair
+from maze._daemon.zap import PEERS, Doorkeeper
+from maze_node.identity import HeadAddress
 from maze_protocol.fetching import Link
 from maze_protocol.transfers import BlobHello
 
-__all__ = ["HEAD", "PeerLinks"]
+__all__ = ["HEAD", "Peer", "PeerLinks"]
 
 HEAD: Final = "head"
 IDLE: Final = 30.0
@@ -35,9 +42,17 @@ _GONE: Final = (
 )
 
 
+class Peer(NamedTuple):
+    """Another node, as it is asked."""
+
+    endpoint: str
+    key: str = ""
+    """That it must have; "" without CURVE."""
+
+
 @dataclass(slots=True)
 class _Dealer:
-    link: str
+    link: str | Peer
     socket: zmq.Socket[bytes]
     monitor: zmq.Socket[bytes]
     used_at: float
@@ -51,15 +66,26 @@ class _Dealer:
 class PeerLinks:
     """All of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, failed: Callable[[BaseException], None]) -> None:
+        """Begin without any; `failed` hears, on a thread, that nobody says any more who may connect."""
+        self._failed = failed
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
+        self._doorkeeper: Doorkeeper | None = None
+        self._pair: KeyPair | None = None
+        self._vouched: frozenset[str] = frozenset()
         self._exchange: Exchange
         self._router: zmq.Socket[bytes] | None = None
-        self._dealers: dict[str, _Dealer] = {}
+        self._dealers: dict[str | Peer, _Dealer] = {}
         self._by_socket: dict[zmq.Socket[bytes], _Dealer] = {}
         self._by_monitor: dict[zmq.Socket[bytes], _Dealer] = {}
-        self._head: tuple[str, BlobHello] | None = None
+        self._head: tuple[HeadAddress, BlobHello] | None = None
         self._again_at = 0.0
+
+    def identify(self, pair: KeyPair | None) -> None:
+        """Speak by this pair with CURVE from now on; None: without."""
+        self._pair = pair
+        for dealer in [dealer for dealer in self._dealers.values() if dealer.link != HEAD]:
+            self._lose(dealer, "this node has another key now")
 
     def bind(self, address: str, port: int) -> int:
         """Begin to listen, before the exchange starts; return the port.
@@ -68,6 +94,8 @@ class PeerLinks:
             zmq.ZMQError: it cannot be bound.
         """
         router = make_socket(self._context, zmq.ROUTER)
+        if self._pair is not None:
+            self._guard(router, self._pair)
         try:
             router.bind(f"tcp://{_bracketed(address)}:{port or '*'}")
         except zmq.ZMQError:
@@ -76,14 +104,26 @@ class PeerLinks:
         self._router = router
         return int(router.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
 
+    def _guard(self, router: zmq.Socket[bytes], pair: KeyPair) -> None:
+        self._doorkeeper = Doorkeeper(self._context, lambda _, key: key in self._vouched, self._failed)
+        self._doorkeeper.start()
+        ServerSide(pair, PEERS).apply(router)
+
+    def vouch(self, keys: frozenset[str]) -> None:
+        """Hear and ask those who have one of these keys, and nobody else any more."""
+        self._vouched = keys
+        for dealer in list(self._dealers.values()):
+            if isinstance(dealer.link, Peer) and not self._may_ask(dealer.link):
+                self._lose(dealer, "its key was revoked")
+
     def start(self, exchange: Exchange) -> None:
         """Begin."""
         self._exchange = exchange
 
-    def greet_head(self, endpoint: str, hello: BlobHello) -> None:
+    def greet_head(self, address: HeadAddress, hello: BlobHello) -> None:
         """Open the connection to the head for a session."""
         self.leave_head("a new session")
-        self._head = endpoint, hello
+        self._head = address, hello
         self._dial_head()
 
     def leave_head(self, reason: str) -> None:
@@ -104,7 +144,8 @@ class PeerLinks:
         """Take what came on a socket."""
         if ready is self._router:
             for sender, *frames in receive_some(ready):
-                yield from _heard(sender.bytes, frames)
+                if self._doorkeeper is None or (frames and key_of_frame(frames[0]) in self._vouched):
+                    yield from _heard(sender.bytes, frames)
         elif ready in self._by_socket:
             dealer = self._by_socket[ready]
             for frames in receive_some(ready):
@@ -119,7 +160,8 @@ class PeerLinks:
             if isinstance(link, bytes):
                 assert self._router is not None, "its name came from there"
                 return send(self._router, message, piece, to=link)
-            return send(self._dealer(str(link)).socket, message, piece)
+            assert isinstance(link, str | Peer), "there are no others"
+            return send(self._dealer(link).socket, message, piece)
         except zmq.ZMQError as error:
             raise LinkGone(f"a holder cannot be asked: {error.strerror}") from error
 
@@ -138,35 +180,45 @@ class PeerLinks:
         self._dealers.clear()
         if self._router is not None:
             self._router.close(0)
+        if self._doorkeeper is not None:
+            self._doorkeeper.close()
         self._context.term()
 
-    def _dealer(self, endpoint: str) -> _Dealer:
-        known = self._dealers.get(endpoint)
+    def _dealer(self, link: str | Peer) -> _Dealer:
+        known = self._dealers.get(link)
         if known is None:
-            if endpoint == HEAD:
+            if not isinstance(link, Peer):
                 raise LinkGone("the head is not connected")
-            known = self._dial(endpoint, endpoint)
+            if not self._may_ask(link):
+                raise LinkGone("a holder has a key that the head does not vouch for")
+            side = ClientSide(self._pair, link.key) if self._pair is not None else None
+            known = self._dial(link, HeadAddress(link.endpoint, side))
         known.used_at = time.monotonic()
         return known
 
-    def _dial(self, link: str, endpoint: str) -> _Dealer:
+    def _may_ask(self, peer: Peer) -> bool:
+        return self._pair is None or peer.key in self._vouched
+
+    def _dial(self, link: str | Peer, address: HeadAddress) -> _Dealer:
         made = make_socket(self._context, zmq.DEALER)
+        if address.side is not None:
+            address.side.apply(made)
         dealer = _Dealer(link, made, made.get_monitor_socket(_GONE), time.monotonic())
         self._dealers[link] = self._by_socket[made] = self._by_monitor[dealer.monitor] = dealer
         try:
-            made.connect(endpoint)
+            made.connect(address.endpoint)
         except zmq.ZMQError as error:
             self._forget(dealer)
-            raise LinkGone(f"a holder has a useless address {endpoint!r}: {error.strerror}") from error
+            raise LinkGone(f"a holder has a useless address {address.endpoint!r}: {error.strerror}") from error
         return dealer
 
     def _dial_head(self) -> None:
         assert self._head is not None, "asked by callers"
-        endpoint, hello = self._head
+        address, hello = self._head
         self._again_at = time.monotonic() + AGAIN
         try:
             # The first thing on the connection, and there is only one connection per socket.
-            send(self._dial(HEAD, endpoint).socket, hello)
+            send(self._dial(HEAD, address).socket, hello)
         except LinkGone:
             return
         self._exchange.opened(HEAD)

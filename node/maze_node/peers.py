@@ -3,8 +3,9 @@
 What is being fetched is served, too, as far as it has come: a broadcast may go from node to node as a chain.
 
 The bytes move on a thread of their own (maze._daemon.exchange) between sockets and the descriptors of the store, which
-is asked here, on the loop. A port that others could reach from elsewhere is there only with --insecure, as long as
-connections are not authenticated; without the port objects go through the head.
+is asked here, on the loop. A port that others could reach from elsewhere is there only with CURVE, or with --insecure;
+without the port objects go through the head. With CURVE whoever asks here, or is asked, has a key that the head
+vouches for.
 """
 
 from __future__ import annotations
@@ -14,15 +15,17 @@ import contextlib
 import ipaddress
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import zmq
 
 from maze._daemon.exchange import Exchange, Source
+from maze._daemon.keys import KeyPair
 from maze_node.config import Settings
 from maze_node.hello import address_towards
-from maze_node.peerlinks import HEAD, PeerLinks
+from maze_node.identity import HeadAddress
+from maze_node.peerlinks import HEAD, Peer, PeerLinks
 from maze_node.store import ObjectStore, Room
 from maze_protocol.fetching import Order, Origin
 from maze_protocol.messages import Welcome
@@ -63,34 +66,41 @@ class Peers:
         self._store = store
         self._told = told
         self._loop = asyncio.get_running_loop()
-        self._links = PeerLinks()
+        self._links = PeerLinks(lambda error: self._later(failed, error))
         self._exchange = Exchange(self._links, node_id, self._find, lambda error: self._later(failed, error))
+        self._pair: KeyPair | None = None
         self._rooms: dict[ObjectKey, Room] = {}
         self._started = False
         self._endpoint = ""
 
-    def introduce(self, head: str) -> str:
-        """Return where others may fetch from this node, "" for nowhere; begin with the first call.
-
-        Args:
-            head: the endpoint of the head.
-        """
+    def introduce(self, head: HeadAddress) -> str:
+        """Return where others may fetch from this node, "" for nowhere; begin with the first call."""
         if not self._started:
             self._started = True
-            self._endpoint = self._listen(address_towards(head))
+            self._links.identify(head.pair)
+            self._pair = head.pair
+            self._endpoint = self._listen(address_towards(head.endpoint), head.pair)
             self._exchange.start()
+        if head.pair != self._pair:
+            log.warning("nobody fetches from this node until it is started again: it has another key now")
+            self._exchange.call(self._links.identify, head.pair)
+            return ""
         return self._endpoint
 
-    def welcome(self, welcome: Welcome, head: str) -> None:
+    def vouch(self, keys: Iterable[str]) -> None:
+        """Take these keys, and no others, for those of nodes."""
+        self._exchange.call(self._links.vouch, frozenset(keys))
+
+    def welcome(self, welcome: Welcome, head: HeadAddress) -> None:
         """Begin with a session: its tickets count, and the head is to be asked over a connection of its own."""
         if not welcome.secret:
             return
         self._exchange.trust(welcome.secret)
         if welcome.blob_endpoint:
             proof = prove_session(welcome.secret, welcome.session)
-            endpoint = complete(welcome.blob_endpoint, head)
+            address = head._replace(endpoint=complete(welcome.blob_endpoint, head.endpoint))
             hello = BlobHello(self._node_id, welcome.session, proof)
-            self._exchange.call(self._links.greet_head, endpoint, hello)
+            self._exchange.call(self._links.greet_head, address, hello)
 
     def leave(self, reason: str) -> None:
         """The session is over."""
@@ -125,12 +135,12 @@ class Peers:
         """Return what was counted."""
         return self._exchange.counters()
 
-    def _listen(self, address: str) -> str:
+    def _listen(self, address: str, pair: KeyPair | None) -> str:
         settings = self._settings
         if settings.peer_port is None:
             return ""
-        if not _is_loopback(address) and not settings.insecure:
-            log.warning("objects go through the head: --insecure would let other nodes fetch from this one directly")
+        if not (pair is not None or settings.insecure or _is_loopback(address)):
+            log.warning("objects go through the head: without CURVE only --insecure lets nodes fetch from this one")
             return ""
         try:
             port = self._links.bind(address, settings.peer_port)
@@ -145,7 +155,7 @@ class Peers:
         # The head's ticket stands among the others, without an address.
         ticket = next((holder[2] for holder in ref.holders if not holder[0]), b"")
         return (
-            *(Origin(endpoint, ticket) for endpoint, _, ticket in others),
+            *(Origin(Peer(endpoint, key), ticket) for endpoint, key, ticket in others),
             Origin(HEAD, ticket, dialled=False, patience=HEAD_PATIENCE),
         )
 

@@ -6,7 +6,9 @@ Rules
 * IMMEDIATE=1 and a monitor: a socket that loses its connection is thrown away, not reused. Nothing is queued by
   ZeroMQ for a connection that is not there; what is worth saying again is in the agent.
 * Connecting anew: see core/backoff.py. The address is asked for each time, because a restarted head may have written
-  another one into the connection file.
+  another one into the connection file, or have another key.
+* A head that knows our key refuses it only if it was revoked, or never authorised: after REFUSALS times in a row the
+  node leaves instead of knocking for ever.
 """
 
 from __future__ import annotations
@@ -21,9 +23,11 @@ from typing import Final, cast
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from maze._daemon.errors import KeyFileUnusable
 from maze_node.clock import monotonic
 from maze_node.core.backoff import Backoff
 from maze_node.core.events import LinkLost, Said, Welcomed
+from maze_node.identity import HeadAddress
 from maze_node.turns import Turns
 from maze_protocol.errors import MessageTooLarge, RemoteProtocolError
 from maze_protocol.framing import decode_frames, encode_frames
@@ -36,6 +40,11 @@ __all__ = ["Transport"]
 log = logging.getLogger(__name__)
 TICK: Final = 0.25
 GOODBYE_LINGER: Final = 2000
+REFUSALS: Final = 3
+_UNAUTHORISED: Final = (
+    "the head does not know this node's key {key}: it was revoked, or never authorised; get a token from "
+    "`maze-head token create --scope node-join` there, and give it to `maze-node join`"
+)
 # As plain numbers: the enum's operators cost more than the calls.
 _POLLIN: Final = int(zmq.POLLIN)
 _POLLOUT: Final = int(zmq.POLLOUT)
@@ -56,7 +65,7 @@ class Transport:
     def __init__(
         self,
         turns: Turns,
-        find_head: Callable[[], str | None],
+        find_head: Callable[[], HeadAddress | None],
         make_hello: Callable[[], Hello],
         give_up: Callable[[str], None],
     ) -> None:
@@ -76,7 +85,8 @@ class Transport:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._said = ""
-        self.endpoint = ""
+        self._refusals = 0
+        self.head = HeadAddress("")
 
     def start(self) -> None:
         """Connect, and keep connecting until `close`."""
@@ -104,28 +114,40 @@ class Transport:
 
     def _connect(self) -> None:
         self._timer = None
-        endpoint = self._find_head()
-        if endpoint is None:
-            self._say_once("waiting for a head: there is no connection file yet")
+        head = self._look()
+        if head is None:
             self._timer = self._loop.call_later(self._backoff.look_again(monotonic(), _jitter()), self._connect)
             return
-        self.endpoint = endpoint
+        self.head = head
         self._session = NodeSession()
         self._outgoing.clear()
-        self._socket = self._open(endpoint)
+        self._socket = self._open(head)
         self._asked_at = monotonic()
         self._backoff.connecting(self._asked_at)
         self._perform(self._session.connect(self._make_hello(), self._asked_at))
 
-    def _open(self, endpoint: str) -> zmq.Socket[bytes]:
+    def _look(self) -> HeadAddress | None:
+        """Find the head; None, and why is told, if there is none now."""
+        try:
+            head = self._find_head()
+        except KeyFileUnusable as error:
+            self._say_once(f"waiting for keys that can be used: {error}")
+            return None
+        if head is None:
+            self._say_once("waiting for a head: there is no connection file yet")
+        return head
+
+    def _open(self, head: HeadAddress) -> zmq.Socket[bytes]:
         new = self._context.socket(zmq.DEALER)
         for option, value in _profile().items():
             new.setsockopt(option, value)
+        if head.side is not None:
+            head.side.apply(new)
         self._monitor = new.get_monitor_socket(_BAD_NEWS)
         self._monitor.setsockopt(zmq.LINGER, 0)
         self._loop.add_reader(self._monitor.fileno(), self._on_monitor)
         self._loop.add_reader(new.fileno(), self._on_readable)
-        new.connect(endpoint)
+        new.connect(head.endpoint)
         # A descriptor becomes readable only after its socket has once been asked for events and had none.
         self._loop.call_soon(self._on_monitor)
         return new
@@ -145,7 +167,7 @@ class Transport:
             log.warning("connection to the head lost: %s", reason or code, extra={"code": code})
             self._post(LinkLost(code, reason))
         else:
-            self._say_once(f"waiting for the head at {self.endpoint}: {reason or code}")
+            self._say_once(f"waiting for the head at {self.head.endpoint}: {reason or code}")
         self._connect_later(retry_after)
 
     def _say_once(self, text: str) -> None:
@@ -168,8 +190,17 @@ class Transport:
 
     def _on_monitor(self) -> None:
         while self._monitor is not None and _events(self._monitor) & _POLLIN:
-            event = parse_monitor_message(self._monitor.recv_multipart(_NOBLOCK))
-            self._disconnect("disconnected", _name(event["event"]))
+            event = parse_monitor_message(self._monitor.recv_multipart(_NOBLOCK))["event"]
+            if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                self._count_refusal()
+            self._disconnect("disconnected", _name(event))
+
+    def _count_refusal(self) -> None:
+        """Leave after a few: what the head does not know now it will not know later."""
+        self._refusals += 1
+        if self._refusals == REFUSALS:
+            self._closed = True
+            self._give_up(_UNAUTHORISED.format(key=self.head.pair.public if self.head.pair else ""))
 
     def _pump(self) -> None:
         """Send what waits, take what came, until the socket is quiet or the turn's share is used up."""
@@ -220,6 +251,7 @@ class Transport:
             elif isinstance(output, Established):
                 self._backoff.established(monotonic())
                 self._said = ""
+                self._refusals = 0
                 self._post(Welcomed(output.welcome, self._asked_at))
             elif isinstance(output, Ended):
                 self._on_ended(output)

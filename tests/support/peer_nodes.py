@@ -12,14 +12,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from maze._daemon.curve import ClientSide
+from maze._daemon.keys import KeyPair
 from maze_node.config import Settings
+from maze_node.identity import HeadAddress
 from maze_node.peers import Peers
 from maze_node.store import ObjectStore, Room
 from maze_protocol.messages import Welcome
 from maze_protocol.tickets import make_ticket
 from maze_protocol.values import Holder, ObjectKey, ObjectRef, key_of
 
-HEAD = "tcp://127.0.0.1:9"
+HEAD = HeadAddress("tcp://127.0.0.1:9")
 """A head that nobody asks for anything: what counts is which way packets would go."""
 SECRET = b"secret of the holder"
 
@@ -61,17 +64,19 @@ class Store(ObjectStore):
 
 
 class Lone:
-    """One node's transfers, on the loop of whoever makes it."""
+    """One node's transfers, on the loop of whoever makes it; with CURVE if it is given a pair."""
 
-    def __init__(self, name: str, secret: bytes = b"", **settings: Any) -> None:
+    def __init__(self, name: str, secret: bytes = b"", pair: KeyPair | None = None, **settings: Any) -> None:
         self.name = name
+        self.key = pair.public if pair else ""
+        head = HEAD._replace(side=ClientSide(pair, KeyPair.make().public) if pair else None)
         self.store = Store()
         self._waiting: dict[ObjectKey, asyncio.Future[str]] = {}
         self._failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.peers = Peers(Settings(**settings), name, self.store, self._told, self._fail)
-        self.endpoint = self.peers.introduce(HEAD)
+        self.endpoint = self.peers.introduce(head)
         if secret:
-            self.peers.welcome(make_welcome(secret), HEAD)
+            self.peers.welcome(make_welcome(secret), head)
 
     async def __aenter__(self) -> Lone:
         return self
@@ -82,7 +87,7 @@ class Lone:
 
     def holder_for(self, key: ObjectKey, consumer: str) -> Holder:
         """Return this node as one who has an object."""
-        return (self.endpoint, "", ticket_for(key, consumer))
+        return (self.endpoint, self.key, ticket_for(key, consumer))
 
     async def fetch(self, key: ObjectKey, size: int, *holders: Holder) -> str:
         """Fetch an object; return "" or why it cannot be had."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from maze_head.core.keys import Keys
 from maze_protocol.declare import MAX_AMOUNT, check_name
 from maze_protocol.errors import VersionMismatch
 from maze_protocol.messages import Hello, Reject
@@ -47,14 +48,23 @@ class Gate:
         return self._deferred / PER_SECOND
 
 
-def refusal(hello: Hello) -> Reject | None:
-    """Return why a node gets no session, or None if it does."""
+def refusal(hello: Hello, key: str, keys: Keys) -> Reject | None:
+    """Return why a node gets no session, or None if it does.
+
+    Args:
+        hello: what it says.
+        key: by which its connection was authenticated.
+        keys: which key speaks for which node.
+    """
     try:
         choose_version(hello)
     except VersionMismatch as error:
         return version_reject(error)
     problem = _name_problem(hello) or _python_problem(hello) or capacity_problem(hello.capacity)
-    return Reject("bad_hello", problem) if problem else None
+    if problem:
+        return Reject("bad_hello", problem)
+    problem = keys.problem(hello, key)
+    return Reject("bad_key", problem) if problem else None
 
 
 def _name_problem(hello: Hello) -> str:

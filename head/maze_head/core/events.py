@@ -37,7 +37,8 @@ class NodeGreeted(msgspec.Struct, frozen=True):
 
     link: bytes
     hello: Hello
-    payloads: tuple[bytes, ...] = ()
+    key: str = ""
+    """By which the connection was authenticated; "" without CURVE."""
 
 
 class NodeSaid(msgspec.Struct, frozen=True):

@@ -47,7 +47,7 @@ DISCONNECTED: Final = ("disconnected", "unroutable")
 
 def greet(state: State, event: NodeGreeted) -> None:
     """Answer a HELLO: a session or a refusal."""
-    refused = refusal(event.hello)
+    refused = refusal(event.hello, event.key, state.keys)
     if refused is not None:
         state.counters.nodes_refused += 1
         state.emit(Refuse(event.link, refused))
@@ -64,6 +64,8 @@ def greet(state: State, event: NodeGreeted) -> None:
         judge_return(state, node)
     verdicts = reconcile(state, node, event.hello)
     state.emit(Admit(event.link, _welcome(state, node, verdicts)))
+    if state.keys.local:
+        state.emit(Send(event.link, state.keys.config()))
     stopping = tuple(lease.token for lease in node.leases.values() if lease.cancelled)
     if stopping:
         state.emit(Send(event.link, Cancel(stopping, "the run is stopping", state.settings.cancel_grace)))

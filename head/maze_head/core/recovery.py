@@ -87,6 +87,8 @@ def restore_cluster(state: State, kind: str, body: dict[str, Any], time: float) 
     elif kind in ("node_lost", "node_left"):
         state.recovered.nodes.pop(body["node_id"], None)
         state.recovered.incarnations[body["node_id"]] = body["incarnation"]
+    elif kind in ("node_authorised", "node_revoked"):
+        state.keys.restore(kind, body)
     else:
         restore_sharing(state, kind, body)
 

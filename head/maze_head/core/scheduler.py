@@ -74,9 +74,16 @@ class HeadCore:
     """One head's decisions."""
 
     def __init__(
-        self, settings: Settings, epoch: int, cluster_id: bytes, secret: bytes = b"", blob_endpoint: str = ""
+        self,
+        settings: Settings,
+        epoch: int,
+        cluster_id: bytes,
+        secret: bytes = b"",
+        blob_endpoint: str = "",
+        local_key: str = "",
     ) -> None:
         self.state = State(settings, epoch, cluster_id, secret, blob_endpoint)
+        self.state.keys.local = local_key
 
     def handle(self, event: Event, now: Instant) -> list[Effect]:
         """Take in one event and return what to do about it."""

@@ -24,6 +24,7 @@ from maze_head.core.discipline import Discipline, Fcfs, MakeDiscipline
 from maze_head.core.effects import Append, DropGraph, Effect, SaveGraph
 from maze_head.core.events import Instant, NodeSaid
 from maze_head.core.graph import Graph, Shape
+from maze_head.core.keys import Keys
 from maze_head.core.leases import Leases
 from maze_head.core.nodes import Node
 from maze_head.core.objects import Objects
@@ -205,6 +206,7 @@ class State:
     turns: dict[str, int] = field(default_factory=dict)
     """When each project was served last, in turns."""
     objects: Objects = field(default_factory=Objects)
+    keys: Keys = field(default_factory=Keys)
     set_aside: list[tuple[Queue, int, int]] = field(default_factory=list)
     """Of the pass that is made: tasks out of their queues until its end (run number, task number)."""
     generation: int = 0

@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from maze._daemon.errors import ConfigError
 
-__all__ = ["SECTIONS", "SHARED_KEYS", "config_files", "load_config", "state_dir"]
+__all__ = ["SECTIONS", "SHARED_KEYS", "config_files", "load_config", "node_dir", "state_dir"]
 
 SECTIONS: Final = ("head", "node", "up", "run")
 SHARED_KEYS: Final = ("url", "state_dir", "connection_file", "log_level", "log_format", "log_file")
@@ -40,6 +40,12 @@ def state_dir() -> Path:
     """Return where a head keeps its state: as configured, else `${XDG_STATE_HOME:-~/.local/state}/maze`."""
     named = os.environ.get("MAZE_STATE_DIR") or load_config("head").get("state_dir")
     return Path(named) if named else _xdg("XDG_STATE_HOME", ".local/state") / "maze"
+
+
+def node_dir() -> Path:
+    """Return where a node keeps its key: as configured, else `${XDG_STATE_HOME:-~/.local/state}/maze-node`."""
+    named = os.environ.get("MAZE_NODE_DIR") or load_config("node").get("node_dir")
+    return Path(named) if named else _xdg("XDG_STATE_HOME", ".local/state") / "maze-node"
 
 
 def load_config(section: str, known: Collection[str] | None = None) -> dict[str, Any]:

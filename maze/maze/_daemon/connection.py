@@ -40,6 +40,10 @@ class ConnectionInfo:
     pid: int
     cluster_id: str = ""
     embedded: bool = False
+    head_key: str = ""
+    """The head's public key: what is said to the last three addresses is authenticated by it; "": it is not."""
+    node_key_file: str = ""
+    """By which key nodes of the head's own user say who they are."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ConnectionInfo:
@@ -130,7 +134,7 @@ def _ours(status: os.stat_result) -> bool:
 
 
 def _check_types(info: ConnectionInfo) -> None:
-    texts = (info.url, info.node, info.blob, info.events, info.cluster_id)
+    texts = (info.url, info.node, info.blob, info.events, info.cluster_id, info.head_key, info.node_key_file)
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("connection information: addresses must be texts")
     if type(info.pid) is not int or type(info.embedded) is not bool:

@@ -2,6 +2,7 @@
 
     DaemonError
     ├── ConfigError(ValueError)   a configuration file is wrong; the message names file, key and the nearest known key
+    ├── KeyFileUnusable           a file of keys that cannot be made, read or trusted; the message has a remedy
     └── NotReady                  a process that we started did not get ready; carries its exit status
 
 Rules. Fields carry the data, the message is built from them. The commands map these to exit codes, once.
@@ -9,7 +10,7 @@ Rules. Fields carry the data, the message is built from them. The commands map t
 
 from __future__ import annotations
 
-__all__ = ["ConfigError", "DaemonError", "NotReady"]
+__all__ = ["ConfigError", "DaemonError", "KeyFileUnusable", "NotReady"]
 
 
 class DaemonError(Exception):
@@ -30,3 +31,11 @@ class NotReady(DaemonError):
         self.seconds = seconds
         how = f"was not ready within {seconds:g} s" if status is None else f"ended with exit code {status}"
         super().__init__(f"{command} {how}")
+
+
+class KeyFileUnusable(DaemonError):
+    """A file of keys that cannot be made, read or trusted."""
+
+    def __init__(self, path: object, problem: str, remedy: str = "") -> None:
+        self.path = path
+        super().__init__(f"{path} {problem}{f'; {remedy}' if remedy else ''}")

@@ -154,6 +154,8 @@ head_options = _all(
            help="For so long."),
     option("--keep-bytes", metavar="N", type=click.IntRange(min=0), default=0, show_default=True,
            help="As long as the journal is no larger."),
+    option("--curve", is_flag=True,
+           help="Authenticate and encrypt what nodes and subscribers say, as always with a non-loopback --host."),
     option("--insecure", is_flag=True, allow_from_autoenv=False,
            help="Allow a non-loopback --host: anybody who reaches it can run code here."),
     option("--embedded", is_flag=True, hidden=True, allow_from_autoenv=False,
@@ -181,6 +183,9 @@ preload_option = option("--preload", metavar="MODULE,...", help="Modules that wo
 node_options = _all(
     option("--connection-file", type=FILE, help="How to find the head.  [default: STATE_DIR/connection.json]"),
     option("--head", metavar="tcp://HOST:PORT", help="The head's node port, instead of a connection file."),
+    option("--head-key", metavar="KEY", help="The head's public key, if --head authenticates; `maze info` tells it."),
+    option("--node-dir", type=DIRECTORY,
+           help="This node's own key, and where it has joined.  [default: ~/.local/state/maze-node]"),
     option("--name", help="Shown in lists.  [default: the host's name]"),
     capacity_options,
     preload_option,

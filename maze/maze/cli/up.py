@@ -36,7 +36,7 @@ from maze.cli._supervise import Ended, Ready, Supervisor, describe_exit
 __all__ = ["up"]
 
 _HEAD_FLAGS: Final = (
-    "host", "port", "node_port", "blob_port", "event_port", "advertise", "state_dir", "durability", "insecure",
+    "host", "port", "node_port", "blob_port", "event_port", "advertise", "state_dir", "durability", "insecure", "curve",
     "heartbeat", "suspect_after", "lost_after", "recovery_grace", "max_pending_tasks", "ballast",
     "keep_runs", "keep_days", "keep_bytes", "order",
 )  # fmt: skip

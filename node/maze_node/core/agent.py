@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from maze_node.core.departure import Departure
-from maze_node.core.effects import AnswerLog, DropLogs, Effect, Note, Reconnect, Send
+from maze_node.core.effects import AnswerLog, DropLogs, Effect, Note, Reconnect, Send, Vouch
 from maze_node.core.events import (
     DrainAsked,
     Event,
@@ -63,6 +63,7 @@ from maze_protocol.messages import (
     Held,
     LogPull,
     Measured,
+    NodeConfig,
     NodeLoad,
     Recall,
     Release,
@@ -146,6 +147,7 @@ class Agent:
             ResultAck: self._on_ack,
             Forget: self._on_forget,
             LogPull: self._on_pull,
+            NodeConfig: lambda message, now: self._effects.append(Vouch(message.peer_keys)),
             Shutdown: lambda message, now: self._on_drain(DrainAsked(message.reason, message.drain_timeout), now),
         }
 

@@ -11,7 +11,7 @@ from maze_protocol.values import ObjectKey, ObjectRef
 __all__ = [
     "AnswerLog", "CancelFetch", "Discard", "Dismiss", "DropLogs", "Effect", "Enqueue", "FetchObject", "Fork",
     "ForgetObjects", "Leave", "Load", "Note", "NoteMemory", "Reconnect", "RenameLog", "RenameObjects", "Send", "Signal",
-    "Spill", "SpillObject", "Start", "TakeBack",
+    "Spill", "SpillObject", "Start", "TakeBack", "Vouch",
 ]  # fmt: skip
 
 
@@ -145,6 +145,12 @@ class RenameObjects(msgspec.Struct, frozen=True):
     new: int
 
 
+class Vouch(msgspec.Struct, frozen=True):
+    """These are the keys of nodes that the head vouches for; no other one may fetch from here, or be asked."""
+
+    keys: tuple[str, ...]
+
+
 class Note(msgspec.Struct, frozen=True):
     """Write a line into the process log: what the node decided by itself."""
 
@@ -161,5 +167,5 @@ class Leave(msgspec.Struct, frozen=True):
 Effect = (
     Send | Reconnect | Fork | NoteMemory | Start | Enqueue | TakeBack | Signal | Dismiss | AnswerLog | RenameLog
     | DropLogs | Spill | Load | Discard | FetchObject | CancelFetch | SpillObject | ForgetObjects | RenameObjects
-    | Note | Leave
+    | Note | Vouch | Leave
 )  # fmt: skip

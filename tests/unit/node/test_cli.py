@@ -13,6 +13,9 @@ from click.testing import CliRunner
 
 from maze_node import cli
 from maze_node.config import Settings
+from maze_node.identity import own_pair
+
+KEY = "0" * 40
 
 
 @pytest.fixture
@@ -27,17 +30,18 @@ def invoke(*words: str) -> click.testing.Result:
     return CliRunner().invoke(cli.node, words, standalone_mode=False)
 
 
-def test_every_flag_arrives(served: list[Settings]) -> None:
+def test_every_flag_arrives(served: list[Settings], tmp_path: Path) -> None:
     words = (
         "--head h:1 --cpus 1.5 --memory 100 --gpus 2 --gpu-mem 50 --name n --label a=1 --label b=2 --workers 3"
         " --advertise x --no-peer-port --drain-timeout 1 --orphan-timeout 2 --share 2/3"
         " --head-timeout 3 --result-memory 4 --object-memory 5 --spool-dir /s --time-limit 1-02:00:00 --idle-timeout 5m"
-        " --affinity --detect mem,cpus --insecure --preload a,b.c --head-pid 7"
+        " --affinity --detect mem,cpus --insecure --preload a,b.c --head-pid 7 --node-dir"
     )
-    assert invoke(*words.split()).exception is None
+    assert invoke(*words.split(), str(tmp_path), "--head-key", KEY).exception is None
     assert served == [
         Settings("tcp://h:1", None, "n", 1.5, 100, 2, 50, 3, {"a": "1", "b": "2"}, "x", None, 1.0, 2.0, (2, 3), 3.0, 4,
-             5, Path("/s"), 93_600.0, 300.0, True, frozenset(("cpus", "mem")), True, ("a", "b.c"), 7),
+             5, Path("/s"), 93_600.0, 300.0, True, frozenset(("cpus", "mem")), True, ("a", "b.c"), 7, KEY,
+                 tmp_path),
     ]  # fmt: skip
 
 
@@ -74,12 +78,24 @@ def test_time_limits_come_from_the_environment_and_the_configuration_too(
         (["--detect", "cpu"], "expected all, none, or some of cpus,mem,gpus"),
         (["--idle-timeout", "0s"], "must be longer than nothing"),
         (["--preload", "a-b"], "'a-b' is no name of a module"),
+        (["--head", "h:1", "--head-key", "secret"], "--head-key: no public key"),
     ],
 )
 def test_mistakes_are_usage_errors(served: list[Settings], words: list[str], text: str) -> None:
     error = invoke(*words).exception
     assert isinstance(error, click.UsageError)
     assert text in error.format_message()
+    assert served == []
+
+
+def test_a_key_that_others_can_read_stops_the_node_before_it_starts(served: list[Settings], tmp_path: Path) -> None:
+    own_pair(tmp_path)
+    (tmp_path / "node.key").chmod(0o640)
+    error = invoke("--head", "h:1", "--head-key", KEY, "--node-dir", str(tmp_path)).exception
+    assert isinstance(error, click.UsageError)
+    assert error.format_message() == (
+        f"{tmp_path}/node.key can be read by others; chmod 600 {tmp_path}/node.key if nobody else has seen it"
+    )
     assert served == []
 
 

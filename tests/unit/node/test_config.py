@@ -53,9 +53,9 @@ def test_the_head_is_looked_up_anew_each_time(tmp_path: Path) -> None:
     assert settings.find_head() is None
     for port in (1, 2):
         write_connection(file, ConnectionInfo("u", f"tcp://h:{port}", "", "", os.getpid()))
-        assert settings.find_head() == f"tcp://h:{port}"
-    assert Settings(head="tcp://x:1", connection_file=file).find_head() == "tcp://x:1"
-    assert Settings(connection_file=file, head_pid=os.getpid()).find_head() == "tcp://h:2"
+        assert settings.find_head() == (f"tcp://h:{port}", None)
+    assert Settings(head="tcp://x:1", connection_file=file).find_head() == ("tcp://x:1", None)
+    assert Settings(connection_file=file, head_pid=os.getpid()).find_head() == ("tcp://h:2", None)
     assert Settings(connection_file=file, head_pid=1).find_head() is None
 
 

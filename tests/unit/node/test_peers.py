@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from maze._daemon.curve import ClientSide
+from maze._daemon.keys import KeyPair
 from maze_node import peers as peers_module
 from maze_node.peers import complete
 from maze_protocol.messages import Fetch
@@ -49,6 +51,69 @@ def test_what_a_node_has_another_one_gets() -> None:
             assert await node.fetch(KEY, len(DATA), holder.holder_for(KEY, "n2")) == ""
             assert node.store.get(KEY) == DATA
             assert node.peers.counters()["objects_bytes_in_total"] == len(DATA)
+
+    on_loop(check)
+
+
+async def fetch_in_vain(node: Lone, holder: Lone) -> None:
+    """Ask the holder, who does not answer: the head is left to be asked, and that is not there."""
+    going = asyncio.create_task(node.fetch(KEY, len(DATA), holder.holder_for(KEY, node.name)))
+    await asyncio.wait((going,), timeout=0.3)
+    assert not going.done()
+    node.peers.cancel(KEY)
+    assert await going
+
+
+def test_with_curve_nodes_that_the_head_vouches_for_fetch_from_each_other() -> None:
+    async def check() -> None:
+        one, other = KeyPair.make(), KeyPair.make()
+        async with Lone("n1", SECRET, one) as holder, Lone("n2", pair=other) as node:
+            holder.store.put(KEY, DATA)
+            await fetch_in_vain(node, holder)
+            for each in (holder, node):
+                each.peers.vouch((one.public, other.public))
+            assert await node.fetch(KEY, len(DATA), holder.holder_for(KEY, "n2")) == ""
+            assert node.store.get(KEY) == DATA
+
+    on_loop(check)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["a stranger", "a stranger that was known"])
+def test_who_is_not_vouched_for_gets_nothing_though_its_ticket_is_good(known: bool) -> None:
+    async def check() -> None:
+        one, other = KeyPair.make(), KeyPair.make()
+        async with Lone("n1", SECRET, one) as holder, Lone("n2", pair=other) as node:
+            holder.store.put(KEY, DATA)
+            holder.peers.vouch((one.public, other.public) if known else (one.public,))
+            node.peers.vouch((one.public, other.public))
+            if known:
+                assert await node.fetch(KEY, len(DATA), holder.holder_for(KEY, "n2")) == ""
+                holder.peers.vouch((one.public,))
+            before = holder.peers.counters()["objects_bytes_out_total"] if known else 0
+            await fetch_in_vain(node, holder)
+            assert holder.peers.counters().get("objects_bytes_out_total", 0) == before
+
+    on_loop(check)
+
+
+def test_who_speaks_without_curve_is_not_heard_by_a_node_with_it() -> None:
+    async def check() -> None:
+        pair = KeyPair.make()
+        async with Lone("n1", SECRET, pair) as holder, Lone("n2") as node:
+            holder.store.put(KEY, DATA)
+            holder.peers.vouch((pair.public, ""))
+            await fetch_in_vain(node, holder)
+            assert "objects_bytes_out_total" not in holder.peers.counters()
+
+    on_loop(check)
+
+
+def test_a_node_that_got_another_key_serves_nobody_until_it_is_started_again() -> None:
+    async def check() -> None:
+        async with Lone("n1", SECRET, KeyPair.make()) as node:
+            assert node.endpoint
+            side = ClientSide(KeyPair.make(), KeyPair.make().public)
+            assert node.peers.introduce(HEAD._replace(side=side)) == ""
 
     on_loop(check)
 
@@ -90,7 +155,7 @@ def test_beyond_this_machine_nobody_is_served_unless_that_is_allowed(
 
     on_loop(check)
     words = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert "--insecure would let" in words[0]
+    assert "only --insecure lets" in words[0]
     assert "cannot listen on 192.0.2.1" in words[1], "it is nobody's address"
 
 

@@ -1,0 +1,94 @@
+"""The way into the head's ZeroMQ sockets: open, or with a doorkeeper who knows the keys (docs/adr/0024).
+
+One object either way, so that nobody else asks whether connections are authenticated. In order: made before anything is
+bound, `start` when the journal has told whose keys were authorised, `check` a few times per second, `close` last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import zmq
+
+from maze._daemon.keys import KeyPair
+from maze._daemon.zap import NODES, Doorkeeper
+from maze_head.errors import DoorkeeperLost
+from maze_head.keyring import Keyring, local_key_file
+
+__all__ = ["Door"]
+
+
+class Door:
+    """Who may connect. Made and used on the event loop."""
+
+    def __init__(
+        self,
+        state_dir: Path,
+        context: zmq.Context[zmq.Socket[bytes]],
+        failed: Callable[[BaseException], None],
+        *,
+        guarded: bool,
+    ) -> None:
+        """Put a doorkeeper there, if connections are to be authenticated.
+
+        Raises:
+            KeysUnusable: keys cannot be made, read or trusted.
+        """
+        self._state_dir = state_dir
+        self._failed = failed
+        self._loop = asyncio.get_running_loop()
+        self.keyring = Keyring.open(state_dir) if guarded else None
+        self._doorkeeper = Doorkeeper(context, self.keyring.admits, self._lost) if self.keyring else None
+
+    @property
+    def pair(self) -> KeyPair | None:
+        """Return the head's pair; None: without CURVE."""
+        return self.keyring.head if self.keyring else None
+
+    @property
+    def local_key(self) -> str:
+        """Return the key of nodes of the head's own user; "" without CURVE."""
+        return self.keyring.local if self.keyring else ""
+
+    @property
+    def admits_nodes(self) -> Callable[[str], bool] | None:
+        """Return what tells whether a key may speak as a node; None: connections have none."""
+        return partial(self.keyring.admits, NODES) if self.keyring else None
+
+    def told(self) -> dict[str, str]:
+        """Return what the connection file says, for processes of our own user."""
+        if self.keyring is None:
+            return {}
+        return {"head_key": self.keyring.head.public, "node_key_file": str(local_key_file(self._state_dir).resolve())}
+
+    def start(self, nodes: Mapping[str, str]) -> None:
+        """Let in whom we know: node ids by key, from the journal."""
+        if self.keyring is not None and self._doorkeeper is not None:
+            self.keyring.restore(nodes)
+            self._doorkeeper.start()
+
+    def check(self) -> None:
+        """Notice that the doorkeeper is gone, whatever became of it."""
+        if self._doorkeeper is not None and not self._doorkeeper.alive:
+            self._failed(DoorkeeperLost("nobody says any more who may connect: the thread for it has ended"))
+
+    def close(self) -> None:
+        """End; all sockets are closed by now."""
+        if self._doorkeeper is not None:
+            self._doorkeeper.close()
+
+    def counters(self) -> dict[str, int | float]:
+        """Return what was counted."""
+        counts = self._doorkeeper.counts.copy() if self._doorkeeper is not None else {}
+        return {f"connections_{name}_total": value for name, value in counts.items()}
+
+    def _lost(self, error: BaseException) -> None:
+        """Take note, on the doorkeeper's thread, that it ends."""
+        lost = DoorkeeperLost(f"nobody says any more who may connect: {error!r}")
+        lost.__cause__ = error
+        with suppress(RuntimeError):  # the loop may be closed by now
+            self._loop.call_soon_threadsafe(self._failed, lost)

@@ -1,0 +1,69 @@
+"""The head's keys, and whose may connect to it: asked by the doorkeeper's thread, told by the event loop.
+
+Rules
+* Two pairs lie in `keys/` of the state directory: `head.key`, by which this head is known, and `local.key`, for nodes
+  that its own user starts on this machine. Who can read the second one could read the first as well, and the journal.
+* Nodes of other machines have keys of their own; the core knows them and binds each to one node id (core/keys.py). Here
+  they are known from the commit on that authorised them, until the one that revoked them.
+* A dictionary is read by one thread while another one changes it, a key at a time: that is as safe as a lock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+from maze._daemon.errors import KeyFileUnusable
+from maze._daemon.keys import KeyPair, load_or_make_pair
+from maze._daemon.zap import NODES
+from maze_head.errors import KeysUnusable
+
+__all__ = ["KEYS_DIRECTORY", "Keyring", "local_key_file"]
+
+KEYS_DIRECTORY: Final = "keys"
+
+
+def local_key_file(state_dir: Path) -> Path:
+    """Return where the key lies that nodes of the head's own user have."""
+    return state_dir / KEYS_DIRECTORY / "local.key"
+
+
+class Keyring:
+    """All keys that a head knows."""
+
+    def __init__(self, head: KeyPair, local: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.head = head
+        self.local = local
+        self._clock = clock
+        self._nodes: dict[str, str] = {}
+
+    @classmethod
+    def open(cls, state_dir: Path) -> Keyring:
+        """Read the pairs of a state directory; those that are missing are made.
+
+        Raises:
+            KeysUnusable: they cannot be made, read or trusted.
+        """
+        directory = state_dir / KEYS_DIRECTORY
+        try:
+            return cls(load_or_make_pair(directory / "head.key"), load_or_make_pair(local_key_file(state_dir)).public)
+        except KeyFileUnusable as error:
+            raise KeysUnusable(str(error)) from error
+
+    def restore(self, nodes: Mapping[str, str]) -> None:
+        """Take over the keys of nodes that the journal knows: node ids by key."""
+        self._nodes.update(nodes)
+
+    def authorise(self, key: str, node_id: str) -> None:
+        """Let a node connect."""
+        self._nodes[key] = node_id
+
+    def revoke(self, key: str) -> None:
+        """Let a node connect no more."""
+        self._nodes.pop(key, None)
+
+    def admits(self, domain: str, key: str) -> bool:
+        """Tell whether a key may connect to the sockets of a domain."""
+        return key == self.local or (domain == NODES and key in self._nodes)
