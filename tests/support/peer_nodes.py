@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -88,6 +89,13 @@ class Lone:
     def holder_for(self, key: ObjectKey, consumer: str) -> Holder:
         """Return this node as one who has an object."""
         return (self.endpoint, self.key, ticket_for(key, consumer))
+
+    def vouch(self, *keys: str) -> None:
+        """Be told whom the head vouches for, and wait until that counts."""
+        self.peers.vouch(keys)
+        counts = threading.Event()
+        self.peers._exchange.call(counts.set)
+        assert counts.wait(20)
 
     async def fetch(self, key: ObjectKey, size: int, *holders: Holder) -> str:
         """Fetch an object; return "" or why it cannot be had."""

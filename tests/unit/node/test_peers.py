@@ -71,7 +71,7 @@ def test_with_curve_nodes_that_the_head_vouches_for_fetch_from_each_other() -> N
             holder.store.put(KEY, DATA)
             await fetch_in_vain(node, holder)
             for each in (holder, node):
-                each.peers.vouch((one.public, other.public))
+                each.vouch(one.public, other.public)
             assert await node.fetch(KEY, len(DATA), holder.holder_for(KEY, "n2")) == ""
             assert node.store.get(KEY) == DATA
 
@@ -84,11 +84,11 @@ def test_who_is_not_vouched_for_gets_nothing_though_its_ticket_is_good(known: bo
         one, other = KeyPair.make(), KeyPair.make()
         async with Lone("n1", SECRET, one) as holder, Lone("n2", pair=other) as node:
             holder.store.put(KEY, DATA)
-            holder.peers.vouch((one.public, other.public) if known else (one.public,))
-            node.peers.vouch((one.public, other.public))
+            holder.vouch(one.public, *([other.public] if known else []))
+            node.vouch(one.public, other.public)
             if known:
                 assert await node.fetch(KEY, len(DATA), holder.holder_for(KEY, "n2")) == ""
-                holder.peers.vouch((one.public,))
+                holder.vouch(one.public)
             before = holder.peers.counters()["objects_bytes_out_total"] if known else 0
             await fetch_in_vain(node, holder)
             assert holder.peers.counters().get("objects_bytes_out_total", 0) == before
@@ -101,7 +101,7 @@ def test_who_speaks_without_curve_is_not_heard_by_a_node_with_it() -> None:
         pair = KeyPair.make()
         async with Lone("n1", SECRET, pair) as holder, Lone("n2") as node:
             holder.store.put(KEY, DATA)
-            holder.peers.vouch((pair.public, ""))
+            holder.vouch(pair.public, "")
             await fetch_in_vain(node, holder)
             assert "objects_bytes_out_total" not in holder.peers.counters()
 
