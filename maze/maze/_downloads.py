@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from maze_protocol.shown import one_line
+
 if TYPE_CHECKING:
     from maze._results import RunRecord
     from maze._values.file import File
@@ -66,9 +68,9 @@ def _bar(file: File, *, shown: bool) -> Iterator[None]:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(), transient=True) as progress:
-        task = progress.add_task(file.name, total=file.size)
+        task = progress.add_task(one_line(file.name), total=file.size)
         tell: Callable[[int], Any] = lambda done: progress.update(task, completed=done)  # noqa: E731 -- a name for it
         with file.watched(tell):
             yield

@@ -15,11 +15,12 @@ from maze.errors import GraphError, MissingDependencyError
 from maze_protocol.declare import normalise_resources
 from maze_protocol.graph import topological_order
 from maze_protocol.ids import short_id
+from maze_protocol.shown import shown
 
 if TYPE_CHECKING:
     from maze._graph import Graph
 
-__all__ = ["draw", "graph_info", "graph_lines", "mermaid"]
+__all__ = ["dot_of", "draw", "graph_info", "graph_lines", "mermaid"]
 
 _WIDTH: Final = 62
 _TITLE: Final = "Workflow Structure Visualization"
@@ -31,7 +32,7 @@ def graph_lines(graph: Graph) -> list[str]:
     """Return the graph as lines of text."""
     bar = "═" * _WIDTH
     lines = [f"╔{bar}╗", f"║{_TITLE.center(_WIDTH)}║", f"╚{bar}╝", "", "Nodes (Tasks):"]
-    lines += [f"  • {short_id(task.task_id)}... [{task.name}]" for task in graph.tasks.values()] or ["  (none)"]
+    lines += [f"  • {short_id(task.task_id)}... [{shown(task.name)}]" for task in graph.tasks.values()] or ["  (none)"]
     edges = [f"  {short_id(source)}... → {short_id(target)}..." for source, target in graph.known_edges()]
     return [*lines, "", "Dependencies (Edges):", *(edges or ["  (none)"])]
 
@@ -100,17 +101,27 @@ def _has_dot() -> bool:
 
 
 def _draw_graphviz(graph: Graph, target: Path, kind: str, figsize: Sequence[float], dpi: int) -> None:
+    target.write_bytes(dot_of(graph, dpi).pipe(format=kind))
+
+
+def dot_of(graph: Graph, dpi: int) -> Any:
+    """Return the graph as graphviz's own object.
+
+    Raises:
+        MissingDependencyError: graphviz is not installed.
+    """
     try:
         import graphviz
     except ImportError as error:
         raise MissingDependencyError("graphviz is not installed", hint="pip install graphviz") from error
     dot = graphviz.Digraph(graph_attr={"dpi": str(dpi)}, node_attr={"shape": "box", "style": "rounded"})
     for task in graph.tasks.values():
-        # graphviz.escape: a backslash or <...> in a name is text, not markup.
-        dot.node(task.task_id, graphviz.escape(f"{task.name}\n{short_id(task.task_id)}"))
+        # A backslash or <...> in a name is text, not markup.
+        label = rf"{graphviz.escape(shown(task.name))}\n{short_id(task.task_id)}"
+        dot.node(task.task_id, graphviz.nohtml(label))
     for source, to in graph.known_edges():
         dot.edge(source, to)
-    target.write_bytes(dot.pipe(format=kind))
+    return dot
 
 
 def _draw_matplotlib(graph: Graph, target: Path, kind: str, figsize: Sequence[float], dpi: int) -> None:
@@ -129,7 +140,7 @@ def _draw_matplotlib(graph: Graph, target: Path, kind: str, figsize: Sequence[fl
     drawn = networkx.DiGraph(list(graph.known_edges()))
     drawn.add_nodes_from(graph.tasks)
     # `$` would start mathematics.
-    labels = {task.task_id: task.name.replace("$", r"\$") for task in graph.tasks.values()}
+    labels = {task.task_id: shown(task.name).replace("$", r"\$") for task in graph.tasks.values()}
     networkx.draw_networkx(
         drawn, _layers(graph), ax=axes, labels=labels, node_color="#cfe2f3", node_size=2600, node_shape="s", font_size=8
     )
@@ -158,4 +169,4 @@ def _layers(graph: Graph) -> dict[str, tuple[float, float]]:
 def _escaped(name: str) -> str:
     """Return a name as the text of a Mermaid label: entities for what would end or mark it up."""
     marks = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "&": "#amp;", "`": "#96;"}
-    return "".join(marks.get(character, character) for character in name)
+    return "".join(marks.get(character, character) for character in shown(name))

@@ -1,7 +1,8 @@
 """All printing of the SDK. Nothing else in it prints, and nothing here asks a head.
 
 `sys.stdout` is looked up at each line, so that redirections and notebook cells get what is theirs. Characters that a
-terminal's encoding lacks are replaced, never an error. A progress line is drawn on a real terminal only.
+terminal's encoding lacks are replaced, never an error; those that would drive it are escaped. A progress line is drawn
+on a real terminal only.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from maze._results import Entry, Retry
 from maze_protocol.ids import short_id
+from maze_protocol.shown import BREAKS, shown
 
 if TYPE_CHECKING:
     from maze._collector import Collector
@@ -33,8 +35,8 @@ _WITH_EXCEPTIONS: Final = "⚠️ Workflow execution completed with exceptions"
 
 
 def print_line(text: str) -> None:
-    """Print a line, with what the output cannot show replaced."""
-    _write(text + "\n")
+    """Print text; what would drive the terminal is escaped, what its encoding lacks is replaced."""
+    _write(shown(text, keep=BREAKS) + "\n")
 
 
 def print_message(message: Mapping[str, Any]) -> None:
@@ -81,7 +83,7 @@ class RunReport:
         elif kind == "finish_task":
             self._line(f"♻ Result reused: {short}" if entry.reused else f"✓ Task completed: {short}")
             for key, value in data["result"].items():
-                self._line(f"  {key}: {_shown(value)}")
+                self._line(f"  {shown(key)}: {_shown(value)}")
         elif kind == "task_exception":
             self._line(f"❌ Task failed: {short}")
             self._line(f"  error: {_shown(entry.error)}")
@@ -144,11 +146,11 @@ def _retrying(retry: Retry) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Return a value as text that is not endless and cannot drive the terminal."""
+    """Return a value as text that is not endless."""
     text = value if isinstance(value, str) else _text(value)
     if len(text) > VALUE_LENGTH:
-        text = f"{text[:VALUE_LENGTH]}… ({len(text)} characters)"
-    return "".join(character if character.isprintable() or character in "\n\t" else "�" for character in text)
+        return f"{text[:VALUE_LENGTH]}… ({len(text)} characters)"
+    return text
 
 
 def _text(value: Any) -> str:

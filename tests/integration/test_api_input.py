@@ -364,6 +364,23 @@ async def test_row_54_source_that_is_no_function(ask: Asker) -> None:
 
 
 @asking
+async def test_row_63_names(ask: Asker) -> None:
+    await ask.workflow()
+    for name in ("a\nb", "\x1b[31mred", "\u202eforged", "\x00", "n" * 10_000, ""):
+        status, refused, error = await ask.edited({"op": "add_task", "task": {**task(0), "name": name}}, codes=[code()])
+        assert (status, refused) == (400, "bad_name"), name
+        assert error["message"].isprintable()
+        form = {"workflow_id": WORKFLOW, "task_type": "code", "task_name": name}
+        async with ask.http.post("/add_task", json=form) as response:
+            assert response.status == (200 if not name else 400), name
+    await ask.ok(
+        "POST", f"/workflows/{WORKFLOW}/tasks", {"task": {**task(0), "name": "名前 🔗"}, "codes": [code()]}, 201
+    )
+    async with ask.http.post("/api/v1/workflows", json={"na\x1b[31mme\u202e": 1}) as response:
+        assert (await response.json())["error"]["message"].isprintable()
+
+
+@asking
 async def test_an_original_request_is_as_safe(ask: Asker) -> None:
     posts = ("add_task", "save_task", "save_task_and_add_edge", "add_edge", "del_edge", "del_task", "run_workflow")
     for path in posts:

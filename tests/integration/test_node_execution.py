@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
 import pytest
 
-from maze_protocol.messages import CRASHED, FAILED, OK, Outcome, OutputDecl
+from maze_protocol.messages import CRASHED, FAILED, OK, TIMED_OUT, Outcome, OutputDecl
 from maze_protocol.resources import Claim, DeviceClaim
 from support.node_head import FakeHead, fake_head
 from support.node_process import node
@@ -196,6 +198,46 @@ def test_what_cannot_be_pickled_is_named_and_the_worker_lives(bench: Bench) -> N
     outcome = bench.run(task)
     assert outcome.error.kind == "bad_return"
     assert "output 'out'['deep'][0]: an object of type _thread.lock cannot be sent" in outcome.error.message
+
+
+class Bomb:
+    """Does something when it is pickled, or when it is unpickled."""
+
+    def __init__(self, call: Callable, *arguments: object, early: bool) -> None:
+        self.call, self.arguments, self.early = call, arguments, early
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.early:
+            self.call(*self.arguments)
+        return self.call, self.arguments
+
+
+BOMBS = [
+    (os._exit, (3,), (CRASHED, "crash")),
+    (time.sleep, (3_600,), (TIMED_OUT, "timeout")),
+    (sys.exit, (3,), (FAILED, "user")),
+    (bytearray, (1 << 60,), (FAILED, "bad_return")),
+]
+
+
+@pytest.mark.parametrize(("call", "arguments", "expected"), BOMBS)
+def test_a_value_that_is_dangerous_to_pickle_ends_at_most_its_worker(bench: Bench, call, arguments, expected) -> None:
+    bomb = Bomb
+
+    def task(params):
+        return {"out": bomb(call, *arguments, early=True)}
+
+    outcome = bench.run(task, timeout=0.5)
+    assert (outcome.status, outcome.error.kind) == expected
+    assert bench.values(lambda params: {"out": 1}) == {"out": 1}
+
+
+@pytest.mark.parametrize(("call", "arguments", "expected"), BOMBS)
+def test_code_that_is_a_bomb_ends_at_most_its_worker(bench: Bench, call, arguments, expected) -> None:
+    body = pickle.dumps((Bomb(call, *arguments, early=False), {}))
+    outcome = bench.run(raw_code("pickle", body), timeout=0.5)
+    assert (outcome.status, outcome.error.kind.replace("bad_code", "bad_return")) == expected
+    assert bench.values(lambda params: {"out": 1}) == {"out": 1}
 
 
 def test_outputs_beyond_the_limit_are_refused_with_numbers(bench: Bench) -> None:

@@ -56,3 +56,9 @@ def test_every_broad_except_is_listed_in_the_adr() -> None:
     }
     listed = set(re.findall(r"`((?:maze|head|node|protocol)/[\w/]+\.py)`", ADR.read_text()))
     assert found == listed
+
+
+def test_commands_print_through_what_escapes() -> None:
+    raw = {"click.echo", "click.secho", "print", "sys.stdout.write", "sys.stderr.write"}
+    for path in {*(ROOT / "maze/maze/cli").glob("*.py")} - {ROOT / "maze/maze/cli/_render.py"}:
+        assert not raw & {ast.unparse(node.func) for node in ast.walk(_tree(path)) if isinstance(node, ast.Call)}, path

@@ -12,19 +12,21 @@ IllegalMove (AssertionError)  a bug of the core, not a refusal: the driver must 
 
 from __future__ import annotations
 
+from maze_protocol.shown import shown
+
 __all__ = ["Conflict", "Gone", "IllegalMove", "Invalid", "NotFound", "Rejected", "Unavailable"]
 
 
 class Rejected(Exception):
-    """A command was refused; nothing changed."""
+    """A command was refused; nothing changed. What it quotes of the command cannot hurt whoever reads it."""
 
     def __init__(self, code: str, message: str, *, hint: str = "", field: str = "", op: int | None = None) -> None:
         self.code = code
-        self.message = message
-        self.hint = hint
-        self.field = field
+        self.message = shown(message)
+        self.hint = shown(hint)
+        self.field = shown(field)
         self.op = op
-        super().__init__(message)
+        super().__init__(self.message)
 
 
 class NotFound(Rejected):

@@ -5,6 +5,8 @@ Rules. Only daemons call `setup_logging`; the SDK never touches the host program
 
     log.warning("node lost", extra={"node_id": node_id, "silent_s": 9.0})
 
+Whatever a message, a fact or an exception quotes, a record stays one line, or one and indented ones below it: nothing
+that a client says can look like a record of its own.
 Secrets are never logged, at any level.
 """
 
@@ -16,6 +18,8 @@ import sys
 import time
 from pathlib import Path
 from typing import Any, Final, TextIO
+
+from maze_protocol.shown import quoted, shown
 
 __all__ = ["setup_logging"]
 
@@ -54,10 +58,9 @@ class TextFormatter(logging.Formatter):
     """`2026-01-31T12:00:00.123Z INFO  maze_head.driver: run sealed run_id=run_…`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        facts = "".join(f" {key}={value}" for key, value in _extra(record).items())
-        line = f"{_time(record)} {record.levelname:<5} {record.name}: {record.getMessage()}{facts}"
-        trouble = _trouble(self, record)
-        return f"{line}\n{trouble}" if trouble else line
+        facts = "".join(f" {key}={quoted(str(value))}" for key, value in _extra(record).items())
+        line = f"{_time(record)} {record.levelname:<5} {record.name}: {shown(record.getMessage())}{facts}"
+        return "\n".join([line, *(f"  {shown(each)}" for each in _trouble(self, record).splitlines())])
 
 
 class JsonFormatter(logging.Formatter):

@@ -16,6 +16,7 @@ have more (75, 78), in their own errors.py.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -27,6 +28,7 @@ import click
 
 from maze._daemon.config import load_config
 from maze._daemon.errors import ConfigError, DaemonError
+from maze_protocol.shown import BREAKS, shown
 
 __all__ = [
     "EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_UNREACHABLE", "EXIT_USAGE", "HELP_NAMES", "DaemonCommand", "DaemonGroup",
@@ -195,15 +197,22 @@ node_options = _all(
 """Flags of maze-node."""
 
 
+def _show(error: click.ClickException) -> None:
+    """Print an error, which may quote an answer or what was typed."""
+    text = io.StringIO()
+    error.show(text)
+    click.echo(shown(text.getvalue(), keep=BREAKS), err=True, nl=False)
+
+
 def run_command(command: click.Command, arguments: list[str] | None = None, program: str | None = None) -> NoReturn:
     """Run a command and leave the process with the exit code that every Maze command gives for that outcome."""
     try:
         status = command.main(arguments, prog_name=program, standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        _show(error)
         status = error.exit_code
     except DaemonError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(f"Error: {shown(str(error), keep=BREAKS)}", err=True)
         status = EXIT_FAILED
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted", err=True)

@@ -1,6 +1,7 @@
 """How answers look: tables for terminals, tab-separated text for pipes, JSON for programs; times, sizes, durations.
 
-Rules. Pure formatting and click.echo; nothing here asks the head. rich is loaded only to draw a table on a terminal.
+Rules. Pure formatting and click.echo, which no command calls by itself: what comes from elsewhere is escaped here.
+Nothing here asks the head. rich is loaded only to draw a table on a terminal.
 """
 
 from __future__ import annotations
@@ -13,22 +14,37 @@ from typing import Any
 
 import click
 
-__all__ = ["ago", "amount", "echo_json", "echo_pairs", "echo_table", "json_option", "mebibytes", "milliseconds"]
+from maze_protocol.shown import BREAKS, one_line, shown, shown_json
+
+__all__ = [
+    "ago", "amount", "echo", "echo_json", "echo_pairs", "echo_table", "json_line", "json_option", "mebibytes",
+    "milliseconds",
+]  # fmt: skip
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
+def echo(text: str = "", *, err: bool = False) -> None:
+    """Print text to stdout or stderr."""
+    click.echo(shown(text, keep=BREAKS), err=err)
+
+
 def echo_json(document: Any) -> None:
     """Print one JSON document."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    click.echo(shown_json(json.dumps(document, indent=2, ensure_ascii=False)))
+
+
+def json_line(document: Any) -> str:
+    """Return a JSON document as one line."""
+    return shown_json(json.dumps(document, ensure_ascii=False))
 
 
 def echo_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table: drawn on a terminal, tab-separated with a header line otherwise."""
-    texts = [[str(cell) for cell in row] for row in rows]
+    texts = [[one_line(str(cell)) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for line in (list(columns), *texts):
-            click.echo("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in line))
+            click.echo("\t".join(line))
         return
     from rich.console import Console
     from rich.table import Table
@@ -44,7 +60,7 @@ def echo_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None
 
 def echo_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     """Print names and values, aligned on a terminal, tab-separated otherwise."""
-    items = [(name, str(value)) for name, value in pairs]
+    items = [(one_line(name), one_line(str(value))) for name, value in pairs]
     width = max((len(name) for name, _ in items), default=0)
     for name, value in items:
         click.echo(f"{name:<{width}}  {value}" if sys.stdout.isatty() else f"{name}\t{value}")

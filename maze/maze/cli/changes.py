@@ -10,7 +10,7 @@ import click
 from maze._daemon.options import EXIT_FAILED, DaemonCommand
 from maze.cli._api import ApiError, Head, HeadUnreachable, url_option
 from maze.cli._find import find_run, short
-from maze.cli._render import echo_json, json_option
+from maze.cli._render import echo, echo_json, json_option
 
 __all__ = ["cancel", "retry"]
 
@@ -58,7 +58,7 @@ def retry(context: click.Context, /, run: str, from_failed: bool, wait: bool, ur
     run_id = find_run(head, run)["run_id"]
     body = head.post(f"/runs/{run_id}/retry", {"from_failed": from_failed})
     for task in body.get("infeasible", ()):
-        click.echo(f"No node can ever take {task['name']} ({short(task['task_id'])}): {task['reason']}", err=True)
+        echo(f"No node can ever take {task['name']} ({short(task['task_id'])}): {task['reason']}", err=True)
     body = _end_of(head, body) if wait else body
     _tell(body, as_json)
     if wait and body["status"] != "finished":
@@ -69,7 +69,7 @@ def _tell(body: dict[str, Any], as_json: bool) -> None:
     if as_json:
         echo_json({"run": body})
     else:
-        click.echo(f"{body['run_id']} {body['status']}")
+        echo(f"{body['run_id']} {body['status']}")
 
 
 def _end_of(head: Head, body: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import click
 from maze._daemon.options import DaemonCommand, DaemonGroup
 from maze.cli._api import Head, own_url_option, url_option
 from maze.cli._find import find_node, short
-from maze.cli._render import ago, amount, echo_json, echo_pairs, echo_table, json_option, mebibytes, milliseconds
+from maze.cli._render import ago, amount, echo, echo_json, echo_pairs, echo_table, json_option, mebibytes, milliseconds
 
 __all__ = ["info", "nodes"]
 
@@ -51,7 +51,7 @@ def nodes(context: click.Context, /, url: str | None, as_json: bool) -> None:
         return
     echo_table(_COLUMNS, map(_node_row, answer["nodes"]))
     if not answer["nodes"]:
-        click.echo("No node has joined yet; `maze-node` joins one.", err=True)
+        echo("No node has joined yet; `maze-node` joins one.", err=True)
 
 
 @nodes.command("show", cls=DaemonCommand, epilog="Examples:\n  maze nodes show gpu-7\n  maze nodes show gpu-7 --json")
@@ -68,7 +68,7 @@ def show_node(context: click.Context, /, name: str, url: str | None, as_json: bo
         return
     echo_pairs(_node_pairs(node))
     if node["gpus"]:
-        click.echo()
+        echo()
         echo_table(_GPU_COLUMNS, (_gpu_row(gpu, node["origins"]) for gpu in node["gpus"]))
 
 

@@ -7,7 +7,6 @@ since the log of a run that goes on has no end to close a list at.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from typing import Any, Final
@@ -17,6 +16,8 @@ import click
 from maze._daemon.options import DaemonCommand
 from maze.cli._api import ApiError, Head, HeadUnreachable, url_option
 from maze.cli._find import find_run, short
+from maze.cli._render import echo, json_line
+from maze_protocol.shown import one_line
 
 __all__ = ["events"]
 
@@ -43,7 +44,7 @@ def events(run: str, follow: bool, after: int, url: str | None, as_json: bool) -
     head = Head.find(url)
     run_id = find_run(head, run)["run_id"]
     for event in _read(head, run_id, after, follow=follow):
-        click.echo(json.dumps(event, ensure_ascii=False) if as_json else _line(event))
+        echo(json_line(event) if as_json else _line(event))
 
 
 def _read(head: Head, run_id: str, after: int, *, follow: bool) -> Iterator[dict[str, Any]]:
@@ -74,4 +75,4 @@ def _line(event: dict[str, Any]) -> str:
     task = f"{data['task_name']} ({short(data['task_id'])})" if data.get("task_name") else ""
     details = " ".join(f"{key}={str(data[key])[:80]!r}" for key in _DETAILS if data.get(key) not in (None, ""))
     moment = time.strftime("%H:%M:%S", time.localtime(event["time"]))
-    return "\t".join((str(event["seq"]), moment, event["type"], task, details)).rstrip()
+    return "\t".join((str(event["seq"]), moment, event["type"], one_line(task), details)).rstrip()

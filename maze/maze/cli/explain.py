@@ -10,7 +10,7 @@ import click
 from maze._daemon.options import DaemonCommand
 from maze.cli._api import Head, url_option
 from maze.cli._find import find_run, find_task, short
-from maze.cli._render import echo_json, echo_pairs, echo_table, json_option
+from maze.cli._render import echo, echo_json, echo_pairs, echo_table, json_option
 
 __all__ = ["explain"]
 
@@ -47,9 +47,9 @@ def _explain_run(head: Head, run: dict[str, Any], *, as_json: bool) -> None:
         return
     echo_table(("REASON", "TASKS", "WHICH", "WHY"), map(_group_row, found["groups"]))
     if found.get("more"):
-        click.echo(f"{found['more']} more tasks wait that ask for other things; name a TASK to hear of it.", err=True)
+        echo(f"{found['more']} more tasks wait that ask for other things; name a TASK to hear of it.", err=True)
     if not found["groups"]:
-        click.echo(f"No task of it waits: the run is {run['status']}, {run['running']} running.", err=True)
+        echo(f"No task of it waits: the run is {run['status']}, {run['running']} running.", err=True)
 
 
 def _group_row(group: dict[str, Any]) -> tuple[object, ...]:

@@ -22,7 +22,7 @@ from maze._daemon.config import state_dir as default_state_dir
 from maze._daemon.options import DIRECTORY, DaemonCommand, option
 from maze.cli._api import Head, url_option
 from maze.cli._find import find_run, list_runs, short
-from maze.cli._render import echo_json, json_option
+from maze.cli._render import echo, echo_json, json_option
 
 __all__ = ["backup", "rm"]
 
@@ -64,7 +64,7 @@ def rm(
     if as_json:
         echo_json({"runs": found, "workflow": workflow})
     else:
-        click.echo(f"removed {_named(found, workflow)}")
+        echo(f"removed {_named(found, workflow)}")
 
 
 def _older(head: Head, moment: float) -> list[str]:
@@ -112,7 +112,7 @@ def backup(dest: Path, state_dir: Path | None, as_json: bool) -> None:
     if as_json:
         echo_json({"path": str(target), "source": str(source), **facts})
     else:
-        click.echo(f"{target}  {facts['bytes'] / 1e6:.1f} MB")
+        echo(f"{target}  {facts['bytes'] / 1e6:.1f} MB")
 
 
 def _copy(source: Path, target: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import click
 
 from maze._daemon.options import DaemonCommand, DaemonGroup
 from maze.cli._api import Head, own_url_option, url_option
-from maze.cli._render import amount, echo_json, echo_table, json_option, mebibytes, milliseconds
+from maze.cli._render import amount, echo, echo_json, echo_table, json_option, mebibytes, milliseconds
 
 __all__ = ["limits"]
 
@@ -128,7 +128,7 @@ def _tell(kind: str, body: dict[str, Any], words: str, as_json: bool) -> None:
     if as_json:
         echo_json({kind: body})
     else:
-        click.echo(words)
+        echo(words)
 
 
 def _list(head: Head, as_json: bool) -> None:
@@ -139,13 +139,11 @@ def _list(head: Head, as_json: bool) -> None:
     if answer["limits"]:
         echo_table(_LIMITS, map(_limit_row, answer["limits"]))
     if answer["limits"] and answer["projects"]:
-        click.echo()
+        echo()
     if answer["projects"]:
         echo_table(_PROJECTS, map(_project_row, answer["projects"]))
     if not (answer["limits"] or answer["projects"]):
-        click.echo(
-            "Nothing is set; `maze limits set NAME` sets a limit, `maze limits project NAME` a weight.", err=True
-        )
+        echo("Nothing is set; `maze limits set NAME` sets a limit, `maze limits project NAME` a weight.", err=True)
 
 
 def _limit_row(limit: dict[str, Any]) -> tuple[object, ...]:

@@ -21,6 +21,7 @@ from maze._daemon.connection import find_own_url
 from maze._daemon.embedded import EmbeddedCluster
 from maze._daemon.options import EXIT_FAILED, DaemonCommand, capacity_options, option, preload_option
 from maze.cli._flags import FLAG_OR_FILE, NODE_FLAGS, given
+from maze.cli._render import echo
 from maze.cli._script import forward, start_script
 from maze.cli._supervise import Ended, Signalled, Supervisor, describe_exit, shell_status
 
@@ -80,10 +81,10 @@ def _ready_head() -> str | None:
     try:
         ready = Head(url, timeout=_PROBE_SECONDS).info()["nodes_ready"]
     except HeadUnreachable:
-        click.echo(f"maze run: no head answers at {url}; starting one for this script", err=True)
+        echo(f"maze run: no head answers at {url}; starting one for this script", err=True)
         return None
     if not ready:
-        click.echo(f"maze run: the head at {url} has no ready node; starting one for this script", err=True)
+        echo(f"maze run: the head at {url} has no ready node; starting one for this script", err=True)
         return None
     return url
 
@@ -113,10 +114,8 @@ def _run_script(script: str, arguments: Sequence[str], url: str, cluster: Embedd
 
 
 def _report_death(cluster: EmbeddedCluster, daemon: Ended) -> None:
-    click.echo(
-        f"maze run: its {daemon.name} ended ({describe_exit(daemon.status)}), so the script cannot go on", err=True
-    )
-    click.echo(cluster.tail(daemon.name), err=True)
+    echo(f"maze run: its {daemon.name} ended ({describe_exit(daemon.status)}), so the script cannot go on", err=True)
+    echo(cluster.tail(daemon.name), err=True)
 
 
 @contextmanager

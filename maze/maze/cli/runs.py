@@ -11,7 +11,7 @@ import click
 from maze._daemon.options import DaemonCommand
 from maze.cli._api import Head, url_option
 from maze.cli._find import find_run, list_runs, short
-from maze.cli._render import ago, echo_json, echo_pairs, echo_table, json_option, milliseconds
+from maze.cli._render import ago, echo, echo_json, echo_pairs, echo_table, json_option, milliseconds
 
 __all__ = ["ps", "show"]
 
@@ -39,7 +39,7 @@ def ps(everything: bool, limit: int, url: str | None, as_json: bool) -> None:
     shown = ("PRIORITY", "PROJECT") if any(any(_account(run)) for run in runs) else ()
     echo_table((*_COLUMNS, *shown), ((*_run_row(run), *(_account(run) if shown else ())) for run in runs))
     if not runs:
-        click.echo("No runs." if everything else "No run is in progress; `maze ps --all` lists ended ones.", err=True)
+        echo("No runs." if everything else "No run is in progress; `maze ps --all` lists ended ones.", err=True)
 
 
 @click.command(
@@ -61,11 +61,11 @@ def show(run: str, url: str | None, as_json: bool) -> None:
         echo_json({"run": body, "tasks": tasks})
         return
     echo_pairs(_run_pairs(body))
-    click.echo()
+    echo()
     echo_table(("TASK", "NAME", "STATUS", "TRY", "NODE", "TOOK", "CPU", "PEAK", "ERROR"), map(_task_row, tasks))
     lost = [(task, attempt) for task in tasks for attempt in task["lost"]]
     if lost:
-        click.echo()
+        echo()
         echo_table(("TASK", "NAME", "TRY", "NODE", "LOST", "WHY"), itertools.starmap(_lost_row, lost))
 
 

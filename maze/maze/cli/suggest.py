@@ -19,7 +19,7 @@ import click
 from maze._daemon.options import DaemonCommand
 from maze.cli._api import Head, url_option
 from maze.cli._find import find_run, list_runs
-from maze.cli._render import amount, echo_json, echo_table, json_option
+from maze.cli._render import amount, echo, echo_json, echo_table, json_option
 
 __all__ = ["Suggestion", "nice_cpus", "nice_mib", "suggest", "suggestions"]
 
@@ -71,7 +71,7 @@ def suggest(run: str | None, runs: int, url: str | None, as_json: bool) -> None:
         return
     echo_table(_COLUMNS, map(_row, found))
     if not found:
-        click.echo("No task of these runs was measured yet.", err=True)
+        echo("No task of these runs was measured yet.", err=True)
 
 
 def suggestions(tasks: Iterable[dict[str, Any]]) -> list[Suggestion]:

@@ -31,6 +31,7 @@ from maze._daemon.options import (
 from maze._daemon.processes import head_command, node_command, release, start, stop
 from maze._daemon.ready import announce
 from maze.cli._flags import NODE_FLAGS, given
+from maze.cli._render import echo
 from maze.cli._supervise import Ended, Ready, Supervisor, describe_exit
 
 __all__ = ["up"]
@@ -145,13 +146,13 @@ class _Cluster:
         if not sys.stdout.isatty():
             announce(self.info | {"nodes": self.nodes})
         count = self.nodes
-        click.echo(_GREETING.format(url=self.info["url"], nodes=f"{count} node{'s' * (count > 1)}"), err=True)
+        echo(_GREETING.format(url=self.info["url"], nodes=f"{count} node{'s' * (count > 1)}"), err=True)
 
     def _on_ended(self, name: str, status: int) -> int | None:
         """Return our exit code if there is nothing left to do."""
         release(self.running.pop(name))
         if self.status is None:
-            click.echo(f"maze up: {name} ended ({describe_exit(status)})", err=True)
+            echo(f"maze up: {name} ended ({describe_exit(status)})", err=True)
             return None if name != "head" and len(self.running) > 1 else EXIT_FAILED
         if list(self.running) == ["head"]:
             self._tell("head")
@@ -160,7 +161,7 @@ class _Cluster:
     def _drain(self, number: int) -> None:
         """Tell the nodes; the head is told when they have reported what they finished."""
         self.status = EXIT_INTERRUPTED if number == signal.SIGINT else 0
-        click.echo("maze up: draining; once more to stop now", err=True)
+        echo("maze up: draining; once more to stop now", err=True)
         for name in [name for name in self.running if name != "head"] or ["head"]:
             self._tell(name)
 

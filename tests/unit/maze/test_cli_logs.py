@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import pytest
 
 from maze.cli._api import ApiError
@@ -102,3 +105,22 @@ def test_headings_where_the_task_changes(head, capfdbinary):
     captured = capfdbinary.readouterr()
     assert captured.out == b"a\nb\n"
     assert captured.err == b"==> load (task_10000000) <==\n==> train (task_20000000) <==\n"
+
+
+class Terminal(io.TextIOWrapper):
+    """A stdout that claims to be a terminal."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_a_terminal_is_not_driven_by_what_a_task_wrote_unless_asked_for(head, reader, monkeypatch, raw):
+    reader.raw = raw
+    written = "\x1b[2J5 %\r90 %\r\n名\x9b\u202e ".encode() + b"\xff\n"
+    screen = Terminal(io.BytesIO(), "utf-8")
+    monkeypatch.setattr(sys, "stdout", screen)
+    put(head, written)
+    reader.round([task("finished")])
+    expected = "\\x1b[2J5 %\n90 %\n名\\x9b\\u202e \\xff\n".encode()
+    assert screen.buffer.getvalue() == (written if raw else expected)

@@ -7,7 +7,7 @@ import os
 import click
 import pytest
 
-from maze._daemon.errors import NotReady
+from maze._daemon.errors import DaemonError, NotReady
 from maze._daemon.options import (
     DaemonCommand,
     common_options,
@@ -128,6 +128,17 @@ def test_usage_errors_of_click_exit_2(capsys):
         run_command(command, ["--number", "x"], "maze-test")
     assert caught.value.code == 2
     assert "'x' is not a valid integer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [click.ClickException, click.UsageError, DaemonError])
+def test_what_an_error_quotes_does_not_drive_the_terminal(capsys, error):
+    @click.command(cls=DaemonCommand)
+    def command():
+        raise error("got \x07\x9b2J\u202e\nas an answer")
+
+    with pytest.raises(SystemExit):
+        run_command(command, [], "maze-test")
+    assert "Error: got \\x07\\x9b2J\\u202e\nas an answer\n" in capsys.readouterr().err
 
 
 def test_examples_keep_their_lines(capsys):

@@ -126,3 +126,19 @@ def test_graphviz_is_asked_with_escaped_names(graph: Graph, tmp_path: Path, monk
     assert f"{ONE} -> {TWO}" in drawn
     assert "dpi=50" in drawn
     assert 'label="<b>' in drawn
+
+
+def test_where_nothing_can_be_written_is_an_os_error(graph: Graph, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for target in (tmp_path / "file" / "a.png", tmp_path / "file.png"):
+        (tmp_path / "file.png").mkdir(exist_ok=True)
+        with pytest.raises(OSError, match="file"):
+            _render.draw(graph, str(target), "matplotlib", (4, 3), 50)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[31m\x00", "\u202eforged", "名前 🔗", '"]; x --> y["'])
+@pytest.mark.filterwarnings("ignore:Glyph:UserWarning")
+def test_names_that_should_have_been_refused_are_drawn_as_escapes(tmp_path: Path, name: str) -> None:
+    odd = Graph([Vertex(ONE, name)])
+    assert Path(_render.draw(odd, str(tmp_path / "odd.svg"), "matplotlib", (4, 3), 50)).exists()
+    assert _render.mermaid(odd).count("\n") == 1

@@ -70,7 +70,7 @@ def test_a_retry_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         "▶ Task started: task_12345678",
         "🔁 Task retrying: task_12345678 in 1.2 s after ValueError: bad thing (attempt 2 of 4)",
         "🔁 Task retrying: task_12345678 after WorkerCrashed: SIGKILL",
-        "🔁 Task retrying: task_12345678 after Odd: �[31m (attempt 3 of 4)",
+        "🔁 Task retrying: task_12345678 after Odd: \\x1b[31m (attempt 3 of 4)",
         "✓ Task completed: task_12345678",
     ]
 
@@ -80,7 +80,7 @@ def test_why_tasks_wait_is_a_line_each(capsys: pytest.CaptureFixture[str]) -> No
         report.stuck([Wait(TASK, 0, "it asks for 8 CPUs"), Wait(TASK, 41, "n1 is\x07 busy")])
     assert capsys.readouterr().out.splitlines() == [
         "⏳ task_12345678 waits: it asks for 8 CPUs",
-        "⏳ task_12345678 and 41 more wait: n1 is� busy",
+        "⏳ task_12345678 and 41 more wait: n1 is\\x07 busy",
     ]
 
 
@@ -122,7 +122,7 @@ class Hostile:
     ("value", "text"),
     [
         ("a\nb\tc", "a\nb\tc"),
-        ("\x1b[31mred\x07", "�[31mred�"),
+        ("\x1b[31mred\x07", "\\x1b[31mred\\x07"),
         ("x" * 3000, "x" * 2000 + "… (3000 characters)"),
         ([1, None], "[1, None]"),
         (Hostile(), "<Hostile: RuntimeError in __str__>"),
