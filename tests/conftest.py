@@ -1,4 +1,5 @@
-"""Settings for the whole suite: Hypothesis profiles, and byte code for the processes that tests start.
+"""Settings for the whole suite: Hypothesis profiles, byte code for the processes that tests start, and a home
+that is not the developer's.
 
 Where Python is told to write none (PYTHONDONTWRITEBYTECODE), each head that a test starts would compile all of its
 sources: half of the time that it takes to be ready.
@@ -25,3 +26,10 @@ def pytest_configure(config: pytest.Config) -> None:
         spec = find_spec(part)
         if spec is not None and spec.origin is not None:
             compileall.compile_dir(Path(spec.origin).parent, quiet=2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Let no test find the developer's own heads and tokens, nor enter its heads among them."""
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+        os.environ[name] = str(tmp_path_factory.mktemp(name.lower()))

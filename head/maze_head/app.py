@@ -22,7 +22,7 @@ from typing import Final
 import zmq
 from aiohttp import web
 
-from maze._daemon.connection import ConnectionInfo, remove_connection, write_connection
+from maze._daemon.connection import ConnectionInfo, enlist, remove_connection, write_connection
 from maze._daemon.curve import library_problem
 from maze._daemon.ready import announce
 from maze._daemon.signals import Stop, exit_with_stdin, install_stop_signals
@@ -57,6 +57,7 @@ from maze_head.publisher import Publisher, Readings
 from maze_head.seed_store import SeedStore
 from maze_head.sockets import is_loopback
 from maze_head.statedir import StateLock, prepare
+from maze_head.token_store import TokenStore
 from maze_head.transport import Transport
 from maze_head.uploads import UploadSweep
 from maze_protocol import limits
@@ -93,7 +94,7 @@ async def _serve(config: HeadConfig) -> int:
         exit_with_stdin(loop, stop)
     head = Head(config)
     async with head:
-        head.publish_address()
+        head.announce()
         return await head.until(stop)
 
 
@@ -147,11 +148,20 @@ class Head:
             pid=os.getpid(),
             cluster_id=self.journal.cluster_id.hex(),
             embedded=self.config.embedded,
+            listens=self.address,
+            token_file="" if self.tokens is None else str(self.tokens.own_file.resolve()),
             **self.door.told(),
         )
 
-    def publish_address(self) -> None:
-        """Write the connection file and the READY line.
+    def announce(self) -> None:
+        """Say that it serves: the READY line."""
+        announce(self.info.to_dict())
+        log.info(
+            "ready", extra={"url": self.info.url, "epoch": self.journal.epoch, "durability": self.config.durability}
+        )
+
+    def _write_address(self) -> None:
+        """Write the connection file, and enter it into the list of this user's heads.
 
         Raises:
             StateDirUnusable: the file cannot be written.
@@ -164,10 +174,7 @@ class Head:
                 f"cannot write connection file {path}: {error.strerror}", remedy="give a writable --connection-file"
             ) from error
         self._undo.callback(remove_connection, path, os.getpid())
-        announce(self.info.to_dict())
-        log.info(
-            "ready", extra={"url": self.info.url, "epoch": self.journal.epoch, "durability": self.config.durability}
-        )
+        self._undo.callback(enlist(path, self.info))
 
     async def until(self, stop: Stop) -> int:
         """Serve until told to stop, or until the head must not go on; return the exit code."""
@@ -203,6 +210,7 @@ class Head:
         prepare(config.state_dir)
         lock = StateLock(config.state_dir)
         self._undo.callback(lock.release)
+        self.tokens = None if config.no_token else TokenStore(config.state_dir)
         self.ballast = Ballast(config.state_dir, config.ballast * limits.MIB)
         self._undo.callback(self.ballast.close)
         self.journal = Journal.open(
@@ -314,12 +322,16 @@ class Head:
             self.blobs,
             self._describe,
             self._counters,
+            self.tokens,
+            seed_open=self.config.open_seed_routes,
             hosts=(self.endpoints.host, self.address),
         )
         app = make_app(self.services, self.encoder)
         runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=FINISH_SECONDS)
         await runner.setup()
         self._undo.push_async_callback(self._finish_http, runner)
+        # Whoever is answered can know the token by then.
+        self._write_address()
         await Site(runner, self.endpoints.http).start()
 
     async def _finish_http(self, runner: web.AppRunner) -> None:
@@ -348,6 +360,8 @@ class Head:
         self.publisher.tick()
         self.ballast.tick(failing=self.journal.failing)
         self.sweep.tick(time.time())
+        if self.tokens is not None:
+            self.tokens.tick()
         self._measure()
 
     def _measure(self) -> None:

@@ -21,37 +21,45 @@ Examples:
                                                   any free ports; the connection file tells which
   maze-head --durability power                    acknowledged work survives a power cut, too
   maze-head --host 10.0.0.5 --insecure            other machines may join; only in a trusted network
+  maze-head token create --scope submit --name anna
+                                                  a token for somebody else; also: list, revoke
 
 It prints one line, MAZE-READY {json}, when it serves. SIGTERM stops it; nodes keep their tasks.
 Exit codes: 0 stopped, 2 usage or port in use, 3 state directory in use, 70 bug, 75 disk, 78 damaged journal.
 """
 
 
-class _Refusal(click.ClickException):
-    """A HeadError on its way to the terminal: one line, its own exit code."""
+class HeadCommand(DaemonCommand):
+    """The daemon, with `token` as a first word: a group would not let the daemon's flags stand alone."""
 
-    def __init__(self, message: str, exit_code: int) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code  # type: ignore[misc]  # click reads it from the instance
+    def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
+        """Hand `token …` to its own command."""
+        if args[:1] == ["token"]:
+            from maze_head.token_command import token
+
+            return token.make_context(f"{info_name} token", args[1:], *rest, **extra)
+        return super().make_context(info_name, args, *rest, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that the context was made for."""
+        return ctx.command.invoke(ctx) if ctx.command is not self else super().invoke(ctx)
 
 
-@click.command(cls=DaemonCommand, section="head", epilog=EXAMPLES)
+@click.command(cls=HeadCommand, section="head", epilog=EXAMPLES)
 @head_options
 @common_options
 @version_option("maze-head")
 def command(**settings: Any) -> int:
     """Run the head of a cluster: it keeps workflows and runs, and gives tasks to nodes."""
     from maze._daemon.logging import setup_logging
-    from maze_head.errors import HeadError
+    from maze_head.token_command import refusing
 
     with _no_certificates():
         from maze_head.app import run
 
     setup_logging(settings.pop("log_level"), settings.pop("log_format"), file=settings.pop("log_file"))
-    try:
-        return run(_config(settings))
-    except HeadError as error:
-        raise _Refusal(str(error), error.exit_code) from error
+    with refusing():
+        return int(run(_config(settings)))
 
 
 @contextmanager

@@ -37,6 +37,10 @@ class HeadConfig:
     insecure: bool = False
     curve: bool = False
     """Encrypt and authenticate what nodes and subscribers say, on this machine, too."""
+    no_token: bool = False
+    """Answer everybody, instead of those who show a token."""
+    open_seed_routes: bool = False
+    """Answer everybody on the original's routes."""
     embedded: bool = False
     exit_with_stdin: bool = False
     heartbeat: float = limits.HEARTBEAT
@@ -79,13 +83,21 @@ class HeadConfig:
         """Return the numeric address to bind.
 
         Raises:
-            Misconfigured: no such host, or one that others can reach without `insecure`.
+            Misconfigured: no such host, or one that others can reach without what protects it.
         """
         address = resolve(self.host)
-        if not is_loopback(address) and not self.insecure:
+        if is_loopback(address):
+            return address
+        for flag, given in (("--no-token", self.no_token), ("--open-seed-routes", self.open_seed_routes)):
+            if given:
+                raise Misconfigured(
+                    f"{flag} answers everybody, and --host {self.host} can be reached from other machines",
+                    remedy=f"leave {flag} out, or stay on 127.0.0.1",
+                )
+        if not self.insecure:
             raise Misconfigured(
-                f"--host {self.host} can be reached from other machines, and there is no authentication yet: anybody "
-                "who connects could run code here",
+                f"--host {self.host} can be reached from other machines, and what nodes and head say to each other is "
+                "not encrypted yet: anybody who connects could run code here",
                 remedy="stay on 127.0.0.1, or add --insecure inside a network that you trust",
             )
         return address

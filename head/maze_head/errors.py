@@ -5,6 +5,7 @@ HeadError                    code, exit_code; the message says what, `remedy` sa
 +-- PortBusy                 2   somebody listens there already
 +-- StateDirUnusable         2   not creatable, not writable, or on a network file system
 +-- KeysUnusable             2   a key file that cannot be made, read or trusted, or a libzmq with known holes
++-- TokensUnusable           2   a token file that is empty, damaged or open to others
 +-- AlreadyRunning           3   another head holds the state directory; `pid` names it
 +-- JournalUnusable          78  corrupt, foreign or newer than this head: restarting changes nothing
 +-- JournalFailed            75  writing failed for too long: restart and recover from what is committed
@@ -19,7 +20,7 @@ from typing import ClassVar, Final
 
 __all__ = [
     "EXIT_BUG", "AlreadyRunning", "DoorkeeperLost", "HeadError", "JournalFailed", "JournalUnusable", "KeysUnusable",
-    "Misconfigured", "PortBusy", "StateDirUnusable",
+    "Misconfigured", "PortBusy", "StateDirUnusable", "TokensUnusable",
 ]  # fmt: skip
 
 EXIT_BUG: Final = 70
@@ -56,6 +57,12 @@ class StateDirUnusable(HeadError):
 
 class KeysUnusable(HeadError):
     """Keys, or a library of cryptography, that cannot be trusted."""
+
+    exit_code = 2
+
+
+class TokensUnusable(HeadError):
+    """A token file that cannot be read or trusted; nothing is served without."""
 
     exit_code = 2
 

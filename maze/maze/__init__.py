@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from maze._values.file import File
     from maze._workflow import MaWorkflow
     from maze.errors import (
+        AccessError,
         AddressError,
         ClosedError,
         ConflictError,
@@ -57,7 +58,8 @@ __all__ = [
     "MaClient", "MaWorkflow", "MaTask", "TaskOutput", "TaskOutputs", "task", "get_task_metadata", "TaskMetadata",
     "AsyncMaClient", "AsyncMaWorkflow", "AsyncMaTask", "File", "OpaqueValue", "RemoteValue", "Subscription",
     "AsyncSubscription", "__version__",
-    "AddressError", "ClosedError", "ConflictError", "CycleError", "DeclarationError", "DeclarationTypeError",
+    "AccessError", "AddressError", "ClosedError", "ConflictError", "CycleError", "DeclarationError",
+    "DeclarationTypeError",
     "EmptyWorkflowError", "EventsLostError", "ForeignTaskError", "GraphError", "HeadUnavailableError",
     "InfeasibleWarning", "InputError", "InputTypeError", "InvalidTaskError", "LocalClusterError", "MazeError",
     "MissingDependencyError", "NotAMazeHeadError", "ProtocolMismatchError", "RequestError",

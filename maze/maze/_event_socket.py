@@ -168,11 +168,15 @@ class EventSocket:
         return None
 
     def _refused(self, error: aiohttp.WSServerHandshakeError) -> None:
-        url, status = self._known.url, error.status
-        if status in {429, 503}:
+        known, url, status = self._known, self._known.url, error.status
+        if status == 401 and known.renew_access():
+            return
+        if status in {401, 403}:
+            self._fail_all(known.no_access("it takes no readers with this token", status, "unauthorized"))
+        elif status in {429, 503}:
             self._lost(HeadUnavailableError(f"the head at {url} takes no readers: HTTP {status}"), error)
-        elif status == 404 and self._known.info is not None:
-            message = f"the head at {url} (Maze {self._known.info.version}) has no event socket"
+        elif status == 404 and known.info is not None:
+            message = f"the head at {url} (Maze {known.info.version}) has no event socket"
             hint = "install the same version of Maze on both sides"
             self._fail_all(ProtocolMismatchError(message, code="api_version", hint=hint))
         else:

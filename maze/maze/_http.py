@@ -16,6 +16,7 @@ import os
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -25,13 +26,15 @@ from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 from maze._address import STARTING
+from maze._daemon.access import Access, access_by, bearer, find_access
+from maze._daemon.errors import DaemonError
 from maze._event_socket import EventSocket
 from maze._loop import call, stop_loop
 from maze._version import __version__
-from maze.errors import HeadUnavailableError, NotAMazeHeadError, ProtocolMismatchError, RequestError
+from maze.errors import AccessError, HeadUnavailableError, NotAMazeHeadError, ProtocolMismatchError, RequestError
 from maze_protocol.http import MSGPACK_TYPE, ErrorBody, InfoBody
 
-__all__ = ["Connection", "close_connection", "connection", "path"]
+__all__ = ["Connection", "close_connection", "connection", "own_head", "path"]
 
 Body = TypeVar("Body")
 logger = logging.getLogger("maze")
@@ -44,6 +47,11 @@ BUSY_SECONDS: Final = 60.0
 """How long a head may say 'not now' (429, 503) before that becomes an error."""
 EXIT_SECONDS: Final = 2.0
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=60.0)
+_AGENT: Final = {"User-Agent": f"maze/{__version__}"}
+_NO_ACCESS: Final = {"unauthorized", "insufficient_scope", "too_many_failures"}
+_ACCESS_HINT: Final = (
+    "set MAZE_TOKEN or MAZE_TOKEN_FILE, or name a head of this user by MAZE_CONNECTION_FILE or MAZE_STATE_DIR"
+)
 _HINT: Final = (
     "start one with `maze up`, run a script with a head of its own with `maze run SCRIPT`, or use MaClient.local()"
 )
@@ -60,7 +68,9 @@ class Connection:
     def __init__(self, url: str) -> None:
         self.url = url
         self.info: InfoBody | None = None
+        self._access: Access | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._sockets: aiohttp.ClientSession | None = None
         self._events: EventSocket | None = None
 
     @property
@@ -92,17 +102,39 @@ class Connection:
             if status < 300:
                 return self._decode(answer, reply, status)
             refusal = self.refusal(status, answer)
-            if status not in {429, 503}:
+            if status == 401 and self.renew_access():
+                continue
+            if status not in {429, 503} or isinstance(refusal, AccessError):
                 raise refusal
             await give_up.wait(BUSY_SECONDS, refusal, _seconds(headers.get("Retry-After")))
 
     def exchange(self, method: str, where: str, **options: Any) -> Any:
         """Open a request whose body or answer does not fit memory; errors are aiohttp's, as for `websocket`."""
-        return self._pool().request(method, self.url + where, allow_redirects=False, **options)
+        options["headers"] = {**options.get("headers", {}), **bearer(self.access.token)}
+        return self._pool().request(method, self.access.url + where, allow_redirects=False, **options)
 
     async def websocket(self, where: str, **query: str) -> aiohttp.ClientWebSocketResponse:
         """Open a stream of events; errors are aiohttp's, since the reader decides what they mean."""
-        return await self._pool().ws_connect(self.url + where, params=query, heartbeat=20.0, max_msg_size=0)
+        headers = bearer(self.access.token)
+        return await self._socket_pool().ws_connect(
+            self.access.url + where, params=query, headers=headers, heartbeat=20.0, max_msg_size=0
+        )
+
+    @property
+    def access(self) -> Access:
+        """Return where the head is asked, and the token that is shown to it.
+
+        Raises:
+            AccessError: the file that should hold the token cannot be used.
+        """
+        if self._access is None:
+            self._access = _find_access(self.url)
+        return self._access
+
+    def renew_access(self) -> bool:
+        """Look once more for the token of a head that refused ours; tell whether there is another one now."""
+        before, self._access = self._access, None
+        return self.access != before
 
     async def probe(self) -> InfoBody:
         """Make sure, once, that a Maze head of our API version answers.
@@ -114,6 +146,8 @@ class Connection:
             try:
                 async with asyncio.timeout(self._probe_seconds):
                     status, _, answer = await self._exchange("GET", path("info"), None, {})
+                    if status == 401 and self.renew_access():
+                        status, _, answer = await self._exchange("GET", path("info"), None, {})
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError) as error:
                 raise self._not_maze("it closed the connection without an answer") from error
             except aiohttp.ClientResponseError as error:
@@ -127,9 +161,10 @@ class Connection:
         """Close all sockets; the next request opens new ones."""
         if self._events is not None:
             await self._events.close()
-        if self._session is not None:
-            await self._session.close()
-        self._session = None
+        for session in (self._sockets, self._session):
+            if session is not None:
+                await session.close()
+        self._session = self._sockets = None
 
     def unreachable(self, error: BaseException) -> HeadUnavailableError:
         """Say that nobody answers, and what to do about it."""
@@ -144,15 +179,25 @@ class Connection:
             detail = msgspec.msgpack.decode(answer, type=ErrorBody).error
         except msgspec.DecodeError:
             return self._not_maze(f"HTTP {status} without an error body of Maze")
+        if detail.code in _NO_ACCESS:
+            return self.no_access(detail.message, status, detail.code, detail.hint)
         return RequestError(
             detail.message, status=status, code=detail.code, hint=detail.hint, field=detail.field, op=detail.op
         )
+
+    def no_access(self, why: str, status: int, code: str, hint: str = "") -> AccessError:
+        """Say that the head does not let us, and which token it was shown."""
+        shown = f"it was shown the token of {self.access.source}" if self.access.token else "it was shown no token"
+        message = f"the head at {self.url} refuses: {why} ({shown})"
+        return AccessError(message, status=status, code=code, hint=hint or _ACCESS_HINT)
 
     @property
     def _probe_seconds(self) -> float:
         return START_SECONDS if os.environ.get(STARTING) == self.url else PROBE_SECONDS
 
     def _check(self, status: int, answer: bytes) -> InfoBody:
+        if status in {401, 403, 429}:
+            raise self.refusal(status, answer)
         info = self._decode(answer, InfoBody, status)
         if status != 200 or info.name != "maze":
             raise self._not_maze(f"HTTP {status}")
@@ -180,13 +225,13 @@ class Connection:
     async def _exchange(
         self, method: str, where: str, data: bytes | None, query: dict[str, str]
     ) -> tuple[int, Any, bytes]:
-        headers = {"Accept": MSGPACK_TYPE}
+        headers = {"Accept": MSGPACK_TYPE, **bearer(self.access.token)}
         if data is not None:
             headers["Content-Type"] = MSGPACK_TYPE
         # A stream, because aiohttp warns of large bodies that come as bytes.
         stream = None if data is None else io.BytesIO(data)
         async with self._pool().request(
-            method, self.url + where, data=stream, params=query, headers=headers, allow_redirects=False
+            method, self.access.url + where, data=stream, params=query, headers=headers, allow_redirects=False
         ) as response:
             return response.status, response.headers, await response.read()
 
@@ -197,9 +242,36 @@ class Connection:
                 connector=connector,
                 timeout=_TIMEOUT,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": f"maze/{__version__}"},
+                headers=_AGENT,
             )
         return self._session
+
+    def _socket_pool(self) -> aiohttp.ClientSession:
+        """Return a session that follows no redirects; `ws_connect` would, with our token if the address is the same."""
+        if self._sockets is None:
+            self._sockets = aiohttp.ClientSession(
+                connector=self._pool().connector, connector_owner=False, timeout=_TIMEOUT,
+                cookie_jar=aiohttp.DummyCookieJar(), headers=_AGENT, middlewares=(_stay,),
+            )  # fmt: skip
+        return self._sockets
+
+
+async def _stay(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    response = await handler(request)
+    if 300 <= response.status < 400:
+        response.close()
+        raise aiohttp.WSServerHandshakeError(
+            response.request_info, response.history, status=response.status, message="it refers elsewhere"
+        )
+    return response
+
+
+def _find_access(url: str) -> Access:
+    own = _own.get(url)
+    try:
+        return find_access(url) if own is None else access_by(url, own)
+    except DaemonError as error:
+        raise AccessError(f"no token for the head at {url}: {error}", code="unusable_token") from error
 
 
 class _Resolver(ThreadedResolver):
@@ -257,6 +329,8 @@ def _seconds(text: str | None) -> float:
 
 _lock = threading.Lock()
 _connections: dict[str, Connection] = {}
+_own: dict[str, Path] = {}
+"""By URL: the token files of heads that this process started, whatever the environment says of others."""
 _leaving = False
 """The process is at its end: nothing is tried twice any more."""
 _inherited: list[Connection] = []
@@ -267,6 +341,13 @@ def connection(url: str) -> Connection:
     """Return the process's connection to a head; for use on the loop thread."""
     with _lock:
         return _connections.setdefault(url, Connection(url))
+
+
+def own_head(url: str, token_file: Path | None) -> None:
+    """Tell where the token of a head is that this process started; with None, that the head is gone."""
+    _own.pop(url, None)
+    if token_file is not None:
+        _own[url] = token_file
 
 
 def close_connection(url: str) -> None:

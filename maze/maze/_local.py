@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 # At exit the cluster closes before the connections do: what was registered last is called first.
-from maze._http import close_connection
+from maze._http import close_connection, own_head
 from maze._shared import discard_edits
 from maze.errors import LocalClusterError
 
@@ -44,6 +44,7 @@ class LocalCluster:
             cluster.close()
             raise
         self.url = cluster.url
+        own_head(cluster.url, cluster.token_file)
         self._cluster: EmbeddedCluster | None = cluster
         _running.add(self)
 
@@ -55,6 +56,7 @@ class LocalCluster:
         _running.discard(self)
         discard_edits(self.url)
         close_connection(self.url)
+        own_head(self.url, None)
         cluster.close()
 
     def disown(self) -> None:

@@ -4,7 +4,8 @@
     +-- HeadUnavailableError (ConnectionError)   nobody answers, or the head went away
     |   `-- NotAMazeHeadError                    somebody answers, but it is not a Maze head
     +-- RequestError                             the head refused a request (`status`, `code`, `hint`, `field`)
-    |   `-- ConflictError                        edits that can no longer be applied (`refused`)
+    |   +-- ConflictError                        edits that can no longer be applied (`refused`)
+    |   `-- AccessError (PermissionError)        no token, a wrong one, or one that does not allow it
     +-- ProtocolMismatchError                    the head speaks another API version
     +-- AddressError (ValueError)                a server URL that cannot be one
     +-- DeclarationError (ValueError)            @task: a value breaks a rule
@@ -38,12 +39,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 __all__ = [
-    "AddressError", "ClosedError", "ConflictError", "CycleError", "DeclarationError", "DeclarationTypeError",
-    "EmptyWorkflowError", "EventsLostError", "ForeignTaskError", "GraphError", "HeadUnavailableError",
-    "InfeasibleWarning", "InputError", "InputTypeError", "InvalidTaskError", "LocalClusterError", "MazeError",
-    "MissingDependencyError", "NotAMazeHeadError", "ProtocolMismatchError", "RequestError",
-    "UnknownOutputError", "UnknownRunError", "UnknownTaskError", "UnknownWorkflowError", "UnreadableValueError",
-    "ValueExpiredError",
+    "AccessError", "AddressError", "ClosedError", "ConflictError", "CycleError", "DeclarationError",
+    "DeclarationTypeError", "EmptyWorkflowError", "EventsLostError", "ForeignTaskError", "GraphError",
+    "HeadUnavailableError", "InfeasibleWarning", "InputError", "InputTypeError", "InvalidTaskError",
+    "LocalClusterError", "MazeError", "MissingDependencyError", "NotAMazeHeadError", "ProtocolMismatchError",
+    "RequestError", "UnknownOutputError", "UnknownRunError", "UnknownTaskError", "UnknownWorkflowError",
+    "UnreadableValueError", "ValueExpiredError",
 ]  # fmt: skip
 
 
@@ -109,6 +110,10 @@ class RequestError(MazeError):
         self.status = status
         self.field = field
         self.op = op
+
+
+class AccessError(RequestError, PermissionError):
+    """The head wants a token that this program does not show, or one that allows more; or no token can be read here."""
 
 
 class ConflictError(RequestError):

@@ -148,7 +148,8 @@ def reader_vanishes(wires: Cable, figures: Figures) -> None:
         host, _, port = stage.cluster.url.removeprefix("http://").rpartition(":")
         upgrade = (
             f"GET /api/v1/runs/{run_id}/events HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            f"Authorization: {stage.cluster.shown['Authorization']}\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
         script = f"import socket,time; s=socket.create_connection(({host!r},{port})); s.sendall({upgrade.encode()!r})"
         command = wires.command(wires.node, [sys.executable, "-c", f"{script}; s.recv(9); time.sleep(600)"])

@@ -20,6 +20,7 @@ import aiohttp
 
 from chaos.history import SEALING, Event, History
 from maze import HeadUnavailableError, MaClient
+from maze._daemon.access import bearer, find_access
 
 PAUSE = 0.25
 """Between connections: a crowd that knocks all the time would be the heaviest load of its test."""
@@ -36,6 +37,7 @@ class Subscriber(threading.Thread):
         self.run_id = run_id
         self.events: list[Event] = []
         self.connections = 0
+        self.shown = bearer(find_access(url).token)
         self._given_up = threading.Event()
         history.keep_log(run_id, f"{self.kind}-{number}", self.events)
         self.start()
@@ -74,7 +76,8 @@ class Pages(Subscriber):
     kind = "pages"
 
     def read(self) -> None:
-        with urllib.request.urlopen(self.url + self.path + "&wait=2", timeout=10) as response:
+        request = urllib.request.Request(self.url + self.path + "&wait=2", headers=self.shown)
+        with urllib.request.urlopen(request, timeout=10) as response:
             self.events += json.load(response)["events"]
 
 
@@ -87,7 +90,10 @@ class Socket(Subscriber):
         asyncio.run(self._read())
 
     async def _read(self) -> None:
-        async with aiohttp.ClientSession() as session, session.ws_connect(self.url + self.path) as socket:
+        async with (
+            aiohttp.ClientSession(headers=self.shown) as session,
+            session.ws_connect(self.url + self.path) as socket,
+        ):
             while not self._given_up.is_set():
                 message = await socket.receive(timeout=10)
                 if message.type is not aiohttp.WSMsgType.TEXT:

@@ -17,7 +17,7 @@ from support.cluster import Cluster, clean_environment, start_cluster
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """The cluster that all tests share; `MAZE_URL` names it, so that `MaClient()` finds it."""
-    with start_cluster(nodes=0) as started:
+    with start_cluster(nodes=0, head_args=["--open-seed-routes"]) as started:
         started.add_node("--name=plain", "--cpus=4", "--memory=8192", "--gpus=0", "--label=zone=a")
         started.add_node("--name=gpu", "--cpus=4", "--memory=8192", "--gpus=1", "--gpu-mem=24000", "--label=zone=b")
         yield started

@@ -321,7 +321,9 @@ def test_local_starts_and_ends_a_cluster_of_its_own(python: Python) -> None:
         QUICK.replace("client = MaClient()", "client = MaClient.local(cpus=2)")
         + """
 import json, urllib.request
-info = json.load(urllib.request.urlopen(workflow.server_url + "/api/v1/info"))
+from maze._daemon.access import bearer, find_access
+shown = bearer(find_access(workflow.server_url).token)
+info = json.load(urllib.request.urlopen(urllib.request.Request(workflow.server_url + "/api/v1/info", headers=shown)))
 print(info["embedded"], info["pid"])
 client.close()
 """

@@ -50,7 +50,7 @@ def test_a_full_head_says_so_and_the_sdk_waits(small: Cluster, tmp_path: Path) -
         first_run = first.run()
         body = json.dumps({"workflow_id": second.workflow_id}).encode()
         request = urllib.request.Request(
-            f"{small.url}/api/v1/runs", body, {"Content-Type": "application/json"}, method="POST"
+            f"{small.url}/api/v1/runs", body, {"Content-Type": "application/json", **small.shown}, method="POST"
         )
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(request, timeout=20)

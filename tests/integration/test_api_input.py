@@ -19,6 +19,7 @@ from aiohttp import ClientSession, WSMsgType, WSServerHandshakeError
 from maze_protocol.limits import MAX_REQUEST_BODY
 from support.api_double import asynchronous
 from support.api_stack import Stack, stack
+from support.tokens import SHOWN
 
 JSON = {"Content-Type": "application/json"}
 WORKFLOW = "workflow_" + "ab" * 16
@@ -141,7 +142,7 @@ async def test_row_9_control_characters(ask: Asker) -> None:
 async def test_row_11_too_large(ask: Asker) -> None:
     headers = {**JSON, "Content-Length": str(MAX_REQUEST_BODY + 1)}
     reader, writer = await asyncio.open_connection("127.0.0.1", ask.head.port)
-    lines = [f"{name}: {text}" for name, text in {"Host": "localhost", **headers}.items()]
+    lines = [f"{name}: {text}" for name, text in {"Host": "localhost", **SHOWN, **headers}.items()]
     writer.write("\r\n".join(["POST /api/v1/workflows HTTP/1.1", *lines, "", ""]).encode())
     assert b"413" in await reader.readline()  # answered before a byte of the body came
     writer.close()

@@ -22,6 +22,7 @@ import pytest
 from maze_protocol.values import PICKLE, Value
 from support.api_double import asynchronous
 from support.api_stack import Stack, stack, value
+from support.tokens import LINE
 
 SOURCE = "def work(params):\n    return {'y': params['x']}\n"
 
@@ -82,7 +83,7 @@ class OriginalClient:
             writer.write(
                 f"GET {path} HTTP/1.1\r\nUpgrade: websocket\r\nHost: localhost:{self.head.port}\r\n"
                 f"Origin: http://localhost:{self.head.port}\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-                "Sec-WebSocket-Version: 13\r\nConnection: Upgrade\r\n\r\n".encode()
+                f"{LINE}Sec-WebSocket-Version: 13\r\nConnection: Upgrade\r\n\r\n".encode()
             )
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 101 "), head

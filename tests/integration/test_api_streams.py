@@ -16,10 +16,11 @@ from maze_protocol.messages import ErrorInfo, LogChunk
 from support.api_calls import WORKFLOW, call, submit, task_id
 from support.api_double import asynchronous
 from support.api_stack import Stack, stack
+from support.tokens import LINE
 
 HANDSHAKE = (
     "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    f"{LINE}Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
 
 

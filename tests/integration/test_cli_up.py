@@ -14,6 +14,7 @@ import pytest
 from maze._daemon.connection import read_connection
 from support.cluster import ANY_PORTS, wait_until
 from support.commands import Mark
+from support.tokens import shown
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what is left is looked up in /proc")
 
@@ -73,6 +74,12 @@ def up(mark):
         process.communicate()
 
 
+def ask(info, path):
+    request = urllib.request.Request(info["url"] + path, headers=shown(info))
+    with urllib.request.urlopen(request) as answer:
+        return json.load(answer)
+
+
 def daemon(mark: Mark, module: str) -> int:
     return next(pid for pid, line in mark.alive().items() if f" -m {module} " in line)
 
@@ -81,8 +88,7 @@ def test_a_cluster_that_serves_until_ctrl_c(mark, up):
     process, info = up("--nodes", "2", "--cpus", "1.5", "--label", "zone=a")
     connection = read_connection(mark.home / "state" / "connection.json")
     assert connection.url == info["url"]
-    with urllib.request.urlopen(f"{info['url']}/api/v1/nodes") as answer:
-        nodes = json.load(answer)["nodes"]
+    nodes = ask(info, "/api/v1/nodes")["nodes"]
     assert [(node["cpu"], node["labels"]) for node in nodes] == [(1.5, {"zone": "a"})] * 2
     assert mark.run("run", mark.script(QUICK)).returncode == 0
     os.killpg(process.pid, signal.SIGINT)
@@ -108,8 +114,7 @@ def test_sigterm_drains_and_exits_0_with_what_ran_finished(mark, up):
     assert go.with_name("go.seen").exists()
     mark.wait_empty()
     _, info = up()
-    with urllib.request.urlopen(f"{info['url']}/api/v1/runs/{run_id}") as answer:
-        assert json.load(answer)["status"] == "finished"
+    assert ask(info, f"/api/v1/runs/{run_id}")["status"] == "finished"
 
 
 def line_of(process: subprocess.Popen[str], word: str) -> str:
@@ -152,8 +157,7 @@ def test_a_dead_node_is_told_and_the_others_go_on(mark, up):
     process, info = up("--nodes", "2")
     os.kill(daemon(mark, "maze_node"), signal.SIGKILL)
     assert "ended (SIGKILL)" in "".join(iter(lambda: line_of(process, "ended (SIGKILL)"), ""))
-    with urllib.request.urlopen(f"{info['url']}/api/v1/livez") as answer:
-        assert answer.status == 200
+    assert ask(info, "/api/v1/livez") == {"status": "ok"}
     os.kill(daemon(mark, "maze_node"), signal.SIGKILL)
     assert process.wait(15) == 1
     mark.wait_empty()

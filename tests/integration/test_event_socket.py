@@ -20,6 +20,7 @@ from support.api_calls import WORKFLOW, call, submit
 from support.api_double import asynchronous
 from support.api_stack import Stack, stack
 from support.cluster import Cluster, start_cluster, wait_until
+from support.tokens import LINE
 
 
 @task(inputs=["x"], outputs=["y"])
@@ -97,8 +98,8 @@ class StoppedReader:
         self.socket.connect(("127.0.0.1", port))
         self.socket.settimeout(30)
         self.socket.sendall(
-            b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            f"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{LINE}"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
         )
         body = msgspec.msgpack.encode(Subscribe(1, run_id))
         # A masked frame whose mask changes nothing.

@@ -135,14 +135,15 @@ def test_a_second_head_is_refused_at_once_and_the_first_does_not_notice(tmp_path
 class Live:
     """One kept-alive connection of a client that was there before the trouble."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: dict[str, str]) -> None:
+        self._shown = token
         parts = urlsplit(url)
         self.address = (parts.hostname or "", parts.port or 0)
         self._connection = http.client.HTTPConnection(*self.address, timeout=20)
 
     def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         data = None if body is None else json.dumps(body)
-        self._connection.request(method, path, data, {"Content-Type": "application/json"})
+        self._connection.request(method, path, data, {"Content-Type": "application/json", **self._shown})
         response = self._connection.getresponse()
         return response.status, json.load(response)
 
@@ -157,7 +158,7 @@ def cluster() -> Any:
 
 
 def test_without_file_descriptors_existing_links_live_and_new_ones_wait(cluster: Cluster) -> None:
-    live = Live(cluster.url)
+    live = Live(cluster.url, cluster.shown)
     assert live("GET", "/api/v1/livez")[0] == 200
     pid = cluster.head.pid
     held = len(os.listdir(f"/proc/{pid}/fd"))

@@ -19,6 +19,7 @@ from maze_head.api.routes import ROUTES
 from support.api_double import asynchronous
 from support.api_stack import Stack, stack
 from support.head_process import HeadProcess, running_head
+from support.tokens import shown
 
 SOURCE = b"def f(params):\n    return {'y': 1}\n"
 HASH = hashlib.blake2b(SOURCE, digest_size=16).hexdigest()
@@ -27,7 +28,9 @@ A, B = "task_" + "a" * 32, "task_" + "b" * 32
 
 
 def post(head: HeadProcess, path: str, body: Any, key: str | None) -> tuple[int, Any]:
-    headers = {"Content-Type": "application/json"} | ({} if key is None else {"Idempotency-Key": key})
+    headers = {"Content-Type": "application/json", **shown(head.ready)} | (
+        {} if key is None else {"Idempotency-Key": key}
+    )
     request = urllib.request.Request(head.ready["url"] + path, json.dumps(body).encode(), headers, method="POST")
     try:
         with urllib.request.urlopen(request, timeout=30) as response:

@@ -55,7 +55,7 @@ def test_stopped_readers_cost_little_are_cut_off_and_resume(tmp_path: Path) -> N
             workflow.add_edge(gate, workflow.add_task(large, inputs={"number": number}))
         run_id = workflow.run()
         where = f"{cluster.url}/api/v1/runs/{run_id}/events"
-        async with aiohttp.ClientSession() as http:
+        async with aiohttp.ClientSession(headers=cluster.shown) as http:
             sockets = [
                 await http.ws_connect(where, params={"format": "msgpack"}, max_msg_size=0) for _ in range(READERS)
             ]

@@ -32,6 +32,7 @@ from maze_protocol.ids import RUN, WORKFLOW, format_id
 from maze_protocol.messages import LogChunk
 from maze_protocol.resources import Request
 from maze_protocol.values import OutputValue
+from support.tokens import SHOWN, book
 
 WORKFLOW_ID = bytes(range(16))
 RUN_ID = bytes(range(16, 32))
@@ -183,6 +184,7 @@ class Served:
             self.bringing,
             lambda: INFO,
             lambda: {"journal_commits_total": 3},
+            book(),
             asyncio.Event(),
         )
         self.app = make_app(self.services)
@@ -213,7 +215,7 @@ async def serving(*names: str) -> AsyncIterator[Served]:
 
 @asynccontextmanager
 async def running(app: web.Application) -> AsyncIterator[tuple[int, ClientSession]]:
-    """Run an application on a free loopback port; yield the port and a client."""
+    """Run an application on a free loopback port; yield the port and a client that shows a token."""
     if TRAFFIC not in app:
         app[TRAFFIC] = Traffic()
     runner = web.AppRunner(app, shutdown_timeout=1.0)
@@ -221,7 +223,7 @@ async def running(app: web.Application) -> AsyncIterator[tuple[int, ClientSessio
     try:
         await Site(runner, socket.create_server(("127.0.0.1", 0))).start()
         port = runner.addresses[0][1]
-        async with ClientSession(f"http://127.0.0.1:{port}") as http:
+        async with ClientSession(f"http://127.0.0.1:{port}", headers=SHOWN) as http:
             yield port, http
     finally:
         await runner.cleanup()

@@ -41,6 +41,7 @@ from maze_protocol.messages import (
 from maze_protocol.resources import Capacity, Device
 from maze_protocol.values import MSGPACK, OutputValue, Value, body_of
 from support.api_double import INFO, ScriptedBringing, ScriptedNodes, running
+from support.tokens import book
 
 LINK = b"link"
 Behaviour = Callable[[dict[str, Any]], Any]
@@ -155,8 +156,9 @@ class Stack:
             ScriptedBringing(self.blobs),
             lambda: INFO,
             self.driver.counters,
+            book(),
             asyncio.Event(),
-            ["head.example"],
+            hosts=["head.example"],
         )
         self.app = make_app(self.services)
         self.port = 0

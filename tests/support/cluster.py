@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from maze._daemon.ready import wait_ready
+from support.tokens import shown
 
 START_SECONDS = 30.0
 STOP_SECONDS = 15.0
@@ -84,6 +85,11 @@ class Cluster:
         return str(self.head.ready["url"])
 
     @property
+    def shown(self) -> dict[str, str]:
+        """The header with the head's own token."""
+        return shown(self.head.ready)
+
+    @property
     def connection_file(self) -> Path:
         return self.folder / "connection.json"
 
@@ -93,13 +99,14 @@ class Cluster:
 
     def get(self, path: str) -> Any:
         """Return the JSON of an API resource, by a client that is not ours."""
-        with urllib.request.urlopen(self.url + path, timeout=10) as response:
+        request = urllib.request.Request(self.url + path, headers=self.shown)
+        with urllib.request.urlopen(request, timeout=10) as response:
             return json.load(response)
 
     def request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Return the status and the body of any request: JSON, or text where it is none."""
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **self.shown}
         request = urllib.request.Request(self.url + path, data=data, method=method, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=20) as response:

@@ -16,6 +16,7 @@ from typing import Any
 
 from maze._daemon.processes import release
 from maze._daemon.ready import wait_ready
+from support.tokens import shown
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -57,7 +58,7 @@ class HeadProcess:
     def request(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """Return the status and the JSON body of an answer."""
         data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": "application/json", **shown(self.ready)}
         request = urllib.request.Request(self.ready["url"] + path, data, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=START_SECONDS) as response:

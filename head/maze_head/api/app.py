@@ -6,20 +6,19 @@ import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from maze_head.api.access import admit
 from maze_head.api.call import TRAFFIC, Shared, Traffic
 from maze_head.api.encoder import EventEncoder
 from maze_head.api.errors import catch_errors
 from maze_head.api.expect import go_on, go_on_later
 from maze_head.api.guard import guard
 from maze_head.api.openapi import description
-from maze_head.api.routes import ROUTES, endpoint
+from maze_head.api.routes import OPENAPI_PATH, ROUTES, endpoint, scopes
 from maze_head.api.services import Services
 from maze_head.api.views import RunViews
 from maze_protocol.limits import MAX_REQUEST_BODY
 
-__all__ = ["OPENAPI_PATH", "make_app"]
-
-OPENAPI_PATH = "/openapi.json"
+__all__ = ["make_app"]
 
 
 def make_app(services: Services, encoder: EventEncoder | None = None) -> web.Application:
@@ -30,7 +29,10 @@ def make_app(services: Services, encoder: EventEncoder | None = None) -> web.App
     traffic = Traffic()
     shared = Shared(services, encoder or EventEncoder(services.hub), RunViews(services.hub), traffic)
     # Outermost first: every answer is counted, and every failure below, the guard's included, gets its body.
-    middlewares = [_count(traffic), catch_errors, guard(services.hosts), go_on]
+    needed = scopes(ROUTES, seed_open=services.seed_open)
+    middlewares = [
+        _count(traffic), catch_errors, guard(services.hosts), admit(services.tokens, needed), go_on,
+    ]  # fmt: skip
     app = web.Application(middlewares=middlewares, client_max_size=MAX_REQUEST_BODY)
     app[TRAFFIC] = traffic
     app.router.add_routes([endpoint(route, shared) for route in ROUTES])

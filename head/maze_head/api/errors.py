@@ -5,12 +5,14 @@ same statuses with the original's body. A class decides the status; a few codes 
 
 Rejected (core/errors.py)
 +-- Malformed            the request cannot be read at all
-+-- Forbidden            a page of another origin asks
++-- Unauthorized         no token, or none that is good
++-- Forbidden            a page of another origin asks, or the token does not allow it
 +-- Misdirected          addressed to a name that is not ours
 +-- NoSuchPath           the path is not in the table of routes
 +-- MethodNotAllowed     the path is, the method is not
 +-- NotSatisfiable       a range of which no byte exists
 +-- WrongOffset          an upload that does not go on where it stopped
++-- TooManyFailures      no good token, again and again
 +-- TooSlow              the body did not arrive in time
 +-- TooLarge             more than a limit allows
 +-- Unsupported          content type or encoding
@@ -34,9 +36,9 @@ from maze_protocol.limits import MAX_REQUEST_BODY
 
 __all__ = [
     "STATUS", "STATUS_OF_CODE", "Forbidden", "Malformed", "MethodNotAllowed", "Misdirected", "NoSuchPath",
-    "NotSatisfiable", "NotServed", "TooLarge", "TooSlow", "Unexpected", "Unsupported", "WrongOffset", "catch_errors",
-    "error_response", "from_http", "from_rejected", "internal_error", "seed_refusal", "shown", "status_of",
-    "wants_msgpack",
+    "NotSatisfiable", "NotServed", "TooLarge", "TooManyFailures", "TooSlow", "Unauthorized", "Unexpected",
+    "Unsupported", "WrongOffset", "catch_errors", "error_response", "from_http", "from_rejected", "internal_error",
+    "seed_refusal", "shown", "status_of", "wants_msgpack",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
@@ -46,8 +48,20 @@ class Malformed(Rejected):
     """The request cannot be read."""
 
 
+class Unauthorized(Rejected):
+    """Who asks has shown no good token."""
+
+    def __init__(self, code: str, message: str, hint: str) -> None:
+        super().__init__(code, message, hint=hint)
+        self.headers = {"WWW-Authenticate": 'Bearer realm="maze"'}
+
+
+class TooManyFailures(Unauthorized):
+    """And that too often."""
+
+
 class Forbidden(Rejected):
-    """Not from there."""
+    """Not from there, or not with that token."""
 
 
 class Misdirected(Rejected):
@@ -104,6 +118,7 @@ class NotServed(Rejected):
 
 STATUS: Final[dict[type[Rejected], int]] = {
     Malformed: 400,
+    Unauthorized: 401,
     Forbidden: 403,
     NotFound: 404,
     NoSuchPath: 404,
@@ -118,6 +133,7 @@ STATUS: Final[dict[type[Rejected], int]] = {
     Unexpected: 417,
     Misdirected: 421,
     Invalid: 422,
+    TooManyFailures: 429,
     NotServed: 501,
     Unavailable: 503,
 }
@@ -172,7 +188,7 @@ def from_rejected(request: web.BaseRequest, error: Rejected) -> web.Response:
     """Answer a refusal."""
     detail = ErrorDetail(error.code, error.message, error.hint, error.field, error.op)
     response = error_response(request, status_of(error), detail)
-    if isinstance(error, MethodNotAllowed | NotSatisfiable | WrongOffset):
+    if isinstance(error, MethodNotAllowed | NotSatisfiable | Unauthorized | WrongOffset):
         response.headers.update(error.headers)
     return response
 

@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 from aiohttp import ClientError, WSCloseCode, WSMsgType, web
 
+from maze_head.api.access import require
 from maze_head.api.call import Call, raw_id
 from maze_head.api.errors import INTERNAL, status_of
 from maze_head.api.events import frames, open_run
@@ -26,6 +27,7 @@ from maze_head.api.render import PACKED
 from maze_head.api.runs import submit_run
 from maze_head.api.websocket import LAGGED, Lagged, push, serve, upgrade
 from maze_head.core.errors import Rejected
+from maze_head.tokens import SUBMIT
 from maze_protocol.ids import RUN
 from maze_protocol.streams import MAX_SUBSCRIPTIONS, SEALED, Asked, End, Submit, Submitted, Subscribe, Unsubscribe
 
@@ -136,6 +138,7 @@ class _Connection:
         await self._send(_encode(answer))
 
     async def _submit(self, asked: Submit) -> Submitted:
+        require(self._call.request, SUBMIT)
         self._call.traffic.requests_total += 1
         return Submitted(asked.id, await submit_run(self._call, asked.request))
 

@@ -6,7 +6,7 @@ the answer and counting happen here, once for all.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from maze_head.api import (
     uploads,
     workflows,
 )
+from maze_head.api.access import OPEN
 from maze_head.api.bodies import json_response, load, read_body, respond
 from maze_head.api.call import Call, Shared
 from maze_head.api.errors import seed_refusal
@@ -47,6 +48,7 @@ from maze_head.api.seed_forms import (
     WorkflowMade,
 )
 from maze_head.core.errors import Rejected
+from maze_head.tokens import ADMIN, READ, SUBMIT
 from maze_protocol.http import (
     EditRequest,
     EditResponse,
@@ -75,7 +77,7 @@ from maze_protocol.http import (
 from maze_protocol.streams import End, Events, Submit, Submitted, Subscribe, Unsubscribe
 from maze_protocol.waiting import Demand, Explanation, RunExplanation
 
-__all__ = ["ROUTES", "Query", "Route", "endpoint"]
+__all__ = ["OPENAPI_PATH", "ROUTES", "Query", "Route", "endpoint", "scopes"]
 
 Handler = Callable[[Call], Awaitable[Any]]
 
@@ -98,6 +100,8 @@ class Route:
 
     method: str
     path: str
+    scope: str
+    """What the token must allow; OPEN if none is needed."""
     handler: Handler
     request: type[Any] | None
     response: type | None
@@ -111,6 +115,7 @@ class Route:
 
 
 API = "/api/v1"
+OPENAPI_PATH: Final = "/openapi.json"
 WORKFLOW: Final = f"{API}/workflows/{{workflow_id}}"
 RUN: Final = f"{API}/runs/{{run_id}}"
 OUTPUT: Final = f"{RUN}/tasks/{{task_id}}/outputs/{{key}}"
@@ -147,7 +152,8 @@ def _seed(
     query: tuple[Query, ...] = (),
 ) -> Route:
     summary = f"The original's {path.split('/')[1]}"
-    return Route(method, path, handler, request, response, summary, status, query, seed=True)
+    scope = READ if method == "GET" else SUBMIT
+    return Route(method, path, scope, handler, request, response, summary, status, query, seed=True)
 
 
 def _absent(path: str, what: str, instead: str) -> Route:
@@ -176,66 +182,97 @@ SEED_ROUTES: Final[tuple[Route, ...]] = (
     _absent("/stop_llm_instance", "LLM instances", "run the model server yourself and call it from tasks"),
 )
 ROUTES: Final[tuple[Route, ...]] = (
-    Route("GET", f"{API}/info", meta.info, None, InfoBody, "Who answers, and under which promises"),
-    Route("GET", f"{API}/livez", meta.livez, None, Health, "The process serves requests"),
-    Route("GET", f"{API}/readyz", meta.readyz, None, Health, "The head takes submissions"),
-    Route("GET", f"{API}/metrics", meta.metrics, None, Counters, "Counters and gauges"),
-    Route("POST", f"{API}/workflows", workflows.create, WorkflowRequest, WorkflowSummary, "Make a workflow", 201),
-    Route("GET", f"{API}/workflows", workflows.list_all, None, WorkflowList, "List workflows"),
-    Route("GET", WORKFLOW, workflows.describe, None, WorkflowBody, "A whole workflow"),
-    Route("DELETE", WORKFLOW, workflows.remove, None, WorkflowSummary, "Remove a workflow and its runs"),
-    Route("POST", f"{WORKFLOW}/edits", workflows.edit, EditRequest, EditResponse, "Apply operations, all or none"),
-    Route("GET", f"{WORKFLOW}/tasks", workflows.tasks, None, TaskList, "The tasks of a workflow"),
-    Route("POST", f"{WORKFLOW}/tasks", workflows.add_task, NewTask, EditResponse, "Add a task", 201),
-    Route("GET", f"{WORKFLOW}/tasks/{{task_id}}", workflows.get_task, None, TaskBody, "One task"),
-    Route("PUT", f"{WORKFLOW}/tasks/{{task_id}}", workflows.put_task, NewTask, EditResponse, "Redefine a task"),
-    Route("DELETE", f"{WORKFLOW}/tasks/{{task_id}}", workflows.delete_task, None, EditResponse, "Delete a task"),
-    Route("GET", f"{WORKFLOW}/edges", workflows.edges, None, EdgeList, "The edges of a workflow"),
-    Route("POST", f"{WORKFLOW}/edges", workflows.add_edge, EdgeBody, EditResponse, "Add an edge"),
+    Route("GET", f"{API}/info", READ, meta.info, None, InfoBody, "Who answers, and under which promises"),
+    Route("GET", f"{API}/livez", OPEN, meta.livez, None, Health, "The process serves requests"),
+    Route("GET", f"{API}/readyz", OPEN, meta.readyz, None, Health, "The head takes submissions"),
+    Route("GET", f"{API}/metrics", READ, meta.metrics, None, Counters, "Counters and gauges"),
     Route(
-        "DELETE", f"{WORKFLOW}/edges/{{source}}/{{target}}", workflows.delete_edge, None, EditResponse,
+        "POST", f"{API}/workflows", SUBMIT, workflows.create, WorkflowRequest, WorkflowSummary,
+        "Make a workflow", 201,
+    ),
+    Route("GET", f"{API}/workflows", READ, workflows.list_all, None, WorkflowList, "List workflows"),
+    Route("GET", WORKFLOW, READ, workflows.describe, None, WorkflowBody, "A whole workflow"),
+    Route("DELETE", WORKFLOW, SUBMIT, workflows.remove, None, WorkflowSummary, "Remove a workflow and its runs"),
+    Route(
+        "POST", f"{WORKFLOW}/edits", SUBMIT, workflows.edit, EditRequest, EditResponse,
+        "Apply operations, all or none",
+    ),
+    Route("GET", f"{WORKFLOW}/tasks", READ, workflows.tasks, None, TaskList, "The tasks of a workflow"),
+    Route("POST", f"{WORKFLOW}/tasks", SUBMIT, workflows.add_task, NewTask, EditResponse, "Add a task", 201),
+    Route("GET", f"{WORKFLOW}/tasks/{{task_id}}", READ, workflows.get_task, None, TaskBody, "One task"),
+    Route("PUT", f"{WORKFLOW}/tasks/{{task_id}}", SUBMIT, workflows.put_task, NewTask, EditResponse, "Redefine a task"),
+    Route(
+        "DELETE", f"{WORKFLOW}/tasks/{{task_id}}", SUBMIT, workflows.delete_task, None, EditResponse,
+        "Delete a task",
+    ),
+    Route("GET", f"{WORKFLOW}/edges", READ, workflows.edges, None, EdgeList, "The edges of a workflow"),
+    Route("POST", f"{WORKFLOW}/edges", SUBMIT, workflows.add_edge, EdgeBody, EditResponse, "Add an edge"),
+    Route(
+        "DELETE", f"{WORKFLOW}/edges/{{source}}/{{target}}", SUBMIT, workflows.delete_edge, None, EditResponse,
         "Delete an edge",
     ),
-    Route("POST", f"{API}/runs", runs.submit, RunRequest, RunBody, "Run a workflow", 201),
-    Route("GET", f"{API}/runs", runs.list_all, None, RunList, "List runs, newest first", query=_PAGING),
-    Route("GET", RUN, runs.describe, None, RunBody, "One run, summarised"),
+    Route("POST", f"{API}/runs", SUBMIT, runs.submit, RunRequest, RunBody, "Run a workflow", 201),
+    Route("GET", f"{API}/runs", READ, runs.list_all, None, RunList, "List runs, newest first", query=_PAGING),
+    Route("GET", RUN, READ, runs.describe, None, RunBody, "One run, summarised"),
     Route(
-        "DELETE", RUN, runs.cancel, None, RunBody, "Stop a run", 202,
+        "DELETE", RUN, SUBMIT, runs.cancel, None, RunBody, "Stop a run", 202,
         (Query("reason", "shown in the log of the run", str),),
     ),
-    Route("DELETE", f"{RUN}/record", runs.remove, None, RunBody, "Remove what is kept of a run that is over"),
-    Route("POST", f"{RUN}/retry", runs.retry, RetryRequest, RunBody, "Run the graph of an earlier run again", 201),
-    Route("GET", f"{RUN}/explain", runs.explain_all, None, RunExplanation, "Why tasks have not started, by reason"),
-    Route("GET", f"{RUN}/tasks", runs.tasks, None, RunTaskList, "The tasks of a run"),
-    Route("GET", f"{RUN}/tasks/{{task_id}}", runs.task, None, RunTaskBody, "One task of a run"),
-    Route("GET", f"{RUN}/tasks/{{task_id}}/explain", runs.explain, None, Explanation, "Why a task has not started"),
-    Route("GET", f"{RUN}/tasks/{{task_id}}/logs", logs.logs, None, str, "What a task printed", query=_LOGS),
-    Route("GET", OUTPUT, outputs.output, None, bytes, "What a task returned under a name, encoded"),
-    Route("HEAD", OUTPUT, outputs.output, None, None, "How large an output is, and of what kind"),
-    Route("GET", f"{RUN}/events", events.events, None, EventPage, "The log of a run, or its stream", query=_EVENTS),
+    Route("DELETE", f"{RUN}/record", SUBMIT, runs.remove, None, RunBody, "Remove what is kept of a run that is over"),
     Route(
-        "GET", f"{API}/events", multiplex.all_events, None, None, "Many runs and their logs over one WebSocket", 101,
+        "POST", f"{RUN}/retry", SUBMIT, runs.retry, RetryRequest, RunBody,
+        "Run the graph of an earlier run again", 201,
+    ),
+    Route(
+        "GET", f"{RUN}/explain", READ, runs.explain_all, None, RunExplanation,
+        "Why tasks have not started, by reason",
+    ),
+    Route("GET", f"{RUN}/tasks", READ, runs.tasks, None, RunTaskList, "The tasks of a run"),
+    Route("GET", f"{RUN}/tasks/{{task_id}}", READ, runs.task, None, RunTaskBody, "One task of a run"),
+    Route(
+        "GET", f"{RUN}/tasks/{{task_id}}/explain", READ, runs.explain, None, Explanation,
+        "Why a task has not started",
+    ),
+    Route("GET", f"{RUN}/tasks/{{task_id}}/logs", READ, logs.logs, None, str, "What a task printed", query=_LOGS),
+    Route("GET", OUTPUT, READ, outputs.output, None, bytes, "What a task returned under a name, encoded"),
+    Route("HEAD", OUTPUT, READ, outputs.output, None, None, "How large an output is, and of what kind"),
+    Route(
+        "GET", f"{RUN}/events", READ, events.events, None, EventPage,
+        "The log of a run, or its stream", query=_EVENTS,
+    ),
+    Route(
+        "GET", f"{API}/events", READ, multiplex.all_events, None, None,
+        "Many runs and their logs over one WebSocket", 101,
         messages=((Submit, Subscribe, Unsubscribe), (Submitted, Events, End)),
     ),
-    Route("PUT", VALUE, uploads.put, bytes, UploadBody, "Bring a value by its content", 201, _OFFSET),
-    Route("HEAD", VALUE, uploads.look, None, None, "How much of an uploaded value is there"),
-    Route("GET", f"{API}/nodes", nodes.list_all, None, NodeList, "List nodes"),
-    Route("GET", f"{API}/nodes/{{node_id}}", nodes.describe, None, NodeBody, "One node"),
-    Route("GET", f"{API}/limits", limits.list_all, None, LimitList, "Limits and projects, and what is held of them"),
-    Route("PUT", f"{API}/limits/{{name}}", limits.put, LimitRequest, LimitBody, "Set or change a limit"),
-    Route("DELETE", f"{API}/limits/{{name}}", limits.remove, None, LimitBody, "Remove a limit"),
-    Route("GET", f"{API}/projects", limits.list_projects, None, ProjectList, "Projects and what they hold"),
+    Route("PUT", VALUE, SUBMIT, uploads.put, bytes, UploadBody, "Bring a value by its content", 201, _OFFSET),
+    Route("HEAD", VALUE, READ, uploads.look, None, None, "How much of an uploaded value is there"),
+    Route("GET", f"{API}/nodes", READ, nodes.list_all, None, NodeList, "List nodes"),
+    Route("GET", f"{API}/nodes/{{node_id}}", READ, nodes.describe, None, NodeBody, "One node"),
     Route(
-        "PUT", f"{API}/projects/{{name}}", limits.put_project, ProjectRequest, ProjectBody,
+        "GET", f"{API}/limits", READ, limits.list_all, None, LimitList,
+        "Limits and projects, and what is held of them",
+    ),
+    Route("PUT", f"{API}/limits/{{name}}", ADMIN, limits.put, LimitRequest, LimitBody, "Set or change a limit"),
+    Route("DELETE", f"{API}/limits/{{name}}", ADMIN, limits.remove, None, LimitBody, "Remove a limit"),
+    Route("GET", f"{API}/projects", READ, limits.list_projects, None, ProjectList, "Projects and what they hold"),
+    Route(
+        "PUT", f"{API}/projects/{{name}}", ADMIN, limits.put_project, ProjectRequest, ProjectBody,
         "Set weight and cap of a project",
     ),
     Route(
-        "DELETE", f"{API}/projects/{{name}}", limits.remove_project, None, ProjectBody,
+        "DELETE", f"{API}/projects/{{name}}", ADMIN, limits.remove_project, None, ProjectBody,
         "Let a project be like any other",
     ),
-    Route("GET", f"{API}/cluster/demand", nodes.demand, None, Demand, "What waits for nodes, by shape"),
+    Route("GET", f"{API}/cluster/demand", READ, nodes.demand, None, Demand, "What waits for nodes, by shape"),
     *SEED_ROUTES,
 )  # fmt: skip
+
+
+def scopes(routes: Iterable[Route], *, seed_open: bool) -> dict[tuple[str, str], str]:
+    """Return what each route needs, by method and path; with `seed_open` those of the original need nothing."""
+    needed = {(route.method, route.path): OPEN if route.seed and seed_open else route.scope for route in routes}
+    return needed | {("GET", OPENAPI_PATH): READ}
 
 
 def endpoint(route: Route, shared: Shared) -> web.RouteDef:

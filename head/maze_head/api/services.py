@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from maze_head.api.access import TokenFinding
 from maze_head.blobfile import Upload
 from maze_head.core.effects import ObjectPlace
 from maze_head.core.events import Command
@@ -136,7 +137,11 @@ class Services:
     """Makes the body of /info; `nodes_ready` may be 0, the handler fills it in from the core."""
     counters: Callable[[], Mapping[str, int | float]]
     """Counters of the shells; those of the core are asked for through the driver."""
+    tokens: TokenFinding | None
+    """Who may ask; None if everybody may."""
     shutting_down: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the head begins to stop: open streams are closed with 1001 and readyz turns false."""
+    seed_open: bool = False
+    """The original's routes need no token."""
     hosts: Sequence[str] = ()
     """Host names besides the loopback ones under which this head may be addressed (`--advertise`, bind address)."""

@@ -27,7 +27,9 @@ from typing import Any, Final
 
 from maze._daemon.errors import ConfigError
 
-__all__ = ["SECTIONS", "SHARED_KEYS", "config_files", "load_config", "node_dir", "state_dir"]
+__all__ = [
+    "SECTIONS", "SHARED_KEYS", "config_files", "load_config", "node_dir", "state_dir", "user_config", "user_state",
+]  # fmt: skip
 
 SECTIONS: Final = ("head", "node", "up", "run")
 SHARED_KEYS: Final = ("url", "state_dir", "connection_file", "log_level", "log_format", "log_file")
@@ -39,7 +41,17 @@ Source = tuple[str, dict[str, Any]]
 def state_dir() -> Path:
     """Return where a head keeps its state: as configured, else `${XDG_STATE_HOME:-~/.local/state}/maze`."""
     named = os.environ.get("MAZE_STATE_DIR") or load_config("head").get("state_dir")
-    return Path(named) if named else _xdg("XDG_STATE_HOME", ".local/state") / "maze"
+    return Path(named) if named else user_state()
+
+
+def user_state() -> Path:
+    """Return where this user's Maze keeps what it remembers: `${XDG_STATE_HOME:-~/.local/state}/maze`."""
+    return _xdg("XDG_STATE_HOME", ".local/state") / "maze"
+
+
+def user_config() -> Path:
+    """Return where this user configures Maze: `${XDG_CONFIG_HOME:-~/.config}/maze`."""
+    return _xdg("XDG_CONFIG_HOME", ".config") / "maze"
 
 
 def node_dir() -> Path:
@@ -77,7 +89,7 @@ def config_files() -> Iterator[Source]:
         project = (_read(Path("pyproject.toml")) or {}).get("tool", {}).get("maze")
         if project is not None:
             yield "pyproject.toml [tool.maze]", project
-    for path in (_xdg("XDG_CONFIG_HOME", ".config") / "maze" / "config.toml", Path("/etc/maze/config.toml")):
+    for path in (user_config() / "config.toml", Path("/etc/maze/config.toml")):
         table = _read(path)
         if table is not None:
             yield str(path), table

@@ -2,8 +2,11 @@
 
 Rules. It is written whole or not at all (temporary file, fsync, rename) with mode 0600, and removed on a clean stop by
 the process that wrote it only. A reader trusts it as it trusts a command line, so it ignores a file that another user
-owns or that others can write: it would name a head of their choice. Readers ignore unknown fields; later versions add
-keys of the transport's security.
+owns or that others can write: it would name a head of their choice. It names files of secrets and holds none. Readers
+ignore unknown fields.
+
+A head also enters its file into a list of this user's heads on this machine, by port: whoever names the address of one
+that keeps its state elsewhere, or is embedded, finds its token by it (access.py), and nothing else.
 """
 
 from __future__ import annotations
@@ -11,18 +14,23 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import socket
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from maze._daemon.config import load_config, state_dir
+from maze._daemon.config import load_config, state_dir, user_state
+from maze._daemon.errors import SecretUnusable
+from maze._daemon.secret_files import private_directory
 
 __all__ = [
-    "DEFAULT_URL", "ConnectionInfo", "default_path", "find_own_url", "find_url", "read_connection", "remove_connection",
-    "write_connection",
+    "DEFAULT_URL", "ConnectionInfo", "default_path", "enlist", "find_own_url", "find_url", "listed", "read_connection",
+    "remove_connection", "write_connection",
 ]  # fmt: skip
 
 DEFAULT_URL: Final = "http://localhost:8000"
@@ -44,6 +52,10 @@ class ConnectionInfo:
     """The head's public key: what is said to the last three addresses is authenticated by it; "": it is not."""
     node_key_file: str = ""
     """By which key nodes of the head's own user say who they are."""
+    listens: str = ""
+    """The address that the head is bound to; a wildcard for all of its machine."""
+    token_file: str = ""
+    """Where its user's programs find the token that it wants; empty if it wants none."""
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> ConnectionInfo:
@@ -102,6 +114,44 @@ def write_connection(path: Path, info: ConnectionInfo) -> None:
         raise
 
 
+def enlist(path: Path, info: ConnectionInfo) -> Callable[[], None]:
+    """Enter a connection file into the list of this user's heads; return what takes it out again.
+
+    A convenience: where no list can be kept, programs must be told the file.
+    """
+    try:
+        entry = listed(urlsplit(info.url).port or 0)
+    except RuntimeError:  # a user without a home
+        return lambda: None
+    temporary = entry.with_name(f".{entry.name}.{os.getpid()}")
+    with contextlib.suppress(OSError, SecretUnusable):
+        entry.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        private_directory(entry.parent)
+        _forget_dead(entry.parent)
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(path.absolute())
+        temporary.replace(entry)
+    return partial(_delist, entry, path.absolute())
+
+
+def listed(port: int) -> Path:
+    """Return where the head of this user that has this port on this machine is entered, if there is one."""
+    return user_state() / "heads" / f"{socket.gethostname()}-{port}.json"
+
+
+def _delist(entry: Path, path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if entry.readlink() == path:
+            entry.unlink()
+
+
+def _forget_dead(directory: Path) -> None:
+    """Remove entries whose file is gone."""
+    for entry in directory.glob("*.json"):
+        if not entry.exists():
+            entry.unlink(missing_ok=True)
+
+
 def read_connection(path: Path) -> ConnectionInfo | None:
     """Return what the file says; None if it is absent, malformed, or not safely ours."""
     try:
@@ -134,7 +184,10 @@ def _ours(status: os.stat_result) -> bool:
 
 
 def _check_types(info: ConnectionInfo) -> None:
-    texts = (info.url, info.node, info.blob, info.events, info.cluster_id, info.head_key, info.node_key_file)
+    texts = (
+        info.url, info.node, info.blob, info.events, info.cluster_id, info.head_key, info.node_key_file, info.listens,
+        info.token_file,
+    )  # fmt: skip
     if not all(isinstance(text, str) for text in texts):
         raise ValueError("connection information: addresses must be texts")
     if type(info.pid) is not int or type(info.embedded) is not bool:

@@ -31,6 +31,7 @@ from maze._daemon.processes import (
     stop,
 )
 from maze._daemon.ready import wait_ready
+from maze._daemon.secret_files import make_own_token
 
 __all__ = ["EmbeddedCluster"]
 
@@ -54,6 +55,8 @@ class EmbeddedCluster:
         self.node_flags = tuple(node_flags)
         self.log_level = log_level
         self.url = ""
+        self.token_file: Path | None = None
+        """Made before the head starts, so that whoever begins together with it need not wait to know it."""
         self.head: subprocess.Popen[bytes] | None = None
         self.nodes: list[subprocess.Popen[bytes]] = []
         self._home: Path | None = None
@@ -148,8 +151,11 @@ class EmbeddedCluster:
             raise
 
     def _start_processes(self, http: int, ports: Sequence[str]) -> None:
+        home = self.directory / "state"
+        home.mkdir(mode=0o700)
+        self.token_file = make_own_token(home)
         state, file = (
-            f"--state-dir={self.directory / 'state'}",
+            f"--state-dir={home}",
             f"--connection-file={self.directory / 'connection.json'}",
         )
         command = head_command("--embedded", "--host=127.0.0.1", f"--http-fd={http}", _BALLAST, state, file, *ports)

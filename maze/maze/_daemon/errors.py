@@ -3,6 +3,7 @@
     DaemonError
     ├── ConfigError(ValueError)   a configuration file is wrong; the message names file, key and the nearest known key
     ├── KeyFileUnusable           a file of keys that cannot be made, read or trusted; the message has a remedy
+    ├── SecretUnusable            a token or key file that is absent, empty or open to others; never its content
     └── NotReady                  a process that we started did not get ready; carries its exit status
 
 Rules. Fields carry the data, the message is built from them. The commands map these to exit codes, once.
@@ -10,7 +11,9 @@ Rules. Fields carry the data, the message is built from them. The commands map t
 
 from __future__ import annotations
 
-__all__ = ["ConfigError", "DaemonError", "KeyFileUnusable", "NotReady"]
+from pathlib import Path
+
+__all__ = ["ConfigError", "DaemonError", "KeyFileUnusable", "NotReady", "SecretUnusable"]
 
 
 class DaemonError(Exception):
@@ -19,6 +22,16 @@ class DaemonError(Exception):
 
 class ConfigError(DaemonError, ValueError):
     """A configuration file that cannot be used."""
+
+
+class SecretUnusable(DaemonError):
+    """A file that should hold a secret, and cannot be used."""
+
+    def __init__(self, path: Path, trouble: str, remedy: str) -> None:
+        self.path = path
+        self.trouble = trouble
+        self.remedy = remedy
+        super().__init__(f"{path} {trouble}; {remedy}")
 
 
 class NotReady(DaemonError):

@@ -13,7 +13,9 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import click
 
+from maze._daemon.access import Access, bearer, find_access
 from maze._daemon.connection import find_url
+from maze._daemon.errors import SecretUnusable
 from maze._daemon.options import EXIT_UNREACHABLE, option
 
 __all__ = ["ApiError", "Head", "HeadUnreachable", "own_url_option", "url_option"]
@@ -54,7 +56,9 @@ class Head:
 
     def __init__(self, url: str | None = None, timeout: float = CONNECT_SECONDS) -> None:
         self.url = (url or find_url()).rstrip("/")
-        self._base, self._connection = _connection(self.url, timeout)
+        access = _access(self.url)
+        self._base, self._connection = _connection(access.url, timeout)
+        self._shown = bearer(access.token)
 
     @classmethod
     def find(cls, url: str | None) -> Head:
@@ -76,6 +80,8 @@ class Head:
         try:
             answer = self.get("/info")
         except ApiError as error:
+            if error.status in (401, 403):
+                raise
             raise HeadUnreachable(self.url, f"another server answers there: HTTP {error.status}") from error
         if not isinstance(answer, dict) or answer.get("name") != "maze":
             raise HeadUnreachable(self.url, "another server answers there")
@@ -120,7 +126,9 @@ class Head:
         # Names of limits and projects may hold a slash: who puts one into a path quotes it.
         target = self._base + PREFIX + quote(path, safe="/%") + (f"?{urlencode(given)}" if given else "")
         try:
-            headers = {"Accept": "application/json"} | ({} if data is None else {"Content-Type": "application/json"})
+            headers = self._shown | {"Accept": "application/json"}
+            if data is not None:
+                headers["Content-Type"] = "application/json"
             self._connection.request(method, target, data, headers)
             response = self._connection.getresponse()
             body = response.read()
@@ -130,6 +138,15 @@ class Head:
         if response.status >= 400:
             raise _refusal(response.status, body)
         return response.status, body, response.headers
+
+
+def _access(url: str) -> Access:
+    try:
+        return find_access(url)
+    except SecretUnusable as error:
+        raise click.UsageError(f"no token for the head at {url}: {error}") from error
+    except ValueError:
+        return Access(url)  # no URL, as will be told
 
 
 def _connection(url: str, timeout: float) -> tuple[str, http.client.HTTPConnection]:

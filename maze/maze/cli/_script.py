@@ -12,18 +12,23 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 from maze._address import STARTING
+from maze._daemon.access import TOKEN, TOKEN_FILE
 
 __all__ = ["forward", "start_script"]
 
 _PR_SET_PDEATHSIG: Final = 1
 
 
-def start_script(script: str, arguments: Sequence[str], url: str, *, starting: bool) -> subprocess.Popen[bytes]:
-    """Start a script with this interpreter and `MAZE_URL` set, and said whether that head is only starting."""
-    environment = {**os.environ, "MAZE_URL": url} | ({STARTING: url} if starting else {})
+def start_script(script: str, arguments: Sequence[str], url: str, *, starting: Path | None) -> subprocess.Popen[bytes]:
+    """Start a script with this interpreter and `MAZE_URL` set; and, if that head is only starting, its token file."""
+    environment = {**os.environ, "MAZE_URL": url}
+    if starting is not None:
+        environment.pop(TOKEN, None)
+        environment |= {STARTING: url, TOKEN_FILE: str(starting)}
     command = [sys.executable, script, *arguments]
     return subprocess.Popen(command, env=environment, preexec_fn=_die_with_parent())  # noqa: PLW1509 -- no thread yet
 

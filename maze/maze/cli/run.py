@@ -94,7 +94,7 @@ def _run_script(script: str, arguments: Sequence[str], url: str, cluster: Embedd
     told = 0
     # Signals first: a script may be quicker to get ready for Ctrl-C than we are.
     with Supervisor() as supervisor:
-        process = start_script(script, arguments, url, starting=cluster is not None)
+        process = start_script(script, arguments, url, starting=None if cluster is None else cluster.token_file)
         supervisor.watch("", process)
         for name, daemon in ({} if cluster is None else cluster.processes).items():
             supervisor.watch(name, daemon)

@@ -44,7 +44,7 @@ def test_times_that_would_take_a_healthy_node_for_dead_are_refused(times: dict[s
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::"])
 def test_an_address_that_others_reach_needs_insecure(host: str) -> None:
-    with pytest.raises(Misconfigured, match=r"no authentication.*--insecure"):
+    with pytest.raises(Misconfigured, match=r"not encrypted.*--insecure"):
         config(host=host).bind_address()
     assert config(host=host, insecure=True).bind_address() == host
 

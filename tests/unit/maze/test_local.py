@@ -28,6 +28,7 @@ class FakeCluster:
 
     def __init__(self, **settings: Any) -> None:
         self.settings, self.calls, self.url = settings, ["made"], URL
+        self.token_file = None
         self.head: Any = SimpleNamespace(stdin=io.BytesIO())
         self.nodes: list[Any] = [SimpleNamespace(stdin=io.BytesIO())]
         self.made.append(self)

@@ -24,6 +24,7 @@ from maze.errors import HeadUnavailableError, RequestError, ValueExpiredError
 from maze_head.api import uploads
 from maze_head.blobfile import NoRoomForBlob
 from support.api_double import Served, asynchronous, serving
+from support.tokens import ADMIN, TEXTS
 from support.value_server import GONE, serving_values
 
 DATA = random.Random(3).randbytes(3 * 2**20)
@@ -46,6 +47,12 @@ def stored(head: Served, data: bytes = DATA) -> bytes | None:
         return None
     with file:
         return file.read()
+
+
+@pytest.fixture(autouse=True)
+def token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the SDK know the token of the server."""
+    monkeypatch.setenv("MAZE_TOKEN", TEXTS[ADMIN])
 
 
 @pytest.fixture

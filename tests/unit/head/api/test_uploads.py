@@ -17,6 +17,7 @@ from aiohttp import ClientResponse
 from maze_head.api import uploads
 from maze_protocol.limits import MAX_OBJECT, MIB
 from support.api_double import Served, asynchronous, serving
+from support.tokens import LINE
 
 DATA = random.Random(7).randbytes(2 * MIB + 12_345)
 HASH = blake2b(DATA, digest_size=32).hexdigest()
@@ -89,7 +90,7 @@ async def test_a_value_in_parts() -> None:
 async def test_what_came_before_a_client_went_away_stays() -> None:
     async with serving() as head:
         _, writer = await asyncio.open_connection("127.0.0.1", head.port)
-        writer.write(f"PUT {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(DATA)}\r\n\r\n".encode())
+        writer.write(f"PUT {URL} HTTP/1.1\r\nHost: localhost\r\n{LINE}Content-Length: {len(DATA)}\r\n\r\n".encode())
         writer.write(DATA[: 2 * MIB])
         await writer.drain()
         while written(head) < MIB:
@@ -164,7 +165,9 @@ def test_a_client_that_sends_nothing_more_is_not_waited_for(monkeypatch: pytest.
     async def check() -> None:
         async with serving() as head:
             reader, writer = await asyncio.open_connection("127.0.0.1", head.port)
-            writer.write(f"PUT {URL} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(DATA)}\r\n\r\nabc".encode())
+            writer.write(
+                f"PUT {URL} HTTP/1.1\r\nHost: localhost\r\n{LINE}Content-Length: {len(DATA)}\r\n\r\nabc".encode()
+            )
             assert b"408" in await reader.readline()
             writer.close()
             await writer.wait_closed()
