@@ -26,6 +26,7 @@ import zmq
 from _machine import describe
 
 from maze import MaClient, task
+from maze._daemon.access import bearer, find_access
 
 QUIET_RUNS = 10
 SPAWN = multiprocessing.get_context("spawn")
@@ -101,7 +102,8 @@ async def measure(
     place = f"{client.server_url}/api/v1/runs"
     joined = asyncio.Semaphore(0)
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector) as http:
+    shown = bearer(find_access(client.server_url).token)
+    async with aiohttp.ClientSession(connector=connector, headers=shown) as http:
         still = [Reader() for _ in range(readers[0])]
         idle = [
             asyncio.create_task(reader.follow(http, f"{place}/{quiet[number % len(quiet)]}/events", joined))

@@ -62,7 +62,7 @@ def test_a_killed_head_loses_nothing_that_it_acknowledged(own: Cluster, tmp_path
 
 def test_a_head_that_stops_tells_its_readers() -> None:
     """1001 is what makes our SDK reconnect, and the original's client say that something went wrong."""
-    with start_cluster(nodes=0) as lonely, MaClient(lonely.url) as client:
+    with start_cluster(nodes=0, head_args=["--open-seed-routes"]) as lonely, MaClient(lonely.url) as client:
         workflow = client.create_workflow()
         workflow.add_task(one)
         run_id = workflow.run()

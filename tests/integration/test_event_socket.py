@@ -140,7 +140,10 @@ async def test_who_takes_nothing_is_cut_off_with_4408_and_nobody_else(
 
 def test_a_restart_of_the_head_in_mid_stream_is_survived_by_all_streams(tmp_path: Path) -> None:
     async def sockets(cluster: Cluster) -> int:
-        async with aiohttp.ClientSession() as http, http.get(f"{cluster.url}/api/v1/metrics") as response:
+        async with (
+            aiohttp.ClientSession(headers=cluster.shown) as http,
+            http.get(f"{cluster.url}/api/v1/metrics") as response,
+        ):
             return int((await response.json())["counters"]["http_streams_open"])
 
     with start_cluster() as cluster, MaClient(cluster.url) as client:
