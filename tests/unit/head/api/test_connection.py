@@ -68,7 +68,8 @@ async def test_bytes_that_are_no_request_get_the_one_body(
         assert error.message.isascii()
         assert error.request_id.startswith("req_")
         assert (head.app[TRAFFIC].requests_total, head.app[TRAFFIC].refused_total) == (1, 1)
-    assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
+    # The event loop's own complaints about a busy machine are not meant.
+    assert not [each for each in caplog.records if each.levelno > logging.DEBUG and each.name != "asyncio"]
 
 
 @asynchronous
