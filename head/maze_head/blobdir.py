@@ -10,6 +10,7 @@ every call may wait for the disk (blobfile.py tells how files are written).
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -24,6 +25,8 @@ __all__ = ["DIRECTORY", "BlobDirectory"]
 
 DIRECTORY: Final = "blobs"
 VALUES: Final = "values"
+_NO_LINK: Final = (errno.ENOENT, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK)
+"""It is not there, or this file system has no (more) links of it."""
 ABANDONED: Final = 3600.0
 """Seconds after which an upload that nobody goes on with is removed."""
 
@@ -92,14 +95,30 @@ class BlobDirectory:
         path = self._path_of(run_no, task_no, output)
         self._check_room(size)
         try:
-            path.parent.mkdir(mode=0o700)
-            if self._sync:
-                sync_directory(self._root)
-        except FileExistsError:
-            pass
+            self._make_directory(path.parent)
         except OSError as error:
             raise blob_error(error, path, size) from error
         return Incoming(path, path.with_name(path.name + PART), size, sync=self._sync)
+
+    def link_output(self, like: int, run_no: int, task_no: int, output: int) -> Path | None:
+        """Give a run the same output as another one has, and return it; None if that has none, or no links are made.
+
+        Raises:
+            BlobUnwritable: the disk refuses.
+        """
+        path = self._path_of(run_no, task_no, output)
+        try:
+            self._make_directory(path.parent)
+            os.link(self._path_of(like, task_no, output), path)
+            if self._sync:
+                sync_directory(path.parent)
+        except FileExistsError:
+            pass
+        except OSError as error:
+            if error.errno in _NO_LINK:
+                return None
+            raise blob_error(error, path, 0) from error
+        return path
 
     def open_upload(self, hash_: bytes) -> BinaryIO | None:
         """Open an upload for reading; None if it is not here.
@@ -159,6 +178,14 @@ class BlobDirectory:
         """Remove all that was kept of these runs."""
         for run_no in run_nos:
             _remove(self._root / str(run_no))
+
+    def _make_directory(self, path: Path) -> None:
+        try:
+            path.mkdir(mode=0o700)
+            if self._sync:
+                sync_directory(self._root)
+        except FileExistsError:
+            pass
 
     def _path_of(self, run_no: int, task_no: int, output: int) -> Path:
         return self._root / str(run_no) / f"{task_no}-{output}"

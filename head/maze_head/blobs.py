@@ -130,9 +130,11 @@ class BlobPort:
         """
         where = Place(place.run_no, place.task_no, place.output)
         found = await self._off_loop(self._directory.find_output, *where)
+        if found is None and place.like:
+            found = await self._off_loop(self._directory.link_output, place.like, *where)
         if found is not None:
             return found
-        if place.ref is None:
+        if place.ref is None or not place.ref.holders:
             raise BlobMissing("nobody has this value any more")
         return await asyncio.shield(self._bring(where, place.ref))
 
@@ -152,13 +154,13 @@ class BlobPort:
         ref = effect.ref
         async with self._few:
             try:
-                await self._bring_to_disk(place, ref)
+                await self._bring_to_disk(ObjectPlace(*place, ref, kept=False, like=effect.like))
             except BlobMissing as missing:
                 self._feed(ObjectUnkept(*place, str(missing)))
             else:
                 self._feed(ObjectKept(*place, ref.size, ref.crc))
 
-    async def _bring_to_disk(self, place: Place, ref: ObjectRef) -> None:
+    async def _bring_to_disk(self, place: ObjectPlace) -> None:
         """Bring an object in, whenever the disk takes it.
 
         Raises:
@@ -166,7 +168,7 @@ class BlobPort:
         """
         while True:
             try:
-                await self.ensure_output(ObjectPlace(*place, ref, kept=False))
+                await self.ensure_output(place)
             except BlobMissing:
                 raise
             except BlobError as error:

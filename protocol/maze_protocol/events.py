@@ -195,10 +195,18 @@ class TaskAdopted(msgspec.Struct, array_like=True, frozen=True, tag=15):
 
 
 class TaskReused(msgspec.Struct, array_like=True, frozen=True, tag=16):
-    """The accepted result of the same task in an earlier run is this run's result, too."""
+    """The accepted result of the same task in an earlier run is this run's result, too.
+
+    Its objects go on under the lease that made them, unless that is 0: then nobody has them, or another run's they are.
+    """
 
     task: int
     outputs: tuple[OutputMeta, ...]
+    lease: int = 0
+    node: str = ""
+    """Where that lease was."""
+    kept: tuple[int, ...] = ()
+    """Outputs that are in the head's blob directory for the earlier run."""
 
 
 class OutputKept(msgspec.Struct, array_like=True, frozen=True, tag=17):

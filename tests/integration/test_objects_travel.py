@@ -28,6 +28,21 @@ def look(params: dict[str, Any]) -> dict[str, Any]:
     return {"seen": [len(data), data[0], data[-1], data.count(data[0])]}
 
 
+@task(inputs=["seed", "diary"], outputs=["data"])
+def make_and_tell(params: dict[str, Any]) -> dict[str, Any]:
+    """Return many bytes, and write down that it was done once more."""
+    with Path(params["diary"]).open("a") as diary:
+        diary.write("made\n")
+    return {"data": bytes([params["seed"]]) * 24_000_000}
+
+
+@task(inputs=["data", "permit"], outputs=["seen"])
+def look_if_allowed(params: dict[str, Any]) -> dict[str, Any]:
+    """Fail until there is a permit, then tell the size."""
+    assert Path(params["permit"]).exists()
+    return {"seen": len(params["data"])}
+
+
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Cluster]:
     """A node at `a` that serves peers, one at `c` that does not, and one at `b` that asks them."""
@@ -82,6 +97,32 @@ def test_what_a_run_leaves_behind_is_on_the_head_s_disk_before_it_is_over_and_go
         assert bytes([3]) * SIZE in kept.read_bytes()
     assert pair.request("DELETE", f"/api/v1/runs/{run_id}/record")[0] == 200
     wait_until(lambda: not kept.parent.exists(), "the end of what was kept")
+
+
+def test_a_retry_goes_on_with_the_large_values_that_are_there(pair: Cluster, tmp_path: Path) -> None:
+    """One is on a node, the other one on the head's disk only: neither is made anew."""
+    before = _kept(pair)
+    diary, permit = tmp_path / "diary", tmp_path / "permit"
+    with MaClient(pair.url) as client:
+        workflow = client.create_workflow()
+        for keep in (False, True):
+            told = {"seed": 5, "diary": str(diary)}
+            made = workflow.add_task(make_and_tell, inputs=told, require={"where": "a"}, keep=keep)
+            allowed = {"data": made.outputs["data"], "permit": str(permit)}
+            workflow.add_task(look_if_allowed, inputs=allowed, require={"where": "b"})
+        run_id = str(workflow.run())
+        assert pair.events(run_id)[-1]["type"] == "finish_workflow"
+    permit.touch()
+    status, again = pair.request("POST", f"/api/v1/runs/{run_id}/retry", {"from_failed": True})
+    assert status == 201
+    events = pair.events(again["run_id"])
+    assert not [event for event in events if event["type"] == "object_lost"]
+    assert sorted(event["data"]["result"]["seen"] for event in events if event["type"] == "finish_task") == [SIZE, SIZE]
+    assert diary.read_text() == "made\n" * 2
+    assert pair.request("DELETE", f"/api/v1/runs/{run_id}/record")[0] == 200
+    wait_until(lambda: len(set(_kept(pair)) - set(before)) == 1, "the end of what was kept for the earlier run")
+    (linked,) = set(_kept(pair)) - set(before)
+    assert bytes([5]) * SIZE in linked.read_bytes()
 
 
 def test_a_head_whose_disk_is_full_lets_runs_wait_and_goes_on(tmp_path: Path) -> None:

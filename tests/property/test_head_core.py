@@ -117,13 +117,14 @@ class HeadCoreMachine(RuleBasedStateMachine):
         earlier = data.draw(st.sampled_from([no for no, run in self.oracle.runs.items() if run.over]))
         no, view = len(self.oracle.runs) + 1, self._view(earlier)
         told = view.run.submitted, view.run.next_seq - 1, self._saved(earlier).body, view.results() if reuse else ()
+        made = view.made() if reuse else ()
         if reuse and set(self.oracle.states(earlier)) == {"finished"}:
             with pytest.raises(Conflict, match="every task"):
                 self.head.ask(ev.RetryRun, raw(2000 + no), *told, from_failed=True)
             return
         self.flows[no] = self.flows[earlier]
         reused = self.oracle.retry(no, earlier, reuse=reuse)
-        self.head.ask(ev.RetryRun, raw(2000 + no), *told, from_failed=reuse)
+        self.head.ask(ev.RetryRun, raw(2000 + no), *told, from_failed=reuse, made=made)
         copies = self.head.take(fx.CopyAccepted)
         assert [(copy.from_run_no, copy.run_no, sorted(copy.tasks)) for copy in copies] == (
             [(earlier, no, reused)] if reused else []

@@ -157,12 +157,15 @@ class Client:
         run, run_id, reused = history.runs[number], raw(2000 + self._runs), history.results_of(number)
         if len(reused) == len(run.tasks):
             reused = reused[: len(reused) // 2] if self._random.random() < 0.5 else ()
+        made = history.made_in(number)
         body = history.bodies[run.submitted.workflow_id, run.submitted.version]
 
         def retried(_: Any) -> None:
             self._world.watch.acked("run", run_id)
 
-        self._ask(lambda ticket: ev.RetryRun(ticket, run_id, run.submitted, run.last_seq, body, reused), retried)
+        self._ask(
+            lambda ticket: ev.RetryRun(ticket, run_id, run.submitted, run.last_seq, body, reused, made=made), retried
+        )
 
     def _look(self, run_id: bytes) -> None:
         def seen(body: Any) -> None:

@@ -62,6 +62,10 @@ class TaskFacts:
     not_before: float = 0.0
     rebuilding: bool = False
     """It was finished, and runs once more for objects that were lost."""
+    made: tuple[int, str] = (0, "")
+    """The lease that made its objects last, and where; no node: none."""
+    kept: tuple[int, ...] = ()
+    """Outputs that the head keeps."""
 
     @property
     def own(self) -> int:
@@ -230,6 +234,7 @@ class History:
             assert (ref.size, ref.crc) == (len(expected), crc32(expected)), f"I5: another object: {event}"
             self.accepted[run_no, event.task] = lease, expected
         self._end(run, task, event.task, event.outputs)
+        task.made = event.lease, event.node
         self.ended.add(event.lease)
 
     def _end(self, run: RunFacts, task: TaskFacts, number: int, outputs: tuple[OutputMeta, ...]) -> None:
@@ -239,6 +244,7 @@ class History:
 
     def _kept(self, run_no: int, run: RunFacts, task: TaskFacts, event: OutputKept) -> None:
         run.owed.discard(event.task)
+        task.kept = (event.output,)
 
     def _object_lost(self, run_no: int, run: RunFacts, task: TaskFacts, event: ObjectLost) -> None:
         assert task.state == "finished", f"lost while {task.state}: {event}"
@@ -252,6 +258,7 @@ class History:
         body = self.accepted[run_no, event.task][1]
         assert event.outputs[0].crc == crc32(body), f"I5: another object than before: {event}"
         assert not event.diverged, f"told to differ: {event}"
+        task.made = event.lease, event.node
         task.state, task.rebuilding, task.faults, task.not_before = "finished", False, {}, 0.0
         self.ended.add(event.lease)
 
@@ -268,7 +275,10 @@ class History:
         earlier = self.numbers[run.submitted.retry_of]
         assert self.runs[earlier].tasks[event.task].state == "finished", f"reused without a result: {event}"
         assert self.accepted[run_no, event.task] == self.accepted[earlier, event.task], f"another result: {event}"
+        made = self.runs[earlier].tasks[event.task].made
+        assert (event.lease, event.node) in (made, (0, "")), f"objects of another lease than {made}: {event}"
         self._end(run, task, event.task, event.outputs)
+        task.made = event.lease, event.node
 
     def _fail(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskFailed) -> None:
         begun = task.state == RUNNING or (task.state == LEASED and run.once(event.task))
@@ -319,6 +329,11 @@ class History:
         """Return the results of a run with their outputs, in the order in which they came to be."""
         events = (event for segment in self.runs[run_no].segments for event in segment.events)
         return tuple((each.task, each.outputs) for each in events if isinstance(each, (TaskFinished, TaskReused)))
+
+    def made_in(self, run_no: int) -> tuple[tuple[int, int, str, tuple[int, ...]], ...]:
+        """Return where the objects of a run were made, and which of them the head keeps."""
+        tasks = enumerate(self.runs[run_no].tasks)
+        return tuple((number, *task.made, task.kept) for number, task in tasks if task.made[1])
 
 
 _ON: dict[type, Callable[..., None]] = {

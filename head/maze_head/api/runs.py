@@ -51,10 +51,11 @@ async def retry(call: Call) -> RunBody:
     view = await call.views.current(earlier)
     graph = await call.services.hub.graph(earlier.place.workflow_id, earlier.place.version)
     # The view of a run that goes on may be moved on by another thread; the core will refuse it anyway.
-    reused = view.results() if request.from_failed and view.run.sealed_by is not None else ()
+    reuses = request.from_failed and view.run.sealed_by is not None
+    reused, made = (view.results(), view.made()) if reuses else ((), ())
     submitted, last_seq = view.run.submitted, view.run.next_seq - 1
     body: RunBody = await call.ask(
-        lambda ticket: RetryRun(ticket, raw, submitted, last_seq, graph, reused, request.from_failed)
+        lambda ticket: RetryRun(ticket, raw, submitted, last_seq, graph, reused, request.from_failed, made)
     )
     return body
 

@@ -139,6 +139,8 @@ class KeepObject(msgspec.Struct, frozen=True):
     ref: ObjectRef
     """With the holders, named by their node ids (they are asked over the connections that they opened), and tickets for
     the head (consumer "")."""
+    like: int = 0
+    """A run for which the same output is there already, to be had from there first; 0: none."""
 
 
 class DropObjects(msgspec.Struct, frozen=True):
@@ -226,3 +228,5 @@ class ObjectPlace(msgspec.Struct, frozen=True):
     ref: ObjectRef | None
     kept: bool
     """It is in the blob directory. Of runs that are over the core remembers that for a while only: look there first."""
+    like: int = 0
+    """As in KeepObject."""

@@ -126,7 +126,8 @@ class RetryRun(msgspec.Struct, frozen=True):
 
     The core keeps neither graphs nor outputs of runs that are over, so whoever asks brings what the journal has:
     how the earlier run was submitted, the `graph` as it was saved, and the outputs of the tasks whose results are
-    reused, in the order in which those came to be. `last_seq` is how far the earlier log was read.
+    reused, in the order in which those came to be. `last_seq` is how far the earlier log was read. `made` tells of
+    their objects: (task, lease, node, outputs that the head keeps for the earlier run).
     """
 
     ticket: int
@@ -136,6 +137,7 @@ class RetryRun(msgspec.Struct, frozen=True):
     graph: bytes
     reused: tuple[tuple[int, tuple[OutputMeta, ...]], ...] = ()
     from_failed: bool = False
+    made: tuple[tuple[int, int, str, tuple[int, ...]], ...] = ()
 
 
 class CancelRun(msgspec.Struct, frozen=True):

@@ -87,6 +87,11 @@ class RunView:
             (task, event.outputs) for task, event in self._ended.items() if isinstance(event, TaskFinished | TaskReused)
         )
 
+    def made(self) -> tuple[tuple[int, int, str, tuple[int, ...]], ...]:
+        """Return where the objects of finished tasks were made: (task, lease, node, outputs that the head keeps)."""
+        objects = self.run.objects
+        return tuple((task, made.lease, made.node, objects.kept.get(task, ())) for task, made in objects.made.items())
+
     def tasks(self) -> list[RunTaskBody]:
         """Return all tasks in the order of the graph."""
         return [self.task(number) for number in range(len(self.run.graph))]

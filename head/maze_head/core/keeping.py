@@ -28,8 +28,10 @@ PAUSE: Final = 1.0
 def take_in(state: State, run: Run, task: int) -> Copies:
     """Note the objects that a task has made, have those kept that are to be, and return all."""
     copies = note_made(state, run, task)
-    for output in run.objects.unkept.get(task, ()):
-        _order(state, copies, output)
+    unkept = run.objects.unkept.get(task, ())
+    for output, part in copies.parts.items():
+        if output in unkept or part.like:
+            _order(state, copies, output)
     return copies
 
 
@@ -44,11 +46,11 @@ def keep_owed(state: State) -> None:
 
 def _order(state: State, copies: Copies, output: int) -> None:
     part = copies.parts[output]
-    if not reachable(state, part):
+    if not (part.like or reachable(state, part)):
         return
     state.objects.owed.pop((copies.lease, output), None)
     part.keeping = True
-    state.emit(KeepObject(copies.run_no, copies.task, output, reference(state, copies, output, HEAD)))
+    state.emit(KeepObject(copies.run_no, copies.task, output, reference(state, copies, output, HEAD), part.like))
 
 
 def hand_off(state: State) -> None:
@@ -69,7 +71,7 @@ def hand_off(state: State) -> None:
 def _needs_node(state: State, copies: Copies, output: int) -> bool:
     """Tell whether somebody needs an object that only nodes which drain hold."""
     run, part = state.runs.get(copies.run_no), copies.parts[output]
-    if run is None or part.kept or state.objects.find(run.no, copies.task) is not copies:
+    if run is None or part.kept or part.like or state.objects.find(run.no, copies.task) is not copies:
         return False
     if any(not state.nodes[name].draining for name in part.holders):
         return False
@@ -83,7 +85,7 @@ def on_kept(state: State, event: ObjectKept) -> None:
     part = copies.parts.get(event.output) if copies is not None else None
     if run is None or copies is None or part is None or part.kept:
         return
-    part.kept, part.keeping = True, False
+    part.kept, part.keeping, part.like = True, False, 0
     state.objects.owed.pop((copies.lease, event.output), None)
     state.counters.objects_kept += 1
     state.record(run, OutputKept(event.task_no, event.output, part.meta.key, event.size))
@@ -96,12 +98,16 @@ def on_unkept(state: State, event: ObjectUnkept) -> list[Copies]:
     part = copies.parts.get(event.output) if copies is not None else None
     if copies is None or part is None or not part.keeping:
         return []
-    part.keeping = False
+    was_elsewhere, part.like, part.keeping = bool(part.like), 0, False
     part.again_at = state.now.mono + PAUSE
     run = state.runs.get(event.run_no)
-    if run is None or event.output not in run.objects.unkept.get(event.task_no, ()):
+    wanted = run is not None and event.output in run.objects.unkept.get(event.task_no, ())
+    if wanted:
+        state.objects.owed[copies.lease, event.output] = None
+    if was_elsewhere and not part.holders:
+        return [copies]
+    if not wanted:
         return []  # it was to be kept for the sake of a node that leaves; which is looked at again
-    state.objects.owed[copies.lease, event.output] = None
     holders = reachable(state, part)
     part.tries += bool(holders)
     if part.tries < TRIES:

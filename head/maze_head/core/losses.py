@@ -130,7 +130,7 @@ def at_hand(state: State, run: Run, task: int, spec: TaskSpec, node: Node) -> bo
 
 def _is_at_hand(state: State, run: Run, task: int, copies: Copies, output: int, node: Node) -> bool:
     part = copies.parts[output]
-    if part.kept or node.id in part.holders or reachable(state, part):
+    if part.kept or part.like or node.id in part.holders or reachable(state, part):
         return True
     gone = run.objects.gone.get((copies.task, output))
     if part.holders or state.now.mono < state.objects.settled_at:

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from maze_protocol.events import ObjectGone, ObjectLost, ObjectRebuilt, OutputKept, OutputMeta, TaskFinished
+from maze_protocol.events import (
+    ObjectGone,
+    ObjectLost,
+    ObjectRebuilt,
+    OutputKept,
+    OutputMeta,
+    TaskFinished,
+    TaskReused,
+)
 from maze_protocol.messages import ErrorInfo
 
 if TYPE_CHECKING:
@@ -21,7 +29,7 @@ class Made(NamedTuple):
     """The outputs of the attempt that made a task's objects last."""
 
     lease: int
-    """Negative: of an earlier run, and never on a wire."""
+    """Negative: nobody has them, and this is on no wire."""
     node: str
     outputs: tuple[OutputMeta, ...]
 
@@ -29,7 +37,7 @@ class Made(NamedTuple):
 class RunObjects:
     """The objects of one run."""
 
-    __slots__ = ("depth", "gone", "kept", "lost", "made", "rebuilds", "unkept")
+    __slots__ = ("depth", "elsewhere", "gone", "kept", "lost", "made", "rebuilds", "unkept")
 
     def __init__(self) -> None:
         self.made: dict[int, Made] = {}
@@ -38,6 +46,8 @@ class RunObjects:
         """Outputs, by task, without which the run is not over: the head has yet to get them."""
         self.kept: dict[int, tuple[int, ...]] = {}
         """Outputs, by task, that are in the head's blob directory."""
+        self.elsewhere: dict[int, tuple[int, ...]] = {}
+        """Outputs, by task, that are there for the earlier run whose result was reused."""
         self.lost: dict[int, tuple[int, ...]] = {}
         """Of finished tasks that are run once more: for which outputs."""
         self.depth: dict[int, int] = {}
@@ -53,11 +63,19 @@ class RunObjects:
         if keeps:
             self.unkept[event.task] = objects_of(event.outputs)
 
-    def reused(self, task: int, name: int, outputs: tuple[OutputMeta, ...], *, keeps: bool) -> None:
-        """Note that a result has objects which were made in an earlier run: here nobody has them (yet)."""
-        self.made[task] = Made(name, "", outputs)
+    def reused(self, event: TaskReused, name: int, *, keeps: bool) -> None:
+        """Note that a result has objects which were made in an earlier run.
+
+        Args:
+            event: tells of them.
+            name: what they go by if nobody has them.
+            keeps: the head is to have them.
+        """
+        self.made[event.task] = Made(event.lease or name, event.node, event.outputs)
+        if event.kept:
+            self.elsewhere[event.task] = event.kept
         if keeps:
-            self.unkept[task] = objects_of(outputs)
+            self.unkept[event.task] = objects_of(event.outputs)
 
     def was_kept(self, event: OutputKept) -> None:
         """Note that the head has an object."""
@@ -73,6 +91,7 @@ class RunObjects:
     def were_rebuilt(self, event: ObjectRebuilt) -> None:
         """Note who has the objects of a task from now on."""
         del self.lost[event.task], self.depth[event.task]
+        self.elsewhere.pop(event.task, None)
         self.made[event.task] = Made(event.lease, event.node, event.outputs)
 
     def are_gone(self, event: ObjectGone) -> bool:

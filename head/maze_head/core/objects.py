@@ -53,7 +53,7 @@ FORGET_AT_ONCE: Final = 10_000
 class Part:
     """One object."""
 
-    __slots__ = ("again_at", "coming", "holders", "keeping", "kept", "last_holder", "meta", "tries")
+    __slots__ = ("again_at", "coming", "holders", "keeping", "kept", "last_holder", "like", "meta", "tries")
 
     def __init__(self, meta: OutputMeta) -> None:
         self.meta = meta
@@ -67,6 +67,8 @@ class Part:
         """The head has it."""
         self.keeping = False
         """The head was told to get it."""
+        self.like = 0
+        """An earlier run for which the head has it, until it is linked for this one."""
         self.tries = 0
         self.again_at = 0.0
         """Monotonic time before which the head is not told again."""
@@ -75,17 +77,19 @@ class Part:
 class Copies:
     """The objects of one lease."""
 
-    __slots__ = ("lease", "parts", "run_no", "task")
+    __slots__ = ("earlier", "lease", "parts", "run_no", "task")
 
     def __init__(self, run_no: int, task: int, made: Made) -> None:
         self.run_no = run_no
+        self.earlier: dict[int, None] = {}
+        """Runs that are over and had them before: their readers may still ask."""
         self.task = task
         self.lease = made.lease
         self.parts = {output: Part(made.outputs[output]) for output in objects_of(made.outputs)}
 
     def missing(self) -> tuple[int, ...]:
         """Return the numbers of those that neither a node nor the head has."""
-        return tuple(output for output, part in self.parts.items() if not (part.holders or part.kept))
+        return tuple(output for output, part in self.parts.items() if not (part.holders or part.kept or part.like))
 
     def holders(self) -> dict[str, None]:
         """Return all nodes that hold one of them."""
@@ -119,6 +123,14 @@ class Objects:
         self.of_task[run_no, task] = made.lease
         self.of_run.setdefault(run_no, {})[made.lease] = None
         return copies
+
+    def pass_on(self, copies: Copies, run_no: int) -> None:
+        """Let a run have what an earlier one had, which is over."""
+        self._leave_run(copies)
+        copies.earlier[copies.run_no] = None
+        copies.run_no = run_no
+        self.of_task[run_no, copies.task] = copies.lease
+        self.of_run.setdefault(run_no, {})[copies.lease] = None
 
     def find(self, run_no: int, task: int) -> Copies | None:
         """Return the objects of a task."""
@@ -161,13 +173,17 @@ class Objects:
             self._take_from(node_id, lease)
         for output in copies.parts:
             self.owed.pop((lease, output), None)
-        if self.of_task.get((copies.run_no, copies.task)) == lease:
-            del self.of_task[copies.run_no, copies.task]
+        for run_no in (*copies.earlier, copies.run_no):
+            if self.of_task.get((run_no, copies.task)) == lease:
+                del self.of_task[run_no, copies.task]
+        self._leave_run(copies)
+        return copies
+
+    def _leave_run(self, copies: Copies) -> None:
         leases = self.of_run[copies.run_no]
-        del leases[lease]
+        del leases[copies.lease]
         if not leases:
             del self.of_run[copies.run_no]
-        return copies
 
     def _take_from(self, node_id: str, lease: int) -> None:
         leases = self.of_node.get(node_id, {})
@@ -177,20 +193,33 @@ class Objects:
 
 
 def note_made(state: State, run: Run, task: int) -> Copies:
-    """Take in the objects that a task has made, held where it ran."""
+    """Take in the objects that a task has made, held where it ran, or that an earlier run had."""
     made = run.objects.made[task]
-    copies = state.objects.add(run.no, task, made)
+    copies = state.objects.made.get(made.lease)
+    if copies is not None:
+        state.objects.pass_on(copies, run.no)
+    else:
+        copies = state.objects.add(run.no, task, made)
+        _hold_all(state, made.node, copies)
     unkept, kept = run.objects.unkept.get(task, ()), run.objects.kept.get(task, ())
-    node = state.nodes.get(made.node)
+    elsewhere = run.objects.elsewhere.get(task, ())
     for output, part in copies.parts.items():
-        part.kept = output in kept
-        if node is not None and not node.gone:
-            state.objects.hold(made.node, copies, output)
+        part.kept, part.keeping = output in kept, False
+        if output in elsewhere and not part.kept:
+            part.like = state.run_numbers.get(run.submitted.retry_of, 0)
         if output in unkept:
             state.objects.owed[copies.lease, output] = None
-        if made.node in state.objects.told:
-            state.objects.told[made.node][copies.lease, output] = None
     return copies
+
+
+def _hold_all(state: State, node_id: str, copies: Copies) -> None:
+    """Believe that the node where a task ran holds all that it made."""
+    node = state.nodes.get(node_id)
+    for output in copies.parts:
+        if node is not None and not node.gone:
+            state.objects.hold(node_id, copies, output)
+        if node_id in state.objects.told:
+            state.objects.told[node_id][copies.lease, output] = None
 
 
 def on_holding(state: State, node: Node, message: Holding) -> list[Copies]:

@@ -108,7 +108,8 @@ def locate_object(state: State, command: asked.LocateObject) -> ObjectPlace:
     copies = state.objects.find(number, task)
     if copies is None or command.output not in copies.parts:
         return ObjectPlace(number, task, command.output, None, kept=False)
-    return _place(state, copies, command.output)
+    # Under the number that was asked for, though a later run may have taken it over.
+    return _place(state, copies, command.output, number)
 
 
 def list_uploads(state: State, command: asked.ListUploads) -> frozenset[bytes]:
@@ -121,12 +122,13 @@ def find_object(state: State, command: asked.FindObject) -> ObjectPlace | None:
     copies = state.objects.made.get(command.lease)
     if copies is None or command.output not in copies.parts:
         return None
-    return _place(state, copies, command.output)
+    return _place(state, copies, command.output, copies.run_no)
 
 
-def _place(state: State, copies: Copies, output: int) -> ObjectPlace:
+def _place(state: State, copies: Copies, output: int, run_no: int) -> ObjectPlace:
     ref = reference(state, copies, output, HEAD)
-    return ObjectPlace(copies.run_no, copies.task, output, ref if ref.holders else None, copies.parts[output].kept)
+    part = copies.parts[output]
+    return ObjectPlace(run_no, copies.task, output, ref if ref.holders else None, part.kept, part.like)
 
 
 def _sealed_log(state: State, number: int, command: asked.LocateLog) -> LogPlace:

@@ -2,8 +2,10 @@
 
 What the journal has of the earlier run comes with the command (`events.RetryRun`); what is checked here is that it is
 the whole of it. Reused results become the new run's own: an event each, and a copy of the accepted row in the same
-commit, so that either run may be removed without hurting the other. Objects are not copied: those that the new run
-needs are made anew, as if they were lost (losses.py).
+commit, so that either run may be removed without hurting the other. Objects pass from the earlier run to the new one:
+nodes hold them under the lease that made them, as before, and what the head keeps for the earlier run is linked. Those
+that nobody has, and those that another live run has taken over, are made anew if they are needed, as if they were lost
+(losses.py).
 """
 
 from __future__ import annotations
@@ -48,13 +50,24 @@ def retry_run(state: State, command: asked.RetryRun) -> RunBody:
     check_room(state, earlier.tasks - len(reused))
     submitted = msgspec.structs.replace(earlier, run_id=command.run_id, retry_of=earlier.run_id)
     run = begin_run(state, submitted, _graph(state, command))
+    made = {task: (lease, node, kept) for task, lease, node, kept in command.made}
     for task, outputs in command.reused:
-        state.record(run, TaskReused(task, outputs))
+        inherited = _inherited(state, *made[task]) if task in made else (0, "", ())
+        state.record(run, TaskReused(task, outputs, *inherited))
     if reused:
         state.emit(CopyAccepted(earlier_number, run.no, reused))
     # After all of them: what is needed is what those need that have no result.
     judge(state, [take_in(state, run, task) for task in list(run.objects.made)])
     return announce(state, run)
+
+
+def _inherited(state: State, lease: int, node: str, kept: tuple[int, ...]) -> tuple[int, str, tuple[int, ...]]:
+    """Return the lease whose objects pass to a new run, its node, and what the head keeps of them."""
+    copies = state.objects.made.get(lease)
+    if copies is not None and copies.run_no in state.runs:
+        return 0, "", ()
+    held = copies is not None and any(part.holders for part in copies.parts.values())
+    return (lease, node, kept) if kept or held else (0, "", ())
 
 
 def _same_retry(state: State, number: int, earlier: RunSubmitted) -> RunBody:

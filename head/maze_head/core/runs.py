@@ -236,7 +236,7 @@ class Run:
             if event.node:
                 self.objects.finished(event, keeps=self._keeps(task))
         elif any(meta.object for meta in event.outputs):
-            self.objects.reused(task, -1 - (self.no << TASK_BITS | task), event.outputs, keeps=self._keeps(task))
+            self.objects.reused(event, -1 - (self.no << TASK_BITS | task), keeps=self._keeps(task))
         self._wake(task, event)
 
     def _keeps(self, task: int) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 
@@ -163,3 +165,33 @@ def test_uploads_go_that_are_old_and_not_needed(blobs: BlobDirectory, tmp_path: 
     assert left == [None, 6, 7, 5]
     assert blobs.paused_offset(b"p" * 32) == 0
     paused.abort()
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_an_output_is_linked_for_another_run_once(tmp_path: Path, sync: bool) -> None:
+    blobs = BlobDirectory(tmp_path, sync=sync)
+    blobs.prepare(())
+    incoming = blobs.begin_output(1, 2, 0, 3)
+    os.pwrite(incoming.fd, b"abc", 0)
+    incoming.commit()
+    linked = [blobs.link_output(1, 9, 2, 0) for _ in range(2)]
+    assert linked == [tmp_path / "blobs/9/2-0"] * 2
+    blobs.drop_runs([1])
+    assert (tmp_path / "blobs/9/2-0").read_bytes() == b"abc"
+    assert blobs.link_output(1, 9, 3, 0) is None
+
+
+def test_a_disk_without_links_is_as_if_the_output_were_not_there(
+    blobs: BlobDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(number: int) -> Callable[..., None]:
+        def link(*_: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        return link
+
+    monkeypatch.setattr(os, "link", refuse(errno.EPERM))
+    assert blobs.link_output(1, 9, 2, 0) is None
+    monkeypatch.setattr(os, "link", refuse(errno.EIO))
+    with pytest.raises(BlobUnwritable):
+        blobs.link_output(1, 9, 2, 0)

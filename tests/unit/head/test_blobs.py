@@ -295,6 +295,31 @@ def test_runs_that_share_a_result_get_it_one_after_the_other(tmp_path: Path) -> 
     with_port(tmp_path, check)
 
 
+def test_what_is_there_for_an_earlier_run_is_linked_and_outlives_it(tmp_path: Path) -> None:
+    async def check(port: Port) -> None:
+        put(port)
+        port.port.obey([KeepObject(5, 4, 1, ObjectRef(7, 1, SIZE, 9), like=3)])
+        await until(lambda: port.told)
+        assert port.told == [ObjectKept(5, 4, 1, SIZE, 9)]
+        port.directory.drop_runs([3])
+        assert (tmp_path / "blobs/5/4-1").read_bytes() == DATA
+
+    with_port(tmp_path, check)
+
+
+def test_what_went_with_the_earlier_run_is_had_from_holders_or_not_at_all(tmp_path: Path) -> None:
+    async def check(port: Port) -> None:
+        with Peer(zmq.DEALER, port.endpoint) as node:
+            await node.say(hello())
+            port.port.obey([KeepObject(5, 4, 1, REF, like=3), KeepObject(6, 4, 1, ObjectRef(7, 1, SIZE, 9), like=3)])
+            serving = asyncio.create_task(serve(node))
+            await until(lambda: len(port.told) == 2)
+            serving.cancel()
+        assert {type(told): told.run_no for told in port.told} == {ObjectKept: 5, ObjectUnkept: 6}
+
+    with_port(tmp_path, check)
+
+
 def test_a_head_that_stops_leaves_nothing_half_done(tmp_path: Path) -> None:
     async def check(port: Port) -> None:
         with Peer(zmq.DEALER, port.endpoint) as node:

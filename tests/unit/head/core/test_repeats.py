@@ -13,7 +13,7 @@ from maze_head.core.state import Settings
 from maze_protocol.events import RunFinished, RunSubmitted, TaskLeased, TaskReused
 from maze_protocol.http import DelTask
 from maze_protocol.ids import RUN, format_id
-from maze_protocol.messages import FAILED, Goodbye
+from maze_protocol.messages import FAILED, Forget, Goodbye
 from support.head_core import Head, R, W, add, dump, edge, ended, large, ok, raw, tid
 
 AGAIN = b"a" * 16
@@ -31,7 +31,8 @@ def retry(head: Head, run_id: bytes = AGAIN, run_no: int = 1, *, from_failed: bo
     view = view_of(head, run_no)
     (saved,) = [row for row in head.journal if isinstance(row, fx.SaveGraph)]
     reused = view.results() if from_failed else ()
-    told = {"last_seq": view.run.next_seq - 1, "graph": saved.body, "reused": reused, **given}
+    made = view.made() if from_failed else ()
+    told = {"last_seq": view.run.next_seq - 1, "graph": saved.body, "reused": reused, "made": made, **given}
     return head.ask(ev.RetryRun, run_id, view.run.submitted, from_failed=from_failed, **told)
 
 
@@ -195,7 +196,61 @@ def test_a_view_tells_what_was_reused() -> None:
     ]  # fmt: skip
 
 
-def test_objects_that_the_new_run_needs_are_made_anew_and_others_are_not() -> None:
+def forgotten(head: Head) -> list[int]:
+    return [lease for send in head.take(fx.Send) if isinstance(send.message, Forget) for lease in send.message.leases]
+
+
+def half_done(*, keep: bool = False) -> tuple[Head, int]:
+    """Return a head with a run whose task 1 made an object on n1, and whose task 2, which needs it, failed."""
+    head = Head()
+    head.workflow(add(1, keep=keep), add(2, 1))
+    head.meet()
+    head.run()
+    (one,) = head.leases()
+    head.result(large(one))
+    if keep:
+        head.do(ev.ObjectKept(1, 0, 0, 1 << 20, 7))
+    head.result(ended(*head.leases(), FAILED, "user"))
+    head.forget()
+    return head, one
+
+
+def test_objects_that_nodes_hold_pass_to_the_new_run() -> None:
+    head, one = half_done()
+    retry(head, from_failed=True)
+    assert head.kinds(2) == ["RunSubmitted", "TaskReused", "TaskLeased"]
+    (assigned,) = head.take(fx.AssignTask)
+    assert assigned.assignment.task == raw(2)
+    assert [(ref.lease, [name for name, *_ in ref.holders]) for ref in [assigned.inputs[0][2][0].ref]] == [(one, [""])]
+    assert dump(head.replay().core) == dump(head.core)
+
+
+def test_what_has_passed_on_outlives_the_earlier_run_and_goes_with_the_new_one() -> None:
+    head, one = half_done()
+    retry(head, from_failed=True)
+    place = head.ask(ev.LocateObject, R, 0, 0)
+    assert (place.run_no, place.ref.lease) == (1, one), "readers of the earlier run still have it"
+    head.ask(ev.RemoveRun, R)
+    assert forgotten(head) == []
+    head.result(ok(*head.leases()))
+    head.ask(ev.RemoveRun, AGAIN)
+    assert forgotten(head) == [one]
+    assert (head.core.state.objects.of_task, head.core.state.objects.of_run) == ({}, {})
+
+
+def test_what_another_live_run_has_taken_over_is_made_anew() -> None:
+    head, one = half_done()
+    retry(head, from_failed=True)
+    head.forget()
+    retry(head, THIRD, from_failed=True)
+    assert head.kinds(3) == ["RunSubmitted", "TaskReused", "ObjectLost", "TaskLeased"]
+    (two,) = head.leases()
+    head.result(large(two))
+    assert [assigned.inputs[0][2][0].ref.lease for assigned in head.take(fx.AssignTask)] == [two]
+    assert one in head.core.state.objects.made
+
+
+def test_objects_that_nobody_has_are_made_anew_if_the_new_run_needs_them() -> None:
     head = Head()
     head.workflow(add(1), add(2, 1), add(3, 1), add(4, 3), add(5))
     head.meet()
@@ -205,6 +260,8 @@ def test_objects_that_the_new_run_needs_are_made_anew_and_others_are_not() -> No
     two, three = head.leases()
     head.result(ended(two, FAILED, "user"), large(three))
     head.result(ok(*head.leases()))
+    head.say(Goodbye())
+    head.meet(b"L2", "n2")
     head.forget()
     retry(head, from_failed=True)
     reused = [event for event in head.log(2) if not isinstance(event, TaskLeased)]
@@ -214,28 +271,50 @@ def test_objects_that_the_new_run_needs_are_made_anew_and_others_are_not() -> No
     assert (reused[-1].task, reused[-1].needed_by) == (0, 1), "what task 3 made is needed by nobody"
     given = {assigned.assignment.task: assigned.assignment.lease for assigned in head.take(fx.AssignTask)}
     assert given.keys() == {raw(1), raw(5)}
-    head.result(large(given[raw(1)]))
+    head.result(large(given[raw(1)]), link=b"L2")
     (assigned,) = head.take(fx.AssignTask)
     assert assigned.assignment.task == raw(2)
     assert assigned.inputs[0][2][0].ref.lease == given[raw(1)]
     assert dump(head.replay().core) == dump(head.core)
 
 
-def test_what_was_to_be_kept_is_made_anew_for_the_new_run() -> None:
-    head = Head()
-    head.workflow(add(1), add(2))
-    head.meet()
-    head.run()
-    one, two = head.leases()
-    head.result(large(one), ended(two, FAILED, "user"))
-    head.do(ev.ObjectKept(1, 0, 0, 1 << 20, 7))
+def test_what_the_head_keeps_for_the_earlier_run_is_linked_for_the_new_one() -> None:
+    head, one = half_done(keep=True)
+    head.say(Goodbye())
     head.forget()
     retry(head, from_failed=True)
-    again, other = head.leases()
-    head.result(large(again), ok(other))
-    assert [(order.run_no, order.ref.lease) for order in head.take(fx.KeepObject)] == [(2, again)]
+    (order,) = head.take(fx.KeepObject)
+    assert (order.run_no, order.task_no, order.output, order.like, order.ref.holders) == (2, 0, 0, 1, ())
+    assert dump(head.replay().core) == dump(head.core)
     head.do(ev.ObjectKept(2, 0, 0, 1 << 20, 7))
+    assert head.kinds(2)[-1] == "OutputKept"
+    head.meet()
+    (assigned,) = head.take(fx.AssignTask)
+    assert assigned.inputs[0][2][0].ref.lease == one
+    head.result(ok(assigned.assignment.lease))
     assert head.core.state.runs == {}
+
+
+def test_what_cannot_be_linked_is_made_anew() -> None:
+    head, _ = half_done(keep=True)
+    head.say(Goodbye())
+    retry(head, from_failed=True)
+    head.forget()
+    head.do(ev.ObjectUnkept(2, 0, 0, "it went with its run"))
+    head.meet()
+    assert head.kinds(2) == ["ObjectLost", "TaskLeased"]
+    (again,) = head.leases()
+    head.result(large(again))
+    assert [(order.run_no, order.like, order.ref.lease) for order in head.take(fx.KeepObject)] == [(2, 0, again)]
+
+
+def test_a_head_that_was_killed_links_what_it_had_not_linked() -> None:
+    head, _ = half_done(keep=True)
+    head.say(Goodbye())
+    retry(head, from_failed=True)
+    again = head.recover()
+    again.wait(1.0)
+    assert [(order.run_no, order.like) for order in again.take(fx.KeepObject)] == [(2, 1)]
 
 
 def test_a_reused_result_that_is_made_anew_waits_for_room_once() -> None:
