@@ -238,7 +238,9 @@ class Head:
             self.settings, journal.epoch, journal.cluster_id, self.secret, blob_endpoint, self.door.local_key
         )
         self.driver = Driver(self.core, self.journal.epoch, self._fail)
-        self.transport = Transport(self.endpoints.node, self.driver.feed, fed=self.driver.turn_now)
+        self.transport = Transport(
+            self.endpoints.node, self.driver.feed, fed=self.driver.turn_now, http=self.endpoints.addresses["url"]
+        )
         self._undo.callback(self.transport.close)
         self.encoder = EventEncoder(self.hub, live=self._live_graph)
         readings = Readings(self.hub.tip, partial(publication, self.encoder), time.monotonic)

@@ -1,7 +1,8 @@
-"""The way into the head's ZeroMQ sockets: open, or with a doorkeeper who knows the keys (docs/adr/0024).
+"""The way into the head's ZeroMQ sockets: for anybody who speaks ZeroMQ, or for those with known keys (docs/adr/0024).
 
-One object either way, so that nobody else asks whether connections are authenticated. In order: made before anything is
-bound, `start` when the journal has told whose keys were authorised, `check` a few times per second, `close` last.
+There is a doorkeeper, and one object, either way, so that nobody else asks whether connections are authenticated. In
+order: made before anything is bound, `start` when the journal has told whose keys were authorised, `check` a few times
+per second, `close` last.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class Door:
         *,
         guarded: bool,
     ) -> None:
-        """Put a doorkeeper there, if connections are to be authenticated.
+        """Put a doorkeeper there; `guarded`: connections are to be authenticated.
 
         Raises:
             KeysUnusable: keys cannot be made, read or trusted.
@@ -42,7 +43,7 @@ class Door:
         self._failed = failed
         self._loop = asyncio.get_running_loop()
         self.keyring = Keyring.open(state_dir) if guarded else None
-        self._doorkeeper = Doorkeeper(context, self.keyring.admits, self._lost) if self.keyring else None
+        self._doorkeeper = Doorkeeper(context, self.keyring.admits if self.keyring else _anybody, self._lost)
 
     @property
     def pair(self) -> KeyPair | None:
@@ -67,24 +68,22 @@ class Door:
 
     def start(self, nodes: Mapping[str, str]) -> None:
         """Let in whom we know: node ids by key, from the journal."""
-        if self.keyring is not None and self._doorkeeper is not None:
+        if self.keyring is not None:
             self.keyring.restore(nodes)
-            self._doorkeeper.start()
+        self._doorkeeper.start()
 
     def check(self) -> None:
         """Notice that the doorkeeper is gone, whatever became of it."""
-        if self._doorkeeper is not None and not self._doorkeeper.alive:
+        if not self._doorkeeper.alive:
             self._failed(DoorkeeperLost("nobody says any more who may connect: the thread for it has ended"))
 
     def close(self) -> None:
         """End; all sockets are closed by now."""
-        if self._doorkeeper is not None:
-            self._doorkeeper.close()
+        self._doorkeeper.close()
 
     def counters(self) -> dict[str, int | float]:
         """Return what was counted."""
-        counts = self._doorkeeper.counts.copy() if self._doorkeeper is not None else {}
-        return {f"connections_{name}_total": value for name, value in counts.items()}
+        return {f"connections_{name}_total": value for name, value in self._doorkeeper.counts.copy().items()}
 
     def _lost(self, error: BaseException) -> None:
         """Take note, on the doorkeeper's thread, that it ends."""
@@ -92,3 +91,8 @@ class Door:
         lost.__cause__ = error
         with suppress(RuntimeError):  # the loop may be closed by now
             self._loop.call_soon_threadsafe(self._failed, lost)
+
+
+def _anybody(domain: str, key: str) -> bool:
+    """Let in whoever speaks ZeroMQ: the address keeps strangers out."""
+    return True

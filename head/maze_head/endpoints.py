@@ -97,7 +97,9 @@ def _bind_all(
         for name, (kind, max_frame, option, domain) in kinds.items():
             sockets[name] = open_socket(context, kind, max_frame)
             undo.callback(sockets[name].close, 0)
-            if pair is not None:
+            if pair is None:
+                sockets[name].setsockopt_string(zmq.ZAP_DOMAIN, domain)
+            else:
                 ServerSide(pair, domain).apply(sockets[name])
             bound[name] = bind(sockets[name], address, ports[name], option)
         undo.pop_all()

@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 MAX_STRIKES: Final = 3
 """Refused messages after which a link is ended."""
+TELL_EVERY: Final = 60.0
+"""Seconds between two lines of the log about connections of whoever speaks no ZeroMQ."""
 _MONITOR_EVENT: Final = struct.Struct("=HI")
 _UNSENT: Final = (zmq.EHOSTUNREACH, zmq.EAGAIN)
 _RCVMORE: Final = int(zmq.RCVMORE)
@@ -49,6 +51,7 @@ class Transport:
     Args:
         feed: takes what was heard.
         fed: called when all that came together has been fed.
+        http: where HTTP is served; told to the log when somebody comes here who speaks no ZeroMQ.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class Transport:
         feed: Callable[[Event], None],
         clock: Callable[[], float] = time.monotonic,
         fed: Callable[[], None] = lambda: None,
+        http: str = "",
     ) -> None:
         self._router = router
         self._feed = feed
@@ -64,7 +68,11 @@ class Transport:
         self._links = LinkTable()
         self._pulls = LogPulls()
         self._counts: Counter[str] = Counter()
-        self._monitor = router.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._http = http
+        self._silent: set[int] = set()
+        """Descriptors of connections that have said nothing yet."""
+        self._told_at = -TELL_EVERY
+        self._monitor = router.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
         self._monitor_pump = Pump(self._monitor, self._take_notice)
         self._pump = Pump(router, self._take, fed)
 
@@ -167,6 +175,7 @@ class Transport:
     def _meet(self, link_id: bytes, fd: int, key: str) -> Link:
         while self._take_notice():
             pass
+        self._silent.discard(fd)
         link = Link(link_id, fd, self._clock(), key)
         displaced = self._links.add(link)
         if displaced is not None:
@@ -180,11 +189,22 @@ class Transport:
         except zmq.Again:
             return False
         kind, fd = _MONITOR_EVENT.unpack(event)
-        link = self._links.by_fd(fd) if kind == zmq.EVENT_DISCONNECTED else None
-        if link is not None:
+        if kind == zmq.EVENT_ACCEPTED:
+            self._silent.add(fd)
+        elif link := self._links.by_fd(fd):
             self._counts["disconnects"] += 1
             self._forget(link, "disconnected")
+        elif fd in self._silent:
+            self._silent.discard(fd)
+            self._counts["disconnects_without_a_word"] += 1
+            self._tell_of_silence()
         return True
+
+    def _tell_of_silence(self) -> None:
+        now = self._clock()
+        if now - self._told_at >= TELL_EVERY:
+            self._told_at = now
+            log.info("a connection to the port for nodes ended before it said anything", extra={"http": self._http})
 
     def _hear(self, link: Link, frames: list[bytes]) -> None:
         now = self._clock()

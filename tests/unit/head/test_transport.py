@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -46,7 +47,7 @@ class World:
         self.endpoint = f"tcp://127.0.0.1:{bind(router, '127.0.0.1', 0, '--node-port')}"
         self.events: list[Event] = []
         self.now = 100.0
-        self.transport = Transport(router, self.events.append, lambda: self.now)
+        self.transport = Transport(router, self.events.append, lambda: self.now, http="http://localhost:8000")
 
     @property
     def counters(self) -> dict[str, int | float]:
@@ -256,6 +257,26 @@ async def test_bytes_that_are_no_zeromq_disturb_nobody(world: World) -> None:
         writer.close()
         with suppress(ConnectionError):
             await writer.wait_closed()
+
+
+def test_who_speaks_no_zeromq_is_told_to_the_log_once_with_where_http_is(caplog: pytest.LogCaptureFixture) -> None:
+    async def check(world: World) -> None:
+        for _ in range(3):
+            _, writer = await asyncio.open_connection("127.0.0.1", int(world.endpoint.rpartition(":")[2]))
+            writer.write(b"\x00no ZeroMQ\r\n\r\n")
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+        assert await until(lambda: world.counters.get("transport_disconnects_without_a_word_total") == 3)
+        with Peer(zmq.DEALER, world.endpoint) as peer:
+            await peer.say(make_hello())
+            await world.event(NodeGreeted)
+        assert await until(lambda: world.counters.get("transport_disconnects_total") == 1)
+        assert world.counters["transport_disconnects_without_a_word_total"] == 3
+
+    with caplog.at_level(logging.INFO, "maze_head.transport"):
+        scenario(check)()
+    assert [vars(record)["http"] for record in caplog.records] == ["http://localhost:8000"]
 
 
 @scenario
