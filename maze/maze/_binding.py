@@ -15,7 +15,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any, Final
 
-from maze._decorator import TaskMetadata, check_keep, check_names, check_resources, get_task_metadata
+from maze._decorator import TaskMetadata, check_flag, check_names, check_resources, get_task_metadata
 from maze._draft import Draft
 from maze._graph import Code, InputSpec, Literal, Vertex
 from maze._handles import Reference, TaskHandle, TaskOutput, TaskOutputs
@@ -31,7 +31,7 @@ __all__ = ["TASK_OPTIONS", "check_display_name", "digest_of", "function_vertex",
 
 UPLOADED_FROM: Final = INLINE_CLIENT
 """Larger literals are brought to the head by themselves; the others travel with their task."""
-TASK_OPTIONS: Final = (*OPTIONS, *TERM_OPTIONS, "keep", "same_node_as")
+TASK_OPTIONS: Final = (*OPTIONS, *TERM_OPTIONS, "keep", "sandbox", "same_node_as")
 """Options of `add_task`; all but the last are those of `@task`."""
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "str": (str,), "int": (int,), "float": (int, float), "bool": (bool,), "list": (list,), "dict": (dict,),
@@ -84,6 +84,7 @@ def function_vertex(
         metadata.policy,
         metadata.terms,
         keep=metadata.keep,
+        sandbox=metadata.sandbox,
     )
 
 
@@ -101,8 +102,9 @@ def with_options(vertex: Vertex, given: Mapping[str, Any], workflow_id: str) -> 
     wanted = _same_node(given.get("same_node_as"), workflow_id)
     if wanted:
         declare_same_node(terms)
-    keep = check_keep(given.get("keep", vertex.keep))
-    return replace(vertex, policy=policy, terms=terms, same_node_as=wanted, keep=keep)
+    keep = check_flag("keep", given.get("keep", vertex.keep))
+    sandbox = check_flag("sandbox", given.get("sandbox", vertex.sandbox))
+    return replace(vertex, policy=policy, terms=terms, same_node_as=wanted, keep=keep, sandbox=sandbox)
 
 
 def _same_node(task: object, workflow_id: str) -> str:

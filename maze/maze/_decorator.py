@@ -63,9 +63,10 @@ class TaskMetadata:
     terms: Terms = NO_TERMS
     input_names: frozenset[str] = frozenset()
     keep: bool = False
+    sandbox: bool = False
 
 
-def task(  # noqa: PLR0913 -- four of the reference, six on how it is tried, five on where it runs, one on what stays
+def task(  # noqa: PLR0913 -- four of the reference, six on how it is tried, five on where it runs, two flags
     inputs: Sequence[str],
     outputs: Sequence[str],
     resources: Mapping[str, int | float] | None = None,
@@ -83,6 +84,7 @@ def task(  # noqa: PLR0913 -- four of the reference, six on how it is tried, fiv
     apart: str | None = None,
     nodes: int = 1,
     keep: bool = False,
+    sandbox: bool = False,
 ) -> Callable[[TaskFunction], TaskFunction]:
     """Declare a function as a task.
 
@@ -105,6 +107,8 @@ def task(  # noqa: PLR0913 -- four of the reference, six on how it is tried, fiv
         apart: a word; tasks of one run with the same word never share a node.
         nodes: how many nodes the task takes, each with all it asks for; its code runs on the first.
         keep: large outputs stay as long as the run, although other tasks use them; those that no task uses always do.
+        sandbox: shut the task in: a process of its own, a fresh directory, a clean environment, limits, and no network
+            where the node can cut it off.
 
     Returns:
         A decorator that returns the function itself: it stays callable with a dictionary.
@@ -118,7 +122,7 @@ def task(  # noqa: PLR0913 -- four of the reference, six on how it is tried, fiv
     times = {"timeout": timeout, "idle_timeout": idle_timeout, "at_most_once": at_most_once}
     policy = declare_policy({**tries, **times})
     terms = declare_terms({"require": require, "prefer": prefer, "limits": limits, "apart": apart, "nodes": nodes})
-    kept = check_keep(keep)
+    flags = check_flag("keep", keep), check_flag("sandbox", sandbox)
     names_in = check_names(inputs, "inputs")
     names_out = check_names(outputs, "outputs")
     explicit = check_data_types(data_types, (*names_in, *names_out))
@@ -128,7 +132,7 @@ def task(  # noqa: PLR0913 -- four of the reference, six on how it is tried, fiv
         _check_function(func)
         all_types = {name: explicit.get(name, "str") for name in (*names_in, *names_out)}
         described = names_in, names_out, shown, all_types, declared, explicit, policy, terms
-        metadata = TaskMetadata(func.__name__, *described, frozenset(names_in), kept)
+        metadata = TaskMetadata(func.__name__, *described, frozenset(names_in), *flags)
         setattr(func, _ATTRIBUTE, metadata)
         return func
 
@@ -151,15 +155,15 @@ def get_task_metadata(func: Callable[..., Any]) -> TaskMetadata:
     return metadata
 
 
-def check_keep(keep: bool) -> bool:
-    """Return whether outputs are to be kept.
+def check_flag(name: str, value: bool) -> bool:
+    """Return an option that is on or off.
 
     Raises:
         DeclarationTypeError: neither True nor False.
     """
-    if not isinstance(keep, bool):
-        raise DeclarationTypeError(f"keep must be True or False, not {type(keep).__name__}")
-    return keep
+    if not isinstance(value, bool):
+        raise DeclarationTypeError(f"{name} must be True or False, not {type(value).__name__}")
+    return value
 
 
 def check_names(names: Sequence[str], what: str) -> tuple[str, ...]:

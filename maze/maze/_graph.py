@@ -81,6 +81,7 @@ class Vertex:
     terms: Terms = NO_TERMS
     same_node_as: str = ""
     keep: bool = False
+    sandbox: bool = False
 
     def sources(self) -> dict[str, list[str]]:
         """Return the tasks that this one names, each with the inputs that do; `same_node_as` is no input."""

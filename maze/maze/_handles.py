@@ -215,7 +215,12 @@ class TaskHandle:
         vertex = legacy_vertex(self.task_id, name, self.workflow_id, (code_str, task_input, task_output, resources))
         if known is not None:
             vertex = replace(
-                vertex, policy=known.policy, terms=known.terms, same_node_as=known.same_node_as, keep=known.keep
+                vertex,
+                policy=known.policy,
+                terms=known.terms,
+                same_node_as=known.same_node_as,
+                keep=known.keep,
+                sandbox=known.sandbox,
             )
         self._state.record(SaveTask(vertex))
         if self._outputs is not None:

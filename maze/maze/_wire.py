@@ -62,6 +62,7 @@ def _task(task: _graph.Vertex) -> http.TaskBody:
         strict,
         same_node_as=task.same_node_as,
         keep=task.keep,
+        sandbox=task.sandbox,
     )
     # Most tasks of a graph of many thousands have neither.
     if task.policy == NO_POLICY and task.terms == NO_TERMS:
@@ -113,6 +114,7 @@ def _vertex(task: http.TaskBody) -> _graph.Vertex:
         terms=make_terms(task.require, task.prefer, task.limits, task.apart, task.nodes),
         same_node_as=task.same_node_as,
         keep=task.keep,
+        sandbox=task.sandbox,
     )
 
 

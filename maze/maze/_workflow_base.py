@@ -70,9 +70,9 @@ class WorkflowBase(Generic[Task]):
             task_type: `"code"`, the only type there is.
             task_name: shown name; the function's name by default.
             kwargs: `resources` replaces amounts of the decorator, and `retries`, `retry_backoff`, `retry_on`,
-                `timeout`, `idle_timeout`, `at_most_once`, `require`, `prefer`, `limits`, `apart`, `nodes`, `keep`
-                replace what it says; `same_node_as`, a task of this workflow, makes the new one wait for it and run on
-                its node; the others of the original's flow need `code_str`.
+                `timeout`, `idle_timeout`, `at_most_once`, `require`, `prefer`, `limits`, `apart`, `nodes`, `keep`,
+                `sandbox` replace what it says; `same_node_as`, a task of this workflow, makes the new one wait for it
+                and run on its node; the others of the original's flow need `code_str`.
 
         Returns:
             The new task.

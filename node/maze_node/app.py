@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 import psutil
 
 from maze._daemon.guarantees import spool_dir
@@ -70,6 +71,7 @@ from maze_node.core.offer import Survey, Use
 from maze_node.core.stay import Stay
 from maze_node.errors import EXIT_CRASHED, EXIT_REFUSED
 from maze_node.hello import make_hello
+from maze_node.isolation import Isolation
 from maze_node.limits import allow_descriptors, allowed_cpus
 from maze_node.logs import Logs
 from maze_node.memory import MemoryWatch
@@ -99,9 +101,10 @@ MIB: Final = 2**20
 class Node:
     """One node process."""
 
-    def __init__(self, settings: Settings, spawned: Spawned | None = None) -> None:
+    def __init__(self, settings: Settings, spawned: Spawned | None = None, isolation: Isolation | None = None) -> None:
         self._settings = settings
         self._spawned = spawned
+        self._isolation = isolation or Isolation()
         self._loop = asyncio.get_running_loop()
         self._turns = Turns(self._loop, self._turn)
         self.post = self._turns.post
@@ -119,12 +122,13 @@ class Node:
             self._stay(),
             self._cpus(),
         )
+        self._agent.shut_in(cuts_network=self._isolation.cuts_network)
         self._logs = Logs()
         self._spool = Spool(settings.spool_dir)
         self._memory = MemoryWatch()
         self._objects = self._provide(first.capacity.mem_mib)
         self._peers = Peers(settings, self.node_id, self._objects, self._fetched, self._on_peers_lost)
-        self._pool = Pool(self._turns, self._logs, self._objects, settings.preload, settings.spool_dir)
+        self._pool = Pool(self._turns, self._logs, self._objects, settings.preload, settings.spool_dir, self._isolation)
         self._transport = Transport(self._turns, settings.find_head, self._hello, self._give_up)
         self._watch = Watch(self._surveyor.survey, self._surveyed)
         self._ticks = 0
@@ -168,6 +172,11 @@ class Node:
         for watcher in watchers:
             # A bug in one of them is one of the node: the loop's handler hears of what a callback raises.
             watcher.add_done_callback(lambda done: None if done.cancelled() else done.result())
+        log.info(
+            "isolation of workers", extra={"isolation": self._isolation.level, "sandboxed": self._isolation.sandboxed}
+        )
+        if self._isolation.without:
+            log.info(self._isolation.without)
         self._pool.start(self._spawned)
         self._transport.start()
         self._tick()
@@ -270,7 +279,14 @@ class Node:
     def _hello(self) -> Hello:
         identity, now = (self.node_id, self._incarnation), Instant(monotonic(), time.time())
         head = self._transport.head
-        return make_hello(self._agent, self._settings, identity, head, self._peers.introduce(head), now)
+        hello = make_hello(self._agent, self._settings, identity, head, self._peers.introduce(head), now)
+        return msgspec.structs.replace(hello, isolation=self._isolation.level, sandbox=self._isolation.sandboxed)
+
+    def _tell_isolation(self) -> None:
+        isolation = self._isolation
+        log.info("isolation of workers", extra={"isolation": isolation.level, "sandboxed": isolation.sandboxed})
+        if isolation.without:
+            log.info(isolation.without)
 
     def _announce(self) -> None:
         log.info("connected to the head", extra={"head": self._transport.head.endpoint, "node_id": self.node_id})

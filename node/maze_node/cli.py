@@ -32,7 +32,8 @@ Examples:
   maze-node --preload numpy,torch               workers that need no time to load them
   maze-node --time-limit auto --idle-timeout 5m in a batch job: leave in time, or when idle
   maze-node detect                              what would be offered, and why
-  maze-node doctor                              which guarantees hold on this machine
+  maze-node --isolation bwrap                   workers in a box: files read-only, no other processes
+  maze-node doctor                              which guarantees hold on this machine, what isolates tasks
 
 Exit codes: 0 left in good order, 1 crashed or was stopped at work, 2 usage,
 75 the head cannot be reached, 78 the head refuses this node.
@@ -73,16 +74,24 @@ def detect(as_json: bool, **options: Any) -> None:
 @click.command(cls=DaemonCommand, epilog="`maze doctor` looks at more than what nodes need.")
 @option("--json", "as_json", is_flag=True, allow_from_autoenv=False, help="Print one JSON object.")
 def doctor(as_json: bool) -> None:
-    """Print which guarantees of a node hold on this machine, and why others do not."""
+    """Print which guarantees of a node hold on this machine, what isolates tasks here, and why the rest does not."""
     from maze._daemon.guarantees import guarantees
+    from maze_node.box import Plan
+    from maze_node.mechanisms import mechanisms
 
-    found = guarantees()
+    found, tried = guarantees(), mechanisms(Plan(*_places()))
     if as_json:
-        click.echo(json.dumps({"guarantees": [each._asdict() for each in found]}))
+        parts = {"guarantees": [each._asdict() for each in found], "isolation": [each._asdict() for each in tried]}
+        click.echo(json.dumps(parts))
         return
     for each in found:
         click.echo(f"{'yes' if each.holds else 'NO ':<4} {each.promise}")
         click.echo(f"     {each.found}{'' if each.holds else f': {each.without}'}")
+    click.echo("\nWhat isolates tasks (--isolation, sandbox=True), tried here:")
+    for one in tried:
+        click.echo(f"{'yes' if one.works else 'NO ':<4} {one.name}: {one.what}")
+        if one.why:
+            click.echo(f"     {one.why}")
 
 
 @click.command(cls=NodeCommand, section="node", epilog=EXAMPLES)
@@ -173,6 +182,7 @@ def _settings(options: dict[str, Any]) -> Any:
         parse_share,
     )
     from maze_node.errors import UsageError
+    from maze_node.isolation import PROCESS
 
     try:
         head = options.get("head")
@@ -201,6 +211,7 @@ def _settings(options: dict[str, Any]) -> Any:
             object_memory=options.get("object_memory"),
             spool_dir=options.get("spool_dir"),
             affinity=bool(options.get("affinity")),
+            isolation=options.get("isolation") or PROCESS,
             time_limit=limit if limit == "auto" or limit is None else parse_limit("--time-limit", limit),
             idle_timeout=parse_limit("--idle-timeout", idle) if idle else 0.0,
             **{key: options.get(key) for key in ("cpus", "memory", "gpus", "gpu_mem", "workers")},
@@ -242,7 +253,8 @@ def _check_keys(settings: Any) -> None:
 def _serve(settings: Any, *, exit_with_stdin: bool) -> int:
     from maze_node.spawning import launch
 
-    spawned = launch(settings.preload, settings.spool_dir)
+    isolation = _isolate(settings)
+    spawned = launch(settings.preload, settings.spool_dir, isolation)
     import asyncio
 
     from maze._daemon import signals
@@ -253,9 +265,33 @@ def _serve(settings: Any, *, exit_with_stdin: bool) -> int:
         stop = signals.install_stop_signals(loop)
         if exit_with_stdin:
             signals.exit_with_stdin(loop, stop)
-        return await Node(settings, spawned).run(stop)
+        return await Node(settings, spawned, isolation).run(stop)
 
     return asyncio.run(serve())
+
+
+def _isolate(settings: Any) -> Any:
+    """Find out what of the isolation that was asked for is active here; exit 2 if it is not to be had."""
+    from maze_node.errors import UsageError
+    from maze_node.isolation import choose
+
+    try:
+        return choose(settings.isolation, *_places(settings))
+    except UsageError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _places(settings: Any = None) -> tuple[Path, tuple[Path, ...]]:
+    """Return where workers put files, and what a box hides from them: where tokens, keys and settings of Maze are."""
+    from maze._daemon.config import own_directories
+    from maze._daemon.connection import default_path
+    from maze._daemon.guarantees import spool_dir
+
+    spool = Path(spool_dir())
+    if settings is None:
+        return spool, (*own_directories(), default_path())
+    named = (settings.node_dir, settings.connection_file or default_path())
+    return settings.spool_dir or spool, (*own_directories(), *filter(None, named))
 
 
 def main() -> None:

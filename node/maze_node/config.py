@@ -12,6 +12,7 @@ from maze._daemon.connection import default_path, read_connection
 from maze._daemon.durations import BadDuration, parse_duration
 from maze_node.errors import UsageError
 from maze_node.identity import HeadAddress, Joined, address_of, by_connection, read_joined
+from maze_node.isolation import PROCESS
 from maze_node.slurm import seconds_left
 
 __all__ = [
@@ -75,6 +76,8 @@ class Settings:
     """Of the head that is named; "": that which it was joined with, if it was."""
     node_dir: Path | None = None
     """Where this node's own key is, and where it has joined; None: as configured."""
+    isolation: str = PROCESS
+    """How far workers are to be kept from the machine: one of isolation.LEVELS."""
 
     def find_limit(self, wall: float) -> tuple[float | None, str]:
         """Return how many seconds this node may live, with the origin; (None, words) if there is no end.

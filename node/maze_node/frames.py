@@ -19,7 +19,8 @@ from maze_protocol.messages import ErrorInfo, OutputDecl
 from maze_protocol.values import Input, OutputValue
 
 __all__ = [
-    "CodeBody", "Exited", "Fork", "Forked", "FrameBuffer", "Kill", "Ping", "Preloaded", "ReportFrame", "TaskFrame",
+    "CodeBody", "Exited", "Fork", "Forked", "FrameBuffer", "Kill", "Ping", "Preloaded", "ReportFrame", "Sandbox",
+    "TaskFrame",
     "decode_packet", "decode_report", "decode_task", "encode_frame", "encode_packet", "LENGTH",
 ]  # fmt: skip
 
@@ -33,6 +34,16 @@ class CodeBody(msgspec.Struct, array_like=True, frozen=True):
     python: tuple[int, int]
     body: bytes
     name: str
+
+
+class Sandbox(msgspec.Struct, array_like=True, frozen=True):
+    """How the one attempt of a worker is shut in."""
+
+    cut_network: bool
+    cpu_seconds: int = 0
+    """Of all CPUs together; 0: no limit."""
+    memory_mib: int = 0
+    """What it may take beyond what the worker has before; 0: no limit."""
 
 
 class TaskFrame(msgspec.Struct, array_like=True, frozen=True):
@@ -65,6 +76,7 @@ class TaskFrame(msgspec.Struct, array_like=True, frozen=True):
     """Where outputs may become files; empty: all outputs travel in the report."""
     on_disk: bool = False
     """Large outputs are to be files from the beginning: the node's budget of memory is used up."""
+    sandbox: Sandbox | None = None
 
 
 class ReportFrame(msgspec.Struct, array_like=True, frozen=True):

@@ -17,12 +17,14 @@ from typing import Final
 
 __all__ = [
     "allow_descriptors", "allowed_cpus", "become_subreaper", "children", "die_with", "flush_c_streams",
-    "harden_worker", "high_descriptor", "reap", "run_on",
+    "gains_no_privileges", "harden_worker", "high_descriptor", "is_subreaper", "reap", "run_on",
 ]  # fmt: skip
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
+_PR_GET_CHILD_SUBREAPER: Final = 37
 _PR_SET_NO_NEW_PRIVS: Final = 38
+_PR_GET_NO_NEW_PRIVS: Final = 39
 _MOST_DESCRIPTORS: Final = 1 << 20
 _LINUX: Final = sys.platform.startswith("linux")
 _libc: Final = ctypes.CDLL(None, use_errno=True)
@@ -90,6 +92,17 @@ def harden_worker() -> None:
     if _LINUX:
         _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def gains_no_privileges() -> bool:
+    """Tell whether this process and what it starts can gain no privileges any more."""
+    return _LINUX and int(_libc.prctl(_PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)) == 1
+
+
+def is_subreaper() -> bool:
+    """Tell whether orphaned descendants become our children."""
+    found = ctypes.c_int(0)
+    return _LINUX and int(_libc.prctl(_PR_GET_CHILD_SUBREAPER, ctypes.byref(found), 0, 0, 0)) == 0 and found.value == 1
 
 
 def allow_descriptors(more: int | None = None) -> int:

@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from maze_node.box import Box, outer_pid
 from maze_node.channel import Channel
 from maze_node.core.events import (
     LogTails,
@@ -40,6 +41,7 @@ from maze_node.frames import (
     decode_packet,
     encode_packet,
 )
+from maze_node.isolation import Isolation
 from maze_node.limits import become_subreaper, children
 from maze_node.logs import Logs
 from maze_node.oom import OomWatch
@@ -70,10 +72,13 @@ class Pool:
         objects: ObjectStore,
         preload: tuple[str, ...] = (),
         work_dir: Path | None = None,
+        isolation: Isolation | None = None,
     ) -> None:
         self._work_dir = work_dir
-        self._lost: list[int] = []
+        self._isolation = isolation
+        self._lost: list[tuple[int, Box | None]] = []
         """Spawners that died, and may have left files of their workers."""
+        self._box: Box | None = None
         self._preload = preload
         self._preloading = bool(preload)
         self._turns = turns
@@ -102,7 +107,8 @@ class Pool:
 
     def start(self, spawned: Spawned | None = None) -> None:
         """Take a spawner, or start one."""
-        self._process, control = spawned if spawned is not None else launch(self._preload, self._work_dir)
+        spawned = spawned or launch(self._preload, self._work_dir, self._isolation)
+        self._process, control, self._box = spawned
         self._preloading = bool(self._preload)
         self._control = control
         self._unanswered = 0
@@ -170,7 +176,7 @@ class Pool:
         process, self._process = self._process, None
         if process is not None:
             await self._end(process)
-            remove_all(process.pid)
+            _clear(process.pid, self._box)
         for channel in (*self._channels.values(), *self._dying.values(), *(channel for channel, _ in self._buried)):
             channel.close()
         self._channels.clear()
@@ -245,8 +251,9 @@ class Pool:
             log.warning("workers do not start with %s (--preload): %s", name, why)
 
     def _on_forked(self, packet: Forked) -> None:
-        self._channels[packet.worker].pid = packet.pid
-        self._post(WorkerForked(packet.worker, packet.pid))
+        pid = packet.pid if self._box is None else outer_pid(self.spawner_pid, packet.pid)
+        self._channels[packet.worker].pid = pid
+        self._post(WorkerForked(packet.worker, pid))
 
     def _on_exited(self, packet: Exited) -> None:
         channel = self._channels.pop(packet.worker)
@@ -280,7 +287,7 @@ class Pool:
         if self._preloading:
             log.warning("workers start without %s (--preload): the spawner died of it", ", ".join(self._preload))
             self._preload = ()
-        self._lost.append(self._process.pid)
+        self._lost.append((self._process.pid, self._box))
         self._process = None
         self._queue = deque(item for item in self._queue if item[1])
         waiting = {fork for _, fork in self._queue}
@@ -307,7 +314,7 @@ class Pool:
             self._loop.call_later(BURY_INTERVAL, self._bury)
             return
         while self._lost:
-            remove_all(self._lost.pop())
+            _clear(*self._lost.pop())
         buried, self._buried = self._buried, []
         for channel, status in buried:
             self._report_exit(channel, status, 0, 0.0, blameless=True)
@@ -328,6 +335,14 @@ class Pool:
             self._loop.remove_reader(control.fileno())
             self._loop.remove_writer(control.fileno())
             control.close()
+
+
+def _clear(spawner: int, box: Box | None) -> None:
+    """Remove what the workers of a spawner that is gone have left on disk."""
+    if box is None:
+        remove_all(spawner)
+    else:
+        box.close()
 
 
 def _reaped(pid: int) -> int | None:

@@ -1,4 +1,4 @@
-"""`python -m maze_node.spawner FD`: forks warm workers on request and reaps them.
+"""`python -m maze_node.spawner FD PARENT ISOLATION [MODULE…]`: forks warm workers on request and reaps them.
 
 A process of its own because forking is only safe from a single thread, and fast only from a small process: the agent
 has ZeroMQ's threads. It is exec'd, never forked from the agent, so it inherits nothing but the control socket.
@@ -32,6 +32,7 @@ from typing import Final, NamedTuple, NoReturn
 
 from maze_node import worker
 from maze_node.frames import Exited, Fork, Forked, Kill, Ping, Preloaded, decode_packet, encode_packet
+from maze_node.isolation import PROCESS
 from maze_node.limits import become_subreaper, children, die_with
 from maze_node.preload import import_all
 from maze_node.workdirs import remove_all, remove_of
@@ -58,8 +59,9 @@ class Dead(NamedTuple):
 class Spawner:
     """The parent of all workers."""
 
-    def __init__(self, control: socket.socket, *, preloaded: bool = False) -> None:
+    def __init__(self, control: socket.socket, level: str = PROCESS, *, preloaded: bool = False) -> None:
         self._control = control
+        self._level = level
         self._preloaded = preloaded
         self._pids: dict[int, int] = {}
         self._workers: dict[int, int] = {}
@@ -134,7 +136,7 @@ class Spawner:
             self._control.close()
             os.close(self._wakeup_read)
             os.close(self._wakeup_write)
-            status = worker.run(*descriptors, preloaded=self._preloaded)
+            status = worker.run(*descriptors, level=self._level, preloaded=self._preloaded)
         finally:
             # Never unwind into the spawner's own loop.
             os._exit(status)
@@ -236,25 +238,25 @@ def _preload(control: socket.socket, names: list[str]) -> tuple[str, ...]:
         trouble[name] = why
         left = [each for each in names if each not in trouble]
         control.set_inheritable(True)
-        command = [sys.executable, "-P", "-m", "maze_node.spawner", *sys.argv[1:3], *left]
+        command = [sys.executable, "-P", "-m", "maze_node.spawner", *sys.argv[1:4], *left]
         os.execve(sys.executable, command, {**os.environ, _TROUBLE: json.dumps(trouble)})  # noqa: S606 -- our own interpreter
     control.send(encode_packet(Preloaded(imported.loaded, trouble)))
     return imported.loaded
 
 
 def main() -> None:
-    """Run the spawner on the descriptor named on the command line, with the modules named after it."""
+    """Run the spawner on the descriptor named on the command line, with the modules named at its end."""
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
     become_subreaper()
     if not die_with(int(sys.argv[2]), signal.SIGTERM):
         return
     worker.preload()
-    loaded = _preload(control, sys.argv[3:])
+    loaded = _preload(control, sys.argv[4:])
     # Collections would touch, and so copy, pages that all workers share.
     gc.collect()
     gc.freeze()
-    Spawner(control, preloaded=bool(loaded)).serve()
+    Spawner(control, sys.argv[3], preloaded=bool(loaded)).serve()
 
 
 if __name__ == "__main__":

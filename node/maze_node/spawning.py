@@ -13,7 +13,10 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
+
+from maze_node.box import FIRST_PROCESS, Box
+from maze_node.isolation import Isolation
 
 __all__ = ["TASKS_MAY_KNOW", "WORK_DIR", "Spawned", "launch", "task_environment"]
 
@@ -23,7 +26,15 @@ WORK_DIR: Final = "MAZE_WORK_DIR"
 TASKS_MAY_KNOW: Final = frozenset(("MAZE_CA", "MAZE_NO_PICKLE", "MAZE_URL"))
 """Of Maze's variables: what a client within a task needs to find the head, and what says how it reads values."""
 
-Spawned = tuple[subprocess.Popen[bytes], socket.socket]
+
+class Spawned(NamedTuple):
+    """A spawner that was started."""
+
+    process: subprocess.Popen[bytes]
+    """Its own, or that which keeps its box."""
+    control: socket.socket
+    """Our end."""
+    box: Box | None = None
 
 
 def task_environment(environ: Mapping[str, str]) -> dict[str, str]:
@@ -31,27 +42,37 @@ def task_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not name.startswith("MAZE_") or name in TASKS_MAY_KNOW}
 
 
-def launch(preload: Sequence[str] = (), work_dir: Path | None = None) -> Spawned:
-    """Return a new spawner and our end of its control socket. Its end is inherited by nobody else.
+def launch(preload: Sequence[str] = (), work_dir: Path | None = None, isolation: Isolation | None = None) -> Spawned:
+    """Start a spawner. Its end of the control socket is inherited by nobody else.
 
     Args:
         preload: modules that its workers shall start with.
         work_dir: where they make directories for files of tasks; $TMPDIR or /var/tmp by default.
+        isolation: how far it and its workers are kept from the rest of the machine.
+
+    Raises:
+        OSError: there is no place for its box.
     """
+    isolation = isolation or Isolation()
+    box = isolation.plan.make() if isolation.plan is not None else None
     environ = task_environment(os.environ)
-    if work_dir is not None:
+    if isolation.plan is not None:
+        environ[WORK_DIR] = str(isolation.plan.base)
+    elif work_dir is not None:
         environ[WORK_DIR] = str(work_dir)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     # -P: what a task imports must not depend on the directory in which the node was started.
-    command = [sys.executable, "-P", "-m", "maze_node.spawner", str(theirs.fileno()), str(os.getpid()), *preload]
+    parent = os.getpid() if box is None else FIRST_PROCESS
+    words = (str(theirs.fileno()), str(parent), isolation.level)
+    command = [sys.executable, "-P", "-m", "maze_node.spawner", *words, *preload]
     with theirs:
         process = subprocess.Popen(
-            command,
+            command if box is None else box.command(command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
             start_new_session=True,
             env=environ,
         )
-    return process, ours
+    return Spawned(process, ours, box)

@@ -17,8 +17,13 @@ from maze_node.spawning import WORK_DIR
 __all__ = ["make", "remove_all", "remove_of"]
 
 
-def make(spawner: int, worker: int, lease: int) -> Path:
-    """Make the directory of an attempt and return it.
+def make(spawner: int, worker: int, lease: int, suffix: str = "") -> Path:
+    """Make a directory of an attempt and return it.
+
+    Args:
+        spawner, worker: process ids, as they see each other.
+        lease: of the attempt.
+        suffix: of its name; an attempt that is shut in has one more.
 
     Raises:
         NotOurs: somebody else was there before.
@@ -29,7 +34,7 @@ def make(spawner: int, worker: int, lease: int) -> Path:
     status = home.lstat()
     if status.st_uid != os.geteuid() or not home.is_dir() or home.is_symlink():
         raise NotOurs(f"{home} belongs to another user")
-    made = home / f"{worker}-{lease}"
+    made = home / f"{worker}-{lease}{suffix}"
     made.mkdir(mode=0o700)
     return made
 

@@ -5,6 +5,7 @@ descriptors 1 and 2; the task socket sits far above, where no user code meets it
 
 Rules
 * This is the only process of a node that unpickles or calls anything of the user's.
+* A sandboxed attempt is the only one of its worker, which shuts itself in before it loads anything (sandbox.py).
 * The agent's view is the only state: the function cache forgets what the agent tells it to forget.
 * A process that the user's code forks must never reach our loop again (see `_only_here`).
 * The report of an attempt is written before the next one begins. After one that left something behind none does.
@@ -30,13 +31,16 @@ from maze_node.clock import monotonic
 from maze_node.core.slots import THREAD_VARIABLES
 from maze_node.frames import LENGTH, CodeBody, ReportFrame, TaskFrame, decode_task, encode_frame
 from maze_node.gauge import Gauge
+from maze_node.isolation import BWRAP, NONE, PROCESS
 from maze_node.limits import allowed_cpus, become_subreaper, harden_worker, high_descriptor, run_on
 from maze_node.loading import load_code
 from maze_node.meter import Meter
+from maze_node.namespaces import drop_capabilities
 from maze_node.permits import BEGIN
+from maze_node.sandbox import enter
 from maze_node.surroundings import Surroundings
 from maze_node.thread_pools import resize
-from maze_protocol.messages import OK
+from maze_protocol.messages import CRASHED, OK, ErrorInfo
 
 __all__ = ["preload", "run"]
 
@@ -49,19 +53,19 @@ def preload() -> None:
     import maze._values  # noqa: F401 -- loaded for its children
 
 
-def run(
-    task_socket: int, permits: int, stdout: int, stderr: int, page: int, beside: int, *, preloaded: bool = False
-) -> int:
+def run(*descriptors: int, level: str = PROCESS, preloaded: bool = False) -> int:
     """Be a worker until the agent closes the pipe of permits; return the exit status.
 
     Args:
-        task_socket, permits, stdout, stderr, page, beside: descriptors.
+        descriptors: task socket, permits, stdout, stderr, page of the gauge, socket for descriptors.
+        level: how far it is kept from the machine (isolation.py).
         preloaded: libraries may have been loaded before the number of threads was known.
     """
-    _settle(stdout, stderr)
+    task_socket, permits, stdout, stderr, page, beside = descriptors
+    _settle(stdout, stderr, level)
     channel = socket.socket(fileno=high_descriptor(task_socket))
     objects = Beside(socket.socket(fileno=high_descriptor(beside)))
-    worker = Worker(channel, high_descriptor(permits), Gauge(page), objects, preloaded=preloaded)
+    worker = Worker(channel, high_descriptor(permits), Gauge(page), objects, level, preloaded=preloaded)
     os.close(page)
     try:
         worker.serve()
@@ -76,9 +80,19 @@ class Worker:
     """The loop of a worker process."""
 
     def __init__(
-        self, channel: socket.socket, permits: int, gauge: Gauge, beside: Beside, *, preloaded: bool = False
+        self,
+        channel: socket.socket,
+        permits: int,
+        gauge: Gauge,
+        beside: Beside,
+        level: str = PROCESS,
+        *,
+        preloaded: bool = False,
     ) -> None:
+        self._level = level
         self._preloaded = preloaded
+        self._open_air = ""
+        """Why it could not be shut in, though it had to."""
         self._pid = os.getpid()
         self._channel = channel
         self._permits = permits
@@ -125,7 +139,8 @@ class Worker:
         if frame.fresh is not None:
             self._bodies[frame.code] = frame.fresh
         if self._surroundings is None:
-            # The first task binds this process to its devices and thread count for life.
+            # The first task binds this process to its sandbox, devices and thread count for life.
+            self._confine(frame)
             os.environ.update(frame.environ)
             threads = frame.environ.get(THREAD_VARIABLES[0])
             if self._preloaded and threads:
@@ -133,10 +148,21 @@ class Worker:
             self._surroundings = Surroundings()
         return self._surroundings
 
+    def _confine(self, frame: TaskFrame) -> None:
+        if frame.sandbox is not None:
+            try:
+                enter(frame)
+            except (OSError, ValueError) as error:
+                self._open_air = str(error)
+        elif self._level == BWRAP and os.geteuid() == 0:
+            drop_capabilities()
+
     def _attempt(self, frame: TaskFrame, surroundings: Surroundings) -> ReportFrame:
         if 0 < frame.until < monotonic():
             stdout_end, stderr_end = self._written()
             return ReportFrame(frame.lease, OK, 0.0, late=True, stdout_end=stdout_end, stderr_end=stderr_end)
+        if self._open_air:
+            return _refusal(frame.lease, self._open_air)
         self._move_to(frame.cpus or self._allowed)
         load = partial(self._function, frame.code)
         return run_attempt(frame, load, surroundings, self._meter, self._written, self._beside)
@@ -167,11 +193,20 @@ class Worker:
             os._exit(0)
 
 
-def _settle(stdout: int, stderr: int) -> None:
+def _refusal(lease: int, why: str) -> ReportFrame:
+    """Return the report of an attempt that was not to run in the open: its node is at fault, not the task."""
+    error = ErrorInfo(
+        "node_lost", "NoSandbox", f"the node promised a sandbox, and its worker could not enter it: {why}"
+    )
+    return ReportFrame(lease, CRASHED, 0.0, error=error)
+
+
+def _settle(stdout: int, stderr: int, level: str) -> None:
     """Give the fresh child a session, standard streams, default signals and an empty `__main__` of its own."""
     os.setsid()
     become_subreaper()
-    harden_worker()
+    if level != NONE:
+        harden_worker()
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (stdout, 1), (stderr, 2)):
         os.dup2(source, target)

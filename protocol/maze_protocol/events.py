@@ -75,6 +75,8 @@ class TaskStarted(msgspec.Struct, array_like=True, frozen=True, tag=3):
     started_at: float
     rebuild: bool = False
     """The task is finished and runs once more, for objects that were lost: no start that readers wait for."""
+    isolation: str = ""
+    """What keeps the attempt from the rest of its machine, as its node has told; empty: it has not."""
 
 
 class TaskFinished(msgspec.Struct, array_like=True, frozen=True, tag=4):

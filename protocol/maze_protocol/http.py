@@ -113,6 +113,8 @@ class TaskBody(_Request):
     """How many nodes it takes, each with all it asks for; its code runs on the first."""
     same_node_as: str = ""
     """A task before this one: run where that one ran, as long as its node is a member."""
+    sandbox: bool = False
+    """Shut in: a process of its own for each attempt, a fresh directory, limits, and no network where that works."""
 
 
 class AddTask(_Request, tag_field="op", tag="add_task"):
@@ -282,6 +284,8 @@ class LostAttempt(msgspec.Struct):
     kind: str
     error: str
     """`Type: message`, in one line."""
+    isolation: str = ""
+    """What it ran under, as in RunTaskBody; empty if it had not begun."""
 
 
 class RunTaskBody(msgspec.Struct):
@@ -306,6 +310,8 @@ class RunTaskBody(msgspec.Struct):
     reused: bool = False
     """Its result is that of the run which this one retries."""
     func_name: str = ""
+    isolation: str = ""
+    """What keeps the last attempt that began from the rest of its machine: `process`, or `bwrap sandbox no-network`."""
 
 
 class RunTaskList(msgspec.Struct):
@@ -338,6 +344,10 @@ class NodeBody(msgspec.Struct):
     load: dict[str, Any] = {}
     remaining_s: float | None = None
     """Seconds until the node has to leave, if it has told."""
+    isolation: str = ""
+    """What keeps attempts there from the rest of the machine: none, process, bwrap; empty: an older node."""
+    sandbox: str = ""
+    """What it is for tasks with `sandbox`, in words; empty: the node knows no sandbox, and gets none of them."""
 
 
 class NodeList(msgspec.Struct):

@@ -26,7 +26,7 @@ __all__ = [
     "Holding", "LogChunk", "LogPull", "Measured", "Message", "Nak", "NodeConfig", "NodeLoad", "Outcome",
     "OutputDecl", "Recall", "Rehello", "Reject", "Release", "Result", "ResultAck", "RetryAfter", "Shutdown",
     "StartedItem", "Started", "Starved", "Unknown", "Welcome", "OK", "FAILED", "CRASHED", "CANCELLED", "TIMED_OUT",
-    "MESSAGES", "RELIABLE", "TYPE_OF", "AT_MOST_ONCE", "KEEP", "HELD_LEASED", "HELD_RUNNING", "HELD_DONE",
+    "MESSAGES", "RELIABLE", "TYPE_OF", "AT_MOST_ONCE", "KEEP", "SANDBOX", "HELD_LEASED", "HELD_RUNNING", "HELD_DONE",
     "ACCEPTED", "STALE",
 ]  # fmt: skip
 
@@ -40,6 +40,8 @@ TIMED_OUT: Final = 4
 
 AT_MOST_ONCE: Final = 1
 KEEP: Final = 2
+SANDBOX: Final = 4
+"""The attempt is to be shut in (only to nodes that tell what their sandbox is)."""
 
 HELD_LEASED: Final = 0
 HELD_RUNNING: Final = 1
@@ -112,6 +114,10 @@ class Hello(msgspec.Struct, array_like=True, frozen=True, tag=1):
     platform: str = ""
     remaining: NonNegative = 0.0
     """Seconds until this node has to leave (the end of a batch job); 0: it stays."""
+    isolation: str = ""
+    """How far attempts are kept from the machine: none, process, bwrap; empty: this node does not tell."""
+    sandbox: str = ""
+    """What sandboxed attempts run under, in words: `process sandbox no-network`; empty: it knows no sandbox."""
 
 
 class Welcome(msgspec.Struct, array_like=True, frozen=True, tag=2):

@@ -105,6 +105,7 @@ class ShapeBody(msgspec.Struct, frozen=True):
     """The minor version that its code needs; empty: any."""
     seconds: float = 0.0
     """Its time limit; 0: not known."""
+    sandbox: bool = False
 
 
 class NamedTask(msgspec.Struct, frozen=True):

@@ -37,13 +37,14 @@ NOW = 100.0
 @given(
     capacity=CAPACITIES, labels=LABELS, held=st.lists(REQUESTS, max_size=4), shrunk=st.integers(0, 64),
     leaves_at=st.sampled_from([None, 99.0, 110.0, 200.0]), solo=st.booleans(),
-    shape=st.builds(Shape, REQUESTS, PYTHONS, TERMS, st.sampled_from([0.0, 20.0])),
+    shape=st.builds(Shape, REQUESTS, PYTHONS, TERMS, st.sampled_from([0.0, 20.0]), st.booleans()),
+    sandbox=st.sampled_from(["", "process sandbox"]),
 )  # fmt: skip
 def test_something_lacks_exactly_if_the_predicates_say_no(
     capacity: Capacity, labels: dict[str, str], held: list[Request], shrunk: int, leaves_at: float | None,
-    solo: bool, shape: Shape,
+    solo: bool, shape: Shape, sandbox: str,
 ) -> None:  # fmt: skip
-    node = Node(hello(capacity=capacity, labels=labels), 1, 0.0)
+    node = Node(hello(capacity=capacity, labels=labels, sandbox=sandbox), 1, 0.0)
     node.link, node.leaves_at, node.solo = b"L1", leaves_at, int(solo)
     claims = [claim for each in held if (claim := node.ledger.claim(each)) is not None]
     if shrunk:

@@ -233,6 +233,7 @@ class _Started(msgspec.Struct):
     node_ip: str
     node_id: str
     started_at: float
+    isolation: str
 
 
 class _Finished(msgspec.Struct):
@@ -273,7 +274,7 @@ def _leased(event: TaskLeased, names: Names) -> _Leased:
 
 
 def _started(event: TaskStarted, names: Names) -> _Started:
-    return _Started(*names.of_attempt(event), event.node_ip, event.node, event.started_at)
+    return _Started(*names.of_attempt(event), event.node_ip, event.node, event.started_at, event.isolation)
 
 
 def _finished(event: TaskFinished, names: Names) -> _Finished:

@@ -70,7 +70,8 @@ def refusal(hello: Hello, key: str, keys: Keys) -> Reject | None:
 def _name_problem(hello: Hello) -> str:
     try:
         check_name(hello.node_id, "node_id")
-        for text in (hello.hostname, hello.address, hello.maze_version, *hello.labels, *hello.labels.values()):
+        words = (hello.hostname, hello.address, hello.maze_version, hello.isolation, hello.sandbox)
+        for text in (*words, *hello.labels, *hello.labels.values()):
             check_name(text or "-", "a text of HELLO")
     except ValueError as error:
         return str(error)

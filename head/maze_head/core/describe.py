@@ -122,6 +122,8 @@ def _node_body(state: State, node: Node) -> NodeBody:
         origins=dict(ledger.capacity.origins),
         load=msgspec.structs.asdict(node.load),
         remaining_s=max(0.0, node.leaves_at - state.now.mono) if node.leaves_at is not None else None,
+        isolation=hello.isolation,
+        sandbox=hello.sandbox,
     )
 
 

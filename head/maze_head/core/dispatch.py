@@ -22,7 +22,7 @@ from maze_head.core.runs import Run
 from maze_head.core.state import State
 from maze_protocol.events import TaskFailed, TaskLeased, TaskWarned
 from maze_protocol.limits import KIB, MAX_TASK_VALUES
-from maze_protocol.messages import AT_MOST_ONCE, KEEP, Assignment, ErrorInfo
+from maze_protocol.messages import AT_MOST_ONCE, KEEP, SANDBOX, Assignment, ErrorInfo
 from maze_protocol.resources import Claim, Request
 from maze_protocol.terms import NO_TERMS
 from maze_protocol.values import MSGPACK, Input, ObjectRef, Value
@@ -53,7 +53,7 @@ def dispatch(state: State, nodes: list[Node], run: Run, task: int, queue: Queue)
     if others:
         lease.gang = tuple([(node, _claim(node, shape.request)) for node in others])
     lease.seconds = shape.seconds or state.observed.known(spec.code) or 0.0
-    if queue.deep and not spec.at_most_once:
+    if queue.deep and not (spec.at_most_once or shape.sandbox):
         lease.grant.open_for(queue)
     _send(state, lease, spec, inputs)
 
@@ -100,7 +100,7 @@ def _send(state: State, lease: Lease, spec: TaskSpec, inputs: tuple[_Filled, ...
         ready,
         spec.outputs,
         claim,
-        (KEEP if spec.keep else 0) | (AT_MOST_ONCE if spec.at_most_once else 0),
+        (KEEP if spec.keep else 0) | (AT_MOST_ONCE if spec.at_most_once else 0) | (SANDBOX if spec.sandbox else 0),
         spec.timeout,
         spec.idle_timeout,
         submitted.project,

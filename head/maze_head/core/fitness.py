@@ -1,7 +1,7 @@
 """May a node take a shape? The one set of rules for placement (yes or no, fast) and for explain (why not, in words).
 
-*Suits*: what a node never changes while it lives: its Python, its labels. *Could ever*: its whole capacity. *Admits*:
-its state, its room, and its time, now.
+*Suits*: what a node never changes while it lives: its Python, its labels, its sandbox. *Could ever*: its whole
+capacity. *Admits*: its state, its room, and its time, now.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ __all__ = ["admits", "could_ever", "has_time", "lacking_labels", "suits", "unmet
 
 
 def suits(node: Node, shape: Shape) -> bool:
-    """Tell whether a node runs the Python of a shape and has the labels that it requires."""
+    """Tell whether a node runs the Python of a shape, has the labels that it requires, and shuts in if it asks."""
+    if shape.sandbox and not node.hello.sandbox:
+        return False
     return node.runs_python(shape.python) and not (shape.terms.require and lacking_labels(node, shape))
 
 

@@ -112,7 +112,7 @@ class RunView:
         if leased is not None:
             body.node, body.claim = leased.node, _claim_body(leased.claim)
         if started is not None:
-            body.node_ip, body.started_at = started.node_ip, started.started_at
+            body.node_ip, body.started_at, body.isolation = started.node_ip, started.started_at, started.isolation
         if run.phase[number] == READY:
             body.retry_at = self._not_before.get(number)
         _add_end(body, self._ended.get(number))
@@ -150,7 +150,9 @@ class RunView:
     def _lose(self, event: AttemptLost | AttemptInterrupted | TaskReleased, time: float, kind: str, error: str) -> None:
         leased = self._leased.get(event.task)
         node = leased.node if leased is not None else ""
-        self._lost.setdefault(event.task, []).append(LostAttempt(event.attempt, node, time, kind, error))
+        started = self._started.get(event.task)
+        isolation = started.isolation if started is not None else ""
+        self._lost.setdefault(event.task, []).append(LostAttempt(event.attempt, node, time, kind, error, isolation))
 
     def _on_end(self, event: _Ended, time: float) -> None:
         self._ended[event.task] = event

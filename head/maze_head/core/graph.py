@@ -89,6 +89,7 @@ class TaskSpec(msgspec.Struct, array_like=True, frozen=True):
     at_most_once: bool = False
     terms: Terms = NO_TERMS
     same_node_as: bytes = b""
+    sandbox: bool = False
 
     def sources(self) -> tuple[bytes, ...]:
         """Return the ids of the tasks that this one names, as references or its node's, each once, in order."""
@@ -124,13 +125,15 @@ class _Function(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Shape(NamedTuple):
-    """What decides where a task fits: its resources, its Python, its terms, and how long it may take."""
+    """What decides where a task fits: its resources, its Python, its terms, how long it may take, its sandbox."""
 
     request: Request
     python: tuple[int, int]
     terms: Terms = NO_TERMS
     seconds: float = 0.0
     """Its time limit: a node that leaves before is none for it; 0: not known."""
+    sandbox: bool = False
+    """Only for nodes that know what that is."""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -256,7 +259,7 @@ def compile_graph(graph: Graph, manual: Iterable[tuple[int, int]], ids: Iterable
         spec = _decode(packed)
         own_ids.append(spec.task_id)
         graph.shape_of.append(
-            shapes.setdefault(Shape(spec.request, spec.python, spec.terms, spec.timeout), len(shapes))
+            shapes.setdefault(Shape(spec.request, spec.python, spec.terms, spec.timeout, spec.sandbox), len(shapes))
         )
         graph.function_of.append(functions.setdefault(spec.code, len(functions)))
         references += [(source, target) for source in spec.sources()]

@@ -27,7 +27,7 @@ from maze_head.core.nodes import Node
 from maze_head.core.runs import Run
 from maze_head.core.state import LostLease, State
 from maze_head.core.transitions import LEASED, READY, RUNNING
-from maze_protocol.events import TaskAdopted, TaskFailed, TaskStarted
+from maze_protocol.events import TaskAdopted, TaskFailed
 from maze_protocol.messages import HELD_DONE, HELD_LEASED, HELD_RUNNING, ErrorInfo, Held, Hello
 
 __all__ = ["Verdicts", "reconcile"]
@@ -113,10 +113,7 @@ def _catch_up(state: State, lease: Lease, held: Held) -> None:
     run, task = lease.run, lease.task
     if held.state == HELD_RUNNING and run.phase[task] == LEASED:
         started_at = held.started_at if held.started_at > 0 else state.now.wall
-        node = lease.node
-        again = task in run.objects.lost
-        started = TaskStarted(task, run.attempt[task], lease.token, node.id, node.hello.address, started_at, again)
-        state.record(run, started)
+        state.record(run, lease.started(started_at))
 
 
 def _take_back(state: State, node: Node, held: frozenset[int], last_session: int) -> list[int]:

@@ -26,7 +26,7 @@ class Lack(NamedTuple):
     """One thing that a node lacks."""
 
     what: str
-    """cpu, cpu_mem, gpu, gpu_mem, workers, python, seconds, company, or label:NAME."""
+    """cpu, cpu_mem, gpu, gpu_mem, workers, python, sandbox, seconds, company, or label:NAME."""
     asked: float | str
     has: float | str
     text: str
@@ -66,6 +66,8 @@ def _traits(node: Node, shape: Shape) -> list[Lack]:
     if not node.runs_python(shape.python):
         asked, has = _version(shape.python), _version(node.python)
         found.append(Lack("python", asked, has, f"runs Python {has}, its code needs {asked}"))
+    if shape.sandbox and not node.hello.sandbox:
+        found.append(Lack("sandbox", 1, 0, "is of a version of Maze that knows no sandbox"))
     for key, value in shape.terms.require:
         label = node.hello.labels.get(key)
         if label is None or value not in ("", label):

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from maze_protocol.events import TaskStarted
 from maze_protocol.leases import make_lease
 from maze_protocol.resources import Claim
 from maze_protocol.terms import NO_TERMS, Terms
@@ -98,6 +99,13 @@ class Lease:
         """Go through its nodes, the first one first, with what it holds on each."""
         yield self.node, self.claim
         yield from self.gang
+
+    def started(self, at: float) -> TaskStarted:
+        """Return the event that it runs, since `at` by the wall clock of its node."""
+        run, task, node = self.run, self.task, self.node
+        again = task in run.objects.lost
+        isolation = node.hello.sandbox if run.graph.shape(task).sandbox else node.hello.isolation
+        return TaskStarted(task, run.attempt[task], self.token, node.id, node.hello.address, at, again, isolation)
 
     @property
     def company(self) -> tuple[int, str]:

@@ -28,7 +28,7 @@ from maze_head.core.retry import CRASH, NODE_LOST, SPAWNER_LOSS, crash_of, lacke
 from maze_head.core.state import State
 from maze_head.core.transitions import LEASED
 from maze_protocol.errors import BadMessage
-from maze_protocol.events import AttemptLost, OutputMeta, TaskFailed, TaskFinished, TaskStarted, TaskWarned
+from maze_protocol.events import AttemptLost, OutputMeta, TaskFailed, TaskFinished, TaskWarned
 from maze_protocol.limits import LOG_TAIL, MAX_OBJECT, MAX_TASK_VALUES
 from maze_protocol.messages import (
     ACCEPTED,
@@ -117,10 +117,9 @@ def _judge(state: State, node: Node, outcome: Outcome, payloads: tuple[bytes, ..
 
 
 def _start(state: State, lease: Lease, started_at: float) -> None:
-    run, task, node = lease.run, lease.task, lease.node
+    run = lease.run
     at = started_at if math.isfinite(started_at) and started_at > 0 else state.now.wall
-    again = task in run.objects.lost
-    state.record(run, TaskStarted(task, run.attempt[task], lease.token, node.id, node.hello.address, at, again))
+    state.record(run, lease.started(at))
 
 
 def _warn(state: State, lease: Lease, outcome: Outcome) -> None:

@@ -96,6 +96,7 @@ def spec_of(body: TaskBody, code_of: CodeOf) -> TaskSpec:
         *checked.policy,
         _terms(body),
         task_id_of(body.same_node_as, "same_node_as") if body.same_node_as else b"",
+        body.sandbox,
     )
 
 
@@ -304,6 +305,7 @@ def body_of_spec(spec: TaskSpec) -> TaskBody:
         apart=spec.terms.apart,
         nodes=spec.terms.nodes,
         same_node_as=format_id(spec.same_node_as, TASK) if spec.same_node_as else "",
+        sandbox=spec.sandbox,
     )
 
 

@@ -193,4 +193,5 @@ def shape_body(shape: Shape) -> ShapeBody:
         limits=dict(terms.limits),
         python="" if shape.python == (0, 0) else f"{shape.python[0]}.{shape.python[1]}",
         seconds=shape.seconds,
+        sandbox=shape.sandbox,
     )

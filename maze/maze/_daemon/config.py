@@ -28,7 +28,8 @@ from typing import Any, Final
 from maze._daemon.errors import ConfigError
 
 __all__ = [
-    "SECTIONS", "SHARED_KEYS", "config_files", "load_config", "node_dir", "state_dir", "user_config", "user_state",
+    "SECTIONS", "SHARED_KEYS", "config_files", "load_config", "node_dir", "own_directories", "state_dir", "user_config",
+    "user_state",
 ]  # fmt: skip
 
 SECTIONS: Final = ("head", "node", "up", "run")
@@ -58,6 +59,12 @@ def node_dir() -> Path:
     """Return where a node keeps its key: as configured, else `${XDG_STATE_HOME:-~/.local/state}/maze-node`."""
     named = os.environ.get("MAZE_NODE_DIR") or load_config("node").get("node_dir")
     return Path(named) if named else _xdg("XDG_STATE_HOME", ".local/state") / "maze-node"
+
+
+def own_directories() -> tuple[Path, ...]:
+    """Return where what runs for this user keeps what is its own: state, tokens, keys, settings."""
+    usual = user_state(), _xdg("XDG_STATE_HOME", ".local/state") / "maze-node", user_config(), Path("/etc/maze")
+    return tuple(dict.fromkeys((state_dir(), node_dir(), *usual)))
 
 
 def load_config(section: str, known: Collection[str] | None = None) -> dict[str, Any]:

@@ -184,6 +184,10 @@ capacity_options = _all(
 """Flags of maze-node that `maze up` and `maze run` take too."""
 
 preload_option = option("--preload", metavar="MODULE,...", help="Modules that worker processes start with.")
+isolation_option = option(
+    "--isolation", type=click.Choice(("none", "process", "bwrap", "auto")), default="process", show_default=True,
+    help="How far workers are kept from the machine; auto: as far as it goes here.",
+)  # fmt: skip
 """Beside the capacity, what a whole node is told."""
 
 node_options = _all(
@@ -195,6 +199,7 @@ node_options = _all(
     option("--name", help="Shown in lists.  [default: the host's name]"),
     capacity_options,
     preload_option,
+    isolation_option,
     option("--advertise", metavar="HOST", help="Address that others reach this machine at."),
     option("--peer-port", type=PORT, default=0, show_default=True, help="Other nodes fetch from here; 0: any."),
 )  # fmt: skip

@@ -16,7 +16,7 @@ from click.core import ParameterSource
 __all__ = ["FLAG_OR_FILE", "NODE_FLAGS", "given"]
 
 FLAG_OR_FILE: Final = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
-NODE_FLAGS: Final = ("cpus", "memory", "gpus", "gpu_mem", "detect", "label", "workers", "preload")
+NODE_FLAGS: Final = ("cpus", "memory", "gpus", "gpu_mem", "detect", "label", "workers", "preload", "isolation")
 
 
 def given(context: click.Context, names: Sequence[str], *sources: ParameterSource) -> list[str]:

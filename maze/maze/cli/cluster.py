@@ -147,7 +147,14 @@ def _node_pairs(node: dict[str, Any]) -> list[tuple[str, object]]:
         ("memory", f"{memory} ({origin.get('memory', '')})"),
         ("GPUs", f"{len(node['gpus'])} ({origin.get('gpu', '')})"),
         ("workers", f"at most {node['workers']} ({origin.get('workers', '')})"),
+        ("isolation", _isolation(node)),
     ]
+
+
+def _isolation(node: dict[str, Any]) -> str:
+    """Return what keeps tasks there from the rest of the machine; older heads and nodes do not tell."""
+    level, sandbox = node.get("isolation", ""), node.get("sandbox", "")
+    return f"{level}; with sandbox=True {sandbox}" if level else ""
 
 
 def _gpu_row(gpu: dict[str, Any], origins: dict[str, str]) -> tuple[object, ...]:

@@ -19,7 +19,7 @@ from click.core import ParameterSource
 
 from maze._daemon.connection import find_own_url
 from maze._daemon.embedded import EmbeddedCluster
-from maze._daemon.options import EXIT_FAILED, DaemonCommand, capacity_options, option, preload_option
+from maze._daemon.options import EXIT_FAILED, DaemonCommand, capacity_options, isolation_option, option, preload_option
 from maze.cli._flags import FLAG_OR_FILE, NODE_FLAGS, given
 from maze.cli._render import echo
 from maze.cli._script import forward, start_script
@@ -47,6 +47,7 @@ script gets MAZE_URL set. Exit code: the script's; 130 after Ctrl-C.""",
 @option("--nodes", type=click.IntRange(min=1), default=1, show_default=True, help="Nodes of the own head.")
 @capacity_options
 @preload_option
+@isolation_option
 @click.argument("script", type=click.Path(exists=True))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context

@@ -24,6 +24,7 @@ from maze._daemon.options import (
     DaemonCommand,
     capacity_options,
     head_options,
+    isolation_option,
     log_options,
     option,
     preload_option,
@@ -68,6 +69,7 @@ Exit codes: 0 after SIGTERM, 130 after Ctrl-C, 1 if a process failed.""",
 @head_options
 @capacity_options
 @preload_option
+@isolation_option
 @log_options
 @click.pass_context
 def up(context: click.Context, /, nodes: int, **flags: Any) -> None:

@@ -151,6 +151,10 @@ class Agent:
             Shutdown: lambda message, now: self._on_drain(DrainAsked(message.reason, message.drain_timeout), now),
         }
 
+    def shut_in(self, *, cuts_network: bool) -> None:
+        """Note what this node can do for sandboxed attempts; said once, before anything runs."""
+        self._runner.cuts_network = cuts_network
+
     def provide(self, room: Room) -> None:
         """Let objects be kept on this node, within that room; before the first event."""
         self._objects.room = room

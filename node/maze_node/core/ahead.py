@@ -3,7 +3,7 @@
 Rules
 * Ahead goes what is tiny and like the lease that runs: of its grant and claim, without anything that must be done or
   looked at between two attempts (memory that is watched, devices, a choice of CPUs, inputs that are objects). What may
-  begin once only has nothing before or behind it.
+  begin once only, or is shut in, has nothing before or behind it.
 * What is ahead may begin at any moment. Whoever wants something of one of them, or wants to signal its worker, has all
   of them taken back first: then exactly one lease of the worker can be in progress, the last that was not taken back.
 * The answer comes before any report that was not known when it was asked for (the shell and the worker share a pipe,
@@ -21,7 +21,7 @@ from maze_node.core.effects import Effect, TakeBack
 from maze_node.core.events import Instant
 from maze_node.core.leases import Ending, Lease, Leases, Wish
 from maze_node.core.roster import Roster, Worker
-from maze_protocol.messages import AT_MOST_ONCE
+from maze_protocol.messages import AT_MOST_ONCE, SANDBOX
 
 __all__ = ["MAX_AHEAD", "Ahead"]
 
@@ -63,7 +63,7 @@ class Ahead:
             and not lease.objects
             and its.claim == other.claim
             and not (its.claim.mem_mib or its.claim.devices or its.gang)
-            and not (its.flags | other.flags) & AT_MOST_ONCE
+            and not (its.flags | other.flags) & (AT_MOST_ONCE | SANDBOX)
         )
 
     def room(self, grant: int) -> int:

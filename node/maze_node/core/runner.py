@@ -8,7 +8,8 @@ Rules
 * An attempt that is being ended has its outcome at that exit too, whatever its worker reports before: who is told
   "cancelled" may rely on nothing of it being left.
 * An attempt that has more memory than it may (allowance.py) is killed without grace: it would go on taking more.
-* A worker that has seen a device, was signalled, or left threads or children behind is not used again.
+* A worker that has seen a device, was signalled, or left threads or children behind is not used again; one that was
+  shut in ran one attempt, and is told to go.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import msgspec
 from maze_node.core import outcomes
 from maze_node.core.ahead import Ahead
 from maze_node.core.allowance import Watched, excess_of, watched
+from maze_node.core.confine import confine
 from maze_node.core.effects import Dismiss, Effect, Enqueue, Fork, NoteMemory, Signal, Start
 from maze_node.core.events import (
     Instant,
@@ -40,7 +42,7 @@ from maze_node.core.outbox import Outbox
 from maze_node.core.roster import Roster, Stage, Worker
 from maze_node.core.slots import Binding, Slots, bind
 from maze_node.frames import CodeBody, TaskFrame
-from maze_protocol.messages import OK, Assignment, NodeLoad, Outcome, StartedItem
+from maze_protocol.messages import OK, SANDBOX, Assignment, NodeLoad, Outcome, StartedItem
 from maze_protocol.resources import Capacity
 
 __all__ = ["Runner"]
@@ -60,6 +62,8 @@ class Runner:
         emit: Callable[[Effect], None],
         cpus: tuple[int, ...] = (),
     ) -> None:
+        self.cuts_network = False
+        """Whether sandboxed attempts lose the network here."""
         self.leases = Leases()
         self.objects = objects
         self.slots = Slots(capacity, cpus)
@@ -142,6 +146,8 @@ class Runner:
             self.slots.take(lease.grant, lease.assignment.claim)
             own_cpus = self.slots.own_cpus(lease.grant)
             binding = bind(lease.assignment.claim, lease.grant, self.slots.capacity, own_cpus)
+            if lease.assignment.flags & SANDBOX:
+                binding = binding._replace(sandbox=lease.token)
             worker = self.roster.pick(binding)
             if worker is not None:
                 self._start(lease, worker, binding, now)
@@ -195,6 +201,7 @@ class Runner:
             len(lease.objects),
             self.objects.spool,
             self.objects.full,
+            confine(assignment, cut_network=self.cuts_network),
         )
 
     def _send_ahead(self, running: Lease, until: float) -> None:
@@ -274,7 +281,7 @@ class Runner:
         if not clean:
             self._block(worker, lease.grant)
             self._signal(worker, "SIGKILL", now)
-        elif lease.assignment.claim.devices and not more:
+        elif lease.assignment.flags & SANDBOX or (lease.assignment.claim.devices and not more):
             self._block(worker, lease.grant)
             self._dismiss(worker, now)
         else:

@@ -29,6 +29,8 @@ class Binding(NamedTuple):
     """A worker that has seen a device serves one grant only, and is gone before the device goes elsewhere."""
     cpus: tuple[int, ...] = ()
     """CPUs that nobody else's threads run on, as far as this node goes; empty: any."""
+    sandbox: int = 0
+    """The lease of an attempt that is shut in: nothing else ever runs in its worker."""
 
     @property
     def environ(self) -> dict[str, str]:

@@ -302,26 +302,31 @@ def test_descriptions_of_another_shape_are_told(inputs: Any) -> None:
         legacy(inputs=inputs)
 
 
-@task(inputs=["value"], outputs=["y"], keep=True)
-def keeper(params: dict[str, Any]) -> dict[str, Any]:
-    return {"y": params["value"]}
+def flagged(flag: str) -> Any:
+    @task(inputs=["value"], outputs=["y"], **{flag: True})  # type: ignore[arg-type]  # one of two flags
+    def declared(params: dict[str, Any]) -> dict[str, Any]:
+        return {"y": params["value"]}
+
+    return bind(declared, value=1)
 
 
-def test_whether_outputs_are_kept_is_declared_and_can_be_said_for_one_task() -> None:
-    assert bind(keeper, value=1).keep
+@pytest.mark.parametrize("flag", ["keep", "sandbox"])
+def test_a_flag_is_declared_and_can_be_said_for_one_task(flag: str) -> None:
+    assert getattr(flagged(flag), flag)
     plain = bind(untyped, value=1)
-    assert not plain.keep
-    assert with_options(plain, {"keep": True}, "w").keep
-    assert not with_options(bind(keeper, value=1), {"keep": False}, "w").keep
-    assert with_options(bind(keeper, value=1), {"retries": 1}, "w").keep
-    with pytest.raises(DeclarationTypeError, match="keep must be True or False"):
-        with_options(plain, {"keep": "yes"}, "w")
-    with pytest.raises(DeclarationTypeError, match="keep must be True or False"):
-        task(inputs=[], outputs=[], keep=1)  # type: ignore[arg-type]  # what a user might write
+    assert not getattr(plain, flag)
+    assert getattr(with_options(plain, {flag: True}, "w"), flag)
+    assert not getattr(with_options(flagged(flag), {flag: False}, "w"), flag)
+    assert getattr(with_options(flagged(flag), {"retries": 1}, "w"), flag)
+    with pytest.raises(DeclarationTypeError, match=f"{flag} must be True or False"):
+        with_options(plain, {flag: "yes"}, "w")
+    with pytest.raises(DeclarationTypeError, match=f"{flag} must be True or False"):
+        task(inputs=[], outputs=[], **{flag: 1})  # type: ignore[arg-type]  # what a user might write
 
 
-def test_that_outputs_are_kept_is_told_to_the_head_and_by_it() -> None:
-    body = edit_request(Batch((AddTask(bind(keeper, value=1)),), (), 0), "e").ops[0].task  # type: ignore[union-attr]  # an AddTask
-    assert body.keep
+@pytest.mark.parametrize("flag", ["keep", "sandbox"])
+def test_a_flag_is_told_to_the_head_and_by_it(flag: str) -> None:
+    body = edit_request(Batch((AddTask(flagged(flag)),), (), 0), "e").ops[0].task  # type: ignore[union-attr]  # an AddTask
+    assert getattr(body, flag)
     workflow = WorkflowBody("w", "", 1, 0.0, [body], [], [])
-    assert vertices(workflow)[0].keep
+    assert getattr(vertices(workflow)[0], flag)

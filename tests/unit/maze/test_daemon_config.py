@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from maze._daemon.config import load_config, state_dir
+from maze._daemon.config import load_config, own_directories, state_dir, user_config, user_state
 from maze._daemon.errors import ConfigError
 
 
@@ -119,3 +119,11 @@ def test_state_dir(place, monkeypatch):
     assert state_dir() == Path("/from/file")
     monkeypatch.setenv("MAZE_STATE_DIR", "/from/env")
     assert state_dir() == Path("/from/env")
+
+
+def test_what_is_ours_alone_is_where_it_was_configured_and_where_it_usually_is(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("MAZE_STATE_DIR", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("MAZE_NODE_DIR", str(tmp_path / "keys"))
+    found = own_directories()
+    assert {tmp_path / "elsewhere", tmp_path / "keys", user_state(), user_config()} < set(found)
+    assert len(set(found)) == len(found)

@@ -35,13 +35,14 @@ def test_every_flag_arrives(served: list[Settings], tmp_path: Path) -> None:
         "--head h:1 --cpus 1.5 --memory 100 --gpus 2 --gpu-mem 50 --name n --label a=1 --label b=2 --workers 3"
         " --advertise x --no-peer-port --drain-timeout 1 --orphan-timeout 2 --share 2/3"
         " --head-timeout 3 --result-memory 4 --object-memory 5 --spool-dir /s --time-limit 1-02:00:00 --idle-timeout 5m"
-        " --affinity --detect mem,cpus --insecure --preload a,b.c --head-pid 7 --node-dir"
+        " --affinity --detect mem,cpus --insecure --preload a,b.c --head-pid 7 --isolation bwrap"
+        " --node-dir"
     )
     assert invoke(*words.split(), str(tmp_path), "--head-key", KEY).exception is None
     assert served == [
         Settings("tcp://h:1", None, "n", 1.5, 100, 2, 50, 3, {"a": "1", "b": "2"}, "x", None, 1.0, 2.0, (2, 3), 3.0, 4,
              5, Path("/s"), 93_600.0, 300.0, True, frozenset(("cpus", "mem")), True, ("a", "b.c"), 7, KEY,
-                 tmp_path),
+                 tmp_path, "bwrap"),
     ]  # fmt: skip
 
 
