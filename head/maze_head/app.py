@@ -243,7 +243,7 @@ class Head:
         )
         self._undo.callback(self.transport.close)
         self.encoder = EventEncoder(self.hub, live=self._live_graph)
-        readings = Readings(self.hub.tip, partial(publication, self.encoder), time.monotonic)
+        readings = Readings(self.hub.tip, partial(publication, self.encoder), time.monotonic, self.door.may_read)
         self.publisher = Publisher(self.endpoints.events, self.journal.epoch, self.journal.cluster_id, readings)
         self._undo.push_async_callback(self.publisher.close)
         self.hub.listener = self.publisher.publish
@@ -276,6 +276,7 @@ class Head:
     def _commit(self, batch: Batch) -> None:
         """Show a committed batch to readers, and remove what it removed from the blob directory, too."""
         self.hub.commit(batch)
+        self.door.note(batch.facts)
         for drop in batch.drops:
             if isinstance(drop, DropRuns):
                 self.blobs.remove_runs(drop.run_nos)
@@ -327,6 +328,7 @@ class Head:
             self.tokens,
             seed_open=self.config.open_seed_routes,
             hosts=(self.endpoints.host, self.address),
+            let_read=self.door.keyring.let_read if self.door.keyring else None,
         )
         app = make_app(self.services, self.encoder)
         runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=FINISH_SECONDS)
@@ -389,6 +391,7 @@ class Head:
             nodes_ready=0,
             limits=LIMITS | {name: getattr(self.config, name) for name in CONFIGURED},
             read_only=self.ballast.read_only,
+            head_key=self.door.pair.public if self.door.pair else "",
         )
 
     def _counters(self) -> dict[str, int | float]:

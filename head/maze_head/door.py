@@ -8,7 +8,7 @@ per second, `close` last.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ import zmq
 
 from maze._daemon.keys import KeyPair
 from maze._daemon.zap import NODES, Doorkeeper
+from maze_head.core.effects import AppendCluster, SaveGraph
 from maze_head.errors import DoorkeeperLost
 from maze_head.keyring import Keyring, local_key_file
 
@@ -60,6 +61,10 @@ class Door:
         """Return what tells whether a key may speak as a node; None: connections have none."""
         return partial(self.keyring.admits, NODES) if self.keyring else None
 
+    def may_read(self, key: str) -> bool:
+        """Tell whether a key may subscribe to publications."""
+        return self.keyring is None or self.keyring.may_read(key)
+
     def told(self) -> dict[str, str]:
         """Return what the connection file says, for processes of our own user."""
         if self.keyring is None:
@@ -71,6 +76,16 @@ class Door:
         if self.keyring is not None:
             self.keyring.restore(nodes)
         self._doorkeeper.start()
+
+    def note(self, facts: Iterable[SaveGraph | AppendCluster]) -> None:
+        """Take over which keys were authorised and revoked, when that is committed."""
+        for fact in facts:
+            if self.keyring is None or not isinstance(fact, AppendCluster):
+                continue
+            if fact.kind == "node_authorised":
+                self.keyring.authorise(fact.body["key"], fact.body["node_id"])
+            elif fact.kind == "node_revoked":
+                self.keyring.revoke(fact.body["key"])
 
     def check(self) -> None:
         """Notice that the doorkeeper is gone, whatever became of it."""

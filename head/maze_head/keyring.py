@@ -5,6 +5,8 @@ Rules
   that its own user starts on this machine. Who can read the second one could read the first as well, and the journal.
 * Nodes of other machines have keys of their own; the core knows them and binds each to one node id (core/keys.py). Here
   they are known from the commit on that authorised them, until the one that revoked them.
+* Readers of publications show a token over HTTP, and get in by a key of their own for READ_SECONDS; a restarted head
+  knows none of them, and they come again.
 * A dictionary is read by one thread while another one changes it, a key at a time: that is as safe as a lock.
 """
 
@@ -17,12 +19,15 @@ from typing import Final
 
 from maze._daemon.errors import KeyFileUnusable
 from maze._daemon.keys import KeyPair, load_or_make_pair
-from maze._daemon.zap import NODES
+from maze._daemon.zap import EVENTS, NODES
 from maze_head.errors import KeysUnusable
 
 __all__ = ["KEYS_DIRECTORY", "Keyring", "local_key_file"]
 
 KEYS_DIRECTORY: Final = "keys"
+READ_SECONDS: Final = 3600.0
+MAX_READERS: Final = 10_000
+"""Above it the oldest key of a reader counts no more."""
 
 
 def local_key_file(state_dir: Path) -> Path:
@@ -38,6 +43,8 @@ class Keyring:
         self.local = local
         self._clock = clock
         self._nodes: dict[str, str] = {}
+        self._readers: dict[str, float] = {}
+        """Until when each counts, in the order of their coming."""
 
     @classmethod
     def open(cls, state_dir: Path) -> Keyring:
@@ -64,6 +71,21 @@ class Keyring:
         """Let a node connect no more."""
         self._nodes.pop(key, None)
 
+    def let_read(self, key: str) -> float:
+        """Let somebody subscribe; return for how many seconds."""
+        now = self._clock()
+        self._readers.pop(key, None)
+        while self._readers and (len(self._readers) >= MAX_READERS or next(iter(self._readers.values())) <= now):
+            del self._readers[next(iter(self._readers))]
+        self._readers[key] = now + READ_SECONDS
+        return READ_SECONDS
+
+    def may_read(self, key: str) -> bool:
+        """Tell whether a key may subscribe to publications now."""
+        return key == self.local or self._readers.get(key, 0.0) > self._clock()
+
     def admits(self, domain: str, key: str) -> bool:
         """Tell whether a key may connect to the sockets of a domain."""
+        if domain == EVENTS:
+            return self.may_read(key)
         return key == self.local or (domain == NODES and key in self._nodes)

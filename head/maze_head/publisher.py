@@ -6,6 +6,8 @@ A publication has three frames: topic, kind, body. Kinds:
         seal, so that a lost last publication is noticed
     W   welcome, sent when a subscription arrives: MessagePack of [epoch, cluster id]; a reader that has it has joined,
         and reads what it missed over HTTP, from the number that it has
+Each subscription is answered by hand (XPUB_MANUAL): with CURVE the key of who subscribes must allow it, at that moment;
+a subscription that stands lasts as long as its connection.
 A slow reader loses messages and finds out by the numbers; it never slows anybody down, so NODROP is never set, and its
 queue is short. A segment is rendered once for all its readers, WebSockets included, and only if somebody listens; an
 event too large for a publication is told by a tip.
@@ -15,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -23,6 +25,7 @@ from typing import Final
 import msgspec
 import zmq
 
+from maze._daemon.curve import key_of_frame
 from maze_head.sockets import Pump
 from maze_head.tips import Tips
 from maze_protocol.errors import BadFrame
@@ -59,20 +62,24 @@ class Readings:
     """A run's segment as arrays of events of about so many bytes at most."""
     clock: Callable[[], float]
     """A monotonic clock."""
+    may_read: Callable[[str], bool] = lambda key: True
+    """Whether a key may subscribe; "" without CURVE."""
 
 
 class Publisher:
     """Owns a bound XPUB. Made and used on the event loop."""
 
     def __init__(self, xpub: zmq.Socket[bytes], epoch: int, cluster_id: bytes, readings: Readings) -> None:
-        # Every subscription is passed up, not only the first one of a topic: each joiner gets its welcome.
-        xpub.setsockopt(zmq.XPUB_VERBOSE, 1)
+        # Every subscription is passed up and holds only once it is confirmed; so is every end of one.
+        xpub.setsockopt(zmq.XPUB_MANUAL, 1)
         xpub.setsockopt(zmq.SNDHWM, QUEUED)
         self._xpub = xpub
         self._epoch = epoch
         self._readings = readings
         self._welcome = _encode((epoch, cluster_id))
         self._topics: set[bytes] = set()
+        self._asked: Counter[bytes] = Counter()
+        """How many have asked for a topic and not left it, whether they got it or not: nobody tells who leaves."""
         self._crowded = False
         self._tips = Tips()
         self._waiting: deque[tuple[bytes, Segment]] = deque()
@@ -81,6 +88,7 @@ class Publisher:
         self.published = 0
         self.tips_sent = 0
         self.skipped = 0
+        self.refused = 0
 
     async def close(self) -> None:
         """Stop and close the socket."""
@@ -121,6 +129,7 @@ class Publisher:
             "publisher_segments_total": self.published,
             "publisher_skipped_total": self.skipped,
             "publisher_tips_total": self.tips_sent,
+            "publisher_refused_total": self.refused,
         }
 
     async def _render_all(self) -> None:
@@ -157,23 +166,43 @@ class Publisher:
 
     def _take(self) -> bool:
         try:
-            frames = self._xpub.recv_multipart(zmq.NOBLOCK)
+            frames = self._xpub.recv_multipart(zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return False
-        mark, topic = frames[0][:1], frames[0][1:]
+        asked = frames[0].bytes
+        mark, topic = asked[:1], asked[1:]
         if len(topic) > MAX_TOPIC or len(frames) != 1:
             return True
         if mark == b"\x01":
-            self._joined(topic)
+            self._ask(topic, key_of_frame(frames[0]))
         elif mark == b"\x00":
-            self._topics.discard(topic)
+            self._left(topic)
         return True
 
-    def _joined(self, topic: bytes) -> None:
-        if len(self._topics) < MAX_TOPICS:
+    def _ask(self, topic: bytes, key: str) -> None:
+        tracked = topic in self._asked or len(self._asked) < MAX_TOPICS
+        if tracked:
+            self._asked[topic] += 1
+        if not self._readings.may_read(key):
+            self.refused += 1
+            return
+        self._xpub.setsockopt(zmq.SUBSCRIBE, topic)
+        if tracked:
             self._topics.add(topic)
         else:
             self._crowded = True
+        self._joined(topic)
+
+    def _left(self, topic: bytes) -> None:
+        self._xpub.setsockopt(zmq.UNSUBSCRIBE, topic)
+        left = self._asked[topic] - 1
+        if left > 0:
+            self._asked[topic] = left
+        else:
+            del self._asked[topic]
+            self._topics.discard(topic)
+
+    def _joined(self, topic: bytes) -> None:
         self._send(topic, WELCOME, self._welcome)
         run_id = _run_of(topic)
         if run_id is not None:

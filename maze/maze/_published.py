@@ -2,6 +2,8 @@
 
 All decisions are maze_protocol.subscriber's; here its feeds come from the socket, the clock and HTTP. The endpoint is
 looked up anew whenever nothing was heard for long, so a restarted head is found on other ports, too.
+
+A head with CURVE is asked to let in a key, which is made for this one socket.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ from typing import Any, Final
 import msgspec
 import zmq
 
+from maze._daemon.curve import ClientSide
+from maze._daemon.keys import KeyPair
 from maze._feed import EventFeed
 from maze._http import connection, path
 from maze.errors import HeadUnavailableError, RequestError
-from maze_protocol.http import InfoBody
+from maze_protocol.http import EventKeyBody, EventKeyRequest, InfoBody
 from maze_protocol.ids import RUN, parse_id
 from maze_protocol.limits import MIB
 from maze_protocol.streams import PackedEvent
@@ -143,7 +147,8 @@ class PublishedFeed(EventFeed):
         return Replayed(asked.question, page.events, page.sealed)
 
     async def _listen(self) -> _Ear:
-        self._ear = _Ear(await self._endpoint(), run_topic(parse_id(self.run_id, RUN)))
+        endpoint, side = await self._way()
+        self._ear = _Ear(endpoint, side, run_topic(parse_id(self.run_id, RUN)))
         return self._ear
 
     def _stop_listening(self) -> None:
@@ -151,11 +156,17 @@ class PublishedFeed(EventFeed):
             self._ear.close()
             self._ear = None
 
-    async def _endpoint(self) -> str:
+    async def _way(self) -> tuple[str, ClientSide | None]:
+        """Ask where the head publishes, and to be let in there if that needs a key."""
         while True:
             try:
-                info = await connection(self.url).request("GET", path("info"), InfoBody)
-                return info.endpoints["events"]
+                head = connection(self.url)
+                info = await head.request("GET", path("info"), InfoBody)
+                if not info.head_key:
+                    return info.endpoints["events"], None
+                pair = KeyPair.make()
+                told = await head.request("POST", path("event-keys"), EventKeyBody, EventKeyRequest(pair.public))
+                return told.endpoint, ClientSide(pair, told.head_key)
             except HeadUnavailableError as error:
                 self._lost(error, error)
                 await asyncio.sleep(BEAT)
@@ -164,10 +175,12 @@ class PublishedFeed(EventFeed):
 class _Ear:
     """A SUB socket of one topic on the running loop."""
 
-    def __init__(self, endpoint: str, topic: bytes) -> None:
+    def __init__(self, endpoint: str, side: ClientSide | None, topic: bytes) -> None:
         self._socket: zmq.Socket[bytes] = zmq.Context.instance().socket(zmq.SUB)
         for option, value in _OPTIONS:
             self._socket.setsockopt(option, value)
+        if side is not None:
+            side.apply(self._socket)
         # Before connecting, so that the subscription is the first thing that the head hears.
         self._socket.subscribe(topic)
         self._socket.connect(endpoint)

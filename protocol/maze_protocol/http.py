@@ -20,7 +20,8 @@ __all__ = [
     "NodeBody", "NodeList", "Op", "RunExplanation",
     "RetryRequest", "RunBody", "RunList", "RunRequest", "RunTaskBody", "RunTaskList", "SaveTask", "TaskBody",
     "WaitingGroup", "WorkflowBody", "WorkflowList", "WorkflowRequest", "WorkflowSummary", "EncodedValue",
-    "CapBody", "LimitBody", "LimitList", "LimitRequest", "ProjectBody", "ProjectList", "ProjectRequest", "UploadBody",
+    "CapBody", "EventKeyBody", "EventKeyRequest", "NodeKeyBody", "NodeKeyList", "NodeKeyRequest",
+    "LimitBody", "LimitList", "LimitRequest", "ProjectBody", "ProjectList", "ProjectRequest", "UploadBody",
     "UploadedValue",
 ]  # fmt: skip
 
@@ -356,6 +357,42 @@ class NodeList(msgspec.Struct):
     nodes: list[NodeBody]
 
 
+class NodeKeyRequest(_Request):
+    """Who wants to join, and by which public key it will say who it is."""
+
+    node_id: str
+    key: str
+
+
+class NodeKeyBody(msgspec.Struct):
+    """A node that is authorised. Where the head is, is told to who joins only."""
+
+    node_id: str
+    key: str
+    endpoint: str = ""
+    head_key: str = ""
+
+
+class NodeKeyList(msgspec.Struct):
+    """All nodes that are authorised, by id."""
+
+    nodes: list[NodeKeyBody]
+
+
+class EventKeyRequest(_Request):
+    """By which public key somebody will subscribe."""
+
+    key: str
+
+
+class EventKeyBody(msgspec.Struct):
+    """Where to subscribe, and which key the head has there; the subscriber's own counts for so many seconds."""
+
+    endpoint: str
+    head_key: str
+    expires_in: float
+
+
 class LimitRequest(_Request):
     """What is allowed under a name; it takes the place of what was set before. What is not given has no bound."""
 
@@ -445,6 +482,8 @@ class InfoBody(msgspec.Struct):
     """The disk of the state directory is full: nothing new is taken until it has room again."""
     order: str = "fcfs"
     """In which order ready tasks start: `fcfs`, `hacs`, `critical`, or the operator's own class."""
+    head_key: str = ""
+    """The public key by which nodes and subscribers know the head; empty if they are not authenticated."""
 
 
 class UploadBody(msgspec.Struct):

@@ -27,7 +27,7 @@ __all__ = [
     "OutputDecl", "Recall", "Rehello", "Reject", "Release", "Result", "ResultAck", "RetryAfter", "Shutdown",
     "StartedItem", "Started", "Starved", "Unknown", "Welcome", "OK", "FAILED", "CRASHED", "CANCELLED", "TIMED_OUT",
     "MESSAGES", "RELIABLE", "TYPE_OF", "AT_MOST_ONCE", "KEEP", "SANDBOX", "HELD_LEASED", "HELD_RUNNING", "HELD_DONE",
-    "ACCEPTED", "STALE",
+    "ACCEPTED", "STALE", "DUPLICATE", "REVOKED",
 ]  # fmt: skip
 
 OK: Final = 0
@@ -49,6 +49,10 @@ HELD_DONE: Final = 2
 
 ACCEPTED: Final = 0
 STALE: Final = 1
+
+DUPLICATE: Final = "duplicate"
+REVOKED: Final = "revoked"
+"""Codes of DISCONNECT that mean for good."""
 
 
 class ErrorInfo(msgspec.Struct, array_like=True, frozen=True):
@@ -160,8 +164,9 @@ class Rehello(msgspec.Struct, array_like=True, frozen=True, tag=4):
 class Disconnect(msgspec.Struct, array_like=True, frozen=True, tag=5):
     """The head ends the session.
 
-    `duplicate`: another process took the name of this node, which exits. Any other code (`superseded` by a newer
-    connection of the same process, `lost`, `shutdown`, …): the node comes back.
+    `duplicate`: another process took the name of this node, which exits; `revoked`: its key counts no more, and it
+    exits, too. Any other code (`superseded` by a newer connection of the same process, `lost`, `shutdown`, …): the node
+    comes back.
     """
 
     code: str

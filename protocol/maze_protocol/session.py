@@ -24,6 +24,8 @@ from maze_protocol.codec import Envelope
 from maze_protocol.errors import IllegalTransition, ProtocolError, RemoteProtocolError, VersionMismatch
 from maze_protocol.limits import HELLO_RETRY, HELLO_TIMEOUT, LOST_AFTER
 from maze_protocol.messages import (
+    DUPLICATE,
+    REVOKED,
     Assign,
     BlobOffer,
     Cancel,
@@ -378,7 +380,7 @@ def _ended_by(message: Message, who: str) -> Ended:
     if isinstance(message, RetryAfter):
         return Ended("retry_after", f"{who} is busy", retry_after=message.seconds)
     if isinstance(message, Disconnect):
-        fatal = message.code == "duplicate"
+        fatal = message.code in (DUPLICATE, REVOKED)
         return Ended(message.code, message.reason, retry_after=0.0 if fatal else HELLO_RETRY, fatal=fatal)
     assert isinstance(message, Reject), "dispatched by type"
     return Ended(message.code, message.reason, fatal=True)

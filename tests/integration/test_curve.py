@@ -63,6 +63,18 @@ def test_a_workflow_runs_and_its_objects_travel(cluster: Cluster) -> None:
     assert totals == [4096 * sum(range(256))] * 4
 
 
+def test_who_may_read_over_http_is_let_in_to_publications(cluster: Cluster) -> None:
+    client = MaClient(cluster.url)
+    workflow = client.create_workflow()
+    workflow.add_task(make, inputs={"size": 256})
+    run_id = workflow.run()
+    seen = [event["type"] for event in client.subscribe(run_id, transport="zmq")]
+    assert seen[-1] == "finish_workflow"
+    metrics = cluster.get("/api/v1/metrics")["counters"]
+    assert metrics["connections_admitted_total"] > 0
+    assert metrics["publisher_refused_total"] == 0
+
+
 def doors(cluster: Cluster) -> dict[str, str]:
     """Return all sockets that a stranger can reach."""
     peers = {

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from maze_head.api import (
     events,
+    keys,
     limits,
     logs,
     meta,
@@ -48,15 +49,20 @@ from maze_head.api.seed_forms import (
     WorkflowMade,
 )
 from maze_head.core.errors import Rejected
-from maze_head.tokens import ADMIN, READ, SUBMIT
+from maze_head.tokens import ADMIN, NODE_JOIN, READ, SUBMIT
 from maze_protocol.http import (
     EditRequest,
     EditResponse,
+    EventKeyBody,
+    EventKeyRequest,
     InfoBody,
     LimitBody,
     LimitList,
     LimitRequest,
     NodeBody,
+    NodeKeyBody,
+    NodeKeyList,
+    NodeKeyRequest,
     NodeList,
     ProjectBody,
     ProjectList,
@@ -249,6 +255,13 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route("HEAD", VALUE, READ, uploads.look, None, None, "How much of an uploaded value is there"),
     Route("GET", f"{API}/nodes", READ, nodes.list_all, None, NodeList, "List nodes"),
     Route("GET", f"{API}/nodes/{{node_id}}", READ, nodes.describe, None, NodeBody, "One node"),
+    Route("GET", f"{API}/node-keys", READ, keys.list_all, None, NodeKeyList, "List the nodes that are authorised"),
+    Route(
+        "POST", f"{API}/node-keys", NODE_JOIN, keys.join, NodeKeyRequest, NodeKeyBody,
+        "Authorise a node that joins", 201,
+    ),
+    Route("DELETE", f"{API}/node-keys/{{node_id}}", ADMIN, keys.revoke, None, NodeKeyBody, "Revoke a node's key"),
+    Route("POST", f"{API}/event-keys", READ, keys.read, EventKeyRequest, EventKeyBody, "Let a key subscribe", 201),
     Route(
         "GET", f"{API}/limits", READ, limits.list_all, None, LimitList,
         "Limits and projects, and what is held of them",

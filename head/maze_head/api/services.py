@@ -145,3 +145,5 @@ class Services:
     """The original's routes need no token."""
     hosts: Sequence[str] = ()
     """Host names besides the loopback ones under which this head may be addressed (`--advertise`, bind address)."""
+    let_read: Callable[[str], float] | None = None
+    """Lets a key subscribe to publications, and returns for how many seconds; None: without CURVE anybody may."""

@@ -29,6 +29,7 @@ class Counters:
     results_stale: int = 0
     results_duplicate: int = 0
     results_malformed: int = 0
+    results_foreign: int = 0
     messages_ignored: int = 0
     nodes_joined: int = 0
     nodes_lost: int = 0

@@ -21,7 +21,8 @@ __all__ = [
     "Event", "Instant", "LinkLost", "ListRuns", "ListWorkflows", "LocateLog", "LocateObject", "NodeGreeted",
     "NodeSaid", "SubmitRun", "Ticked", "CountersAsked", "ExplainTask", "DiskTurned", "RetryRun", "RemoveRun",
     "RemoveWorkflow", "JournalSized", "DemandAsked", "ExplainRun", "ListLimits", "ObjectKept", "ObjectUnkept",
-    "RemoveLimit", "RemoveProject", "SetLimit", "SetProject", "FindObject", "ListUploads",
+    "RemoveLimit", "RemoveProject", "SetLimit", "SetProject", "FindObject", "ListUploads", "AuthoriseNode",
+    "RevokeNode", "ListKeys",
 ]  # fmt: skip
 
 
@@ -291,6 +292,27 @@ class ExplainRun(msgspec.Struct, frozen=True):
     run_id: bytes
 
 
+class AuthoriseNode(msgspec.Struct, frozen=True):
+    """Let a key speak for a node id; again without effect. Reply: NodeKeyBody."""
+
+    ticket: int
+    node_id: str
+    key: str
+
+
+class RevokeNode(msgspec.Struct, frozen=True):
+    """Let nobody speak for a node id any more; its node is lost at once. Reply: NodeKeyBody, as it was."""
+
+    ticket: int
+    node_id: str
+
+
+class ListKeys(msgspec.Struct, frozen=True):
+    """Reply: NodeKeyList."""
+
+    ticket: int
+
+
 class DemandAsked(msgspec.Struct, frozen=True):
     """What waits for nodes, over all runs? Reply: Demand."""
 
@@ -302,5 +324,6 @@ Command = (
     | ListWorkflows | DescribeRun | ListRuns | DescribeNodes | LocateLog | LocateObject | FindObject | CountersAsked
     | ListUploads | ExplainTask | ExplainRun
     | DemandAsked | SetLimit | RemoveLimit | SetProject | RemoveProject | ListLimits
+    | AuthoriseNode | RevokeNode | ListKeys
 )  # fmt: skip
 Event = NodeGreeted | NodeSaid | LinkLost | Ticked | DiskTurned | JournalSized | ObjectKept | ObjectUnkept | Command

@@ -34,12 +34,12 @@ from maze_head.core.state import KEPT_NODES, LostLease, State
 from maze_head.core.transitions import READY, RUNNING
 from maze_protocol.events import AttemptLost, TaskFailed
 from maze_protocol.liveness import Liveness, NodeLiveness
-from maze_protocol.messages import Cancel, Disconnect, ErrorInfo, Goodbye, Hello, Measured, RetryAfter, Welcome
+from maze_protocol.messages import REVOKED, Cancel, Disconnect, ErrorInfo, Goodbye, Hello, Measured, RetryAfter, Welcome
 from maze_protocol.resources import Capacity
 from maze_protocol.tickets import session_secret
 from maze_protocol.versions import choose_version
 
-__all__ = ["DISCONNECTED", "greet", "hear", "leave", "lose_attempt", "lose_link", "resize", "tick"]
+__all__ = ["DISCONNECTED", "expel", "greet", "hear", "leave", "lose_attempt", "lose_link", "resize", "tick"]
 
 DISCONNECTED: Final = ("disconnected", "unroutable")
 """Reasons of a LinkLost whose TCP connection is known to be gone: the monitor's, and a send that found no peer."""
@@ -113,7 +113,7 @@ def _bind(state: State, node: Node, link: bytes, hello: Hello) -> None:
         _note_resize(state, node, "told when it came back")
     node.hello = hello
     node.codes.clear()
-    node.suspected = node.draining = False
+    node.suspected = node.draining = node.accused = False
     node.liveness = NodeLiveness(state.now.mono, suspect_after=settings.suspect_after, lost_after=settings.lost_after)
     node.heard_at = state.now.mono
     node.leaves_at = state.now.mono + hello.remaining if hello.remaining else None
@@ -245,12 +245,17 @@ def leave(state: State, node: Node, message: Goodbye) -> None:
     _part(state, node, "left", message.reason[:200])
 
 
-def _part(state: State, node: Node, how: str, reason: str) -> None:
-    """End the membership of a node: its link, its leases, its room."""
+def expel(state: State, node: Node, reason: str) -> None:
+    """Lose a node that may not come back."""
+    _part(state, node, "lost", reason, code=REVOKED)
+
+
+def _part(state: State, node: Node, how: str, reason: str, *, code: str = "lost") -> None:
+    """End the membership of a node: its link, its leases, its room. One that is lost is told so, with a code."""
     if node.link is not None:
         del state.links[node.link]
         if how == "lost":
-            state.emit(Drop(node.link, Disconnect("lost", reason)))
+            state.emit(Drop(node.link, Disconnect(code, reason)))
         node.link = None
     node.gone = how
     state.roster += 1

@@ -41,10 +41,9 @@ class Node:
     """One incarnation of a node."""
 
     __slots__ = (
-        "codes", "company", "draining", "gone", "grants", "guests", "health", "heard_at", "hello", "id", "joined_at",
-        "leases", "leaves_at", "ledger", "link", "liveness", "load", "quarantined", "reservation", "secret", "serial",
-        "session",
-        "solo", "suspected",
+        "accused", "codes", "company", "draining", "gone", "grants", "guests", "health", "heard_at", "hello", "id",
+        "joined_at", "leases", "leaves_at", "ledger", "link", "liveness", "load", "quarantined", "reservation",
+        "secret", "serial", "session", "solo", "suspected",
     )  # fmt: skip
 
     def __init__(self, hello: Hello, serial: int, joined_at: float) -> None:
@@ -80,6 +79,8 @@ class Node:
         self.gone = ""
         """`lost` or `left`, once it is no longer a member."""
         self.load = NodeLoad()
+        self.accused = False
+        """It has told how a lease of another node ended, in this session."""
         self.leaves_at: float | None = None
         """Monotonic time at which it has to go (the end of a batch job), if it has told."""
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from maze_head.core.effects import Accept, SaveLog, Send
+from maze_head.core.effects import Accept, AppendCluster, SaveLog, Send
 from maze_head.core.ends import end_cancelled, fail, give_back, release
 from maze_head.core.graph import sources_of
 from maze_head.core.keeping import take_in
@@ -92,6 +92,7 @@ def _judge(state: State, node: Node, outcome: Outcome, payloads: tuple[bytes, ..
             state.counters.results_duplicate += 1
             return ACCEPTED
         state.counters.results_stale += 1
+        _judge_claim(state, node, outcome.lease)
         _disown(state, node, outcome)
         return STALE
     if lease.run.phase[lease.task] == LEASED:
@@ -114,6 +115,19 @@ def _judge(state: State, node: Node, outcome: Outcome, payloads: tuple[bytes, ..
     state.leases.remember(outcome.lease)
     state.counters.results_accepted += 1
     return ACCEPTED
+
+
+def _judge_claim(state: State, node: Node, token: int) -> None:
+    """Take note of a node that says how a lease ended which another one holds: none that works properly does that."""
+    lease = state.leases.current.get(token)
+    if lease is None or lease.node.id == node.id:
+        return
+    state.counters.results_foreign += 1
+    if not node.accused:
+        # Once per session: a node that lies must not fill the journal.
+        node.accused = True
+        body = {"node_id": node.id, "incarnation": node.hello.incarnation, "lease": token, "holder": lease.node.id}
+        state.emit(AppendCluster("foreign_result", {**body, "time": state.now.wall}))
 
 
 def _start(state: State, lease: Lease, started_at: float) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from maze_head.core import (
     commands,
+    enrolment,
     events,
     keeping,
     losses,
@@ -252,6 +253,9 @@ _COMMANDS: Final[dict[type, Callable[[State, Any], Any]]] = {
     events.RemoveLimit: sharing.remove_limit,
     events.SetProject: sharing.set_project,
     events.RemoveProject: sharing.remove_project,
+    events.AuthoriseNode: enrolment.authorise_node,
+    events.RevokeNode: enrolment.revoke_node,
+    events.ListKeys: enrolment.list_keys,
     events.DescribeWorkflow: queries.show_workflow,
     events.ListWorkflows: queries.list_workflows,
     events.DescribeRun: queries.show_run,
@@ -270,5 +274,5 @@ _COMMANDS: Final[dict[type, Callable[[State, Any], Any]]] = {
 
 _ALLOWED: Final = frozenset(
     kind for kind, answer in _COMMANDS.items() if answer.__module__ in (queries.__name__, retention.__name__)
-)
-"""Commands that need no disk, or free some; any other is refused while it is full."""
+) | {events.RevokeNode, events.ListKeys}
+"""Commands that need no disk, or free some, or cannot wait; any other is refused while it is full."""

@@ -9,10 +9,11 @@ import pytest
 
 from maze._daemon.keys import KeyPair, load_pair
 from maze._daemon.zap import EVENTS, NODES
+from maze_head import keyring as keyring_module
 from maze_head.errors import KeysUnusable
-from maze_head.keyring import Keyring, local_key_file
+from maze_head.keyring import READ_SECONDS, Keyring, local_key_file
 
-NODE = KeyPair.make().public
+LOCAL, NODE, READER = (KeyPair.make().public for _ in range(3))
 
 
 def test_the_pairs_are_made_once(tmp_path: Path) -> None:
@@ -38,6 +39,30 @@ def test_the_local_key_opens_everything_and_a_nodes_key_what_is_for_nodes(tmp_pa
     assert [ring.admits(domain, NODE) for domain in (NODES, EVENTS)] == [True, False]
     assert not ring.admits(NODES, ring.head.public), "the head's own key is public"
     assert not ring.admits(NODES, KeyPair.make().public)
+
+
+def test_readers_are_let_in_for_an_hour_and_to_publications_only(tmp_path: Path) -> None:
+    now = [0.0]
+    ring = Keyring(KeyPair.make(), LOCAL, lambda: now[0])
+    assert not ring.may_read(READER)
+    assert ring.let_read(READER) == READ_SECONDS
+    assert [ring.admits(domain, READER) for domain in (NODES, EVENTS)] == [False, True]
+    now[0] = READ_SECONDS
+    assert not ring.admits(EVENTS, READER)
+    ring.restore({NODE: "n1"})
+    assert not ring.may_read(NODE), "nodes read nothing"
+
+
+def test_no_more_readers_are_known_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyring_module, "MAX_READERS", 2)
+    now = [0.0]
+    ring = Keyring(KeyPair.make(), LOCAL, lambda: now[0])
+    for key in ("first", "second", "first", "third"):
+        ring.let_read(key)
+    assert [ring.may_read(key) for key in ("first", "second", "third")] == [True, False, True]
+    now[0] = 2 * READ_SECONDS
+    ring.let_read("fourth")
+    assert len(ring._readers) == 1, "those whose time is over have made room"
 
 
 def test_what_is_authorised_and_revoked_counts_at_once(tmp_path: Path) -> None:

@@ -34,7 +34,9 @@ class World:
         self.gate = asyncio.Event()
         self.gate.set()
         self.padding = b""
-        self.publisher = Publisher(xpub, EPOCH, CLUSTER_ID, Readings(self.ends.get, self.render, lambda: self.now))
+        self.allowed = True
+        readings = Readings(self.ends.get, self.render, lambda: self.now, lambda key: self.allowed)
+        self.publisher = Publisher(xpub, EPOCH, CLUSTER_ID, readings)
 
     async def render(self, run: bytes, part: Segment, limit: int) -> list[bytes]:
         """Return one piece."""
@@ -102,6 +104,27 @@ async def test_who_joins_is_welcomed_and_hears_the_segments_of_its_run(world: Wo
 async def test_a_second_listener_of_the_same_topic_is_welcomed_too(world: World) -> None:
     with world.listener(TOPIC) as first, world.listener(TOPIC) as second:
         assert (await first.hear_frames())[1] == (await second.hear_frames())[1] == WELCOME
+
+
+@scenario
+async def test_who_may_not_read_hears_nothing_and_takes_nothing_from_others(world: World) -> None:
+    world.allowed = False
+    with world.listener(TOPIC) as stranger:
+        await until(lambda: world.publisher.refused)
+        world.publish(1, segment(1, submitted(1)))
+        world.allowed = True
+        with world.listener(TOPIC) as peer:
+            assert (await peer.hear_frames())[1] == WELCOME
+            world.publish(1, segment(2, sealed()))
+            assert (await peer.hear_frames())[1] == SEGMENT
+            assert not await stranger.socket.poll(50)
+            stranger.socket.unsubscribe(TOPIC)
+            await until(lambda: world.publisher._asked[TOPIC] == 1)
+            assert world.publisher.counters()["publisher_topics"] == 1
+            world.pass_time(1.0)
+            assert (await peer.hear_frames())[1] == TIP
+    await until(lambda: not world.publisher.counters()["publisher_topics"])
+    assert world.publisher.counters()["publisher_refused_total"] == 1
 
 
 @scenario

@@ -13,8 +13,12 @@ import pytest
 import zmq
 
 from maze import _http, _published
+from maze._daemon.curve import ServerSide
+from maze._daemon.keys import KeyPair
+from maze._daemon.zap import EVENTS, Doorkeeper
 from maze._published import PublishedFeed
 from maze.errors import EventsLostError, HeadUnavailableError, RequestError, UnknownRunError
+from maze_protocol.http import EventKeyBody
 from maze_protocol.streams import PackedEvent
 from support.run_story import packed
 from support.zmq_peers import until
@@ -31,20 +35,29 @@ def event(seq: int, kind: str = "start_task", epoch: int = 1) -> PackedEvent:
 class Head:
     """A log, an XPUB that says what the test wants, and pages of two events."""
 
-    def __init__(self, xpub: zmq.Socket[bytes]) -> None:
+    def __init__(self, xpub: zmq.Socket[bytes], pair: KeyPair | None = None) -> None:
         self.xpub = xpub
+        self.pair = pair
+        self.known: list[str] = []
+        if pair is not None:
+            ServerSide(pair, EVENTS).apply(xpub)
         self.endpoint = f"tcp://127.0.0.1:{xpub.bind_to_random_port('tcp://127.0.0.1')}"
         self.log: list[PackedEvent] = []
         self.asked: list[int] = []
         self.looked_up = 0
         self.failure: Exception | None = None
 
-    async def request(self, method: str, where: str, reply: Any, **query: str) -> Any:
+    async def request(self, method: str, where: str, reply: Any, body: Any = None, **query: str) -> Any:
         if self.failure is not None:
             raise self.failure
         if where.endswith("/info"):
             self.looked_up += 1
-            return SimpleNamespace(endpoints={"events": self.endpoint})
+            key = self.pair.public if self.pair else ""
+            return SimpleNamespace(endpoints={"events": self.endpoint}, head_key=key)
+        if where.endswith("/event-keys"):
+            assert self.pair is not None
+            self.known.append(body.key)
+            return EventKeyBody(self.endpoint, self.pair.public, 3600.0)
         after = int(query["after"])
         self.asked.append(after)
         events = self.log[after : after + 2]
@@ -109,6 +122,28 @@ def test_the_past_comes_over_http_and_the_rest_as_it_is_published(monkeypatch: p
             assert await take(feed, 3) == [4, 5, 6]
             assert await feed.next() is None
             assert head.asked == [0, 2, 3]
+
+    asyncio.run(main())
+
+
+def test_a_head_with_curve_is_asked_to_let_in_a_key_of_the_sockets_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        xpub = context.socket(zmq.XPUB)
+        doorkeeper = Doorkeeper(context, lambda domain, key: key in head.known, lambda _: None)
+        doorkeeper.start()
+        head = Head(xpub, KeyPair.make())
+        monkeypatch.setattr(_published, "connection", lambda url: head)
+        feed = PublishedFeed("http://head", RUN)
+        head.log = [event(1), event(2, "finish_workflow")]
+        first = asyncio.create_task(take(feed, 2))
+        await head.welcome()
+        assert await first == [1, 2]
+        assert len(head.known) == 1
+        await feed.close()
+        xpub.close(0)
+        doorkeeper.close()
+        context.term()
 
     asyncio.run(main())
 

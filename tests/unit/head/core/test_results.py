@@ -83,9 +83,27 @@ def test_unknown_and_foreign_tokens_are_stale() -> None:
     head.forget()
     head.result(ok(lease), ok(4711), link=b"L2")
     assert verdicts(head) == [(lease, STALE), (4711, STALE)]
+    assert head.core.state.counters.results_foreign == 1
+    assert [(fact.kind, fact.body["node_id"], fact.body["holder"]) for fact in head.take(fx.AppendCluster)] == [
+        ("foreign_result", "n2", "n1")
+    ]
     head.done()
     head.result(ok(lease))
     assert verdicts(head) == [(lease, ACCEPTED)]
+
+
+def test_a_node_that_lies_again_and_again_is_noted_once_per_session() -> None:
+    head, leases = leased(2)
+    head.greet(b"L2", "n2")
+    head.forget()
+    for lease in leases * 2:
+        head.result(ok(lease), link=b"L2")
+    assert len(head.take(fx.AppendCluster)) == 1
+    head.greet(b"L3", "n2")
+    head.forget()
+    head.result(ok(leases[0]), link=b"L3")
+    assert len(head.take(fx.AppendCluster)) == 1
+    assert head.core.state.counters.results_foreign == 5
 
 
 def test_a_late_result_of_a_lost_attempt_is_stale() -> None:

@@ -1,0 +1,47 @@
+"""Keys: nodes of other machines are authorised, listed and revoked; readers of publications are let in.
+
+A node that joins sends the public half of a pair that it made, and learns which key the head has.
+"""
+
+from __future__ import annotations
+
+from maze_head.api.call import Call
+from maze_head.core.errors import Conflict, Invalid
+from maze_head.core.events import AuthoriseNode, ListKeys, RevokeNode
+from maze_protocol.http import EventKeyBody, EventKeyRequest, NodeKeyBody, NodeKeyList, NodeKeyRequest
+from maze_protocol.keys import is_key
+
+__all__ = ["join", "list_all", "read", "revoke"]
+
+
+async def join(call: Call) -> NodeKeyBody:
+    """Authorise a node; it may connect from the answer on."""
+    request: NodeKeyRequest = call.body
+    made: NodeKeyBody = await call.ask(lambda ticket: AuthoriseNode(ticket, request.node_id, request.key))
+    info = call.services.info()
+    return NodeKeyBody(made.node_id, made.key, info.endpoints["node"], info.head_key)
+
+
+async def list_all(call: Call) -> NodeKeyList:
+    """List the nodes that are authorised."""
+    found: NodeKeyList = await call.ask(ListKeys)
+    return found
+
+
+async def revoke(call: Call) -> NodeKeyBody:
+    """Revoke the key of a node, which is lost from then on."""
+    node_id = call.path("node_id")
+    gone: NodeKeyBody = await call.ask(lambda ticket: RevokeNode(ticket, node_id))
+    return gone
+
+
+async def read(call: Call) -> EventKeyBody:
+    """Let a key subscribe to publications for a while."""
+    request: EventKeyRequest = call.body
+    let_read = call.services.let_read
+    if let_read is None:
+        raise Conflict("no_curve", "the publications of this head are not authenticated: subscribe without a key")
+    if not is_key(request.key):
+        raise Invalid("invalid_key", "a public key has 40 characters of Z85", field="$.key")
+    info = call.services.info()
+    return EventKeyBody(info.endpoints["events"], info.head_key, let_read(request.key))
