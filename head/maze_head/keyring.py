@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from maze._daemon.errors import KeyFileUnusable
+from maze._daemon.errors import SecretUnusable
 from maze._daemon.keys import KeyPair, load_or_make_pair
 from maze._daemon.zap import EVENTS, NODES
 from maze_head.errors import KeysUnusable
@@ -56,8 +56,8 @@ class Keyring:
         directory = state_dir / KEYS_DIRECTORY
         try:
             return cls(load_or_make_pair(directory / "head.key"), load_or_make_pair(local_key_file(state_dir)).public)
-        except KeyFileUnusable as error:
-            raise KeysUnusable(str(error)) from error
+        except SecretUnusable as error:
+            raise KeysUnusable(f"{error.path} {error.trouble}", remedy=error.remedy) from error
 
     def restore(self, nodes: Mapping[str, str]) -> None:
         """Take over the keys of nodes that the journal knows: node ids by key."""

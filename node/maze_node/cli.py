@@ -242,11 +242,11 @@ def _measure(options: dict[str, Any]) -> Any:
 
 def _check_keys(settings: Any) -> None:
     """Refuse keys that cannot be used before anything is started."""
-    from maze._daemon.errors import KeyFileUnusable
+    from maze._daemon.errors import SecretUnusable
 
     try:
         settings.find_head()
-    except KeyFileUnusable as error:
+    except SecretUnusable as error:
         raise click.UsageError(str(error)) from error
 
 

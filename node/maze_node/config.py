@@ -95,7 +95,7 @@ class Settings:
         """Return the way to the head: as given, else where the node has joined, else by the connection file, read anew.
 
         Raises:
-            KeyFileUnusable: a key that is needed cannot be read or trusted.
+            SecretUnusable: a key that is needed cannot be read or trusted.
         """
         joined = self._joined()
         if joined is not None:
@@ -122,7 +122,7 @@ class Settings:
         each other.
 
         Raises:
-            KeyFileUnusable: the file that tells where it has joined cannot be trusted.
+            SecretUnusable: the file that tells where it has joined cannot be trusted.
         """
         joined = None if self.name else self._joined()
         if joined is not None:

@@ -17,8 +17,9 @@ from typing import Final, NamedTuple
 from maze._daemon.config import node_dir
 from maze._daemon.connection import ConnectionInfo
 from maze._daemon.curve import ClientSide
-from maze._daemon.errors import KeyFileUnusable
-from maze._daemon.keys import KeyPair, load_or_make_pair, load_pair, read_private
+from maze._daemon.errors import SecretUnusable
+from maze._daemon.keys import KeyPair, load_or_make_pair, load_pair
+from maze._daemon.secret_files import read_secret
 
 __all__ = ["HeadAddress", "Joined", "address_of", "by_connection", "own_pair", "read_joined"]
 
@@ -52,23 +53,23 @@ def read_joined(directory: Path | None) -> Joined | None:
     """Return where a node has joined, if it has.
 
     Raises:
-        KeyFileUnusable: the file that tells it cannot be trusted.
+        SecretUnusable: the file that tells it cannot be trusted.
     """
     path = (directory or node_dir()) / JOINED
     if not os.path.lexists(path):
         return None
     try:
-        told = json.loads(read_private(path))
+        told = json.loads(read_secret(path))
         return Joined(*(str(told[name]) for name in Joined._fields))
     except (ValueError, TypeError, KeyError) as error:
-        raise KeyFileUnusable(path, "is damaged", "join again") from error
+        raise SecretUnusable(path, "is damaged", "join again") from error
 
 
 def own_pair(directory: Path | None) -> KeyPair:
     """Return a node's own pair, made now if there is none.
 
     Raises:
-        KeyFileUnusable: it cannot be made, read or trusted.
+        SecretUnusable: it cannot be made, read or trusted.
     """
     return load_or_make_pair((directory or node_dir()) / PAIR)
 

@@ -23,7 +23,7 @@ from typing import Final, cast
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
-from maze._daemon.errors import KeyFileUnusable
+from maze._daemon.errors import SecretUnusable
 from maze_node.clock import monotonic
 from maze_node.core.backoff import Backoff
 from maze_node.core.events import LinkLost, Said, Welcomed
@@ -130,7 +130,7 @@ class Transport:
         """Find the head; None, and why is told, if there is none now."""
         try:
             head = self._find_head()
-        except KeyFileUnusable as error:
+        except SecretUnusable as error:
             self._say_once(f"waiting for keys that can be used: {error}")
             return None
         if head is None:

@@ -20,7 +20,7 @@ __all__ = [
     "NodeBody", "NodeList", "Op", "RunExplanation",
     "RetryRequest", "RunBody", "RunList", "RunRequest", "RunTaskBody", "RunTaskList", "SaveTask", "TaskBody",
     "WaitingGroup", "WorkflowBody", "WorkflowList", "WorkflowRequest", "WorkflowSummary", "EncodedValue",
-    "CapBody", "EventKeyBody", "EventKeyRequest", "NodeKeyBody", "NodeKeyList", "NodeKeyRequest",
+    "CapBody",
     "LimitBody", "LimitList", "LimitRequest", "ProjectBody", "ProjectList", "ProjectRequest", "UploadBody",
     "UploadedValue",
 ]  # fmt: skip
@@ -355,42 +355,6 @@ class NodeList(msgspec.Struct):
     """All nodes the head knows."""
 
     nodes: list[NodeBody]
-
-
-class NodeKeyRequest(_Request):
-    """Who wants to join, and by which public key it will say who it is."""
-
-    node_id: str
-    key: str
-
-
-class NodeKeyBody(msgspec.Struct):
-    """A node that is authorised. Where the head is, is told to who joins only."""
-
-    node_id: str
-    key: str
-    endpoint: str = ""
-    head_key: str = ""
-
-
-class NodeKeyList(msgspec.Struct):
-    """All nodes that are authorised, by id."""
-
-    nodes: list[NodeKeyBody]
-
-
-class EventKeyRequest(_Request):
-    """By which public key somebody will subscribe."""
-
-    key: str
-
-
-class EventKeyBody(msgspec.Struct):
-    """Where to subscribe, and which key the head has there; the subscriber's own counts for so many seconds."""
-
-    endpoint: str
-    head_key: str
-    expires_in: float
 
 
 class LimitRequest(_Request):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from maze_head.api.call import Call
 from maze_head.core.errors import Conflict, Invalid
 from maze_head.core.events import AuthoriseNode, ListKeys, RevokeNode
-from maze_protocol.http import EventKeyBody, EventKeyRequest, NodeKeyBody, NodeKeyList, NodeKeyRequest
+from maze_protocol.enrolment import EventKeyBody, EventKeyRequest, NodeKeyBody, NodeKeyList, NodeKeyRequest
 from maze_protocol.keys import is_key
 
 __all__ = ["join", "list_all", "read", "revoke"]

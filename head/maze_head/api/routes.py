@@ -50,19 +50,15 @@ from maze_head.api.seed_forms import (
 )
 from maze_head.core.errors import Rejected
 from maze_head.tokens import ADMIN, NODE_JOIN, READ, SUBMIT
+from maze_protocol.enrolment import EventKeyBody, EventKeyRequest, NodeKeyBody, NodeKeyList, NodeKeyRequest
 from maze_protocol.http import (
     EditRequest,
     EditResponse,
-    EventKeyBody,
-    EventKeyRequest,
     InfoBody,
     LimitBody,
     LimitList,
     LimitRequest,
     NodeBody,
-    NodeKeyBody,
-    NodeKeyList,
-    NodeKeyRequest,
     NodeList,
     ProjectBody,
     ProjectList,

@@ -16,7 +16,7 @@ from maze_head.core.errors import Conflict, Invalid, NotFound
 from maze_head.core.membership import expel
 from maze_head.core.names import named
 from maze_head.core.state import State
-from maze_protocol.http import NodeKeyBody, NodeKeyList
+from maze_protocol.enrolment import NodeKeyBody, NodeKeyList
 from maze_protocol.keys import is_key
 
 __all__ = ["authorise_node", "list_keys", "revoke_node"]

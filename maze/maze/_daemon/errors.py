@@ -2,7 +2,6 @@
 
     DaemonError
     ├── ConfigError(ValueError)   a configuration file is wrong; the message names file, key and the nearest known key
-    ├── KeyFileUnusable           a file of keys that cannot be made, read or trusted; the message has a remedy
     ├── SecretUnusable            a token or key file that is absent, empty or open to others; never its content
     └── NotReady                  a process that we started did not get ready; carries its exit status
 
@@ -13,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["ConfigError", "DaemonError", "KeyFileUnusable", "NotReady", "SecretUnusable"]
+__all__ = ["ConfigError", "DaemonError", "SecretUnusable", "NotReady"]
 
 
 class DaemonError(Exception):
@@ -44,11 +43,3 @@ class NotReady(DaemonError):
         self.seconds = seconds
         how = f"was not ready within {seconds:g} s" if status is None else f"ended with exit code {status}"
         super().__init__(f"{command} {how}")
-
-
-class KeyFileUnusable(DaemonError):
-    """A file of keys that cannot be made, read or trusted."""
-
-    def __init__(self, path: object, problem: str, remedy: str = "") -> None:
-        self.path = path
-        super().__init__(f"{path} {problem}{f'; {remedy}' if remedy else ''}")

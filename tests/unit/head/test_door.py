@@ -58,7 +58,7 @@ def test_unsafe_keys_or_libraries_stop_the_head_before_it_listens(
 
     Keyring.open(tmp_path)
     (tmp_path / "keys" / "local.key").chmod(0o666)
-    with pytest.raises(KeysUnusable, match=r"local\.key can be read by others"):
+    with pytest.raises(KeysUnusable, match=r"local\.key is open to other users"):
         with_head(tmp_path, never, curve=True)
     monkeypatch.setattr(zmq, "zmq_version_info", lambda: (4, 3, 1))
     with pytest.raises(KeysUnusable, match=r"4\.3\.1 has known holes"):

@@ -27,7 +27,7 @@ def test_the_pairs_are_made_once(tmp_path: Path) -> None:
 def test_a_key_that_others_can_read_stops_the_head(tmp_path: Path) -> None:
     Keyring.open(tmp_path)
     (tmp_path / "keys" / "head.key").chmod(0o644)
-    with pytest.raises(KeysUnusable, match=r"head\.key can be read by others; chmod 600") as caught:
+    with pytest.raises(KeysUnusable, match=r"head\.key is open to other users .*chmod 600") as caught:
         Keyring.open(tmp_path)
     assert caught.value.exit_code == 2
 

@@ -18,7 +18,7 @@ from maze._daemon.keys import KeyPair
 from maze._daemon.zap import EVENTS, Doorkeeper
 from maze._published import PublishedFeed
 from maze.errors import EventsLostError, HeadUnavailableError, RequestError, UnknownRunError
-from maze_protocol.http import EventKeyBody
+from maze_protocol.enrolment import EventKeyBody
 from maze_protocol.streams import PackedEvent
 from support.run_story import packed
 from support.zmq_peers import until

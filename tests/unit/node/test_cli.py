@@ -95,7 +95,7 @@ def test_a_key_that_others_can_read_stops_the_node_before_it_starts(served: list
     error = invoke("--head", "h:1", "--head-key", KEY, "--node-dir", str(tmp_path)).exception
     assert isinstance(error, click.UsageError)
     assert error.format_message() == (
-        f"{tmp_path}/node.key can be read by others; chmod 600 {tmp_path}/node.key if nobody else has seen it"
+        f"{tmp_path}/node.key is open to other users (mode 640); chmod 600 {tmp_path}/node.key"
     )
     assert served == []
 

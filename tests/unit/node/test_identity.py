@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from maze._daemon.connection import ConnectionInfo, write_connection
-from maze._daemon.errors import KeyFileUnusable
-from maze._daemon.keys import KeyPair, load_or_make_pair, load_pair, write_private
+from maze._daemon.errors import SecretUnusable
+from maze._daemon.keys import KeyPair, load_or_make_pair, load_pair
+from maze._daemon.secret_files import create_secret
 from maze_node.config import Settings
 from maze_node.identity import HeadAddress, Joined, own_pair, read_joined
 
@@ -27,7 +28,7 @@ def connection(tmp_path: Path, node_key_file: Path | str, head_key: str = HEAD_K
 
 def join(directory: Path, joined: Joined = JOINED) -> Path:
     directory.mkdir(mode=0o700)
-    write_private(directory / "head.json", json.dumps(joined._asdict()).encode())
+    create_secret(directory / "head.json", json.dumps(joined._asdict()))
     return directory
 
 
@@ -64,7 +65,7 @@ def test_whoever_does_not_see_the_heads_directory_has_a_key_of_its_own(tmp_path:
 def test_a_local_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     load_or_make_pair(tmp_path / "local.key")
     (tmp_path / "local.key").chmod(0o644)
-    with pytest.raises(KeyFileUnusable):
+    with pytest.raises(SecretUnusable):
         Settings(connection_file=connection(tmp_path, tmp_path / "local.key")).find_head()
 
 
@@ -89,8 +90,8 @@ def test_who_has_not_joined_is_told_nothing(tmp_path: Path) -> None:
     assert read_joined(tmp_path) is None
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"endpoint": "x"}'])
+@pytest.mark.parametrize("text", ["{}", "[]", '{"endpoint": "x"}', "x"])
 def test_a_damaged_file_says_what_to_do(tmp_path: Path, text: str) -> None:
-    write_private(tmp_path / "head.json", text.encode())
-    with pytest.raises(KeyFileUnusable, match="is damaged; join again"):
+    create_secret(tmp_path / "head.json", text)
+    with pytest.raises(SecretUnusable, match="is damaged; join again"):
         read_joined(tmp_path)

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from maze_head.core.events import AuthoriseNode, ListKeys, RevokeNode
-from maze_protocol.http import NodeKeyBody, NodeKeyList
+from maze_protocol.enrolment import NodeKeyBody, NodeKeyList
 from support.api_double import INFO, Served, asynchronous, serving
 
 KEY, HEAD_KEY = "a" * 40, "h" * 40

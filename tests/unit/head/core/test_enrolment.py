@@ -7,7 +7,7 @@ import pytest
 from maze_head.core import events as ev
 from maze_head.core.effects import Admit, AppendCluster, Drop, Refuse, Send
 from maze_head.core.errors import Conflict, Invalid, NotFound
-from maze_protocol.http import NodeKeyBody
+from maze_protocol.enrolment import NodeKeyBody
 from maze_protocol.messages import Disconnect, NodeConfig
 from support.head_core import Head, add, hello
 
