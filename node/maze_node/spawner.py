@@ -30,7 +30,7 @@ import sys
 from types import FrameType
 from typing import Final, NamedTuple, NoReturn
 
-from maze_node import worker
+from maze_node import hugepages, worker
 from maze_node.frames import Exited, Fork, Forked, Kill, Ping, Preloaded, decode_packet, encode_packet
 from maze_node.isolation import PROCESS
 from maze_node.limits import become_subreaper, children, die_with
@@ -253,6 +253,7 @@ def main() -> None:
         return
     worker.preload()
     loaded = _preload(control, sys.argv[4:])
+    hugepages.forget()
     # Collections would touch, and so copy, pages that all workers share.
     gc.collect()
     gc.freeze()

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from maze_node import hugepages
 from maze_node.box import FIRST_PROCESS, Box
 from maze_node.isolation import Isolation
 
@@ -55,7 +56,7 @@ def launch(preload: Sequence[str] = (), work_dir: Path | None = None, isolation:
     """
     isolation = isolation or Isolation()
     box = isolation.plan.make() if isolation.plan is not None else None
-    environ = task_environment(os.environ)
+    environ = hugepages.asked_for(task_environment(os.environ))
     if isolation.plan is not None:
         environ[WORK_DIR] = str(isolation.plan.base)
     elif work_dir is not None:
