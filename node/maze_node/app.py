@@ -1,8 +1,7 @@
 """The composition root: agent, transport, pool, logs and spool on one event loop.
 
 A turn (turns.py): events that came are handled in order, then what may start is started. What is to be said to the
-head is said at once; a node with leases in its queue waits for more to say, up to FLUSH_AFTER. Shells only post events;
-nothing decides here.
+head is said at once, or after the agent's patience if more is to come. Shells only post events; nothing decides here.
 """
 
 from __future__ import annotations
@@ -92,7 +91,6 @@ log = logging.getLogger(__name__)
 TICK: Final = 0.5
 MEMORY_TICK: Final = 0.25
 SURVEY_TICKS: Final = 2
-FLUSH_AFTER: Final = 0.001
 MEMORY_PART: Final = 4
 """One part of so many of the node's memory is for objects, unless it was told otherwise."""
 MIB: Final = 2**20
@@ -205,10 +203,14 @@ class Node:
             elif isinstance(event, LinkLost):
                 self._peers.leave(event.reason or event.code)
         self._perform(effects + self._agent.start(now))
-        if not self._agent.busy:
+        patience = self._agent.patience if self._pool.attentive else 0.0
+        if not patience:
             self._flush(now)
         elif self._flushing is None:
-            self._flushing = self._loop.call_later(FLUSH_AFTER, self._flush)
+            self._flushing = self._loop.call_later(patience, self._flush)
+        elif self._flushing.when() > self._loop.time() + patience:
+            self._flushing.cancel()
+            self._flushing = self._loop.call_later(patience, self._flush)
 
     def _flush(self, now: Instant | None = None) -> None:
         if self._flushing is not None:

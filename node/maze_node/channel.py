@@ -4,8 +4,8 @@ Attribution of output is exact, though the next attempt may begin before anythin
 report tells at which byte of either stream its attempt ended (gauge.py). What was read beyond the last known end is the
 current attempt's as soon as the socket, looked at afterwards, holds no further report.
 
-A worker that has many tasks in hand is not listened to: its reports are fetched every two milliseconds. Waking up for
-each costs more, on both sides, than the attempt that it tells of.
+A worker that has much in hand is not listened to for a while: several of its reports are fetched at once (`rest_of`).
+Waking up for each costs more, on both sides, than a tiny attempt that it tells of.
 """
 
 from __future__ import annotations
@@ -29,15 +29,32 @@ from maze_node.store import ObjectStore
 from maze_node.turns import Turns
 from maze_protocol.values import key_of
 
-__all__ = ["Channel"]
+__all__ = ["Channel", "rest_of"]
 
 READ_BYTES: Final = 256 * 1024
 _RECEIVED: Final = memoryview(bytearray(READ_BYTES))
 # One for all, used within a call: one made for each call would be mapped and unmapped by the kernel each time.
 PIPE_BYTES: Final = 64 * 1024
-FETCH_SECONDS: Final = 0.002
-MANY: Final = 64
-"""Tasks in hand: at 30 µs each, enough until the next fetch."""
+SHORTEST_REST: Final = 0.001
+LONGEST_REST: Final = 0.005
+SEVERAL: Final = 2
+BESIDE: Final = 30e-6
+"""Seconds that a worker needs for an attempt besides the call."""
+
+
+def rest_of(in_hand: int, wall_ms: float) -> float:
+    """Return for how many seconds a worker need not be listened to; 0: do.
+
+    It works for half of that on what it has in hand, and several reports come meanwhile: one that ends later than
+    expected, or a last one, is never kept waiting for more than LONGEST_REST.
+
+    Args:
+        in_hand: how many tasks it has that it has not reported.
+        wall_ms: how long the call of the last one took.
+    """
+    each = wall_ms / 1000 + BESIDE
+    rest = min(LONGEST_REST, in_hand * each / 2)
+    return rest if rest >= max(SHORTEST_REST, SEVERAL * each) else 0.0
 
 
 class Stream:
@@ -110,10 +127,18 @@ class Channel:
         loop.add_reader(self._socket.fileno(), self._on_socket)
         for stream in self._streams:
             loop.add_reader(stream.descriptor, turns.ending(self._on_pipe), stream)
-        self._listening = True
+        self.listens = True
+        """Whether each report wakes us up."""
+        self._last_ms = 0.0
+        """How long the call of the last report took."""
         self._fetching: asyncio.TimerHandle | None = None
         """The next look at the socket, while nobody listens to it."""
         self._open = True
+
+    @property
+    def attentive(self) -> bool:
+        """Tell whether a report may come at any moment, and would be heard."""
+        return self.listens and bool(self._leases)
 
     @property
     def far_ends(self) -> tuple[int, ...]:
@@ -211,24 +236,28 @@ class Channel:
                 self._loop.remove_writer(self._socket.fileno())
 
     def _take_socket(self) -> None:
-        if self._receive() is False:
+        received = self._receive()
+        if received is False:
             # The exit is the spawner's to report: forked children may hold the socket longer than the worker lives.
             self._loop.remove_reader(self._socket.fileno())
             return
         if self._stdout.pending or self._stderr.pending:
             self._settle()
-        self._listen(len(self._leases) < MANY)
+        self._rest(rest_of(len(self._leases), self._last_ms) if received else 0.0)
 
-    def _listen(self, listening: bool) -> None:
-        """Wake up for each report from now on, or only look now and then."""
-        if listening is not self._listening:
-            self._listening = listening
+    def _rest(self, seconds: float) -> None:
+        """Look at the socket again after so many seconds; 0: as soon as something comes."""
+        listening = not seconds
+        if listening is not self.listens:
+            self.listens = listening
             if listening:
                 self._loop.add_reader(self._socket.fileno(), self._on_socket)
             else:
                 self._loop.remove_reader(self._socket.fileno())
         if not listening:
-            self._fetching = self._loop.call_later(FETCH_SECONDS, self._on_socket)
+            # Those that rest wake up together, and are one turn.
+            step = LONGEST_REST if seconds >= LONGEST_REST else SHORTEST_REST
+            self._fetching = self._loop.call_at((self._loop.time() + seconds) // step * step, self._take_socket)
 
     def _receive(self) -> bool | None:
         """Take reports that have come; False if there will be no more, None if there are none now."""
@@ -244,6 +273,7 @@ class Channel:
 
     def _take_report(self, report: ReportFrame) -> None:
         lease = self._leases.popleft()
+        self._last_ms = report.wall_ms
         if report.objects:
             report = self._with_objects(report)
         if report.stdout_end > self._stdout.passed:

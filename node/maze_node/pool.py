@@ -115,6 +115,11 @@ class Pool:
         self._loop.add_reader(control.fileno(), self._turns.ending(self._on_control))
         self._send_queued()
 
+    @property
+    def attentive(self) -> bool:
+        """Tell whether a report may be heard at any moment; else all workers that are at work rest for a while."""
+        return any(channel.attentive for channel in self._channels.values())
+
     def fork(self, number: int) -> None:
         """Order a worker."""
         self._channels[number] = Channel(number, self._turns, self._logs, self._objects, self._on_report)

@@ -75,13 +75,20 @@ from maze_protocol.messages import (
 )
 from maze_protocol.resources import Capacity
 
-__all__ = ["STARTED_AFTER", "Agent"]
+__all__ = ["ENOUGH", "FLUSH_LATER", "FLUSH_SOON", "LONG_QUEUE", "STARTED_AFTER", "Agent"]
 
 HEARTBEAT_SLACK: Final = 0.1
 MEASURED_SINCE: Final = 2
 """The minor version of the protocol from which on heads know MEASURED; others learn a new capacity by HELLO."""
 NO_ROOM: Final = "the node has less than that now"
 GRACE: Final = 5.0
+FLUSH_SOON: Final = 0.001
+FLUSH_LATER: Final = 0.005
+"""A quarter of the time for which leases are sent ahead (decisions: grants and prefetch)."""
+LONG_QUEUE: Final = 4
+"""Leases behind each that runs."""
+ENOUGH: Final = 64
+"""Outcomes in a message: more of them save nothing, and the next leases come the sooner."""
 STARTED_AFTER: Final = 0.01
 """Attempts shorter than this are told by their outcomes alone."""
 
@@ -170,9 +177,18 @@ class Agent:
         return (self._welcome.cluster_id, self._welcome.epoch) if self._welcome is not None else (b"", 0)
 
     @property
-    def busy(self) -> bool:
-        """Tell whether leases wait, so that more results will follow soon: worth a moment to say them together."""
-        return len(self._runner.leases) > self._runner.leases.running_count
+    def patience(self) -> float:
+        """Return for how many seconds there may be more to say: worth saying it together, for each message costs a
+        turn of the head. 0: nothing is expected soon, or there is enough.
+
+        Long queues leave more time than short ones: their workers do not run dry, and what depends on a result would
+        have to wait behind them.
+        """
+        running = self._runner.leases.running_count
+        queued = len(self._runner.leases) - running
+        if not queued or not running or len(self._outbox.unsent) >= ENOUGH:
+            return 0.0
+        return FLUSH_LATER if queued >= LONG_QUEUE * running else FLUSH_SOON
 
     @property
     def unsaid(self) -> bool:

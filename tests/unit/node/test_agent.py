@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maze_node.core.agent import Agent
+from maze_node.core.agent import ENOUGH, FLUSH_LATER, FLUSH_SOON, LONG_QUEUE, Agent
 from maze_node.core.effects import (
     AnswerLog,
     Dismiss,
@@ -122,12 +122,31 @@ def test_started_is_said_after_a_moment() -> None:
     assert not rig.agent.unsaid
 
 
-def test_a_node_with_leases_in_its_queue_is_busy() -> None:
+def test_a_node_with_leases_in_its_queue_waits_for_more_to_say_the_longer_the_queue() -> None:
     rig = Rig()
+    assert rig.agent.patience == 0
     rig.assign(make_assignment(1, grant=1))
-    assert not rig.agent.busy
+    assert rig.agent.patience == 0, "nothing comes but the outcome of this one"
     rig.assign(make_assignment(2, grant=1))
-    assert rig.agent.busy
+    assert rig.agent.patience == FLUSH_SOON
+    rig.assign(*(make_assignment(lease, grant=1) for lease in range(3, 2 + LONG_QUEUE)))
+    assert rig.agent.patience == FLUSH_LATER
+
+
+def test_a_node_on_which_nothing_runs_waits_for_nothing() -> None:
+    rig = Rig(auto_fork=False)
+    rig.assign(make_assignment(1, grant=1), make_assignment(2, grant=1))
+    assert rig.agent.patience == 0
+
+
+def test_a_message_that_is_full_is_said_at_once() -> None:
+    rig = Rig()
+    rig.assign(*(make_assignment(lease, grant=1) for lease in range(1, 2 * ENOUGH)))
+    for lease in range(1, ENOUGH):
+        rig.agent.handle(WorkerReported(rig.worker_of(1), ReportFrame(lease, OK, 1.0), LogTails()), rig.now)
+    assert rig.agent.patience == FLUSH_LATER
+    rig.agent.handle(WorkerReported(rig.worker_of(1), ReportFrame(ENOUGH, OK, 1.0), LogTails()), rig.now)
+    assert rig.agent.patience == 0
 
 
 def test_a_function_is_sent_to_a_worker_once() -> None:

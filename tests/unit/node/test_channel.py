@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any
 
-from maze_node.channel import FETCH_SECONDS, MANY, Channel
+from maze_node.channel import LONGEST_REST, SHORTEST_REST, Channel, rest_of
 from maze_node.core.events import Event, LogTails
 from maze_node.frames import FrameBuffer, ReportFrame, TaskFrame, decode_task, encode_frame
 from maze_node.gauge import Gauge
@@ -167,7 +167,7 @@ async def test_a_worker_that_may_go_finds_the_end_of_its_permits(far: Far) -> No
 
 @worker
 async def test_reports_of_a_long_queue_are_fetched_now_and_then_and_none_is_left(far: Far) -> None:
-    leases = range(1, 2 * MANY + 1)
+    leases = range(1, 101)
     far.give(*leases)
     for lease in leases:
         far.report(lease)
@@ -182,10 +182,31 @@ async def test_reports_of_a_long_queue_are_fetched_now_and_then_and_none_is_left
 
 @worker
 async def test_a_worker_that_dies_with_a_long_queue_is_closed_in_peace(far: Far) -> None:
-    far.give(*range(1, 2 * MANY + 1))
+    far.give(*range(1, 101))
     far.report(1)
     await far.until(lambda: far.reports)
     far.report(2)
     far.channel.finish()
-    await asyncio.sleep(2 * FETCH_SECONDS)
+    await asyncio.sleep(2 * LONGEST_REST)
     assert [lease for lease, _ in far.reports] == [1, 2]
+
+
+def test_a_worker_is_left_alone_while_it_has_much_in_hand_and_several_reports_will_come() -> None:
+    assert rest_of(20, 1.0) == LONGEST_REST, "ten milliseconds of work: five reports at once"
+    assert SHORTEST_REST < rest_of(128, 0.01) < LONGEST_REST, "half of what it has in hand"
+    assert rest_of(20, 0.01) == 0, "it will soon be idle"
+    assert rest_of(2, 10.0) == 0, "less than one report would come meanwhile"
+    assert rest_of(1, 0.01) == 0
+    assert rest_of(0, 1_000.0) == 0
+    assert rest_of(256, 60_000.0) == 0
+
+
+@worker
+async def test_a_worker_that_says_nothing_after_a_rest_is_listened_to(far: Far) -> None:
+    far.give(*range(1, 101))
+    far.report(1)
+    await far.until(lambda: far.reports)
+    assert not far.channel.listens
+    await far.until(lambda: far.channel.listens)
+    far.report(2)
+    await far.until(lambda: len(far.reports) == 2)
