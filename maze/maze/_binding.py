@@ -13,7 +13,8 @@ import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any, Final
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
 
 from maze._decorator import TaskMetadata, check_flag, check_names, check_resources, get_task_metadata
 from maze._draft import Draft
@@ -26,6 +27,9 @@ from maze.errors import DeclarationTypeError, ForeignTaskError, InputError, Inpu
 from maze_protocol.declare import check_name
 from maze_protocol.graph import parse_reference
 from maze_protocol.limits import INLINE_CLIENT, MAX_TASK_VALUES
+
+if TYPE_CHECKING:
+    from maze._values.errors import ValueEncodeError
 
 __all__ = ["TASK_OPTIONS", "check_display_name", "digest_of", "function_vertex", "legacy_vertex", "with_options"]
 
@@ -217,19 +221,25 @@ def _spec(
 
 
 def _encode(name: str, value: object, workflow_id: str, literals: Literals | None) -> InputSpec:
-    # From the module: a package as the source of names costs four times as much.
-    from maze._values.codec import encode_pieces
-    from maze._values.errors import ValueEncodeError
-
+    encode_pieces, failed = _encoder()
     try:
         codec, pieces, holes = encode_pieces(value, _hole)
-    except (ValueEncodeError, _NoValue) as error:
+    except (failed, _NoValue) as error:
         raise InputError(f"input {name!r} cannot be sent: {error}", code="bad_input") from error
     refs = tuple(_reference(hole, workflow_id) for hole in holes if isinstance(hole, TaskOutput)) if holes else ()
     size = len(pieces[0]) if len(pieces) == 1 else sum([len(piece) for piece in pieces])
     if size <= UPLOADED_FROM:
         return InputSpec(refs, codec, b"".join(pieces))
     return InputSpec(refs, codec, None, (Literals() if literals is None else literals).literal(pieces, size))
+
+
+@cache
+def _encoder() -> tuple[Callable[..., Any], type[ValueEncodeError]]:
+    """Load what encodes values, once: an import statement costs as much as a small value."""
+    from maze._values.codec import encode_pieces
+    from maze._values.errors import ValueEncodeError
+
+    return encode_pieces, ValueEncodeError
 
 
 class _NoValue(Exception):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from maze._burst import Burst
 from maze._results import Entry, Retry, RunRecord, Step, allows_pickle, decode_values
 
 if TYPE_CHECKING:
@@ -71,9 +72,10 @@ class Collector:
 
     def show(self, events: Iterable[PackedEvent], show: Callable[[Step], None]) -> None:
         """Take events and show what they say."""
-        for event in events:
-            for step in self.add(event):
-                show(step)
+        with Burst():
+            for event in events:
+                for step in self.add(event):
+                    show(step)
 
     def _submitted(self, event: PackedEvent) -> list[Step]:
         self.record.total = _whole(event.data)["tasks"]

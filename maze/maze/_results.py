@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from maze._burst import Burst
 from maze.errors import UnknownTaskError
 from maze_protocol.ids import is_id
 
@@ -88,7 +89,8 @@ class RunRecord:
 
     def messages(self) -> list[dict[str, Any]]:
         """Return the messages as a list of the caller's own."""
-        return [_own(entry.message) for entry in self.entries]
+        with Burst():
+            return [_own(entry.message) for entry in self.entries]
 
     def task_result(self, task_id: str) -> dict[str, Any] | None:
         """Return how a task ended, or None if it did not; ids may be shortened.

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from maze import _graph
+from maze._burst import Burst
 from maze._draft import Batch
 from maze_protocol import http
 from maze_protocol.graph import format_reference, parse_reference
@@ -21,8 +22,10 @@ _PYTHON: Final = (sys.version_info[0], sys.version_info[1])
 
 def edit_request(batch: Batch, edit_id: str) -> http.EditRequest:
     """Return the request that sends a batch; the head refuses it unless it is at the batch's revision."""
+    with Burst():
+        ops = [_op(op) for op in batch.ops]
     return http.EditRequest(
-        ops=[_op(op) for op in batch.ops],
+        ops=ops,
         codes=[http.CodeBody(code.digest, code.kind, _PYTHON, code.body, code.name) for code in batch.codes],
         base_revision=batch.revision,
         edit_id=edit_id,
