@@ -20,9 +20,10 @@ Examples:
   maze-head --port 0 --node-port 0 --blob-port 0 --event-port 0
                                                   any free ports; the connection file tells which
   maze-head --durability power                    acknowledged work survives a power cut, too
-  maze-head --host 10.0.0.5 --insecure            other machines may join; only in a trusted network
+  maze-head --host 10.0.0.5                       other machines may join, with a token (docs/security.md)
   maze-head token create --scope submit --name anna
                                                   a token for somebody else; also: list, revoke
+  maze-head node revoke gpu-7                     a node may not come back; also: list, authorise
 
 It prints one line, MAZE-READY {json}, when it serves. SIGTERM stops it; nodes keep their tasks.
 Exit codes: 0 stopped, 2 usage or port in use, 3 state directory in use, 70 bug, 75 disk, 78 damaged journal.
@@ -30,14 +31,18 @@ Exit codes: 0 stopped, 2 usage or port in use, 3 state directory in use, 70 bug,
 
 
 class HeadCommand(DaemonCommand):
-    """The daemon, with `token` as a first word: a group would not let the daemon's flags stand alone."""
+    """The daemon, with `token` or `node` as a first word: a group would not let the daemon's flags stand alone."""
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
-        """Hand `token …` to its own command."""
+        """Hand `token …` and `node …` to their own commands."""
         if args[:1] == ["token"]:
             from maze_head.token_command import token
 
             return token.make_context(f"{info_name} token", args[1:], *rest, **extra)
+        if args[:1] == ["node"]:
+            from maze_head.node_command import node
+
+            return node.make_context(f"{info_name} node", args[1:], *rest, **extra)
         return super().make_context(info_name, args, *rest, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:

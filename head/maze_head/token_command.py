@@ -1,6 +1,7 @@
 """`maze-head token`: make, list and revoke tokens, on the state directory, while its head runs or not.
 
-A token is printed once, alone on stdout; lists show what a token may do and never the token.
+A token is printed once, alone on stdout; lists show what a token may do and never the token. One for joining is printed
+with all else that a new machine must know.
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ from typing import Any, Final
 import click
 
 from maze._daemon.options import DIRECTORY, DaemonCommand, DaemonGroup, option
-from maze_head.tokens import SCOPES, Token
+from maze_head.tokens import NODE_JOIN, SCOPES, Token
 
-__all__ = ["Refusal", "refusing", "token"]
+__all__ = ["Refusal", "refusing", "state_dir_option", "token"]
 
-_state_dir = option("--state-dir", type=DIRECTORY, help="Of the head.  [default: as maze-head has it]")
+state_dir_option = option("--state-dir", type=DIRECTORY, help="Of the head.  [default: as maze-head has it]")
 _json = option("--json", "as_json", is_flag=True, help="Print JSON.", allow_from_autoenv=False)
 EXAMPLES: Final = """
 Examples:
   maze-head token create --scope submit --name anna     for somebody who runs workflows
   maze-head token create --scope read --name grafana    for what only looks
+  maze-head token create --scope node-join              for `maze-node join`, once; the head must run
   maze-head token list
   maze-head token revoke anna
 
@@ -65,17 +67,23 @@ def token() -> None:
     allow_from_autoenv=False,
 )
 @option("--name", default="", help="For lists and for revoking; unique.", allow_from_autoenv=False)
-@_state_dir
+@state_dir_option
 @_json
 def create(scope: str, name: str, state_dir: Path | None, as_json: bool) -> None:
     """Make a token and print it, this once."""
+    from maze_head.node_command import join_token, own_head
+
     with refusing():
+        if scope == NODE_JOIN:
+            own_head(state_dir)  # before anything is made
         made, text = _store(state_dir).create(scope, name, time.time())
+        if scope == NODE_JOIN:
+            text = join_token(state_dir, text)
     click.echo(json.dumps({"token": text, **_shown(made)}) if as_json else text)
 
 
 @token.command("list", cls=DaemonCommand)
-@_state_dir
+@state_dir_option
 @_json
 def list_all(state_dir: Path | None, as_json: bool) -> None:
     """List the tokens that are good; not what they are."""
@@ -91,7 +99,7 @@ def list_all(state_dir: Path | None, as_json: bool) -> None:
 
 @token.command(cls=DaemonCommand)
 @click.argument("which", metavar="ID|NAME")
-@_state_dir
+@state_dir_option
 def revoke(which: str, state_dir: Path | None) -> None:
     """Revoke a token; whoever shows it from now on is refused."""
     with refusing():

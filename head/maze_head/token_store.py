@@ -21,7 +21,7 @@ import msgspec
 
 from maze._daemon.errors import SecretUnusable
 from maze._daemon.secret_files import TOKEN_BYTES, create_secret, make_own_token, read_secret
-from maze_head.errors import Misconfigured, TokensUnusable
+from maze_head.errors import HeadError, Misconfigured, TokensUnusable
 from maze_head.tokens import ADMIN, SCOPES, Token, TokenBook, digest_of
 
 __all__ = ["OWN", "TokenStore"]
@@ -63,6 +63,8 @@ class TokenStore:
         self._seen = self._told = self._signature()
         self._tokens = self._read()
         self._book = TokenBook(self._tokens)
+        self._spent: set[bytes] = set()
+        """Digests of tokens that are good for one thing, and in use or used."""
 
     @property
     def tokens(self) -> tuple[Token, ...]:
@@ -71,7 +73,12 @@ class TokenStore:
 
     def find(self, text: str) -> Token | None:
         """Return the good token that this text is, or None."""
-        return self._book.find(text)
+        found = self._book.find(text)
+        if found is None:
+            # It may have been made since the last tick.
+            self.tick()
+            found = self._book.find(text)
+        return found
 
     def holds(self, token: Token) -> bool:
         """Tell whether a token that was found once is still good."""
@@ -118,6 +125,27 @@ class TokenStore:
                 raise Misconfigured(f"there are {MAX_TOKENS} tokens already", remedy="revoke those nobody uses")
             self._write((*self._tokens, token))
         return token, text
+
+    @contextmanager
+    def spending(self, token: Token) -> Iterator[None]:
+        """Use a token that is good for one thing, once: if that succeeds it is revoked.
+
+        Raises:
+            TokensUnusable: it is being used, or was.
+        """
+        if token.digest in self._spent or not self.holds(token):
+            raise TokensUnusable("this token was used already", remedy="make another one")
+        self._spent.add(token.digest)
+        try:
+            yield
+        except BaseException:
+            self._spent.discard(token.digest)
+            raise
+        try:
+            self.revoke(token.id)
+        except HeadError as error:
+            # What cannot be written now is remembered until this head ends.
+            log.error("a used token could not be revoked: %s", error)  # noqa: TRY400 -- the disk's fault, not a bug
 
     def revoke(self, which: str) -> Token:
         """Remove a token, named by its id or its name.

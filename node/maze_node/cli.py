@@ -6,8 +6,9 @@ Nothing heavy is imported before it is needed.
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -15,6 +16,7 @@ from maze._daemon.options import (
     DaemonCommand,
     capacity_options,
     common_options,
+    node_dir_option,
     node_options,
     option,
     run_command,
@@ -23,7 +25,8 @@ from maze._daemon.options import (
 
 __all__ = ["main", "node"]
 
-EXAMPLES = """
+FROM_STDIN: Final = "-"
+EXAMPLES: Final = """
 Examples:
   maze-node                                     join the head of this machine
   maze-node --head tcp://10.0.0.1:8001          join a head elsewhere, one without authentication
@@ -31,6 +34,7 @@ Examples:
   maze-node --label zone=a --label disk=ssd     say more about it
   maze-node --preload numpy,torch               workers that need no time to load them
   maze-node --time-limit auto --idle-timeout 5m in a batch job: leave in time, or when idle
+  maze-node join TOKEN                          join a head elsewhere; from then on `maze-node` needs no options
   maze-node detect                              what would be offered, and why
   maze-node --isolation bwrap                   workers in a box: files read-only, no other processes
   maze-node doctor                              which guarantees hold on this machine, what isolates tasks
@@ -42,11 +46,11 @@ DURATION is 90, 90s, 15m, 2h or Slurm's 1-02:03:04.
 
 
 class NodeCommand(DaemonCommand):
-    """The daemon, with `detect` or `doctor` as a first word: a group would not let the daemon's flags stand alone."""
+    """The daemon, with `join`, `detect` or `doctor` as a first word: a group would not let its flags stand alone."""
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> click.Context:
-        """Hand `detect …` and `doctor …` to their own commands."""
-        for command in (detect, doctor):
+        """Hand `join …`, `detect …` and `doctor …` to their own commands."""
+        for command in (join, detect, doctor):
             if args[:1] == [command.name]:
                 return command.make_context(f"{info_name} {command.name}", args[1:], *rest, **extra)
         return super().make_context(info_name, args, *rest, **extra)
@@ -92,6 +96,32 @@ def doctor(as_json: bool) -> None:
         click.echo(f"{'yes' if one.works else 'NO ':<4} {one.name}: {one.what}")
         if one.why:
             click.echo(f"     {one.why}")
+
+
+@click.command(cls=DaemonCommand, epilog="`maze-head token create --scope node-join` prints the TOKEN, at the head.")
+@click.argument("token", metavar="TOKEN|-")
+@option("--name", allow_from_autoenv=False, help="Of this node, for ever.  [default: the host's name]")
+@node_dir_option
+def join(token: str, name: str | None, node_dir: Path | None) -> int:
+    """Make this machine a node of the head that made TOKEN; `-` reads it from stdin, where nobody sees it.
+
+    A key is made here, and its public half sent. TOKEN is good for one node.
+    """
+    from maze._daemon.errors import HeadRefused, HeadUnreachable, SecretUnusable
+    from maze_node import joining
+    from maze_node.errors import EXIT_REFUSED, EXIT_UNREACHABLE, JoinRefused
+    from maze_protocol.enrolment import BadJoinToken, unpack_join_token
+
+    try:
+        told = unpack_join_token(sys.stdin.readline() if token == FROM_STDIN else token)
+        joined = joining.join(told, name, node_dir)
+    except (BadJoinToken, SecretUnusable) as error:
+        raise click.UsageError(str(error)) from error
+    except (JoinRefused, HeadRefused, HeadUnreachable) as error:
+        click.echo(f"Error: {error}", err=True)
+        return EXIT_UNREACHABLE if isinstance(error, HeadUnreachable) else EXIT_REFUSED
+    click.echo(f"joined {joined.url} as {joined.node_id}; `maze-node` starts the node")
+    return 0
 
 
 @click.command(cls=NodeCommand, section="node", epilog=EXAMPLES)

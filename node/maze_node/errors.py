@@ -2,6 +2,7 @@
 
 NodeError
 +-- UsageError      the command line or the connection file cannot be used; told to people, exit 2
++-- JoinRefused     a join token is no good any more, or another head answers than the one that made it
 +-- NotOurs         a directory for files of tasks is another user's
 +-- SpawnerLost     the spawner is gone; the pool starts another one
 `-- TaskFault       in a worker: an attempt failed for a reason that is told to the task's author
@@ -20,6 +21,7 @@ __all__ = [
     "EXIT_CRASHED",
     "EXIT_REFUSED",
     "EXIT_UNREACHABLE",
+    "JoinRefused",
     "NodeError",
     "NotOurs",
     "SpawnerLost",
@@ -34,6 +36,10 @@ EXIT_REFUSED: Final = 78
 
 class NodeError(Exception):
     """Anything the node's shells raise."""
+
+
+class JoinRefused(NodeError):
+    """This node does not join."""
 
 
 class UsageError(NodeError):

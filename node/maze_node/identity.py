@@ -21,7 +21,7 @@ from maze._daemon.errors import SecretUnusable
 from maze._daemon.keys import KeyPair, load_or_make_pair, load_pair
 from maze._daemon.secret_files import read_secret
 
-__all__ = ["HeadAddress", "Joined", "address_of", "by_connection", "own_pair", "read_joined"]
+__all__ = ["HeadAddress", "JOINED", "Joined", "address_of", "by_connection", "own_pair", "read_joined"]
 
 PAIR: Final = "node.key"
 JOINED: Final = "head.json"

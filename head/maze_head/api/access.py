@@ -9,6 +9,7 @@ end up in logs and histories, so it is not looked for there.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
 from aiohttp import hdrs, web
@@ -39,6 +40,13 @@ class TokenFinding(Protocol):
 
     def holds(self, token: Token) -> bool:
         """Tell whether a token that was found once is still good."""
+
+    def spending(self, token: Token) -> AbstractContextManager[None]:
+        """Use a token that is good for one thing, once.
+
+        Raises:
+            TokensUnusable: it is being used, or was.
+        """
 
 
 def token_of(request: web.Request) -> Token | None:

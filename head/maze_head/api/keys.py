@@ -1,13 +1,20 @@
 """Keys: nodes of other machines are authorised, listed and revoked; readers of publications are let in.
 
-A node that joins sends the public half of a pair that it made, and learns which key the head has.
+A node that joins sends the public half of a pair that it made, and learns which key the head has. A token that is for
+joining only is good for one node.
 """
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
+from maze_head.api.access import token_of
 from maze_head.api.call import Call
+from maze_head.api.errors import Unauthorized
 from maze_head.core.errors import Conflict, Invalid
 from maze_head.core.events import AuthoriseNode, ListKeys, RevokeNode
+from maze_head.errors import TokensUnusable
+from maze_head.tokens import NODE_JOIN
 from maze_protocol.enrolment import EventKeyBody, EventKeyRequest, NodeKeyBody, NodeKeyList, NodeKeyRequest
 from maze_protocol.keys import is_key
 
@@ -17,9 +24,20 @@ __all__ = ["join", "list_all", "read", "revoke"]
 async def join(call: Call) -> NodeKeyBody:
     """Authorise a node; it may connect from the answer on."""
     request: NodeKeyRequest = call.body
-    made: NodeKeyBody = await call.ask(lambda ticket: AuthoriseNode(ticket, request.node_id, request.key))
+    try:
+        with _spending(call):
+            made: NodeKeyBody = await call.ask(lambda ticket: AuthoriseNode(ticket, request.node_id, request.key))
+    except TokensUnusable as error:
+        raise Unauthorized("token_used", error.message, error.remedy) from error
     info = call.services.info()
     return NodeKeyBody(made.node_id, made.key, info.endpoints["node"], info.head_key)
+
+
+def _spending(call: Call) -> AbstractContextManager[None]:
+    token, tokens = token_of(call.request), call.services.tokens
+    if token is None or tokens is None or token.scope != NODE_JOIN:
+        return nullcontext()
+    return tokens.spending(token)
 
 
 async def list_all(call: Call) -> NodeKeyList:

@@ -2,6 +2,8 @@
 
     DaemonError
     ├── ConfigError(ValueError)   a configuration file is wrong; the message names file, key and the nearest known key
+    ├── HeadRefused               a head answered a request of a daemon's command with a refusal; has its code
+    ├── HeadUnreachable           nobody answers at a URL, or no Maze head
     ├── SecretUnusable            a token or key file that is absent, empty or open to others; never its content
     └── NotReady                  a process that we started did not get ready; carries its exit status
 
@@ -31,6 +33,22 @@ class SecretUnusable(DaemonError):
         self.trouble = trouble
         self.remedy = remedy
         super().__init__(f"{path} {trouble}; {remedy}")
+
+
+class HeadUnreachable(DaemonError):
+    """Nobody answers, or somebody who is no Maze head."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"no Maze head answers at {url} ({reason})")
+
+
+class HeadRefused(DaemonError):
+    """A head refused what a command asked for."""
+
+    def __init__(self, status: int, code: str, message: str, hint: str) -> None:
+        self.status = status
+        self.code = code
+        super().__init__(f"{message}; {hint}" if hint else message)
 
 
 class NotReady(DaemonError):

@@ -32,8 +32,8 @@ from maze_protocol.shown import BREAKS, shown
 
 __all__ = [
     "EXIT_FAILED", "EXIT_INTERRUPTED", "EXIT_UNREACHABLE", "EXIT_USAGE", "HELP_NAMES", "DaemonCommand", "DaemonGroup",
-    "capacity_options", "common_options", "head_options", "log_options", "node_options", "option", "run_command",
-    "version_option",
+    "capacity_options", "common_options", "head_options", "log_options", "node_dir_option", "node_options", "option",
+    "run_command", "version_option",
 ]  # fmt: skip
 
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -190,12 +190,15 @@ isolation_option = option(
 )  # fmt: skip
 """Beside the capacity, what a whole node is told."""
 
+node_dir_option = option(
+    "--node-dir", type=DIRECTORY, help="A node's key, and where it has joined.  [default: ~/.local/state/maze-node]"
+)
+
 node_options = _all(
     option("--connection-file", type=FILE, help="How to find the head.  [default: STATE_DIR/connection.json]"),
     option("--head", metavar="tcp://HOST:PORT", help="The head's node port, instead of a connection file."),
     option("--head-key", metavar="KEY", help="The head's public key, if --head authenticates; `maze info` tells it."),
-    option("--node-dir", type=DIRECTORY,
-           help="This node's own key, and where it has joined.  [default: ~/.local/state/maze-node]"),
+    node_dir_option,
     option("--name", help="Shown in lists.  [default: the host's name]"),
     capacity_options,
     preload_option,
