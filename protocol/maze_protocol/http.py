@@ -263,6 +263,8 @@ class RunBody(msgspec.Struct):
     project: str = ""
     infeasible: list[InfeasibleTask] = []
     """Tasks that no present node could ever take; some of them, if there are many."""
+    object_bytes: int = 0
+    """Bytes that nodes hold of what its tasks made, all copies; told of a run that is asked for alone."""
 
 
 class RunList(msgspec.Struct):

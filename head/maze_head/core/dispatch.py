@@ -16,8 +16,8 @@ from maze_head.core.graph import SOURCE, UPLOADED, InputSpec, TaskSpec
 from maze_head.core.leases import Grant, Lease
 from maze_head.core.losses import at_hand
 from maze_head.core.nodes import Node
-from maze_head.core.objects import reference
 from maze_head.core.ready import Queue
+from maze_head.core.references import reference
 from maze_head.core.runs import Run
 from maze_head.core.state import State
 from maze_protocol.events import TaskFailed, TaskLeased, TaskWarned

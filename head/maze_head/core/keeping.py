@@ -13,7 +13,8 @@ from typing import Final
 
 from maze_head.core.effects import KeepObject
 from maze_head.core.events import ObjectKept, ObjectUnkept
-from maze_head.core.objects import HEAD, Copies, distrust, note_made, reachable, reference, settle_kept
+from maze_head.core.objects import Copies, distrust, note_made, settle_kept
+from maze_head.core.references import HEAD, reachable, reference
 from maze_head.core.runs import Run
 from maze_head.core.state import State
 from maze_protocol.events import OutputKept

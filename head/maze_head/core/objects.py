@@ -8,26 +8,18 @@ Rules
   not know is answered by FORGET, so no copy is left behind for longer than until its node's next session.
 * They are let go when the head has those that it keeps and nobody in the run needs them, `object_ttl` seconds after
   the end of their run, or with the run.
-* Of a large object a consumer is told first of the one who was told to fetch it before, then of holders.
-* A reference names few holders, in an order that differs from consumer to consumer, and then the head; to a node that
-  has the object itself it names the head only. None of those is a node that the head does not hear.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Final
-from zlib import crc32
 
 from maze_head.core.effects import DropObjects, Send
 from maze_head.core.made import Made, objects_of
 from maze_protocol.events import OutputMeta
-from maze_protocol.limits import CHUNK, CHUNK_WINDOW, TICKET_SECONDS
 from maze_protocol.messages import Forget, Holding
-from maze_protocol.tickets import make_ticket
-from maze_protocol.values import Holder, ObjectRef
 
 if TYPE_CHECKING:
     from maze_head.core.nodes import Node
@@ -35,17 +27,12 @@ if TYPE_CHECKING:
     from maze_head.core.state import State
 
 __all__ = [
-    "Copies", "HEAD", "OBJECT_MINOR", "Objects", "Part", "close_run", "distrust", "drop_node", "drop_runs", "expire",
-    "forget", "let_go", "named", "note_made", "on_holding", "reachable", "reference", "settle_kept",
+    "Copies", "OBJECT_MINOR", "Objects", "Part", "bytes_on_nodes", "close_run", "distrust", "drop_node", "drop_runs",
+    "expire", "forget", "let_go", "note_made", "on_holding", "settle_kept",
 ]  # fmt: skip
 
 OBJECT_MINOR: Final = 3
 """From this minor version of the protocol on a node knows objects."""
-HEAD: Final = ""
-"""The head, as a consumer."""
-NAMED_HOLDERS: Final = 4
-CHAINED: Final = CHUNK * CHUNK_WINDOW
-"""Bytes from which on an object is worth asking for where it is on its way."""
 FORGET_AT_ONCE: Final = 10_000
 """Leases in one FORGET."""
 
@@ -293,70 +280,6 @@ def _tell(state: State, by_node: dict[str, list[int]]) -> None:
             state.emit(Send(node.link, Forget(tuple(leases[start : start + FORGET_AT_ONCE]))))
 
 
-# -- references ----------------------------------------------------------------------------------------------------
-
-
-def reachable(state: State, part: Part) -> list[Node]:
-    """Return the holders of an object that the head hears, in order of arrival."""
-    nodes = [state.nodes[node_id] for node_id in part.holders]
-    return [node for node in nodes if node.link is not None and not node.suspected]
-
-
-def reference(state: State, copies: Copies, output: int, consumer: str) -> ObjectRef:
-    """Return the reference to an object for one consumer.
-
-    Args:
-        consumer: the id of the node that fetches, or `HEAD`. The head asks over the connections that nodes opened: for
-            it holders are named by their ids, and need no port for peers.
-    """
-    part = copies.parts[output]
-    nodes = [*_ahead(state, part, consumer), *named(state, part, consumer)]
-    holders = tuple([_holder(state, node, copies.lease, output, consumer) for node in nodes])
-    if consumer != HEAD:
-        # The head itself comes last, without an address: it has the object, or gets it.
-        holders += (("", "", _ticket(state, state.secret, copies.lease, output, consumer)),)
-    return ObjectRef(copies.lease, output, part.meta.size, part.meta.crc, holders)
-
-
-def named(state: State, part: Part, consumer: str) -> list[Node]:
-    """Return the holders that a consumer is told of, the first to be asked first."""
-    nodes = [] if consumer in part.holders else reachable(state, part)
-    if consumer != HEAD:
-        nodes = [node for node in nodes if node.hello.peer_endpoint]
-    turn = crc32(consumer.encode()) % len(nodes) if nodes else 0
-    return [*nodes[turn:], *nodes[:turn]][:NAMED_HOLDERS]
-
-
-def _ahead(state: State, part: Part, consumer: str) -> list[Node]:
-    """Return the node that was told to fetch a large object last before this one, which is noted as the next.
-
-    It gives what has come to it: a broadcast to many nodes goes as a chain and costs the first holder one copy. Nobody
-    is told of one who was told later, so none wait for each other.
-    """
-    if consumer == HEAD or consumer in part.holders or part.meta.size < CHAINED:
-        return []
-    part.coming.setdefault(consumer)
-    before = list(takewhile(lambda each: each != consumer, part.coming))
-    nodes = (state.nodes[node_id] for node_id in reversed(before) if node_id in state.nodes)
-    return list(islice((node for node in nodes if _serves(node)), 1))
-
-
-def _serves(node: Node) -> bool:
-    return node.link is not None and not node.suspected and bool(node.hello.peer_endpoint)
-
-
-def _holder(state: State, node: Node, lease: int, output: int, consumer: str) -> Holder:
-    endpoint = node.id if consumer == HEAD else node.hello.peer_endpoint
-    return endpoint, node.hello.peer_key, _ticket(state, node.secret, lease, output, consumer)
-
-
-def _ticket(state: State, secret: bytes, lease: int, output: int, consumer: str) -> bytes:
-    return make_ticket(secret, lease, output, b"", consumer, state.now.wall + TICKET_SECONDS)
-
-
-# -- letting go ----------------------------------------------------------------------------------------------------
-
-
 def settle_kept(state: State, run: Run, task: int) -> None:
     """Let go of the copies of what a task made if the head has it and no task waits for it."""
     copies = state.objects.find(run.no, task)
@@ -377,6 +300,13 @@ def close_run(state: State, run: Run) -> None:
     forget(state, [lease for lease, each in parts.items() if all(part.kept for part in each)])
     if run.no in state.objects.of_run:
         state.objects.expiring.append((state.now.mono + state.settings.object_ttl, run.no))
+
+
+def bytes_on_nodes(state: State, run_no: int) -> int:
+    """Return how much nodes hold of what the tasks of a run made, all copies."""
+    leases = state.objects.of_run.get(run_no, {})
+    parts = (part for lease in leases for part in state.objects.made[lease].parts.values())
+    return sum(part.meta.size * len(part.holders) for part in parts)
 
 
 def expire(state: State) -> None:

@@ -5,6 +5,8 @@ Runs that are over are known by their summary; their tasks and logs are in the j
 
 from __future__ import annotations
 
+import msgspec
+
 from maze_head.core import events as asked
 from maze_head.core.describe import counters, describe_nodes, describe_workflow, summarise_workflow
 from maze_head.core.effects import LogPlace, ObjectPlace
@@ -12,7 +14,8 @@ from maze_head.core.errors import NotFound
 from maze_head.core.explain import explain, over
 from maze_head.core.graph import Graph
 from maze_head.core.lookups import find_run, find_workflow, show
-from maze_head.core.objects import HEAD, Copies, reference
+from maze_head.core.objects import Copies, bytes_on_nodes
+from maze_head.core.references import HEAD, reference
 from maze_head.core.runs import Run
 from maze_head.core.sharing import describe_limits
 from maze_head.core.state import State
@@ -52,7 +55,8 @@ def list_workflows(state: State, command: asked.ListWorkflows) -> WorkflowList:
 
 def show_run(state: State, command: asked.DescribeRun) -> RunBody:
     """Return one run."""
-    return show(state, find_run(state, command.run_id))
+    number = find_run(state, command.run_id)
+    return msgspec.structs.replace(show(state, number), object_bytes=bytes_on_nodes(state, number))
 
 
 def list_runs(state: State, command: asked.ListRuns) -> RunList:

@@ -11,7 +11,7 @@ import click
 from maze._daemon.options import DaemonCommand
 from maze.cli._api import Head, url_option
 from maze.cli._find import find_run, list_runs, short
-from maze.cli._render import ago, echo, echo_json, echo_pairs, echo_table, json_option, milliseconds
+from maze.cli._render import ago, echo, echo_json, echo_pairs, echo_table, json_option, mebibytes, milliseconds
 
 __all__ = ["ps", "show"]
 
@@ -92,6 +92,7 @@ def _run_pairs(run: dict[str, Any]) -> list[tuple[str, object]]:
         ("tasks", f"{run['tasks']}: {counts}"),
         ("submitted", f"{ago(run['submitted_at'])} ago"),
         ("took", milliseconds(took)),
+        *[("on nodes", mebibytes(held / 2**20)) for held in [run.get("object_bytes", 0)] if held],
         *[("infeasible", f"{task['name']} ({short(task['task_id'])}): {task['reason']}") for task in _infeasible(run)],
     ]
 
