@@ -28,7 +28,7 @@ from maze._daemon.ready import announce
 from maze._daemon.signals import Stop, exit_with_stdin, install_stop_signals
 from maze._version import __version__
 from maze_head.api.app import make_app
-from maze_head.api.connection import Site
+from maze_head.api.connection import Site, cut_revoked
 from maze_head.api.encoder import EventEncoder
 from maze_head.api.events import publication
 from maze_head.api.services import Services
@@ -128,6 +128,7 @@ class Head:
         self._undo: AsyncExitStack
         self._failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._hurry = asyncio.Event()
+        self.app: web.Application | None = None
 
     async def __aenter__(self) -> Head:
         async with AsyncExitStack() as self._undo:
@@ -330,8 +331,8 @@ class Head:
             hosts=(self.endpoints.host, self.address),
             let_read=self.door.keyring.let_read if self.door.keyring else None,
         )
-        app = make_app(self.services, self.encoder)
-        runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=FINISH_SECONDS)
+        self.app = make_app(self.services, self.encoder)
+        runner = web.AppRunner(self.app, handle_signals=False, shutdown_timeout=FINISH_SECONDS)
         await runner.setup()
         self._undo.push_async_callback(self._finish_http, runner)
         # Whoever is answered can know the token by then.
@@ -364,8 +365,8 @@ class Head:
         self.publisher.tick()
         self.ballast.tick(failing=self.journal.failing)
         self.sweep.tick(time.time())
-        if self.tokens is not None:
-            self.tokens.tick()
+        if self.tokens is not None and self.tokens.tick() and self.app is not None:
+            cut_revoked(self.app, self.tokens)
         self._measure()
 
     def _measure(self) -> None:

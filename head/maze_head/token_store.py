@@ -84,21 +84,22 @@ class TokenStore:
         """Tell whether a token that was found once is still good."""
         return self._book.holds(token)
 
-    def tick(self) -> None:
-        """Take over what the commands changed meanwhile."""
+    def tick(self) -> bool:
+        """Take over what the commands changed meanwhile; tell whether they did."""
         seen = self._signature()
         if seen == self._seen:
-            return
+            return False
         try:
             self._tokens = self._read()
         except TokensUnusable as error:
             if seen != self._told:
                 log.error("tokens stay as they were: %s", error)  # noqa: TRY400 -- the file's fault, not a bug
             self._told = seen
-            return
+            return False
         self._seen = seen
         self._book = TokenBook(self._tokens)
         log.info("tokens changed", extra={"tokens": len(self._tokens)})
+        return True
 
     def create(self, scope: str, name: str, now: float) -> tuple[Token, str]:
         """Make a token; its text is in no file and will not be seen again.
@@ -155,7 +156,7 @@ class TokenStore:
             TokensUnusable: the file cannot be written.
         """
         with self._changing():
-            found = next((each for each in self._tokens[1:] if which in (each.id, each.name)), None)
+            found = next((each for each in self._tokens[1:] if which and which in (each.id, each.name)), None)
             if found is None:
                 raise Misconfigured(
                     f"there is no token {which[:NAME_LENGTH]!a} to revoke", remedy="`maze-head token list`"

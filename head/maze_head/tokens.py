@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-__all__ = ["ADMIN", "NODE_JOIN", "READ", "SCOPES", "SUBMIT", "Token", "TokenBook", "digest_of"]
+__all__ = ["ADMIN", "NODE_JOIN", "READ", "SCOPES", "SUBMIT", "Token", "TokenBook", "TokenFinding", "digest_of"]
 
 READ: Final = "read"
 SUBMIT: Final = "submit"
@@ -49,6 +50,23 @@ class Token:
     def allows(self, scope: str) -> bool:
         """Tell whether it may do what needs `scope`."""
         return scope in RIGHTS[self.scope]
+
+
+class TokenFinding(Protocol):
+    """The tokens, as whoever admits requests sees them."""
+
+    def find(self, text: str) -> Token | None:
+        """Return the good token that this text is, or None."""
+
+    def holds(self, token: Token) -> bool:
+        """Tell whether a token that was found once is still good."""
+
+    def spending(self, token: Token) -> AbstractContextManager[None]:
+        """Use a token that is good for one thing, once.
+
+        Raises:
+            TokensUnusable: it is being used, or was.
+        """
 
 
 class TokenBook:

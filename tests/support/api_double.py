@@ -16,7 +16,8 @@ from aiohttp import ClientSession, web
 
 from maze_head.api.app import make_app
 from maze_head.api.call import TRAFFIC, Traffic
-from maze_head.api.connection import Site
+from maze_head.api.connection import CROWD, Site
+from maze_head.api.crowd import Crowd
 from maze_head.api.services import Services
 from maze_head.blobdir import BlobDirectory
 from maze_head.blobfile import BlobError, BlobMissing
@@ -166,7 +167,7 @@ class ScriptedBringing:
 class Served:
     """A server of the API on a free port, with its doubles and a client."""
 
-    def __init__(self, names: list[str], directory: str) -> None:
+    def __init__(self, names: list[str], directory: str, *, seed_open: bool = False) -> None:
         self.driver = ScriptedDriver()
         self.hub = MemoryHub(graph_of(names))
         self.nodes = ScriptedNodes()
@@ -186,6 +187,7 @@ class Served:
             lambda: {"journal_commits_total": 3},
             book(),
             asyncio.Event(),
+            seed_open,
         )
         self.app = make_app(self.services)
         self.port = 0
@@ -204,10 +206,10 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(*names: str) -> AsyncIterator[Served]:
+async def serving(*names: str, seed_open: bool = False) -> AsyncIterator[Served]:
     """Serve the API over doubles; leaves nothing open."""
     with TemporaryDirectory() as directory:
-        served = Served(list(names) or ["one", "two"], directory)
+        served = Served(list(names) or ["one", "two"], directory, seed_open=seed_open)
         async with running(served.app) as (port, http):
             served.port, served.http = port, http
             yield served
@@ -217,7 +219,7 @@ async def serving(*names: str) -> AsyncIterator[Served]:
 async def running(app: web.Application) -> AsyncIterator[tuple[int, ClientSession]]:
     """Run an application on a free loopback port; yield the port and a client that shows a token."""
     if TRAFFIC not in app:
-        app[TRAFFIC] = Traffic()
+        app[TRAFFIC], app[CROWD] = Traffic(), Crowd()
     runner = web.AppRunner(app, shutdown_timeout=1.0)
     await runner.setup()
     try:

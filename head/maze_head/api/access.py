@@ -8,17 +8,24 @@ end up in logs and histories, so it is not looked for there.
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from typing import Final, Protocol
+from typing import Final
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from maze_head.api.errors import Forbidden, Unauthorized
-from maze_head.tokens import ADMIN, Token
+from maze_head.api.call import Traffic
+from maze_head.api.connection import Connection
+from maze_head.api.errors import Forbidden, TooManyFailures, Unauthorized
+from maze_head.api.failures import Failures
+from maze_head.core.errors import Unavailable
+from maze_head.tokens import ADMIN, Token, TokenFinding
 
-__all__ = ["OPEN", "Scopes", "TokenFinding", "admit", "require", "token_of"]
+__all__ = ["OPEN", "Scopes", "admit", "require", "token_of"]
+
+log = logging.getLogger(__name__)
 
 OPEN: Final = ""
 """The scope of what needs no token."""
@@ -32,40 +39,46 @@ Scopes = Mapping[tuple[str, str], str]
 """By method and path of a route: what it needs."""
 
 
-class TokenFinding(Protocol):
-    """The tokens, as the API sees them."""
-
-    def find(self, text: str) -> Token | None:
-        """Return the good token that this text is, or None."""
-
-    def holds(self, token: Token) -> bool:
-        """Tell whether a token that was found once is still good."""
-
-    def spending(self, token: Token) -> AbstractContextManager[None]:
-        """Use a token that is good for one thing, once.
-
-        Raises:
-            TokensUnusable: it is being used, or was.
-        """
-
-
 def token_of(request: web.Request) -> Token | None:
     """Return the token that a request came with; None if it needed none."""
     return request.get(_KEY)
 
 
-def admit(tokens: TokenFinding | None, scopes: Scopes) -> Middleware:
+def admit(tokens: TokenFinding | None, scopes: Scopes, traffic: Traffic) -> Middleware:
     """Make the middleware; without `tokens` everybody is admitted."""
+    failures = Failures()
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         scope = _needed(request, scopes)
-        if tokens is not None and scope != OPEN:
-            request[_KEY] = _shown(request, tokens)
+        if tokens is None:
+            _let_in(request, None)
+        elif scope != OPEN:
+            try:
+                token = request[_KEY] = _shown(request, tokens)
+            except Unauthorized as refusal:
+                traffic.unauthorized_total += 1
+                raise _judged(refusal, request, failures) from None
             require(request, scope)
+            _let_in(request, token)
         return await handler(request)
 
     return check
+
+
+def _let_in(request: web.Request, token: Token | None) -> None:
+    protocol = request.protocol
+    if isinstance(protocol, Connection) and not protocol.admit(token):
+        raise Unavailable("too_many_connections", "this token has too many connections", hint="close some of them")
+
+
+def _judged(refusal: Unauthorized, request: web.Request, failures: Failures) -> Unauthorized:
+    """Return what somebody is told who showed no good token."""
+    address = request.remote or ""
+    verdict = failures.count(address, time.monotonic())
+    if verdict.tell:
+        log.warning("requests without a good token, again and again", extra={"address": address})
+    return TooManyFailures("too_many_failures", refusal.message, HINT) if verdict.too_many else refusal
 
 
 def require(request: web.Request, scope: str) -> None:

@@ -8,6 +8,8 @@ from aiohttp.typedefs import Handler, Middleware
 
 from maze_head.api.access import admit
 from maze_head.api.call import TRAFFIC, Shared, Traffic
+from maze_head.api.connection import CROWD
+from maze_head.api.crowd import Crowd
 from maze_head.api.encoder import EventEncoder
 from maze_head.api.errors import catch_errors
 from maze_head.api.expect import go_on, go_on_later
@@ -31,10 +33,10 @@ def make_app(services: Services, encoder: EventEncoder | None = None) -> web.App
     # Outermost first: every answer is counted, and every failure below, the guard's included, gets its body.
     needed = scopes(ROUTES, seed_open=services.seed_open)
     middlewares = [
-        _count(traffic), catch_errors, guard(services.hosts), admit(services.tokens, needed), go_on,
+        _count(traffic), catch_errors, guard(services.hosts), admit(services.tokens, needed, traffic), go_on,
     ]  # fmt: skip
     app = web.Application(middlewares=middlewares, client_max_size=MAX_REQUEST_BODY)
-    app[TRAFFIC] = traffic
+    app[TRAFFIC], app[CROWD] = traffic, Crowd()
     app.router.add_routes([endpoint(route, shared) for route in ROUTES])
     document = msgspec.json.encode(description(ROUTES, services.info().version))
 

@@ -33,6 +33,12 @@ class Traffic:
     streams_open: int = 0
     frames_sent_total: int = 0
     streams_lagged_total: int = 0
+    unauthorized_total: int = 0
+    """Requests without a good token."""
+    connections_slow_total: int = 0
+    """Connections that were ended because a request's headers did not come."""
+    connections_dropped_total: int = 0
+    """Connections that were ended because there were too many."""
 
 
 TRAFFIC: Final = web.AppKey("TRAFFIC", Traffic)

@@ -190,6 +190,8 @@ def from_rejected(request: web.BaseRequest, error: Rejected) -> web.Response:
     response = error_response(request, status_of(error), detail)
     if isinstance(error, MethodNotAllowed | NotSatisfiable | Unauthorized | WrongOffset):
         response.headers.update(error.headers)
+    if isinstance(error, TooManyFailures):
+        response.force_close()
     return response
 
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from maze_head.api.access import TokenFinding
 from maze_head.blobfile import Upload
 from maze_head.core.effects import ObjectPlace
 from maze_head.core.events import Command
 from maze_head.facts import KeptLog, RunPlace
+from maze_head.tokens import TokenFinding
 from maze_protocol.events import Segment
 from maze_protocol.http import InfoBody
 from maze_protocol.messages import LogChunk

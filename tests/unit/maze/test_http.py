@@ -5,16 +5,26 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
+import aiohttp
 import msgspec
 import pytest
 
 from maze import _http
 from maze._address import STARTING
+from maze._daemon.secret_files import create_secret
 from maze._http import close_connection, connection, path
 from maze._loop import call
-from maze.errors import HeadUnavailableError, MazeError, NotAMazeHeadError, ProtocolMismatchError, RequestError
+from maze.errors import (
+    AccessError,
+    HeadUnavailableError,
+    MazeError,
+    NotAMazeHeadError,
+    ProtocolMismatchError,
+    RequestError,
+)
 from maze_protocol.http import ErrorBody, ErrorDetail, InfoBody, RunList
 
 INFO = InfoBody(
@@ -22,8 +32,14 @@ INFO = InfoBody(
 )  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MAZE_TOKEN", "MAZE_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @contextmanager
-def server(*answers: bytes) -> Iterator[str]:
+def server(*answers: bytes, seen: list[bytes] | None = None) -> Iterator[str]:
     """Answer one request after the other with these bytes, each on a connection of its own; then hang up on all."""
     listener = socket.create_server(("127.0.0.1", 0))
     left = list(answers)
@@ -35,6 +51,8 @@ def server(*answers: bytes) -> Iterator[str]:
                 request = peer.recv(65_536)
                 if request == b"stop":
                     return
+                if seen is not None:
+                    seen.append(request)
                 peer.sendall(left.pop(0) if left else b"")
 
     thread = threading.Thread(target=serve)
@@ -150,3 +168,100 @@ def test_a_head_that_starts_beside_us_is_given_more_time(monkeypatch: pytest.Mon
     monkeypatch.setenv(STARTING, "http://127.0.0.1:1")
     assert "no answer within 60 s" in str(connection("http://127.0.0.1:1").unreachable(TimeoutError()))
     assert "no answer within 5 s" in str(connection("http://127.0.0.1:2").unreachable(TimeoutError()))
+
+
+NO_TOKEN = packed(ErrorBody(ErrorDetail("unauthorized", "it answers only who shows a token")), "401 Unauthorized")
+TOKEN = "t" * 43
+
+
+def shown(seen: list[bytes]) -> list[bool]:
+    return [f"Authorization: Bearer {TOKEN}\r\n".encode() in request for request in seen]
+
+
+def test_the_token_is_sent_with_every_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAZE_TOKEN", TOKEN)
+    seen: list[bytes] = []
+    with server(packed(INFO), packed(RunList([], "7")), seen=seen) as url:
+        ask(url)
+        call(exchanged(url))
+    assert len(seen) >= 3  # aiohttp itself repeats what was not answered
+    assert all(shown(seen))
+    assert all(TOKEN.encode() not in request.split(b"\r\n")[0] for request in seen)
+
+
+async def exchanged(url: str) -> None:
+    with suppress(aiohttp.ClientError):
+        async with connection(url).exchange("GET", "/x"):
+            pass
+
+
+def test_no_token_is_told_with_what_to_do() -> None:
+    with server(NO_TOKEN, NO_TOKEN) as url, pytest.raises(AccessError, match="shown no token") as caught:
+        ask(url)
+    assert (caught.value.status, caught.value.code) == (401, "unauthorized")
+    assert "MAZE_TOKEN_FILE" in str(caught.value)
+    assert isinstance(caught.value, PermissionError)
+
+
+def test_a_wrong_token_is_told_by_where_it_was_found_and_not_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAZE_TOKEN", TOKEN)
+    with server(NO_TOKEN) as url, pytest.raises(AccessError, match="the token of MAZE_TOKEN") as caught:
+        ask(url)
+    assert TOKEN not in str(caught.value)
+
+
+def test_a_token_that_was_changed_is_looked_for_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAZE_TOKEN", "old" * 10)
+    seen: list[bytes] = []
+    with server(packed(INFO), NO_TOKEN, packed(RunList([], "7")), seen=seen) as url:
+        call(probed(url))
+        monkeypatch.setenv("MAZE_TOKEN", TOKEN)
+        assert ask(url).next == "7"
+    assert shown(seen) == [False, False, True]
+
+
+async def probed(url: str) -> InfoBody:
+    return await connection(url).probe()
+
+
+def test_a_token_file_that_cannot_be_used_is_told_before_anything_is_sent(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "token").touch(0o600)
+    monkeypatch.setenv("MAZE_TOKEN_FILE", str(tmp_path / "token"))
+    seen: list[bytes] = []
+    with server(seen=seen) as url, pytest.raises(AccessError, match="is empty"):
+        ask(url)
+    assert seen == []
+
+
+def test_the_token_of_an_own_head_counts_more_than_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MAZE_TOKEN", "other" * 6)
+    file = tmp_path / "token"
+    create_secret(file, TOKEN)
+    seen: list[bytes] = []
+    with server(packed(INFO), packed(RunList([], "7")), seen=seen) as url:
+        _http.own_head(url, file)
+        ask(url)
+        _http.own_head(url, None)
+    assert shown(seen) == [True, True]
+
+
+@pytest.mark.parametrize("status", ["301 Moved Permanently", "302 Found", "307 Temporary Redirect"])
+def test_a_token_follows_no_redirect(status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAZE_TOKEN", TOKEN)
+    seen: list[bytes] = []
+    with server(seen=seen) as there:
+        elsewhere = response(b"", status, extra=f"Location: {there}/x\r\n")
+        with server(packed(INFO), elsewhere, elsewhere) as url:
+            with pytest.raises(NotAMazeHeadError):
+                ask(url)
+            with pytest.raises(aiohttp.WSServerHandshakeError):
+                call(opened(url))
+    assert seen == []
+
+
+async def opened(url: str) -> object:
+    return await connection(url).websocket("/api/v1/events")

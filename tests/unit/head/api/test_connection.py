@@ -7,11 +7,15 @@ import logging
 
 import msgspec
 import pytest
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
+from maze._daemon.access import bearer
+from maze_head.api import connection
 from maze_head.api.call import TRAFFIC
+from maze_head.tokens import ADMIN, READ, Token, TokenBook, digest_of
 from maze_protocol.http import ErrorBody, ErrorDetail
 from support.api_double import asynchronous, running, serving
+from support.tokens import LINE, TEXTS
 
 HEAD = b"Host: localhost\r\n"
 POST = b"POST /api/v1/workflows HTTP/1.1\r\nContent-Type: application/json\r\n" + HEAD
@@ -105,3 +109,77 @@ async def test_a_failure_outside_of_all_middlewares_is_found_in_the_log(caplog: 
     assert "secret" not in error.message
     assert error.request_id in caplog.text
     assert "secret" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET /api/v1/livez HTT", b"GET /api/v1/livez HTTP/1.1\r\nHost: localhost\r\nX: "]
+)
+def test_who_takes_long_to_ask_is_cut_off(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    @asynchronous
+    async def check() -> None:
+        async with serving() as head:
+            assert await said(head.port, sent) == b""
+            assert head.app[TRAFFIC].connections_slow_total == 1
+
+    monkeypatch.setattr(connection, "HEADER_SECONDS", 0.1)
+    check()
+
+
+def test_the_second_request_of_a_connection_has_to_be_quick_too_and_its_body_has_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @asynchronous
+    async def check() -> None:
+        async with serving() as head:
+            reader, writer = await asyncio.open_connection("127.0.0.1", head.port)
+            writer.write(POST + LINE.encode() + b"Content-Length: 2\r\n\r\n{")
+            assert await waits(reader, 0.3)
+            writer.write(b"}")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 ")
+            assert await waits(reader, 0.3, to_the_end=True)
+            writer.write(b"GET /api")
+            await asyncio.wait_for(reader.read(-1), 10)
+            writer.close()
+            await writer.wait_closed()
+            assert head.app[TRAFFIC].connections_slow_total == 1
+
+    monkeypatch.setattr(connection, "HEADER_SECONDS", 0.1)
+    check()
+
+
+async def waits(reader: asyncio.StreamReader, seconds: float, *, to_the_end: bool = False) -> bool:
+    """Tell whether the connection is open and, after what has come, silent for so long."""
+    while True:
+        try:
+            data = await asyncio.wait_for(reader.read(4096), seconds)
+        except TimeoutError:
+            return True
+        if not data or not to_the_end:
+            return False
+
+
+@asynchronous
+async def test_a_revoked_token_ends_what_is_being_done_with_it() -> None:
+    good = [Token(digest_of(text), scope, scope) for scope, text in TEXTS.items()]
+    async with serving() as head:
+        readers = {
+            scope: await head.http.ws_connect("/api/v1/events", headers=bearer(TEXTS[scope])) for scope in (READ, ADMIN)
+        }
+        connection.cut_revoked(head.app, TokenBook(good))
+        connection.cut_revoked(head.app, TokenBook(token for token in good if token.scope != READ))
+        assert (await readers[READ].receive(10)).type in (WSMsgType.CLOSED, WSMsgType.ERROR)
+        await readers[ADMIN].ping()
+        assert not readers[ADMIN].closed
+        await readers[ADMIN].close()
+
+
+@asynchronous
+async def test_connections_that_say_nothing_make_room() -> None:
+    async with serving() as head:
+        head.app[connection.CROWD]._limit = 3
+        opened = [await asyncio.open_connection("127.0.0.1", head.port) for _ in range(4)]
+        assert await asyncio.wait_for(opened[0][0].read(-1), 10) == b""
+        assert head.app[TRAFFIC].connections_dropped_total == 1
+        for _, writer in opened:
+            writer.close()
+            await writer.wait_closed()
