@@ -204,9 +204,10 @@ class Head:
         problem = library_problem()
         if problem:
             raise KeysUnusable(problem)
-        if not is_loopback(self.address):
+        if not (is_loopback(self.address) or config.uses_curve(self.address)):
             log.warning(
-                "other machines can reach this head and run code here (--insecure)", extra={"host": config.host}
+                "whoever reaches this head from another machine can pass for a node and run code here (--insecure)",
+                extra={"host": config.host},
             )
         prepare(config.state_dir)
         lock = StateLock(config.state_dir)

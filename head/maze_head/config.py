@@ -35,6 +35,7 @@ class HeadConfig:
     keep_bytes: int = 0
     """How much is kept of what is over; 0: no limit."""
     insecure: bool = False
+    """Let nodes of other machines connect without CURVE."""
     curve: bool = False
     """Encrypt and authenticate what nodes and subscribers say, on this machine, too."""
     no_token: bool = False
@@ -94,10 +95,4 @@ class HeadConfig:
                     f"{flag} answers everybody, and --host {self.host} can be reached from other machines",
                     remedy=f"leave {flag} out, or stay on 127.0.0.1",
                 )
-        if not self.insecure:
-            raise Misconfigured(
-                f"--host {self.host} can be reached from other machines, and what nodes and head say to each other is "
-                "not encrypted yet: anybody who connects could run code here",
-                remedy="stay on 127.0.0.1, or add --insecure inside a network that you trust",
-            )
         return address

@@ -1,4 +1,4 @@
-"""The way into the head's ZeroMQ sockets: for anybody who speaks ZeroMQ, or for those with known keys (docs/adr/0024).
+"""The way into the head's ZeroMQ sockets: for anybody who speaks ZeroMQ, or for those with known keys (docs/adr/0025).
 
 There is a doorkeeper, and one object, either way, so that nobody else asks whether connections are authenticated. In
 order: made before anything is bound, `start` when the journal has told whose keys were authorised, `check` a few times

@@ -1,7 +1,7 @@
 """What stops a head, in typed form. cli.py turns each into one line on stderr and its exit code.
 
 HeadError                    code, exit_code; the message says what, `remedy` says what to do
-+-- Misconfigured            2   an option that can never work (non-loopback without --insecure, bad durability)
++-- Misconfigured            2   an option that can never work (non-loopback without a token, bad durability)
 +-- PortBusy                 2   somebody listens there already
 +-- StateDirUnusable         2   not creatable, not writable, or on a network file system
 +-- KeysUnusable             2   a key file that cannot be made, read or trusted, or a libzmq with known holes

@@ -171,8 +171,8 @@ def test_a_head_that_cannot_start_gives_its_reason(mark, up):
     assert done.stdout == ""
 
 
-def test_a_public_address_needs_insecure(mark):
-    done = mark.run("up", *ANY_PORTS, "--host", "0.0.0.0")
+def test_a_public_address_needs_a_token(mark):
+    done = mark.run("up", *ANY_PORTS, "--host", "0.0.0.0", "--no-token")
     assert done.returncode == 1
-    assert "--insecure" in done.stderr
+    assert "leave --no-token out" in done.stderr
     mark.wait_empty()

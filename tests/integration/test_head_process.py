@@ -15,6 +15,7 @@ import pytest
 from maze._daemon.connection import read_connection
 from maze._daemon.processes import release
 from maze._daemon.ready import wait_ready
+from maze_protocol.keys import is_key
 from support.head_process import FREE_PORTS, command, environment, run_to_its_end, running_head
 
 
@@ -81,10 +82,13 @@ def test_a_busy_port_is_one_line_with_the_remedy(state: Path) -> None:
 
 
 def test_other_machines_are_kept_out_unless_told_otherwise(state: Path) -> None:
-    code, _, err = run_to_its_end(state, "--host=0.0.0.0", *FREE_PORTS)
+    code, _, err = run_to_its_end(state, "--host=0.0.0.0", "--no-token", *FREE_PORTS)
     assert code == 2
-    assert "--insecure" in err
+    assert "leave --no-token out" in err
     assert not state.exists()
+    with running_head(state, "--host=0.0.0.0") as head:
+        assert is_key(head.ready["head_key"])
+        assert "(--insecure)" not in head.log
     with running_head(state, "--host=0.0.0.0", "--insecure", "--advertise=head.example") as head:
         assert "(--insecure)" in head.log
         port = head.ready["url"].rpartition(":")[2]

@@ -159,7 +159,7 @@ head_options = _all(
     option("--curve", is_flag=True,
            help="Authenticate and encrypt what nodes and subscribers say, as always with a non-loopback --host."),
     option("--insecure", is_flag=True, allow_from_autoenv=False,
-           help="Allow a non-loopback --host: anybody who reaches it can run code here."),
+           help="No CURVE on a non-loopback --host: whoever reaches it can run code here."),
     option("--no-token", is_flag=True, allow_from_autoenv=False,
            help="Answer everybody on this machine, not only who shows a token."),
     option("--open-seed-routes", is_flag=True, allow_from_autoenv=False,

@@ -96,6 +96,7 @@ def info(url: str | None, as_json: bool) -> None:
             ("durability", answer["durability"]),
             ("order", answer.get("order", "fcfs")),
             ("endpoints", endpoints),
+            ("head key", answer.get("head_key") or "none: nodes are not authenticated"),
         ]
     )
 

@@ -43,10 +43,16 @@ def test_times_that_would_take_a_healthy_node_for_dead_are_refused(times: dict[s
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.7", "::"])
-def test_an_address_that_others_reach_needs_insecure(host: str) -> None:
-    with pytest.raises(Misconfigured, match=r"not encrypted.*--insecure"):
-        config(host=host).bind_address()
-    assert config(host=host, insecure=True).bind_address() == host
+def test_an_address_that_others_reach_has_curve_unless_that_is_typed_away(host: str) -> None:
+    assert config(host=host).bind_address() == host
+    assert config(host=host).uses_curve(host)
+    assert not config(host=host, insecure=True).uses_curve(host)
+    assert config(host=host, insecure=True, curve=True).uses_curve(host)
+
+
+def test_on_this_machine_curve_is_there_if_wished() -> None:
+    assert not config().uses_curve("127.0.0.1")
+    assert config(curve=True).uses_curve("127.0.0.1")
 
 
 @pytest.mark.parametrize(("host", "address"), [("localhost", "127.0.0.1"), ("::1", "::1"), ("127.0.0.2", "127.0.0.2")])
