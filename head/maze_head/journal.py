@@ -11,8 +11,8 @@ Rules
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from heapq import merge
 from operator import itemgetter
 from pathlib import Path
@@ -200,10 +200,15 @@ class Journal:
             JournalUnusable: a commit or a row of one is missing.
         """
         try:
-            with self._reading() as connection:
-                for run_no, body in connection.execute("SELECT run_no, body FROM sealed_run ORDER BY run_no"):
+            with self._reading() as connection, ExitStack() as cursors:
+
+                def ask(query: str) -> sqlite3.Cursor:
+                    # One that is left open half-way, because of a gap, would go on reading, and `close` wait for it.
+                    return cursors.enter_context(closing(connection.execute(query)))
+
+                for run_no, body in ask("SELECT run_no, body FROM sealed_run ORDER BY run_no"):
                     yield SealedRow(run_no, body)
-                yield from _contiguous(self.path, merge(*_sources(connection), key=itemgetter(0)))
+                yield from _contiguous(self.path, merge(*_sources(ask), key=itemgetter(0)))
         except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
             raise JournalUnusable(f"{self.path} cannot be read: {error}", remedy=RESTORE) from error
 
@@ -255,21 +260,21 @@ class Journal:
             self._readers.put(connection)
 
 
-def _sources(connection: sqlite3.Connection) -> tuple[Iterator[_Placed], ...]:
-    graphs = connection.execute("SELECT commit_no, pos, workflow_id, version, body FROM graph ORDER BY rowid")
-    events = connection.execute("SELECT commit_no, pos, kind, body, time FROM cluster_event ORDER BY commit_no, pos")
-    holes = connection.execute("SELECT commit_no, pos, last_commit, last_pos FROM hole ORDER BY commit_no, pos")
+def _sources(ask: Callable[[str], Iterable[Any]]) -> tuple[Iterator[_Placed], ...]:
+    graphs = ask("SELECT commit_no, pos, workflow_id, version, body FROM graph ORDER BY rowid")
+    events = ask("SELECT commit_no, pos, kind, body, time FROM cluster_event ORDER BY commit_no, pos")
+    holes = ask("SELECT commit_no, pos, last_commit, last_pos FROM hole ORDER BY commit_no, pos")
     return (
         (((c, p), (c, p), GraphRow(workflow, version, body)) for c, p, workflow, version, body in graphs),
         (((c, p), (c, p), ClusterRow(kind, _decode_body(body), time)) for c, p, kind, body, time in events),
-        _segments(connection),
+        _segments(ask(_LIVE_SEGMENTS)),
         (((c, p), (last_c, last_p), None) for c, p, last_c, last_p in holes),
     )
 
 
-def _segments(connection: sqlite3.Connection) -> Iterator[_Placed]:
+def _segments(rows: Iterable[Any]) -> Iterator[_Placed]:
     """Yield all places of segments; the content only of runs that are neither summed up nor removed."""
-    for c, p, run_no, body in connection.execute(_LIVE_SEGMENTS):
+    for c, p, run_no, body in rows:
         yield (c, p), (c, p), None if body is None else SegmentRow(run_no, _decode_segment(body))
 
 

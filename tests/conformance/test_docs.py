@@ -11,8 +11,6 @@ import configparser
 import os
 import re
 import shlex
-import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import dropwhile
@@ -20,11 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
-Python = Callable[..., subprocess.CompletedProcess[str]]
+from maze.cli import maze
+from maze_head.cli import command as head
+from maze_node.cli import node
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-COMMANDS = {"maze": "maze", "maze-head": "maze_head", "maze-node": "maze_node"}
+COMMANDS = {"maze": maze, "maze-head": head, "maze-node": node}
 _FENCE = re.compile(
     r"^(?:<!-- no-test: (?P<reason>.+?) -->\n\s*)?^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.M | re.S
 )
@@ -109,12 +111,12 @@ def help_pages() -> dict[tuple[str, ...], str]:
 
 
 @pytest.mark.parametrize(("page", "line"), console_commands())
-def test_a_shown_command_exists(page: Path, line: str, python: Python, help_pages: dict[tuple[str, ...], str]) -> None:
+def test_a_shown_command_exists(page: Path, line: str, help_pages: dict[tuple[str, ...], str]) -> None:
     for command in line.split(" && "):
         words = list(dropwhile(_is_setting, shlex.split(command)))
         name = Path(words[0]).name
         if name in COMMANDS:
-            _check_ours(name, words[1:], python, help_pages)
+            _check_ours(name, words[1:], help_pages)
         elif name == "sh":
             assert os.access(ROOT / words[1], os.R_OK)
         elif name == "tox":
@@ -131,13 +133,13 @@ def _is_setting(word: str) -> bool:
     return word.partition("=")[0].isupper() and "=" in word
 
 
-def _check_ours(name: str, words: list[str], python: Python, help_pages: dict[tuple[str, ...], str]) -> None:
+def _check_ours(name: str, words: list[str], help_pages: dict[tuple[str, ...], str]) -> None:
     subcommand = tuple(words[:1]) if words and not words[0].startswith("-") else ()
-    _ask_help((name, *subcommand), python, help_pages)
+    _ask_help((name, *subcommand), help_pages)
     below = help_pages[name, *subcommand].partition("\nCommands:\n")[2].splitlines()
     if subcommand and any(line.split()[:1] == words[1:2] for line in below if line.strip()):
         subcommand = tuple(words[:2])
-    key = _ask_help((name, *subcommand), python, help_pages)
+    key = _ask_help((name, *subcommand), help_pages)
     rest = words[len(subcommand) :]
     if subcommand == ("run",):
         script = next((number for number, word in enumerate(rest) if word.endswith(".py")), len(rest))
@@ -147,11 +149,11 @@ def _check_ours(name: str, words: list[str], python: Python, help_pages: dict[tu
         assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", help_pages[key]), f"{key} has no {option}"
 
 
-def _ask_help(key: tuple[str, ...], python: Python, help_pages: dict[tuple[str, ...], str]) -> tuple[str, ...]:
+def _ask_help(key: tuple[str, ...], help_pages: dict[tuple[str, ...], str]) -> tuple[str, ...]:
     if key not in help_pages:
-        done = python("-m", COMMANDS[key[0]], *key[1:], "--help")
-        assert done.returncode == 0, done.stderr
-        help_pages[key] = done.stdout
+        done = CliRunner().invoke(COMMANDS[key[0]], [*key[1:], "--help"], prog_name=key[0])
+        assert done.exit_code == 0, done.output
+        help_pages[key] = done.output
     return key
 
 

@@ -201,7 +201,7 @@ class Runner:
             len(lease.objects),
             self.objects.spool,
             self.objects.full,
-            confine(assignment, cut_network=self.cuts_network),
+            confine(assignment, cut_network=self.cuts_network) if assignment.flags & SANDBOX else None,
         )
 
     def _send_ahead(self, running: Lease, until: float) -> None:
