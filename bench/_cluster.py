@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ def _start(*arguments: str) -> tuple[subprocess.Popen[str], dict[str, Any]]:
 
 
 @contextmanager
-def cluster(nodes: int, cpus: int, durability: str, *more: str) -> Iterator[Cluster]:
+def cluster(nodes: int, cpus: int, durability: str, *more: str, head_flags: Sequence[str] = ()) -> Iterator[Cluster]:
     """Run a head and so many nodes of so many CPUs each."""
     started: list[subprocess.Popen[str]] = []
     with tempfile.TemporaryDirectory() as directory:
@@ -64,7 +64,7 @@ def cluster(nodes: int, cpus: int, durability: str, *more: str) -> Iterator[Clus
         try:
             head, ready = _start(
                 "maze_head", *ports, "--state-dir", str(state / "head"), "--connection-file", str(state / "c.json"),
-                "--durability", durability, "--log-level", "warning",
+                "--durability", durability, "--log-level", "warning", *head_flags,
             )  # fmt: skip
             started.append(head)
             for number in range(nodes):

@@ -1,10 +1,11 @@
 """What it costs to move an object from node to node: two processes on loopback, the real shells of nodes, no head.
 
-    python bench/transfer.py [--mib 1024] [--rounds 5] [--at-once 1] [--pings 400]
+    python bench/transfer.py [--mib 1024] [--rounds 5] [--at-once 1] [--pings 400] [--curve]
 
 Prints one JSON document. Each round moves an object from a holder to a consumer, both of which keep it in memory, and
 copies as many bytes within one process, for the ratio. CPU is user and system time of both processes per GB moved, as
-the kernel counts it; memory is what each process had at its highest beyond the objects themselves.
+the kernel counts it; memory is what each process had at its highest beyond the objects themselves. With --curve a
+second pair of processes, that authenticate and encrypt, takes turns with the first one.
 
 The second part asks what a transfer does to the control traffic of the nodes that take part: the consumer's event loop
 asks the holder's over a connection of its own, one question after the other, first beside two processes that copy
@@ -26,15 +27,19 @@ from pathlib import Path
 from typing import Any
 
 from _machine import describe
+from _ratios import ratio_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+from maze._daemon.keys import KeyPair
 from maze_protocol.limits import MIB
 from maze_protocol.values import ObjectKey
 from support.peer_nodes import SECRET, Lone, pattern, ticket_for
 
 SPAWN = multiprocessing.get_context("spawn")
 PING_EVERY = 0.002
+Keys = tuple[KeyPair, KeyPair] | None
+"""Of holder and consumer, with CURVE."""
 CONSUMER = "consumer"
 
 
@@ -54,16 +59,17 @@ async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-def hold(pipe: Any, at_once: int, size: int) -> None:
+def hold(pipe: Any, keys: Keys, at_once: int, size: int) -> None:
     """Hold objects and echo; tell how much CPU was used when asked, until told to end."""
 
     async def run() -> None:
-        async with Lone("holder", SECRET) as node:
+        async with Lone("holder", SECRET, keys and keys[0]) as node:
+            node.vouch(*(pair.public for pair in keys or ()))
             for number in range(at_once):
                 node.store.put(ObjectKey(1, number), pattern(number, size))
             server = await asyncio.start_server(_echo, "127.0.0.1", 0)
             port = server.sockets[0].getsockname()[1]
-            pipe.send((node.endpoint, port, _peak_mib()))
+            pipe.send(((node.endpoint, node.key), port, _peak_mib()))
             while await asyncio.to_thread(pipe.recv) != "end":
                 pipe.send((_cpu(), _peak_mib()))
             server.close()
@@ -71,21 +77,22 @@ def hold(pipe: Any, at_once: int, size: int) -> None:
     asyncio.run(run())
 
 
-def consume(pipe: Any, endpoint: str, port: int, at_once: int, size: int) -> None:
+def consume(pipe: Any, keys: Keys, holder: tuple[str, str], port: int, at_once: int, size: int) -> None:
     """Do what the pipe says: fetch all objects once, or ask the echo so many times."""
 
     async def run() -> None:
-        async with Lone(CONSUMER) as node:
+        async with Lone(CONSUMER, pair=keys and keys[1]) as node:
+            node.vouch(*(pair.public for pair in keys or ()))
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             pipe.send(_peak_mib())
             while True:
                 word, count = await asyncio.to_thread(pipe.recv)
                 if word == "fetch":
-                    pipe.send(await _fetch(node, endpoint, at_once, size))
+                    pipe.send(await _fetch(node, holder, at_once, size))
                 elif word == "ping":
                     pipe.send(await _ping(reader, writer, count))
                 elif word == "ping while fetching":
-                    fetching = asyncio.create_task(_fetch_for(node, endpoint, at_once, size))
+                    fetching = asyncio.create_task(_fetch_for(node, holder, at_once, size))
                     pipe.send(await _ping(reader, writer, count))
                     fetching.cancel()
                 else:
@@ -95,19 +102,19 @@ def consume(pipe: Any, endpoint: str, port: int, at_once: int, size: int) -> Non
     asyncio.run(run())
 
 
-async def _fetch(node: Lone, endpoint: str, at_once: int, size: int) -> tuple[float, float, float]:
+async def _fetch(node: Lone, holder: tuple[str, str], at_once: int, size: int) -> tuple[float, float, float]:
     keys = [ObjectKey(1, number) for number in range(at_once)]
     began, before = time.perf_counter(), _cpu()
-    reasons = await asyncio.gather(*(node.fetch(key, size, (endpoint, "", ticket_for(key, CONSUMER))) for key in keys))
+    reasons = await asyncio.gather(*(node.fetch(key, size, (*holder, ticket_for(key, CONSUMER))) for key in keys))
     elapsed, used = time.perf_counter() - began, _cpu() - before
     assert not any(reasons), reasons
     node.store.forget(keys)
     return elapsed, used, _peak_mib()
 
 
-async def _fetch_for(node: Lone, endpoint: str, at_once: int, size: int) -> None:
+async def _fetch_for(node: Lone, holder: tuple[str, str], at_once: int, size: int) -> None:
     while True:
-        await _fetch(node, endpoint, at_once, size)
+        await _fetch(node, holder, at_once, size)
 
 
 async def _ping(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, count: int) -> list[float]:
@@ -139,13 +146,14 @@ def _memcpy_seconds(size: int) -> float:
 class Pair:
     """A holder and a consumer, each a process."""
 
-    def __init__(self, at_once: int, size: int) -> None:
+    def __init__(self, at_once: int, size: int, *, curve: bool = False) -> None:
+        keys = (KeyPair.make(), KeyPair.make()) if curve else None
         self.holder, far = SPAWN.Pipe()
-        self.processes = [SPAWN.Process(target=hold, args=(far, at_once, size))]
+        self.processes = [SPAWN.Process(target=hold, args=(far, keys, at_once, size))]
         self.processes[0].start()
-        endpoint, port, self.holder_before = self.holder.recv()
+        holder, port, self.holder_before = self.holder.recv()
         self.consumer, far = SPAWN.Pipe()
-        self.processes.append(SPAWN.Process(target=consume, args=(far, endpoint, port, at_once, size)))
+        self.processes.append(SPAWN.Process(target=consume, args=(far, keys, holder, port, at_once, size)))
         self.processes[1].start()
         self.consumer_before = self.consumer.recv()
 
@@ -168,24 +176,37 @@ class Pair:
             process.join()
 
 
-def move(pair: Pair, rounds: int, size: int) -> dict[str, Any]:
-    """Move all objects so many times."""
-    seconds, cpus, ratios, consumer_peak = [], [], [], 0.0
-    for _ in range(rounds):
-        before, _ = pair.holder_use()
-        elapsed, used, consumer_peak = pair.ask("fetch")
-        seconds.append(elapsed)
-        cpus.append((used + pair.holder_use()[0] - before) / size * 1e9)
-        ratios.append(elapsed / _memcpy_seconds(min(size, 256 * MIB)) / (size / min(size, 256 * MIB)))
-    return {
-        "mb_per_second": round(size / 1e6 / statistics.median(seconds)),
-        "mb_per_second_best": round(size / 1e6 / min(seconds)),
-        "cpu_seconds_per_gb": round(statistics.median(cpus), 3),
-        "cpu_seconds_per_gb_best": round(min(cpus), 3),
-        "memcpys": round(statistics.median(ratios), 1),
-        "holder_mib_beyond": round(pair.holder_use()[1] - pair.holder_before),
-        "consumer_mib_beyond": round(consumer_peak - pair.consumer_before),
-    }
+class Rounds:
+    """What moving all objects took, time after time."""
+
+    def __init__(self, pair: Pair, size: int) -> None:
+        self.pair = pair
+        self.size = size
+        self.seconds: list[float] = []
+        self.cpus: list[float] = []
+        self.memcpys: list[float] = []
+        self.consumer_peak = 0.0
+
+    def move(self) -> None:
+        """Move all objects once."""
+        size = self.size
+        before, _ = self.pair.holder_use()
+        elapsed, used, self.consumer_peak = self.pair.ask("fetch")
+        self.seconds.append(elapsed)
+        self.cpus.append((used + self.pair.holder_use()[0] - before) / size * 1e9)
+        self.memcpys.append(elapsed / _memcpy_seconds(min(size, 256 * MIB)) / (size / min(size, 256 * MIB)))
+
+    def report(self) -> dict[str, Any]:
+        """Return the figures."""
+        return {
+            "mb_per_second": round(self.size / 1e6 / statistics.median(self.seconds)),
+            "mb_per_second_best": round(self.size / 1e6 / min(self.seconds)),
+            "cpu_seconds_per_gb": round(statistics.median(self.cpus), 3),
+            "cpu_seconds_per_gb_best": round(min(self.cpus), 3),
+            "memcpys": round(statistics.median(self.memcpys), 1),
+            "holder_mib_beyond": round(self.pair.holder_use()[1] - self.pair.holder_before),
+            "consumer_mib_beyond": round(self.consumer_peak - self.pair.consumer_before),
+        }
 
 
 def disturb(pair: Pair, pings: int) -> dict[str, Any]:
@@ -218,15 +239,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--at-once", type=int, default=1, help="objects that are moved at the same time")
     parser.add_argument("--pings", type=int, default=400)
+    parser.add_argument("--curve", action="store_true", help="compare with CURVE")
     given = parser.parse_args()
     size = given.mib * MIB // given.at_once
-    pair = Pair(given.at_once, size)
+    pairs = [Pair(given.at_once, size, curve=curve) for curve in ([False, True] if given.curve else [False])]
     try:
-        moved = move(pair, given.rounds, size * given.at_once)
-        disturbed = disturb(pair, given.pings) if given.pings else {}
+        rounds = [Rounds(pair, size * given.at_once) for pair in pairs]
+        for _ in range(given.rounds):
+            for each in rounds:
+                each.move()
+        record = {"machine": describe(), "given": vars(given), "moved": rounds[0].report()}
+        if given.curve:
+            record["moved_with_curve"] = rounds[1].report()
+            record["cpu_ratio"] = ratio_of(rounds[1].cpus, rounds[0].cpus)
+            record["seconds_ratio"] = ratio_of(rounds[1].seconds, rounds[0].seconds)
+        record["latency"] = disturb(pairs[0], given.pings) if given.pings else {}
     finally:
-        pair.close()
-    print(json.dumps({"machine": describe(), "given": vars(given), "moved": moved, "latency": disturbed}, indent=2))
+        for pair in pairs:
+            pair.close()
+    print(json.dumps(record, indent=2))
 
 
 if __name__ == "__main__":

@@ -52,3 +52,15 @@ def test_the_budget_divides_all_that_was_measured() -> None:
     for part, cost in record["measured"]["parts_us"].items():
         assert sum(record["measured"]["stages_us"][part].values()) == pytest.approx(cost, abs=1.5)
     assert record["alone_us"]["16"]["together"] > 0
+
+
+def test_what_token_and_curve_cost_is_compared_with_a_head_without() -> None:
+    record = record_of("security.py", "--tasks", "100", "--runs", "5", "--rounds", "1")
+    assert record["w2_p50_ms"]["ratio_to_off"].keys() == {"token", "curve"}
+    assert record["w2_p50_ms"]["curve"]["median"] > 0
+
+
+def test_objects_travel_with_curve_beside_those_without() -> None:
+    record = record_of("transfer.py", "--mib", "4", "--rounds", "1", "--pings", "0", "--curve")
+    assert record["moved"]["mb_per_second"] > 0
+    assert record["moved_with_curve"]["mb_per_second"] > 0

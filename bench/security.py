@@ -1,0 +1,87 @@
+"""What the token and CURVE cost small tasks: the same work on heads that differ in nothing else.
+
+    python bench/security.py [--tasks 4000] [--runs 200] [--rounds 5]
+
+Prints one JSON document. Three clusters of one node stand side by side, `off` (no token, no CURVE), `token` and `curve`
+(both), and take turns, so that the machine is the same for all. W1: tasks of one workflow, CPU µs per task of all
+processes together. W2: runs of one task, one after the other, CPU µs per run, and the median of their latencies, which
+is the only figure that other load on the machine changes. Each ratio is to the round of `off` beside it; given are
+median and range. What CURVE costs objects, `transfer.py --curve` tells.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, Final
+
+from _cluster import Cluster, cluster, run, values_of
+from _machine import describe
+from _maze_side import independent
+from _maze_tasks import identity
+from _ratios import ratio_of, summary
+
+KINDS: Final = {"off": ("--no-token",), "token": (), "curve": ("--curve",)}
+
+
+def used(on: Cluster, work: Callable[[], None]) -> float:
+    """Return the CPU seconds that all processes spent on some work."""
+    before = sum(on.cpu_seconds().values())
+    work()
+    return sum(on.cpu_seconds().values()) - before
+
+
+def many(on: Cluster, tasks: int) -> dict[str, float]:
+    """Run one workflow of so many tasks."""
+
+    def work() -> None:
+        assert sorted(values_of(run(on.client, independent(tasks)))) == list(range(tasks)), "a result is wrong"
+
+    return {"w1_cpu_us": 1e6 * used(on, work) / tasks}
+
+
+def one_by_one(on: Cluster, runs: int) -> dict[str, float]:
+    """Run a workflow of one task so many times."""
+    workflow = on.client.create_workflow()
+    workflow.add_task(identity, inputs={"x": 1})
+    times: list[float] = []
+
+    def work() -> None:
+        for _ in range(runs):
+            began = time.perf_counter()
+            workflow.get_results(workflow.run(), verbose=False)
+            times.append(1000 * (time.perf_counter() - began))
+
+    spent = used(on, work)
+    return {"w2_cpu_us": 1e6 * spent / runs, "w2_p50_ms": statistics.median(times)}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", type=int, default=4_000)
+    parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    measured: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
+    with ExitStack() as stack:
+        on = {kind: stack.enter_context(cluster(1, 2, "process", head_flags=flags)) for kind, flags in KINDS.items()}
+        for each in on.values():
+            run(each.client, independent(500))
+        for _ in range(given.rounds):
+            for kind, each in on.items():
+                measured[kind].append(many(each, given.tasks) | one_by_one(each, given.runs))
+    record: dict[str, Any] = {"bench": "security", "given": vars(given), **describe()}
+    for figure in measured["off"][0]:
+        values = {kind: [each[figure] for each in rounds] for kind, rounds in measured.items()}
+        ratios = {kind: ratio_of(values[kind], values["off"]) for kind in KINDS if kind != "off"}
+        record[figure] = {**{kind: summary(each) for kind, each in values.items()}, "ratio_to_off": ratios}
+    print(json.dumps(record, indent=2))
+
+
+if __name__ == "__main__":
+    main()
