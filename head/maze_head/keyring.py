@@ -26,6 +26,8 @@ __all__ = ["KEYS_DIRECTORY", "Keyring", "local_key_file"]
 
 KEYS_DIRECTORY: Final = "keys"
 READ_SECONDS: Final = 3600.0
+StillGood = Callable[[], bool]
+NOBODY: Final[tuple[float, StillGood]] = (0.0, lambda: False)
 MAX_READERS: Final = 10_000
 """Above it the oldest key of a reader counts no more."""
 
@@ -43,8 +45,8 @@ class Keyring:
         self.local = local
         self._clock = clock
         self._nodes: dict[str, str] = {}
-        self._readers: dict[str, float] = {}
-        """Until when each counts, in the order of their coming."""
+        self._readers: dict[str, tuple[float, StillGood]] = {}
+        """Until when each counts, in the order of their coming, and what tells whether it still does."""
 
     @classmethod
     def open(cls, state_dir: Path) -> Keyring:
@@ -71,18 +73,24 @@ class Keyring:
         """Let a node connect no more."""
         self._nodes.pop(key, None)
 
-    def let_read(self, key: str) -> float:
-        """Let somebody subscribe; return for how many seconds."""
+    def let_read(self, key: str, still_good: StillGood) -> float:
+        """Let somebody subscribe; return for how many seconds.
+
+        Args:
+            key: of the reader.
+            still_good: tells whether the token that was shown for it is; asked on any thread.
+        """
         now = self._clock()
         self._readers.pop(key, None)
-        while self._readers and (len(self._readers) >= MAX_READERS or next(iter(self._readers.values())) <= now):
+        while self._readers and (len(self._readers) >= MAX_READERS or next(iter(self._readers.values()))[0] <= now):
             del self._readers[next(iter(self._readers))]
-        self._readers[key] = now + READ_SECONDS
+        self._readers[key] = now + READ_SECONDS, still_good
         return READ_SECONDS
 
     def may_read(self, key: str) -> bool:
         """Tell whether a key may subscribe to publications now."""
-        return key == self.local or self._readers.get(key, 0.0) > self._clock()
+        until, still_good = self._readers.get(key, NOBODY)
+        return key == self.local or (until > self._clock() and still_good())
 
     def admits(self, domain: str, key: str) -> bool:
         """Tell whether a key may connect to the sockets of a domain."""

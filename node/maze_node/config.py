@@ -100,12 +100,16 @@ class Settings:
         joined = self._joined()
         if joined is not None:
             return address_of(joined.endpoint, joined.head_key, self.node_dir)
-        if self.head is not None:
-            return address_of(self.head, self.head_key, self.node_dir)
         info = read_connection(self.connection_file or default_path())
+        if self.head is not None:
+            known = info is not None and info.node == self.head and not self.head_key
+            return by_connection(info, self.node_dir) if info and known else self._named(self.head)
         if info is None or self.head_pid not in (None, info.pid):
             return None
         return by_connection(info, self.node_dir)
+
+    def _named(self, head: str) -> HeadAddress:
+        return address_of(head, self.head_key, self.node_dir)
 
     def _joined(self) -> Joined | None:
         """Return where this node has joined, if that is the head which is meant."""

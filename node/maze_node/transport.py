@@ -50,6 +50,10 @@ _POLLIN: Final = int(zmq.POLLIN)
 _POLLOUT: Final = int(zmq.POLLOUT)
 _NOBLOCK: Final = int(zmq.NOBLOCK)
 _EVENTS: Final = int(zmq.EVENTS)
+_FAILED: Final = (
+    "the handshake failed; a head that authenticates nodes needs `maze-node join`, or --head-key with the key it has"
+)
+_NO_WORD: Final = (zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
 _BAD_NEWS: Final = (
     zmq.EVENT_DISCONNECTED
     | zmq.EVENT_CONNECT_RETRIED
@@ -193,7 +197,7 @@ class Transport:
             event = parse_monitor_message(self._monitor.recv_multipart(_NOBLOCK))["event"]
             if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
                 self._count_refusal()
-            self._disconnect("disconnected", _name(event))
+            self._disconnect("disconnected", _FAILED if event in _NO_WORD else _name(event))
 
     def _count_refusal(self) -> None:
         """Leave after a few: what the head does not know now it will not know later."""

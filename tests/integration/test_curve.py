@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psutil
 import pytest
@@ -15,7 +15,9 @@ import zmq
 from maze import MaClient, task
 from maze._daemon.curve import ClientSide
 from maze._daemon.keys import KeyPair, load_pair
-from support.cluster import Cluster, clean_environment, start_cluster
+from maze._daemon.processes import release
+from maze._daemon.ready import wait_ready
+from support.cluster import ANY_PORTS, Cluster, clean_environment, start_cluster
 
 REFUSED = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 LONG = 20_000
@@ -95,6 +97,39 @@ def test_a_stranger_is_refused_though_it_knows_the_servers_key(cluster: Cluster,
     kind = zmq.SUB if door == "events" else zmq.DEALER
     assert refusal(endpoint, ClientSide(KeyPair.make(), server), kind) == zmq.EVENT_HANDSHAKE_FAILED_AUTH
     assert refusal(endpoint, None, kind) != zmq.EVENT_HANDSHAKE_FAILED_AUTH, "without CURVE it does not come that far"
+
+
+ILL: Final = """
+import maze._daemon.zap as zap
+
+def fall_ill(*_):
+    raise ValueError("ill")
+
+zap.Doorkeeper._answer = fall_ill
+from maze_head.cli import main
+main()
+"""
+
+
+def test_a_head_whose_doorkeeper_falls_ill_ends_with_a_story(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with (tmp_path / "log").open("wb") as log:
+        head = subprocess.Popen(
+            [sys.executable, "-c", ILL, "--curve", *ANY_PORTS, f"--state-dir={state}"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=clean_environment(),
+        )  # fmt: skip
+    try:
+        ready = wait_ready(head, 30.0)
+        with zmq.Context() as context, context.socket(zmq.DEALER) as knocking:
+            knocking.linger = 0
+            ClientSide(KeyPair.make(), ready["head_key"]).apply(knocking)
+            knocking.connect(ready["node"])
+            assert head.wait(20) == 70
+    finally:
+        head.kill()
+        head.wait()
+        release(head)
+    assert "nobody says any more who may connect: ValueError('ill')" in (tmp_path / "log").read_text()
 
 
 def test_a_node_without_a_key_that_counts_leaves_and_says_why(cluster: Cluster) -> None:

@@ -62,4 +62,9 @@ async def read(call: Call) -> EventKeyBody:
     if not is_key(request.key):
         raise Invalid("invalid_key", "a public key has 40 characters of Z85", field="$.key")
     info = call.services.info()
-    return EventKeyBody(info.endpoints["events"], info.head_key, let_read(request.key))
+    token, tokens = token_of(call.request), call.services.tokens
+
+    def still_good() -> bool:
+        return token is None or tokens is None or tokens.holds(token)
+
+    return EventKeyBody(info.endpoints["events"], info.head_key, let_read(request.key, still_good))

@@ -145,5 +145,6 @@ class Services:
     """The original's routes need no token."""
     hosts: Sequence[str] = ()
     """Host names besides the loopback ones under which this head may be addressed (`--advertise`, bind address)."""
-    let_read: Callable[[str], float] | None = None
-    """Lets a key subscribe to publications, and returns for how many seconds; None: without CURVE anybody may."""
+    let_read: Callable[[str, Callable[[], bool]], float] | None = None
+    """Lets a key subscribe to publications while the token that was shown for it is good, and returns for how many
+    seconds at most; None: without CURVE anybody may."""

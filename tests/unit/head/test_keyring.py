@@ -42,13 +42,15 @@ def test_the_local_key_opens_everything_and_a_nodes_key_what_is_for_nodes(tmp_pa
 
 
 def test_readers_are_let_in_for_an_hour_and_to_publications_only(tmp_path: Path) -> None:
-    now = [0.0]
+    now, good = [0.0], [True]
     ring = Keyring(KeyPair.make(), LOCAL, lambda: now[0])
     assert not ring.may_read(READER)
-    assert ring.let_read(READER) == READ_SECONDS
+    assert ring.let_read(READER, lambda: good[0]) == READ_SECONDS
     assert [ring.admits(domain, READER) for domain in (NODES, EVENTS)] == [False, True]
-    now[0] = READ_SECONDS
-    assert not ring.admits(EVENTS, READER)
+    good[0] = False
+    assert not ring.admits(EVENTS, READER), "its token was revoked"
+    good[0], now[0] = True, READ_SECONDS
+    assert not ring.admits(EVENTS, READER), "its hour is over"
     ring.restore({NODE: "n1"})
     assert not ring.may_read(NODE), "nodes read nothing"
 
@@ -58,10 +60,10 @@ def test_no_more_readers_are_known_than_fit(monkeypatch: pytest.MonkeyPatch) -> 
     now = [0.0]
     ring = Keyring(KeyPair.make(), LOCAL, lambda: now[0])
     for key in ("first", "second", "first", "third"):
-        ring.let_read(key)
+        ring.let_read(key, lambda: True)
     assert [ring.may_read(key) for key in ("first", "second", "third")] == [True, False, True]
     now[0] = 2 * READ_SECONDS
-    ring.let_read("fourth")
+    ring.let_read("fourth", lambda: True)
     assert len(ring._readers) == 1, "those whose time is over have made room"
 
 

@@ -62,6 +62,16 @@ def test_whoever_does_not_see_the_heads_directory_has_a_key_of_its_own(tmp_path:
     assert parts(named.find_head()) == ("tcp://h:1", HEAD_KEY, own_pair(tmp_path / "node"))
 
 
+def test_a_head_that_is_named_and_known_here_needs_no_key_to_be_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = load_or_make_pair(tmp_path / "keys" / "local.key")
+    monkeypatch.setenv("MAZE_CONNECTION_FILE", str(connection(tmp_path, tmp_path / "keys" / "local.key")))
+    named = Settings(head="tcp://near:1", node_dir=tmp_path / "node")
+    assert parts(named.find_head()) == ("tcp://near:1", HEAD_KEY, pair)
+    assert Settings(head="tcp://other:1", node_dir=tmp_path / "node").find_head() == HeadAddress("tcp://other:1")
+
+
 def test_a_local_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     load_or_make_pair(tmp_path / "local.key")
     (tmp_path / "local.key").chmod(0o644)

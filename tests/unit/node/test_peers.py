@@ -108,6 +108,35 @@ def test_who_speaks_without_curve_is_not_heard_by_a_node_with_it() -> None:
     on_loop(check)
 
 
+def test_with_curve_a_node_may_be_reached_from_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(peers_module, "address_towards", lambda _: "192.0.2.1")
+
+    async def check() -> None:
+        async with Lone("n1", pair=KeyPair.make()):
+            pass
+
+    on_loop(check)
+    assert "cannot listen on 192.0.2.1" in caplog.text, "it is nobody's address, but it was tried"
+
+
+def test_a_bug_at_the_door_ends_the_node() -> None:
+    async def check() -> None:
+        pair = KeyPair.make()
+        async with Lone("n1", SECRET, pair) as holder, Lone("n2", pair=pair) as node:
+            holder.vouch(pair.public)
+            node.vouch(pair.public)
+            holder.peers._links._vouched = None  # type: ignore[assignment]  # the bug
+            going = asyncio.create_task(node.fetch(KEY, len(DATA), holder.holder_for(KEY, "n2")))
+            async with asyncio.timeout(20):
+                assert "TypeError" in await asyncio.shield(holder._failed)
+            node.peers.cancel(KEY)
+            await going
+
+    on_loop(check)
+
+
 def test_a_node_that_got_another_key_serves_nobody_until_it_is_started_again() -> None:
     async def check() -> None:
         async with Lone("n1", SECRET, KeyPair.make()) as node:

@@ -49,11 +49,11 @@ async def test_nodes_are_listed_and_revoked() -> None:
 @asynchronous
 async def test_a_reader_is_let_in_and_told_for_how_long() -> None:
     async with serving() as head:
-        let_in: list[str] = []
-        guard(head, lambda key: let_in.append(key) or 60.0)
+        let_in: list[tuple[str, bool]] = []
+        guard(head, lambda key, good: let_in.append((key, good())) or 60.0)
         told = {"endpoint": "tcp://h:3", "head_key": HEAD_KEY, "expires_in": 60.0}
         assert await post(head, "event-keys", {"key": KEY}) == (201, told)
-        assert let_in == [KEY]
+        assert let_in == [(KEY, True)]
         status, refusal = await post(head, "event-keys", {"key": "no key"})
         assert (status, refusal["error"]["code"]) == (422, "invalid_key")
 
