@@ -63,6 +63,7 @@ class TokenStore:
         self._seen = self._told = self._signature()
         self._tokens = self._read()
         self._book = TokenBook(self._tokens)
+        self._changed = False
         self._spent: set[bytes] = set()
         """Digests of tokens that are good for one thing, and in use or used."""
 
@@ -76,7 +77,7 @@ class TokenStore:
         found = self._book.find(text)
         if found is None:
             # It may have been made since the last tick.
-            self.tick()
+            self._look()
             found = self._book.find(text)
         return found
 
@@ -85,21 +86,25 @@ class TokenStore:
         return self._book.holds(token)
 
     def tick(self) -> bool:
-        """Take over what the commands changed meanwhile; tell whether they did."""
+        """Take over what the commands changed meanwhile; tell whether anything has changed since the last tick."""
+        self._look()
+        changed, self._changed = self._changed, False
+        return changed
+
+    def _look(self) -> None:
         seen = self._signature()
         if seen == self._seen:
-            return False
+            return
         try:
             self._tokens = self._read()
         except TokensUnusable as error:
             if seen != self._told:
                 log.error("tokens stay as they were: %s", error)  # noqa: TRY400 -- the file's fault, not a bug
             self._told = seen
-            return False
-        self._seen = seen
+            return
+        self._seen, self._changed = seen, True
         self._book = TokenBook(self._tokens)
         log.info("tokens changed", extra={"tokens": len(self._tokens)})
-        return True
 
     def create(self, scope: str, name: str, now: float) -> tuple[Token, str]:
         """Make a token; its text is in no file and will not be seen again.
@@ -195,6 +200,7 @@ class TokenStore:
         except (SecretUnusable, OSError) as error:
             raise TokensUnusable(f"{self._file} cannot be written", remedy="give a writable --state-dir") from error
         self._tokens, self._book, self._seen = tokens, TokenBook(tokens), self._signature()
+        self._changed = True
 
     def _signature(self) -> Signature:
         return tuple(map(_stamp, (self.own_file, self._file)))

@@ -41,7 +41,7 @@ def test_json_for_programs(token: Any) -> None:
 
 
 def test_a_revoked_token_is_gone(token: Any) -> None:
-    token("create", "--scope=node-join", "--name=rack-7")
+    token("create", "--scope=read", "--name=rack-7")
     assert token("revoke", "rack-7").exit_code == 0
     again = token("revoke", "rack-7")
     assert again.exit_code == 2
