@@ -57,6 +57,7 @@ from maze_head.publisher import Publisher, Readings
 from maze_head.seed_store import SeedStore
 from maze_head.sockets import is_loopback
 from maze_head.statedir import StateLock, prepare
+from maze_head.tls import server_context
 from maze_head.token_store import TokenStore
 from maze_head.transport import Transport
 from maze_head.uploads import UploadSweep
@@ -209,6 +210,13 @@ class Head:
                 "whoever reaches this head from another machine can pass for a node and run code here (--insecure)",
                 extra={"host": config.host},
             )
+        if not (is_loopback(self.address) or config.tls_cert):
+            log.warning(
+                "tokens travel unencrypted on their way to this head; give --tls-cert and --tls-key, or put a proxy "
+                "that speaks TLS before it",
+                extra={"host": config.host},
+            )
+        self.tls = server_context(config.tls_cert, config.tls_key) if config.tls_cert and config.tls_key else None
         prepare(config.state_dir)
         lock = StateLock(config.state_dir)
         self._undo.callback(lock.release)
@@ -329,7 +337,7 @@ class Head:
             self._counters,
             self.tokens,
             seed_open=self.config.open_seed_routes,
-            hosts=(self.endpoints.host, self.address),
+            hosts=(self.endpoints.host, self.address, *self.config.allow_host),
             let_read=self.door.keyring.let_read if self.door.keyring else None,
         )
         self.app = make_app(self.services, self.encoder)
@@ -338,7 +346,7 @@ class Head:
         self._undo.push_async_callback(self._finish_http, runner)
         # Whoever is answered can know the token by then.
         self._write_address()
-        await Site(runner, self.endpoints.http).start()
+        await Site(runner, self.endpoints.http, self.tls).start()
 
     async def _finish_http(self, runner: web.AppRunner) -> None:
         """Refuse what is new and finish what is being answered, unless somebody is in a hurry."""

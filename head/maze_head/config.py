@@ -38,6 +38,11 @@ class HeadConfig:
     """Let nodes of other machines connect without CURVE."""
     curve: bool = False
     """Encrypt and authenticate what nodes and subscribers say, on this machine, too."""
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    """Speak TLS on the HTTP port, with both of them."""
+    allow_host: tuple[str, ...] = ()
+    """Names by which browsers and programs may call this head, besides those that it knows."""
     no_token: bool = False
     """Answer everybody, instead of those who show a token."""
     open_seed_routes: bool = False
@@ -62,10 +67,13 @@ class HeadConfig:
         """Refuse what can never work.
 
         Raises:
-            Misconfigured: unknown durability, one port given twice, or times that make a healthy node suspect.
+            Misconfigured: unknown durability, half of a pair for TLS, one port given twice, or times that make a
+                healthy node suspect.
         """
         if self.durability not in (PROCESS, POWER):
             raise Misconfigured(f"durability must be {PROCESS} or {POWER}, not {self.durability!r}")
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise Misconfigured("TLS takes a certificate and its key", remedy="give both --tls-cert and --tls-key")
         ports = [port for port in (self.port, self.node_port, self.blob_port, self.event_port) if port]
         if len(set(ports)) != len(ports):
             raise Misconfigured(f"the four ports must differ, got {', '.join(map(str, ports))}")

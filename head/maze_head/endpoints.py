@@ -43,11 +43,12 @@ class Endpoints:
     blob: zmq.Socket[bytes]
     events: zmq.Socket[bytes]
     ports: dict[str, int]
+    scheme: str = "http"
 
     @property
     def addresses(self) -> dict[str, str]:
         """Return the four addresses under the names of the connection file."""
-        url = tcp_address(self.host, self.ports["url"]).replace("tcp", "http", 1)
+        url = tcp_address(self.host, self.ports["url"]).replace("tcp", self.scheme, 1)
         zmq_names = ("node", "blob", "events")
         return {"url": url} | {name: tcp_address(self.host, self.ports[name]) for name in zmq_names}
 
@@ -103,7 +104,10 @@ def _bind_all(
                 ServerSide(pair, domain).apply(sockets[name])
             bound[name] = bind(sockets[name], address, ports[name], option)
         undo.pop_all()
-    return Endpoints(advertised_host(config.advertise, address), http, **sockets, ports=bound)
+    return Endpoints(
+        advertised_host(config.advertise, address), http, **sockets, ports=bound,
+        scheme="https" if config.tls_cert else "http",
+    )  # fmt: skip
 
 
 def _listen_http(address: str, port: int) -> socket.socket:

@@ -14,6 +14,7 @@ import io
 import logging
 import os
 import socket
+import ssl
 import threading
 import time
 from pathlib import Path
@@ -26,12 +27,19 @@ from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 from maze._address import STARTING
-from maze._daemon.access import Access, access_by, bearer, find_access
+from maze._daemon.access import Access, access_by, bearer, find_access, tls_context
 from maze._daemon.errors import DaemonError
 from maze._event_socket import EventSocket
 from maze._loop import call, stop_loop
 from maze._version import __version__
-from maze.errors import AccessError, HeadUnavailableError, NotAMazeHeadError, ProtocolMismatchError, RequestError
+from maze.errors import (
+    AccessError,
+    AddressError,
+    HeadUnavailableError,
+    NotAMazeHeadError,
+    ProtocolMismatchError,
+    RequestError,
+)
 from maze_protocol.http import MSGPACK_TYPE, ErrorBody, InfoBody
 
 __all__ = ["Connection", "close_connection", "connection", "own_head", "path"]
@@ -237,7 +245,8 @@ class Connection:
 
     def _pool(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(limit=0, resolver=_Resolver(), keepalive_timeout=30.0)
+            tls = _tls_context(self.access.url) or True
+            connector = aiohttp.TCPConnector(limit=0, resolver=_Resolver(), keepalive_timeout=30.0, ssl=tls)
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 timeout=_TIMEOUT,
@@ -272,6 +281,13 @@ def _find_access(url: str) -> Access:
         return find_access(url) if own is None else access_by(url, own)
     except DaemonError as error:
         raise AccessError(f"no token for the head at {url}: {error}", code="unusable_token") from error
+
+
+def _tls_context(url: str) -> ssl.SSLContext | None:
+    try:
+        return tls_context(url)
+    except DaemonError as error:
+        raise AddressError(f"{url} cannot be asked: {error}", code="unusable_certificates") from error
 
 
 class _Resolver(ThreadedResolver):
@@ -313,6 +329,8 @@ class _Patience:
 
 
 def _why(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientSSLError):
+        return f"its certificate is not trusted here: {error}; MAZE_CA names a file of those that are"
     os_error = getattr(error, "os_error", None) or error
     if isinstance(os_error, ConnectionRefusedError):
         return "connection refused"

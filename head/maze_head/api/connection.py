@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
 from functools import partial
 from typing import Any, Final
 
@@ -144,11 +145,12 @@ def cut_revoked(app: web.Application, tokens: TokenFinding) -> None:
 class Site(web.BaseSite):
     """Serves an application on a bound socket, each connection by a Connection."""
 
-    __slots__ = ("_socket",)
+    __slots__ = ("_socket", "_tls")
 
-    def __init__(self, runner: web.AppRunner, bound: socket.socket) -> None:
+    def __init__(self, runner: web.AppRunner, bound: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(runner)
         self._socket = bound
+        self._tls = tls
 
     @property
     def name(self) -> str:
@@ -165,4 +167,7 @@ class Site(web.BaseSite):
         runner.server.request_handler = partial(with_expectation, runner.server.request_handler)
         shared = runner.app[TRAFFIC], runner.app[CROWD]
         factory = partial(Connection, runner.server, *shared, loop=loop, **OPTIONS)
-        self._server = await loop.create_server(factory, sock=self._socket, backlog=self._backlog)
+        shaking = None if self._tls is None else HEADER_SECONDS
+        self._server = await loop.create_server(
+            factory, sock=self._socket, backlog=self._backlog, ssl=self._tls, ssl_handshake_timeout=shaking
+        )

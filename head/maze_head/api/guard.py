@@ -59,7 +59,7 @@ def guard(names: Collection[str]) -> Middleware:
         host = request.headers.get("Host", "localhost")
         if not host_allowed(host, allowed):
             raise Misdirected(
-                "host_not_allowed", f"this head is not called {host[:100]!a}", hint="maze-head --advertise NAME"
+                "host_not_allowed", f"this head is not called {host[:100]!a}", hint="maze-head --allow-host NAME"
             )
         origin = request.headers.get("Origin")
         if origin is not None and not origin_allowed(origin, host):

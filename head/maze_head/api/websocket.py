@@ -24,7 +24,7 @@ from maze_head.core.errors import Gone
 from maze_protocol.limits import KIB
 
 __all__ = [
-    "HEARTBEAT", "INBOUND_LIMIT", "LAGGED", "LAG_SECONDS", "Lagged", "push", "serve", "stream", "upgrade",
+    "HEARTBEAT", "INBOUND_LIMIT", "LAGGED", "LAG_SECONDS", "Lagged", "push", "serve", "stream", "unsent", "upgrade",
     "wants_upgrade",
 ]  # fmt: skip
 
@@ -136,7 +136,7 @@ async def push(call: Call, socket: web.WebSocketResponse, frame: bytes, kind: WS
         ConnectionError: the reader is gone; or aiohttp's ClientError.
     """
     transport = call.request.transport
-    if len(frame) <= SMALL_FRAME and (transport is None or not transport.get_write_buffer_size()):
+    if len(frame) <= SMALL_FRAME and not unsent(transport):
         await socket.send_frame(frame, kind)
         return
     try:
@@ -146,13 +146,23 @@ async def push(call: Call, socket: web.WebSocketResponse, frame: bytes, kind: WS
         raise Lagged from error
 
 
+def unsent(transport: asyncio.WriteTransport | None) -> int:
+    """Return how many bytes wait for the socket to take them."""
+    if transport is None:
+        return 0
+    try:
+        return transport.get_write_buffer_size()
+    except AttributeError:
+        return 0  # asyncio's transport of TLS, closed twice, has forgotten where its bytes were
+
+
 async def _close(call: Call, socket: web.WebSocketResponse, code: int) -> None:
     """Say goodbye; who does not take it in time is cut off, since a closed transport keeps what it has not sent."""
     transport = call.request.transport
     with suppress(TimeoutError):
         async with asyncio.timeout(LAG_SECONDS):
             await socket.close(code=code, drain=code != LAGGED)
-    if transport is not None and transport.get_write_buffer_size():
+    if transport is not None and unsent(transport):
         transport.abort()
 
 

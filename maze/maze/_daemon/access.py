@@ -20,7 +20,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
 from maze._daemon.config import user_config
@@ -28,9 +28,13 @@ from maze._daemon.connection import ConnectionInfo, default_path, listed, read_c
 from maze._daemon.errors import SecretUnusable
 from maze._daemon.secret_files import read_secret
 
-__all__ = ["TOKEN", "TOKEN_FILE", "Access", "access_by", "bearer", "find_access"]
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["TOKEN", "TOKEN_FILE", "Access", "access_by", "bearer", "find_access", "tls_context"]
 
 TOKEN: Final = "MAZE_TOKEN"  # noqa: S105 -- the name of a variable
+CA: Final = "MAZE_CA"
 TOKEN_FILE: Final = "MAZE_TOKEN_FILE"  # noqa: S105 -- the name of a variable
 _ALPHABET: Final = re.compile(r"[A-Za-z0-9._~+/=-]{16,512}")
 """RFC 6750; nothing that would end a header."""
@@ -80,6 +84,25 @@ def access_by(url: str, file: Path, source: str = "") -> Access:
         SecretUnusable: the file cannot be used, or holds no token.
     """
     return Access(url, _checked(read_secret(file), str(file)), source or str(file))
+
+
+def tls_context(url: str) -> ssl.SSLContext | None:
+    """Return what certificates of an https URL are checked against: those of `MAZE_CA`, else the system's.
+
+    Raises:
+        SecretUnusable: `MAZE_CA` names no file of certificates.
+    """
+    if not url.startswith("https:"):
+        return None
+    import ssl  # most heads are spoken to without, and commands start at once
+
+    file = os.environ.get(CA) or None
+    try:
+        context = ssl.create_default_context(cafile=file)
+    except (OSError, ssl.SSLError) as error:
+        raise SecretUnusable(Path(file or CA), "holds no certificates", f"let {CA} name a PEM file") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
 
 
 def _of_connection(url: str) -> Access | None:

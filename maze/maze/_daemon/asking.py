@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import ssl
 from contextlib import closing
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from maze._daemon.access import bearer
+from maze._daemon.access import bearer, tls_context
 from maze._daemon.errors import HeadRefused, HeadUnreachable
 
 __all__ = ["ask"]
@@ -46,8 +44,7 @@ def _connection(url: str) -> http.client.HTTPConnection:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port
     if parts.scheme == "https":
-        context = ssl.create_default_context(cafile=os.environ.get("MAZE_CA") or None)
-        return http.client.HTTPSConnection(host, port, timeout=SECONDS, context=context)
+        return http.client.HTTPSConnection(host, port, timeout=SECONDS, context=tls_context(url))
     return http.client.HTTPConnection(host, port, timeout=SECONDS)
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import click
 
-from maze._daemon.access import Access, bearer, find_access
+from maze._daemon.access import Access, bearer, find_access, tls_context
 from maze._daemon.connection import find_url
 from maze._daemon.errors import SecretUnusable
 from maze._daemon.options import EXIT_UNREACHABLE, option
@@ -156,10 +156,16 @@ def _connection(url: str, timeout: float) -> tuple[str, http.client.HTTPConnecti
         port = parts.port
     except ValueError as error:
         raise click.UsageError(f"{url!r} is not a URL: {error}") from error
-    kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
-    if parts.scheme not in kinds or not parts.hostname:
+    if parts.scheme not in ("http", "https") or not parts.hostname:
         raise click.UsageError(f"{url!r} is not a URL of the form http://HOST:PORT")
-    return parts.path.rstrip("/"), kinds[parts.scheme](parts.hostname, port, timeout=timeout)
+    path = parts.path.rstrip("/")
+    if parts.scheme == "http":
+        return path, http.client.HTTPConnection(parts.hostname, port, timeout=timeout)
+    try:
+        context = tls_context(url)
+    except SecretUnusable as error:
+        raise click.UsageError(str(error)) from error
+    return path, http.client.HTTPSConnection(parts.hostname, port, timeout=timeout, context=context)
 
 
 def _refusal(status: int, body: bytes) -> ApiError:
