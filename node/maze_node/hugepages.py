@@ -14,7 +14,12 @@ from typing import Final
 __all__ = ["asked_for", "forget"]
 
 TUNABLES: Final = "GLIBC_TUNABLES"
-_WORDS: Final = "glibc.malloc.hugetlb=1"
+_KEPT: Final = 8 << 20
+"""Bytes that a worker keeps at the end of its heap for what comes next. By glibc's own 128 KiB each attempt might give
+a huge page back and take it anew, and zeroing one takes longer than a tiny task."""
+_MAPPED: Final = 4 << 20
+"""Allocations from there on are mapped by themselves; glibc moves that limit by itself only where nothing is said."""
+_WORDS: Final = f"glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold={_MAPPED}:glibc.malloc.trim_threshold={_KEPT}"
 
 
 def asked_for(environ: Mapping[str, str]) -> dict[str, str]:
