@@ -13,6 +13,8 @@ import pytest
 
 from maze import MaClient, task
 from support.cluster import Cluster, Daemon, clean_environment, start_cluster, wait_until
+from support.head_process import running_head
+from support.tls import write_pair
 
 SIZE = 24_000_000
 
@@ -144,3 +146,22 @@ def test_who_was_authorised_is_known_after_a_restart(cluster: Cluster) -> None:
     start(cluster, "n1")
     cluster.restart_head()
     wait_until(lambda: states(cluster).get("n1") == "ready", "the node to come back", 30)
+
+
+def test_a_node_joins_over_tls(tmp_path: Path) -> None:
+    cert, key = write_pair(tmp_path)
+    with running_head(tmp_path / "state", "--curve", f"--tls-cert={cert}", f"--tls-key={key}"):
+        environment = clean_environment(MAZE_STATE_DIR=str(tmp_path / "state"))
+
+        def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                [sys.executable, "-m", *words], capture_output=True, text=True, timeout=60, env=environment | more,
+                stdin=subprocess.DEVNULL, check=False,
+            )  # fmt: skip
+
+        token = run("maze_head", "token", "create", "--scope=node-join", MAZE_CA=str(cert)).stdout.strip()
+        join = ("maze_node", "join", token, "--name=n1", f"--node-dir={tmp_path / 'node'}")
+        refused = run(*join)
+        assert (refused.returncode, "certificate" in refused.stderr) == (75, True)
+        assert run(*join, MAZE_CA=str(cert)).stdout.startswith("joined https://127.0.0.1:")
+        assert "n1" in run("maze_head", "node", "list", MAZE_CA=str(cert)).stdout
