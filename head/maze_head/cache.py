@@ -1,4 +1,8 @@
-"""A cache bounded by bytes: the least recently used entries leave first. No clock, no locks; one thread owns it."""
+"""A cache bounded by bytes, or whatever its entries are weighed in: the least recently used leave first.
+
+What an entry takes beside its content counts, too: of many small ones it is most. No clock, no locks; one thread owns
+it.
+"""
 
 from __future__ import annotations
 

@@ -53,6 +53,8 @@ async def test_mistakes_are_told(client: OriginalClient) -> None:
     assert (status, answer["detail"]) == (400, "the form has no field `file`")
     async with client.head.http.post(f"/upload_file/{workflow_id}", data="no form") as response:
         assert response.status == 400
+    async with client.head.http.post(f"/upload_file/{workflow_id}", skip_auto_headers=["Content-Type"]) as response:
+        assert (response.status, (await response.json())["detail"][:11]) == (400, "a multipart")
     for path in ("/etc/passwd", "", "outputs/run_x/task_x/y/z", "../x"):
         assert (await download(client, workflow_id, path))[0] == 404
 

@@ -87,6 +87,8 @@ def parse(data: bytes, kind: type[Body], *, msgpack: bool) -> Body:
         raise _invalid(str(error)) from error
     except msgspec.DecodeError as error:
         raise Malformed("bad_msgpack", f"the body is not MessagePack: {error}") from error
+    except UnicodeDecodeError as error:  # of MessagePack: texts of JSON were decoded before
+        raise Malformed("bad_encoding", f"a text of the body is not UTF-8: {error.reason}") from error
     except RecursionError as error:
         raise _too_deep() from error
 

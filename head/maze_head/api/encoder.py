@@ -7,13 +7,13 @@ bytes; what it drops is made again from the log. Segments never change, so entri
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, ParamSpec, TypeVar
 
 from maze_head.api.render import Names, Outputs, encoded
 from maze_head.api.services import RunReading
+from maze_head.cache import ByteCache
 from maze_head.core.graph import Graph, load_graph
 from maze_head.facts import RunPlace
 from maze_protocol.events import SEALING, Segment, TaskFinished, TaskReused
@@ -29,6 +29,11 @@ Live = Callable[[bytes, int], Graph | None]
 """Looks a graph up by workflow and version among those that have live runs: it is read already."""
 CACHE_BYTES: Final = 64 * MIB
 CACHE_TASKS: Final = 200_000
+GRAPH_TASKS: Final = 20
+"""What a graph takes without its tasks, as a number of tasks."""
+ENCODED_BYTES: Final = 500
+EVENT_BYTES: Final = 50
+"""What entry and objects take beside the bytes of events."""
 THREAD_FROM: Final = 256 * KIB
 
 
@@ -56,8 +61,8 @@ class Encoded:
 
     @property
     def size(self) -> int:
-        """Return the bytes of all events."""
-        return sum(map(len, self.events))
+        """Return the bytes that it takes, of small events mostly those around them."""
+        return ENCODED_BYTES + sum(map(len, self.events)) + EVENT_BYTES * len(self.events)
 
     def since(self, after: int) -> tuple[bytes, ...]:
         """Return the events after that number."""
@@ -70,11 +75,9 @@ class EventEncoder:
     def __init__(self, hub: RunReading, cache_bytes: int = CACHE_BYTES, live: Live | None = None) -> None:
         self._hub = hub
         self._live = live
-        self._limit = cache_bytes
-        self._held = 0
-        self._cache: OrderedDict[tuple[int, int, str], Encoded] = OrderedDict()
+        self._cache: ByteCache[tuple[int, int, str], Encoded] = ByteCache(cache_bytes)
         self._making: dict[tuple[int, int, str], asyncio.Task[Encoded]] = {}
-        self._graphs: OrderedDict[tuple[bytes, int], Graph] = OrderedDict()
+        self._graphs: ByteCache[tuple[bytes, int], Graph] = ByteCache(CACHE_TASKS)
         self.made = 0
         """Segments encoded so far; a thousand readers of one segment count once."""
 
@@ -95,11 +98,7 @@ class EventEncoder:
         if graph is None:
             body = await self._hub.graph(*key)
             graph = await _maybe_threaded(len(body), load_graph, *key, body)
-            self._graphs[key] = graph
-            while len(self._graphs) > 1 and sum(map(len, self._graphs.values())) > CACHE_TASKS:
-                self._graphs.popitem(last=False)
-        elif key in self._graphs:
-            self._graphs.move_to_end(key)
+            self._graphs.put(key, graph, min(CACHE_TASKS, GRAPH_TASKS + len(graph)))
         return graph
 
     async def encode(self, run: OpenRun, segment: Segment, fmt: str) -> Encoded:
@@ -107,7 +106,6 @@ class EventEncoder:
         key = (run.place.run_no, segment.first_seq, fmt)
         found = self._cache.get(key)
         if found is not None:
-            self._cache.move_to_end(key)
             return found
         task = self._making.get(key)
         if task is None:
@@ -148,11 +146,7 @@ class EventEncoder:
 
     def _keep(self, key: tuple[int, int, str], encoded: Encoded) -> Encoded:
         self.made += 1
-        self._cache[key] = encoded
-        self._held += encoded.size
-        while self._held > self._limit and self._cache:
-            _, dropped = self._cache.popitem(last=False)
-            self._held -= dropped.size
+        self._cache.put(key, encoded, encoded.size)
         return encoded
 
 

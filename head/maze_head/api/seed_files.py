@@ -85,6 +85,8 @@ async def _workflow(call: Call) -> bytes:
 
 
 async def _file_field(request: web.Request) -> BodyPartReader:
+    if not request.content_type.startswith("multipart/"):
+        raise Malformed("bad_form", "a multipart/form-data body with a field `file` is needed")
     try:
         reader = await request.multipart()
         while (part := await reader.next()) is not None:

@@ -98,6 +98,12 @@ def test_garbage_instead_of_msgpack_is_400(data: bytes) -> None:
     assert error.code in ("bad_msgpack", "invalid_body")
 
 
+@pytest.mark.parametrize("data", [b"\x81\xa1\xff\x01", b"\x81\xa2\xc3\x28\x01"])
+def test_texts_of_msgpack_that_are_no_utf8_are_400(data: bytes) -> None:
+    error = refused(data, msgpack=True)
+    assert (status_of(error), error.code) == (400, "bad_encoding")
+
+
 def test_deep_msgpack_is_400() -> None:
     data = b"\x81\xa1a" * 100_000 + b"\x80"
     with pytest.raises(Malformed) as caught:

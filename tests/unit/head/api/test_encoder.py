@@ -92,6 +92,10 @@ async def test_a_small_cache_forgets_and_encodes_again() -> None:
     assert encoder.made == 2
 
 
+def test_an_encoding_takes_more_than_its_bytes() -> None:
+    assert Encoded(1, (b"x",) * 10, sealed=False).size >= 10 * 50 + 500
+
+
 @asynchronous
 async def test_a_failure_reaches_every_reader_and_is_not_kept() -> None:
     hub = await filled()
