@@ -203,8 +203,8 @@ class Node:
             elif isinstance(event, LinkLost):
                 self._peers.leave(event.reason or event.code)
         self._perform(effects + self._agent.start(now))
-        patience = self._agent.patience if self._pool.attentive else 0.0
-        if not patience:
+        patience = self._agent.patience
+        if not patience or not self._pool.attentive:
             self._flush(now)
         elif self._flushing is None:
             self._flushing = self._loop.call_later(patience, self._flush)

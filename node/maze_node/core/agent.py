@@ -126,6 +126,8 @@ class Agent:
         self._released: dict[str, list[int]] = {}
         self._departure = Departure(self._effects.append)
         self._load = NodeLoad()
+        self._unsettled = False
+        """Whether something came since the last flush after which memory may be full, or the node may leave."""
         self._on: dict[type, Callable[[Any, Instant], None]] = {
             Welcomed: self._on_welcome,
             LinkLost: self._on_link_lost,
@@ -206,13 +208,15 @@ class Agent:
 
     def handle(self, event: Event, now: Instant) -> list[Effect]:
         """Take one event."""
-        self._on[type(event)](event, now)
-        return self._take_effects()
+        return self.handle_all((event,), now)
 
     def handle_all(self, events: Sequence[Event], now: Instant) -> list[Effect]:
         """Take the events of a turn, in order."""
         for event in events:
             self._on[type(event)](event, now)
+            # New leases fill no memory and end nothing: between them and their outcomes nothing is to be settled.
+            if type(event) is not Said or type(event.message) is not Assign:
+                self._unsettled = True
         return self._take_effects()
 
     def start(self, now: Instant) -> list[Effect]:
@@ -239,9 +243,11 @@ class Agent:
         """Say what there is to say; after one turn or after several, as the shell likes."""
         if not self._departure.left:
             self._speak(now)
-            self._outbox.settle(now.mono, live=self._live)
-            self._objects.settle(now.mono)
-            self._leave_if_done(now)
+            if self._unsettled or self._effects:
+                self._unsettled = False
+                self._outbox.settle(now.mono, live=self._live)
+                self._objects.settle(now.mono)
+                self._leave_if_done(now)
         return self._take_effects()
 
     def _take_effects(self) -> list[Effect]:
@@ -477,7 +483,8 @@ class Agent:
             for reason, tokens in self._released.items():
                 self._effects.append(Send(Release(tuple(tokens), reason)))
             self._released.clear()
-        self._effects += [Send(holding) for holding in self._objects.news()]
+        if self._objects.unsaid:
+            self._effects += [Send(holding) for holding in self._objects.news()]
         if self._outbox.unsent:
             for result, payloads in self._outbox.messages():
                 self._effects.append(Send(result, payloads))

@@ -93,7 +93,7 @@ class Objects:
         self._wanted: dict[ObjectKey, Wanted] = {}
         self._cancelled: dict[ObjectKey, None] = {}
         """Fetches that were cancelled and have not been answered."""
-        self._news: dict[tuple[int, int], None] = {}
+        self.unsaid: dict[tuple[int, int], None] = {}
         """Copies that the head has not been told of."""
         self._idle_uploads: dict[ObjectKey, float] = {}
         self._known_to_head = False
@@ -198,7 +198,7 @@ class Objects:
         stored = Stored(wanted.ref.size, event.on_disk, len(wanted.leases))
         self._add(key, stored)
         if not key.hash:
-            self._news[key.lease, key.output] = None
+            self.unsaid[key.lease, key.output] = None
         for lease in wanted.leases.values():
             lease.missing -= 1
         return [lease for lease in wanted.leases.values() if not lease.missing]
@@ -255,7 +255,7 @@ class Objects:
             stored = self._stored.pop(key)
             self._leave_memory(key, stored)
             self._idle_uploads.pop(key, None)
-            self._news.pop((key.lease, key.output), None)
+            self.unsaid.pop((key.lease, key.output), None)
             if not key.hash:
                 del self._of_lease[key.lease][key]
                 if not self._of_lease[key.lease]:
@@ -318,7 +318,7 @@ class Objects:
     def welcome(self, welcome: Welcome) -> Iterator[Holding]:
         """A session begins: return all that is here, in parts. A head without a port for objects knows none."""
         self._known_to_head = welcome.minor >= OBJECT_MINOR and bool(welcome.blob_endpoint)
-        self._news.clear()
+        self.unsaid.clear()
         if not self._known_to_head:
             return
         held = [(key.lease, key.output) for key in self._stored if not key.hash]
@@ -327,10 +327,10 @@ class Objects:
 
     def news(self) -> Iterator[Holding]:
         """Return the copies that came since; they are told by that."""
-        while self._news and self._known_to_head:
-            part = list(self._news)[:AT_ONCE]
+        while self.unsaid and self._known_to_head:
+            part = list(self.unsaid)[:AT_ONCE]
             for pair in part:
-                del self._news[pair]
+                del self.unsaid[pair]
             yield Holding(tuple(part))
 
     def drop_everything(self) -> None:
