@@ -16,9 +16,17 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from hypothesis import seed, settings
+from hypothesis import HealthCheck, seed, settings
 
-from property import test_api_bodies, test_renderings, test_wire_hostile
+EXAMPLES = 200
+# Before the properties are made: each takes the profile of that moment, under pytest that of conftest.py.
+if settings().deadline is not None:
+    settings.register_profile(
+        "fuzz", max_examples=EXAMPLES, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    settings.load_profile("fuzz")
+
+from property import test_api_bodies, test_renderings, test_wire_hostile  # noqa: E402 -- as said above
 
 HERE = Path(__file__).resolve()
 PROPERTIES: list[Callable[[], None]] = [
@@ -34,13 +42,10 @@ PROPERTIES: list[Callable[[], None]] = [
     test_renderings.test_documents,
     test_renderings.test_refusals,
 ]
-EXAMPLES = 200
 
 
 def hypothesis(first_seed: int, deadline: float) -> dict[str, Any]:
     """Run the properties with seeds from `first_seed` on until `time.monotonic()` is there."""
-    settings.register_profile("fuzz", max_examples=EXAMPLES, database=None, deadline=None)
-    settings.load_profile("fuzz")
     random, rounds, findings = Random(first_seed), 0, []
     while time.monotonic() < deadline:
         number = random.getrandbits(32)

@@ -24,4 +24,4 @@ def test_a_named_test_exists(name: str) -> None:
 
 
 def test_every_row_has_a_test() -> None:
-    assert {number for number, _, _, _, tests in ROWS if "::" not in tests} == LATER
+    assert [number for number, _, _, _, tests in ROWS if "::" not in tests] == []

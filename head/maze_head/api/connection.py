@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import HttpProcessingError
 
 from maze_head.api.call import TRAFFIC, Traffic
@@ -74,8 +75,16 @@ class Connection(web.RequestHandler):
         super().data_received(data)
         if self._request_count != before:
             self._headers_came()
+            self._tell_of_a_broken_body()
         elif self._deadline is None and self._current_request is None and not self._messages:
             self._expect_headers()
+
+    def _tell_of_a_broken_body(self) -> None:
+        """Wake who waits for more of a body: what came instead is neither that nor another request."""
+        request = self._current_request
+        broken = bool(self._messages) and not isinstance(self._messages[-1][0], RawRequestMessage)
+        if broken and request is not None and not request.content.is_eof():
+            request.content.set_exception(web.RequestPayloadError("its framing is broken"))
 
     def _expect_headers(self) -> None:
         self._deadline = self._loop.call_later(HEADER_SECONDS, self._too_slow)

@@ -239,6 +239,8 @@ async def catch_errors(request: web.Request, handler: Handler) -> web.StreamResp
         return from_rejected(request, refusal)
     except ConnectionError:
         return _unheard(request)
+    except web.RequestPayloadError as error:
+        return from_rejected(request, Malformed("bad_http", f"the body cannot be read: {error}"))
     except Exception:  # noqa: BLE001 -- request boundary: a bug becomes a 500 that can be found in the log
         return internal_error(request)
 

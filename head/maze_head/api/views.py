@@ -17,8 +17,8 @@ from maze_protocol.events import Segment
 __all__ = ["RunViews"]
 
 CACHE_TASKS: Final = 500_000
-VIEW_TASKS: Final = 100
-"""What a view takes without its tasks, as a number of tasks: some 18 KB."""
+VIEW_TASKS: Final = 250
+"""What a view takes without its tasks (some 18 KB), as a number of tasks: of tiny runs 2,000 are kept."""
 THREAD_FROM: Final = 2_000
 """Events that are folded in a thread: about five milliseconds of work."""
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import msgspec
 import pytest
 
+from maze_head.api import bodies
 from maze_head.api.bodies import parse, parse_json
 from maze_head.api.errors import Malformed, status_of
 from maze_head.core.errors import Invalid, Rejected
 from maze_protocol.http import EditRequest, RunRequest, TaskBody
+from support.api_double import asynchronous, serving
+from support.tokens import LINE
 
 
 def refused(data: bytes, kind: type[Any] = RunRequest, *, msgpack: bool = False) -> Rejected:
@@ -116,3 +120,18 @@ def test_bytes_are_base64_in_json() -> None:
     error = refused(msgspec.json.encode(body), EditRequest)
     assert error.field == "$.codes[0].body"
     assert "base64" in error.message
+
+
+def test_a_body_that_does_not_come_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    @asynchronous
+    async def check() -> None:
+        async with serving() as head:
+            reader, writer = await asyncio.open_connection("127.0.0.1", head.port)
+            fields = f"Host: localhost\r\n{LINE}Content-Type: application/json\r\nContent-Length: 9\r\n\r\n"
+            writer.write(f"POST /api/v1/workflows HTTP/1.1\r\n{fields}{{".encode())
+            assert (await asyncio.wait_for(reader.readline(), 20)).split()[1] == b"408"
+            writer.close()
+            await writer.wait_closed()
+
+    monkeypatch.setattr(bodies, "BODY_TIMEOUT", 0.05)
+    check()

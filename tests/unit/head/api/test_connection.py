@@ -76,6 +76,22 @@ async def test_bytes_that_are_no_request_get_the_one_body(
     assert not [each for each in caplog.records if each.levelno > logging.DEBUG and each.name != "asyncio"]
 
 
+@pytest.mark.parametrize("path", [b"POST /api/v1/workflows", b"PUT /api/v1/values/" + b"0" * 64])
+@asynchronous
+async def test_a_body_that_breaks_off_in_rubbish_is_not_waited_for(path: bytes) -> None:
+    async with serving() as head:
+        reader, writer = await asyncio.open_connection("127.0.0.1", head.port)
+        fields = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n" + LINE.encode() + HEAD
+        writer.write(path + b" HTTP/1.1\r\n" + fields + b"\r\n")
+        while not head.app[TRAFFIC].requests_total:
+            await asyncio.sleep(0.01)
+        writer.write(b"5\r\n{\r\nzz\r\n\r\n")
+        answer = await asyncio.wait_for(reader.readline(), 10)
+        assert answer.split()[1] in (b"400", b"411")
+        writer.close()
+        await writer.wait_closed()
+
+
 @asynchronous
 async def test_rubbish_behind_a_request_ends_the_connection() -> None:
     async with serving() as head:
