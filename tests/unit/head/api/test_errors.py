@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from pathlib import Path
 
 import msgspec
@@ -12,9 +13,10 @@ from aiohttp import web
 
 import maze_head
 from maze_head.api import errors
-from maze_head.api.errors import STATUS, catch_errors, status_of
+from maze_head.api.errors import STATUS, STATUS_OF_CODE, catch_errors, status_of
 from maze_head.core import errors as core_errors
 from maze_head.core.errors import Conflict, Invalid, NotFound, Rejected, Unavailable
+from maze_head.core.state import EXPIRED, REMOVED
 from maze_protocol.http import MSGPACK_TYPE, ErrorBody
 from support.api_double import asynchronous, running
 
@@ -49,6 +51,30 @@ def test_a_code_may_have_a_status_of_its_own() -> None:
     assert status_of(NotFound("unknown_output", "")) == 422
     assert status_of(Unavailable("too_many_pending", "")) == 429
     assert status_of(Invalid("too_large", "")) == 413
+
+
+def documented() -> dict[str, int]:
+    """Return the codes of the table in docs/api.md with their statuses."""
+    rows = re.findall(r"^\| (\d{3}) \| (.*) \|$", DOCS.read_text().partition("## Errors")[2], re.M)
+    found = {code: int(status) for status, cells in rows for code in re.findall(r"`([a-z]+_[a-z_]+)`", cells)}
+    del found["request_id"]  # named there, and no code
+    return found
+
+
+def test_every_documented_code_is_given_by_the_head() -> None:
+    words = {
+        node.value
+        for path in Path(maze_head.__file__).parent.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    made = {f"{kind}_{how}" for kind in ("run", "workflow") for how in (EXPIRED, REMOVED)}  # of lookups.refuse_gone
+    assert sorted(documented().keys() - words - made) == []
+
+
+def test_codes_with_a_status_of_their_own_are_documented_with_it() -> None:
+    table = documented()
+    assert {code: table.get(code) for code in STATUS_OF_CODE} == STATUS_OF_CODE
 
 
 def test_every_code_is_documented() -> None:
