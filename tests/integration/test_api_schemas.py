@@ -73,6 +73,11 @@ async def test_every_answer_fits_its_description(tmp_path: Path) -> None:
             ("POST", "/cleanup_workflow/{workflow_id}"),
             ("GET", "/get_workflow_res/{workflow_id}/{run_id}"),
             ("GET", "/api/v1/events"),
+            # Those of keys need CURVE: test_curve.py, test_joining.py, unit/head/api/test_keys.py
+            ("POST", "/api/v1/node-keys"),
+            ("GET", "/api/v1/node-keys"),
+            ("DELETE", "/api/v1/node-keys/{node_id}"),
+            ("POST", "/api/v1/event-keys"),
         }
 
 
