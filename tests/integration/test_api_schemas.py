@@ -7,6 +7,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from maze_head.api.routes import ROUTES
 from support.api_double import asynchronous
 from support.api_schema import problems
@@ -64,6 +66,7 @@ async def test_every_answer_fits_its_description(tmp_path: Path) -> None:
         await upload(check)
         await run_and_read(check)
         await share(check)
+        await keys(check)
         await original(check)
         await remove(check)
         untested = {(route.method, route.path) for route in ROUTES} - check.seen
@@ -73,11 +76,6 @@ async def test_every_answer_fits_its_description(tmp_path: Path) -> None:
             ("POST", "/cleanup_workflow/{workflow_id}"),
             ("GET", "/get_workflow_res/{workflow_id}/{run_id}"),
             ("GET", "/api/v1/events"),
-            # Those of keys need CURVE: test_curve.py, test_joining.py, unit/head/api/test_keys.py
-            ("POST", "/api/v1/node-keys"),
-            ("GET", "/api/v1/node-keys"),
-            ("DELETE", "/api/v1/node-keys/{node_id}"),
-            ("POST", "/api/v1/event-keys"),
         }
 
 
@@ -149,6 +147,19 @@ async def share(check: Checker) -> None:
     assert (await check.ask("GET", "/api/v1/projects"))["projects"] == both["projects"]
     assert (await check.ask("DELETE", limit, **name))["rate"] == "500/min"
     assert (await check.ask("DELETE", project, **name))["cap"] == {"cpu": 16.0, "tasks": 100}
+
+
+async def keys(check: Checker) -> None:
+    """Of a head with CURVE, as far as the API sees that."""
+    services, local, key = check.head.services, "0" * 40, "1" * 40
+    info = msgspec.structs.replace(services.info(), endpoints={"node": "tcp://h:1", "events": "tcp://h:3"})
+    object.__setattr__(services, "info", lambda: info)
+    object.__setattr__(services, "let_read", lambda key, still_good: 60.0)
+    check.head.core.state.keys.local = local
+    assert (await check.ask("POST", "/api/v1/node-keys", {"node_id": "n/1", "key": key}))["endpoint"] == "tcp://h:1"
+    assert [each["key"] for each in (await check.ask("GET", "/api/v1/node-keys"))["nodes"]] == [key]
+    assert (await check.ask("DELETE", "/api/v1/node-keys/{node_id}", node_id="n%2F1"))["key"] == key
+    assert (await check.ask("POST", "/api/v1/event-keys", {"key": key}))["expires_in"] == 60.0
 
 
 async def remove(check: Checker) -> None:
