@@ -1,22 +1,24 @@
 """What the token and CURVE cost small tasks: the same work on heads that differ in nothing else.
 
-    python bench/security.py [--tasks 4000] [--runs 200] [--rounds 5]
+    python bench/security.py [--tasks 4000] [--runs 200] [--requests 2000] [--rounds 5]
 
 Prints one JSON document. Three clusters of one node stand side by side, `off` (no token, no CURVE), `token` and `curve`
 (both), and take turns, so that the machine is the same for all. W1: tasks of one workflow, CPU µs per task of all
-processes together. W2: runs of one task, one after the other, CPU µs per run, and the median of their latencies, which
-is the only figure that other load on the machine changes. Each ratio is to the round of `off` beside it; given are
+processes together. W2: runs of one task, one after the other, CPU µs per run, and the median of their latencies. HTTP:
+requests over one connection, CPU µs of the head per request, and the median of their latencies. Latencies are the only
+figures that other load on the machine changes. Each ratio is to the round of `off` beside it; given are
 median and range. What CURVE costs objects, `transfer.py --curve` tells.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import statistics
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any, Final
 
 from _cluster import Cluster, cluster, run, values_of
@@ -24,6 +26,8 @@ from _machine import describe
 from _maze_side import independent
 from _maze_tasks import identity
 from _ratios import ratio_of, summary
+
+from maze._daemon.access import bearer, find_access
 
 KINDS: Final = {"off": ("--no-token",), "token": (), "curve": ("--curve",)}
 
@@ -60,11 +64,34 @@ def one_by_one(on: Cluster, runs: int) -> dict[str, float]:
     return {"w2_cpu_us": 1e6 * spent / runs, "w2_p50_ms": statistics.median(times)}
 
 
+def requests(on: Cluster, count: int) -> dict[str, float]:
+    """Ask the head so many times, as a program that is not ours."""
+    access = find_access(on.client.server_url)
+    headers = bearer(access.token)
+    times: list[float] = []
+    with closing(http.client.HTTPConnection(access.url.removeprefix("http://"))) as connection:
+        before = on.cpu_seconds()["head"]
+        for _ in range(count):
+            began = time.perf_counter()
+            connection.request("GET", "/api/v1/limits", headers=headers)
+            answer = connection.getresponse()
+            assert (answer.status, bool(answer.read())) == (200, True)
+            times.append(1000 * (time.perf_counter() - began))
+        spent = on.cpu_seconds()["head"] - before
+    return {"http_cpu_us": 1e6 * spent / count, "http_p50_ms": statistics.median(times)}
+
+
+def measure(on: Cluster, given: argparse.Namespace) -> dict[str, float]:
+    """Measure one round on one cluster."""
+    return many(on, given.tasks) | one_by_one(on, given.runs) | requests(on, given.requests)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tasks", type=int, default=4_000)
     parser.add_argument("--runs", type=int, default=200)
+    parser.add_argument("--requests", type=int, default=2_000)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     measured: dict[str, list[dict[str, float]]] = {kind: [] for kind in KINDS}
@@ -74,7 +101,7 @@ def main() -> None:
             run(each.client, independent(500))
         for _ in range(given.rounds):
             for kind, each in on.items():
-                measured[kind].append(many(each, given.tasks) | one_by_one(each, given.runs))
+                measured[kind].append(measure(each, given))
     record: dict[str, Any] = {"bench": "security", "given": vars(given), **describe()}
     for figure in measured["off"][0]:
         values = {kind: [each[figure] for each in rounds] for kind, rounds in measured.items()}

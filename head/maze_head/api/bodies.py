@@ -55,8 +55,6 @@ async def load(request: web.Request, kind: type[Body], *, msgpack: bool) -> Body
 
 
 async def _read(request: web.Request) -> bytes:
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Unsupported("encoding_not_supported", "compressed bodies are not read here", hint="send it as it is")
     if (request.content_length or 0) > MAX_REQUEST_BODY:
         raise _too_large()
     try:

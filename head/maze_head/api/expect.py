@@ -10,9 +10,12 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from maze_head.api.errors import Unsupported
+
 __all__ = ["go_on", "go_on_later", "with_expectation"]
 
 GO_ON: Final = "100-continue"
+PLAIN: Final = "identity"
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -33,7 +36,13 @@ async def go_on_later(request: web.Request) -> None:
 
 @web.middleware
 async def go_on(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Tell a client that waits for it to send its body; the innermost middleware."""
+    """Tell a client that waits for it to send its body, unless it is compressed; the innermost middleware.
+
+    Raises:
+        Unsupported: nobody here inflates anything, so no bomb goes off, and no route can forget it.
+    """
+    if request.headers.get("Content-Encoding", PLAIN).lower() != PLAIN:
+        raise Unsupported("encoding_not_supported", "compressed bodies are not read here", hint="send it as it is")
     if request.headers.get("Expect") and request.version >= (1, 1):
         await request.writer.write(CONTINUE)
         request.writer.output_size = 0  # of the answer itself nothing was sent

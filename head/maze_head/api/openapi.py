@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from maze_head.api.access import OPEN
 from maze_head.api.idempotency import HEADER, KEY_LENGTH
 from maze_head.api.routes import Query, Route
 from maze_head.api.seed_forms import Detail
@@ -17,6 +18,12 @@ __all__ = ["description"]
 
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 _REF: Final = "#/components/schemas/{name}"
+_BEARER: Final = "token"
+_SCHEME: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "The head's own token is in STATE_DIR/auth/token; `maze-head token create` makes others.",
+}
 _EXTRA: Final = (ErrorBody, ClientEvent, Detail)
 _OF_QUERY: Final = {int: {"type": "integer", "minimum": 0}, str: {"type": "string"}}
 
@@ -36,7 +43,8 @@ def description(routes: Iterable[Route], version: str) -> dict[str, Any]:
             "description": "Workflows of Python functions on a cluster. docs/api.md tells the same with examples.",
         },
         "paths": paths,
-        "components": {"schemas": schemas.components},
+        "components": {"schemas": schemas.components, "securitySchemes": {_BEARER: _SCHEME}},
+        "security": [{_BEARER: []}],
     }
 
 
@@ -78,6 +86,8 @@ def _operation(route: Route, schemas: _Schemas) -> dict[str, Any]:
             "default": {"description": "A refusal", "content": schemas.content(Detail if route.seed else ErrorBody)},
         },
     }
+    # For a bearer token OpenAPI 3.1 lets roles be listed for whoever reads it.
+    operation["security"] = [] if route.scope == OPEN else [{_BEARER: [route.scope]}]
     if route.request is not None:
         operation["requestBody"] = {"required": True, "content": schemas.content(route.request)}
     client, head = route.messages

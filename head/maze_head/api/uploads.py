@@ -17,7 +17,7 @@ from aiohttp import web
 
 from maze_head.api.bodies import BODY_TIMEOUT, respond
 from maze_head.api.call import Call
-from maze_head.api.errors import Malformed, TooLarge, TooSlow, Unsupported, WrongOffset
+from maze_head.api.errors import Malformed, TooLarge, TooSlow, WrongOffset
 from maze_head.blobfile import BlobError, NoRoomForBlob, Upload, WrongUpload
 from maze_head.core.errors import Invalid, NotFound, Unavailable
 from maze_protocol.http import AddTask, Op, SaveTask, UploadBody, UploadedValue
@@ -105,8 +105,6 @@ def _hash(call: Call) -> bytes:
 
 def _part(call: Call) -> _Part:
     request = call.request
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Unsupported("encoding_not_supported", "compressed bodies are not read here", hint="send it as it is")
     length = request.content_length
     if length is None:
         raise Malformed("length_required", "Content-Length is required")

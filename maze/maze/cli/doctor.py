@@ -22,7 +22,7 @@ from maze._daemon.guarantees import Guarantee, guarantees
 from maze._daemon.options import EXIT_FAILED, DaemonCommand
 from maze._daemon.processes import DEFAULT_PORTS, default_ports_free
 from maze._version import __version__
-from maze.cli._api import Head, HeadUnreachable
+from maze.cli._api import ApiError, Head, HeadUnreachable
 from maze.cli._render import echo_json, echo_table, json_option
 
 __all__ = ["doctor"]
@@ -145,6 +145,10 @@ def check_head() -> Finding:
         info = Head(url).info()
     except (HeadUnreachable, click.UsageError, ConfigError) as error:
         return Finding("head", "warn", str(error).splitlines()[0], "maze up")
+    except ApiError as error:
+        return Finding(
+            "head", "warn", f"{url} refuses: {str(error).splitlines()[0]}", "set MAZE_TOKEN or MAZE_TOKEN_FILE"
+        )
     if info["version"] != __version__:
         return Finding(
             "head", "warn", f"{url}, version {info['version']}; here {__version__}", "install the same version"

@@ -59,3 +59,11 @@ def test_parameters_of_paths_are_described() -> None:
         for operation in methods.values():
             described = [each["name"] for each in operation["parameters"] if each["in"] == "path"]
             assert described == re.findall(r"\{(\w+)\}", path)
+
+
+def test_what_a_route_needs_is_described() -> None:
+    document = description(ROUTES, "1")
+    assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    for route in ROUTES:
+        described = document["paths"][route.path][route.method.lower()]["security"]
+        assert described == ([{"token": [route.scope]}] if route.scope else []), route
