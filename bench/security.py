@@ -99,8 +99,9 @@ def main() -> None:
         on = {kind: stack.enter_context(cluster(1, 2, "process", head_flags=flags)) for kind, flags in KINDS.items()}
         for each in on.values():
             run(each.client, independent(500))
-        for _ in range(given.rounds):
-            for kind, each in on.items():
+        for number in range(given.rounds):
+            # Back and forth, so that nobody is always the first after a pause.
+            for kind, each in list(on.items())[:: 1 - 2 * (number % 2)]:
                 measured[kind].append(measure(each, given))
     record: dict[str, Any] = {"bench": "security", "given": vars(given), **describe()}
     for figure in measured["off"][0]:

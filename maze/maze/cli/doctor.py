@@ -146,9 +146,7 @@ def check_head() -> Finding:
     except (HeadUnreachable, click.UsageError, ConfigError) as error:
         return Finding("head", "warn", str(error).splitlines()[0], "maze up")
     except ApiError as error:
-        return Finding(
-            "head", "warn", f"{url} refuses: {str(error).splitlines()[0]}", "set MAZE_TOKEN or MAZE_TOKEN_FILE"
-        )
+        return Finding("head", "warn", f"it refuses: {str(error).splitlines()[0]}", "set MAZE_TOKEN or MAZE_TOKEN_FILE")
     if info["version"] != __version__:
         return Finding(
             "head", "warn", f"{url}, version {info['version']}; here {__version__}", "install the same version"

@@ -12,6 +12,7 @@ import pytest
 from maze._daemon.connection import ConnectionInfo, write_connection
 from maze._daemon.guarantees import Guarantee
 from maze.cli import doctor as module
+from maze.cli._api import ApiError
 from maze.cli.doctor import Finding, check_config, check_files, check_head, check_platform, check_ports, check_python
 
 
@@ -118,6 +119,17 @@ def test_the_head(monkeypatch, info, level):
     monkeypatch.setenv("MAZE_URL", "http://h:1")
     monkeypatch.setattr(module, "Head", answering(info))
     assert check_head().level == level
+
+
+def test_a_head_that_refuses_us(monkeypatch):
+    def refusing(url):
+        raise ApiError(401, "unauthorized", "this head answers only who shows a token\nsend one")
+
+    monkeypatch.setenv("MAZE_URL", "http://h:1")
+    monkeypatch.setattr(module, "Head", refusing)
+    found = check_head()
+    assert (found.level, found.found) == ("warn", "it refuses: this head answers only who shows a token")
+    assert "MAZE_TOKEN" in found.advice
 
 
 def test_a_head_that_does_not_answer(monkeypatch):
