@@ -8,6 +8,7 @@ import time
 from types import TracebackType
 
 from maze_node.core.events import Event, LinkLost, Welcomed
+from maze_node.identity import HeadAddress
 from maze_node.transport import Transport
 from maze_node.turns import Turns
 from maze_protocol.messages import Heartbeat
@@ -53,7 +54,7 @@ class Crowd:
             self._transports.append(
                 Transport(
                     Turns(self._loop, lambda events, number=number: self._on(number, events)),  # type: ignore[misc]
-                    lambda: self.endpoint,
+                    lambda: HeadAddress(self.endpoint),
                     lambda number=number: make_hello(f"node-{number}", number + 1),  # type: ignore[misc]
                     self.refusals.append,
                 )
