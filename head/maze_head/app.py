@@ -338,6 +338,7 @@ class Head:
             self.tokens,
             seed_open=self.config.open_seed_routes,
             hosts=(self.endpoints.host, self.address, *self.config.allow_host),
+            origins=self.config.allow_origin,
             let_read=self.door.keyring.let_read if self.door.keyring else None,
         )
         self.app = make_app(self.services, self.encoder)

@@ -43,6 +43,8 @@ class HeadConfig:
     """Speak TLS on the HTTP port, with both of them."""
     allow_host: tuple[str, ...] = ()
     """Names by which browsers and programs may call this head, besides those that it knows."""
+    allow_origin: tuple[str, ...] = ()
+    """Origins whose pages may call this head, besides its own."""
     no_token: bool = False
     """Answer everybody, instead of those who show a token."""
     open_seed_routes: bool = False

@@ -33,7 +33,8 @@ def make_app(services: Services, encoder: EventEncoder | None = None) -> web.App
     # Outermost first: every answer is counted, and every failure below, the guard's included, gets its body.
     needed = scopes(ROUTES, seed_open=services.seed_open)
     middlewares = [
-        _count(traffic), catch_errors, guard(services.hosts), admit(services.tokens, needed, traffic), go_on,
+        _count(traffic), catch_errors, guard(services.hosts, services.origins),
+        admit(services.tokens, needed, traffic), go_on,
     ]  # fmt: skip
     app = web.Application(middlewares=middlewares, client_max_size=MAX_REQUEST_BODY)
     app[TRAFFIC], app[CROWD] = traffic, Crowd()

@@ -2,7 +2,8 @@
 
 A web page can make its visitor's browser send requests to a loopback port. The Origin header gives it away, and
 where DNS rebinding hides the origin, the Host header does: it names the attacker's domain. Lists of what is
-allowed, never of what is forbidden. Programs send no Origin, and an address in Host cannot be rebound.
+allowed, never of what is forbidden. Programs send no Origin, and an address in Host cannot be rebound. A page that
+another program of this machine serves is of another origin, too.
 """
 
 from __future__ import annotations
@@ -40,19 +41,18 @@ def host_allowed(host: str, names: Collection[str]) -> bool:
     return name == "localhost" or name in names or _address(name) is not None
 
 
-def origin_allowed(origin: str, host: str) -> bool:
-    """Tell whether a page of `origin` may call: a loopback page, or one that this head itself served."""
-    scheme, mark, netloc = origin.partition("://")
+def origin_allowed(origin: str, host: str, origins: Collection[str]) -> bool:
+    """Tell whether a page of `origin` may call: one that came from this very address, or from one of `origins`."""
+    scheme, mark, netloc = origin.lower().partition("://")
     if not mark or scheme not in ("http", "https"):
         return False
-    name = _name(netloc)
-    address = _address(name)
-    return name == "localhost" or (address is not None and address.is_loopback) or netloc.lower() == host.lower()
+    return netloc == host.lower() or f"{scheme}://{netloc}" in origins
 
 
-def guard(names: Collection[str]) -> Middleware:
-    """Make the middleware for a head that is also known under `names`."""
+def guard(names: Collection[str], origins: Collection[str] = ()) -> Middleware:
+    """Make the middleware for a head that is also known under `names`, and may be called by pages of `origins`."""
     allowed = frozenset(name.lower() for name in names)
+    pages = frozenset(origin.lower().rstrip("/") for origin in origins)
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -62,8 +62,12 @@ def guard(names: Collection[str]) -> Middleware:
                 "host_not_allowed", f"this head is not called {host[:100]!a}", hint="maze-head --allow-host NAME"
             )
         origin = request.headers.get("Origin")
-        if origin is not None and not origin_allowed(origin, host):
-            raise Forbidden("origin_not_allowed", f"pages of {origin[:100]!a} may not call this head")
+        if origin is not None and not origin_allowed(origin, host, pages):
+            raise Forbidden(
+                "origin_not_allowed",
+                f"pages of {origin[:100]!a} may not call this head",
+                hint="maze-head --allow-origin URL",
+            )
         return await handler(request)
 
     return check

@@ -144,6 +144,7 @@ class Services:
     seed_open: bool = False
     """The original's routes need no token."""
     hosts: Sequence[str] = ()
+    origins: Sequence[str] = ()
     """Host names besides the loopback ones under which this head may be addressed (`--advertise`, bind address)."""
     let_read: Callable[[str, Callable[[], bool]], float] | None = None
     """Lets a key subscribe to publications while the token that was shown for it is good, and returns for how many

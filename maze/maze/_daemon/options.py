@@ -162,6 +162,8 @@ head_options = _all(
     option("--tls-key", type=FILE, help="Its key, PEM, readable by nobody else."),
     option("--allow-host", metavar="NAME", multiple=True,
            help="Also answer requests to this name; repeatable."),
+    option("--allow-origin", metavar="URL", multiple=True,
+           help="Also answer pages from there, as http://localhost:3000; repeatable."),
     option("--insecure", is_flag=True, allow_from_autoenv=False,
            help="No CURVE on a non-loopback --host: whoever reaches it can run code here."),
     option("--no-token", is_flag=True, allow_from_autoenv=False,

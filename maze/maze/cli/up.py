@@ -39,7 +39,7 @@ __all__ = ["up"]
 
 _HEAD_FLAGS: Final = (
     "host", "port", "node_port", "blob_port", "event_port", "advertise", "state_dir", "durability", "insecure", "curve",
-    "tls_cert", "tls_key", "allow_host", "no_token", "open_seed_routes",
+    "tls_cert", "tls_key", "allow_host", "allow_origin", "no_token", "open_seed_routes",
     "heartbeat", "suspect_after", "lost_after", "recovery_grace", "max_pending_tasks",
     "ballast", "keep_runs", "keep_days", "keep_bytes", "order",
 )  # fmt: skip
