@@ -59,9 +59,9 @@ class Workspace:
 
     def remove(self) -> None:
         """Remove the working directory with all that is in it."""
-        import shutil
-
         if self._made is not None:
+            import shutil
+
             shutil.rmtree(self._made, ignore_errors=True)
 
     def _enter(self) -> Path:
