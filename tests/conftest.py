@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import compileall
 import os
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,7 +22,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile the library, as pip does when it installs one."""
+    """Compile the library, as pip does when it installs one, and let processes be interrupted."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell that starts this in the background says so, and all that tests start would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for part in ("maze", "maze_head", "maze_node", "maze_protocol"):
         spec = find_spec(part)
         if spec is not None and spec.origin is not None:
