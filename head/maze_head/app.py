@@ -50,6 +50,7 @@ from maze_head.door import Door
 from maze_head.driver import Driver, Ports, read_clocks
 from maze_head.endpoints import listen
 from maze_head.errors import EXIT_BUG, HeadError, KeysUnusable, StateDirUnusable
+from maze_head.graphs import GraphReader
 from maze_head.hub import READ_THREADS, RunHub
 from maze_head.journal import POWER, ClusterRow, GraphRow, Journal, SealedRow, SegmentRow
 from maze_head.orders import find_order
@@ -264,6 +265,8 @@ class Head:
         self._undo.push_async_callback(self.blobs.close)
         self.dispatcher = Dispatcher(self.transport, self.hub, self.driver.fail)
         self._undo.push_async_callback(self.dispatcher.close)
+        self.graphs = GraphReader(self.hub, self.driver.feed, self.driver.fail)
+        self._undo.push_async_callback(self.graphs.close)
         self._undo.push_async_callback(self.driver.stop)
         effects = self._recover()
         self._prepare_blobs()
@@ -281,6 +284,7 @@ class Head:
             self.journal.commit_now,
             lambda: self.ballast.read_only,
             self.blobs.obey,
+            self.graphs.read,
         )
 
     def _commit(self, batch: Batch) -> None:

@@ -28,6 +28,7 @@ from maze_head.core.effects import (
     DropObjects,
     Effect,
     KeepObject,
+    ReadGraph,
     Refuse,
     Reply,
     Send,
@@ -83,6 +84,8 @@ class Ports:
     """Tell whether the disk is full; asked once per turn, before its inputs are handled."""
     objects: Callable[[list[ObjectEffect]], None] = lambda _: None
     """Bring objects into the blob directory, or stop it; of a head without one nobody gets anything."""
+    read_graph: Callable[[ReadGraph], None] = lambda _: None
+    """Read a saved graph, and feed what was found."""
 
 
 def read_clocks() -> Instant:
@@ -281,6 +284,8 @@ class Driver:
                 on_links.append(effect)
             elif isinstance(effect, _ON_OBJECTS):
                 on_objects.append(effect)
+            elif isinstance(effect, ReadGraph):
+                self._ports.read_graph(effect)
         if on_links:
             self._ports.release(on_links)
         if on_objects:

@@ -6,6 +6,7 @@ Rules
   by rowid needs no index of its own.
 * `sealed_run` sums up a run that is over, so that recovery need not read its log; a run in `doomed_run` is removed, and
   what is left of it is being deleted (sweep.py). A run without either is live, or was sealed before version 2.
+* `workflow_event` finds the events of `cluster_event` that made and edited a workflow, for the day when it is removed.
 * `accepted` is the only row per task. Its integer key makes a second accepted result impossible.
 * Numbers that may exceed 63 bits (leases) are stored as signed 64-bit integers.
 * A migration is appended to MIGRATIONS and never edited; `user_version` counts those applied.
@@ -14,11 +15,22 @@ Rules
 from __future__ import annotations
 
 import sqlite3
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from maze_head.errors import JournalUnusable
 
-__all__ = ["APPLICATION_ID", "MIGRATIONS", "SEGMENT_MSGPACK", "from_signed", "migrate", "task_key", "to_signed"]
+__all__ = [
+    "APPLICATION_ID",
+    "MIGRATIONS",
+    "OF_WORKFLOWS",
+    "SEGMENT_MSGPACK",
+    "from_signed",
+    "migrate",
+    "task_key",
+    "to_signed",
+]
 
 APPLICATION_ID: Final = 0x4D415A45
 SEGMENT_MSGPACK: Final = 1
@@ -52,7 +64,17 @@ CREATE TABLE hole(
 CREATE INDEX graph_place ON graph(commit_no, pos);
 """
 
-MIGRATIONS: Final = (_V1, _V2)
+_V3: Final = """
+CREATE TABLE workflow_event(
+    workflow_id BLOB NOT NULL, commit_no INTEGER NOT NULL, pos INTEGER NOT NULL,
+    PRIMARY KEY(workflow_id, commit_no, pos)) STRICT, WITHOUT ROWID;
+INSERT INTO workflow_event SELECT workflow_of(body), commit_no, pos FROM cluster_event
+    WHERE kind IN ('workflow_created', 'workflow_edited');
+"""
+
+MIGRATIONS: Final = (_V1, _V2, _V3)
+OF_WORKFLOWS: Final = frozenset({"workflow_created", "workflow_edited"})
+"""Kinds of cluster events that stand in `workflow_event`, too."""
 _TASK_BITS: Final = 24
 _SIGN: Final = 1 << 63
 
@@ -88,11 +110,17 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
             remedy="start that version of maze-head, or give another --state-dir",
         )
     _refuse_foreign(connection, path, version)
+    connection.create_function("workflow_of", 1, _workflow_of, deterministic=True)
     for number, statements in enumerate(MIGRATIONS[version:], version + 1):
         connection.executescript(
             f"BEGIN IMMEDIATE;\n{statements}\n"
             f"PRAGMA application_id={APPLICATION_ID};\nPRAGMA user_version={number};\nCOMMIT;"
         )
+
+
+def _workflow_of(body: bytes) -> bytes:
+    event: dict[str, Any] = msgspec.msgpack.decode(body)
+    return bytes(event["workflow_id"])
 
 
 def _version(connection: sqlite3.Connection) -> int:

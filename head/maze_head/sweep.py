@@ -2,8 +2,9 @@
 
 Rules
 * The mark makes a run or workflow removed, whatever is left of its rows; recovery skips them.
-* `sweep` deletes so few rows at a time that a commit hardly waits for it, each with its hole (holes.py); the mark goes
-  last. A crash in between loses nothing: the next head goes on.
+* `sweep` deletes so few rows at a time that a commit hardly waits for it, each with its hole (holes.py), and looks at
+  no others: its cost does not grow with what is kept. The mark goes last. A crash in between loses nothing: the next
+  head goes on.
 * Pages that become free are given back to the file system if the database was made with incremental vacuum (version 2
   and later do), and else used again.
 
@@ -13,11 +14,7 @@ Everything here happens in the caller's transaction, on the journal's one writin
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from itertools import islice
-from typing import Any, Final
-
-import msgspec
+from typing import Final
 
 from maze_head.batch import Drop
 from maze_head.core.effects import DropGraph, DropRuns
@@ -27,14 +24,13 @@ from maze_head.schema import task_key
 __all__ = ["drop", "has_work", "sweep", "used_bytes"]
 
 STEP_ROWS: Final = 32
+"""Most rows that a step deletes of one table and thing; once it has deleted so many it begins with nothing more."""
 STEP_PAGES: Final = 64
 
 _DOOMED: Final = "SELECT (SELECT min(run_no) FROM doomed_run), (SELECT min(workflow_id) FROM doomed_workflow)"
 _EDITS: Final = """
-SELECT commit_no, pos, body FROM cluster_event
-WHERE kind IN ('workflow_created', 'workflow_edited') AND instr(body, ?) ORDER BY commit_no DESC, pos DESC
+SELECT commit_no, pos FROM workflow_event WHERE workflow_id=? ORDER BY commit_no DESC, pos DESC LIMIT ?
 """
-_decode_body: Final = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
 def drop(connection: sqlite3.Connection, order: Drop) -> None:
@@ -61,12 +57,16 @@ def has_work(connection: sqlite3.Connection) -> bool:
 
 def sweep(connection: sqlite3.Connection) -> None:
     """Delete a few rows of what is marked; once nothing is, give a few pages back."""
-    run_no, workflow_id = connection.execute(_DOOMED).fetchone()
-    if run_no is not None:
-        _sweep_run(connection, run_no)
-    elif workflow_id is not None:
-        _sweep_workflow(connection, workflow_id)
-    else:
+    gone = 0
+    while gone < STEP_ROWS:
+        run_no, workflow_id = connection.execute(_DOOMED).fetchone()
+        if run_no is not None:
+            gone += _sweep_run(connection, run_no)
+        elif workflow_id is not None:
+            gone += _sweep_workflow(connection, workflow_id)
+        else:
+            break
+    if not gone:
         connection.execute(f"PRAGMA incremental_vacuum({STEP_PAGES})").fetchall()
 
 
@@ -76,7 +76,8 @@ def used_bytes(connection: sqlite3.Connection) -> int:
     return (pages - spare) * size
 
 
-def _sweep_run(connection: sqlite3.Connection, run_no: int) -> None:
+def _sweep_run(connection: sqlite3.Connection, run_no: int) -> int:
+    """Delete some rows of a run, the mark last; return how many."""
     span = (task_key(run_no, 0), task_key(run_no + 1, 0), STEP_ROWS)
     gone = connection.execute(
         "DELETE FROM accepted WHERE k IN (SELECT k FROM accepted WHERE k>=? AND k<? LIMIT ?)", span
@@ -84,37 +85,39 @@ def _sweep_run(connection: sqlite3.Connection, run_no: int) -> None:
     gone += connection.execute(
         "DELETE FROM attempt_log WHERE rowid IN (SELECT rowid FROM attempt_log WHERE k>=? AND k<? LIMIT ?)", span
     ).rowcount
-    if gone < STEP_ROWS and not _sweep_log(connection, run_no):
+    if gone >= STEP_ROWS:
+        return gone
+    segments = _sweep_log(connection, run_no)
+    if segments < STEP_ROWS:
         # A run that ended in the turn that removed it was summed up after it was marked.
         connection.execute("DELETE FROM sealed_run WHERE run_no=?", (run_no,))
         connection.execute("DELETE FROM doomed_run WHERE run_no=?", (run_no,))
+    return gone + segments + 1
 
 
-def _sweep_log(connection: sqlite3.Connection, run_no: int) -> bool:
-    """Delete some segments of a run; tell whether there may be more."""
+def _sweep_log(connection: sqlite3.Connection, run_no: int) -> int:
+    """Delete some segments of a run; return how many."""
     query = "SELECT rowid, commit_no, pos FROM segment WHERE run_no=? ORDER BY first_seq LIMIT ?"
     rows = connection.execute(query, (run_no, STEP_ROWS)).fetchall()
     for rowid, *place in rows:
         connection.execute("DELETE FROM segment WHERE rowid=?", (rowid,))
         dig(connection, (place[0], place[1]), rowid)
-    return len(rows) == STEP_ROWS
+    return len(rows)
 
 
-def _sweep_workflow(connection: sqlite3.Connection, workflow_id: bytes) -> None:
+def _sweep_workflow(connection: sqlite3.Connection, workflow_id: bytes) -> int:
+    """Delete some events of a workflow, the mark last; return how many rows."""
     # The newest first: what is left of a workflow is always its beginning, which recovery can read.
-    places = list(islice(_edits(connection, workflow_id), STEP_ROWS))
+    places: list[Place] = connection.execute(_EDITS, (workflow_id, STEP_ROWS)).fetchall()
     for place in places:
+        connection.execute(
+            "DELETE FROM workflow_event WHERE workflow_id=? AND commit_no=? AND pos=?", (workflow_id, *place)
+        )
         connection.execute("DELETE FROM cluster_event WHERE commit_no=? AND pos=?", place)
         dig(connection, place, split(connection, place))
     if len(places) < STEP_ROWS:
         connection.execute("DELETE FROM doomed_workflow WHERE workflow_id=?", (workflow_id,))
-
-
-def _edits(connection: sqlite3.Connection, workflow_id: bytes) -> Iterator[Place]:
-    for commit_no, pos, body in connection.execute(_EDITS, (workflow_id,)):
-        # Those bytes may stand in another workflow's edit, too.
-        if _decode_body(body)["workflow_id"] == workflow_id:
-            yield commit_no, pos
+    return len(places) + 1
 
 
 def _spare_pages(connection: sqlite3.Connection) -> int:

@@ -323,7 +323,7 @@ def _refused_run(state: WorkflowState, error: RequestError) -> NoReturn:
 
 def _no_workflow(error: RequestError, state: WorkflowState) -> MazeError:
     """Return what a refusal means for a workflow: that it doesn't exist, or just the refusal."""
-    if error.code == "workflow_removed":
+    if error.code in {"workflow_removed", "workflow_expired"}:
         return UnknownWorkflowError(error.message, code=error.code)
     if error.code in {"workflow_not_found", "unknown_workflow", "bad_id"}:
         return UnknownWorkflowError(

@@ -19,6 +19,7 @@ from maze_head.core.scheduler import HeadCore
 from maze_head.core.state import Settings
 from maze_head.dispatch import Dispatcher
 from maze_head.driver import Driver, Ports
+from maze_head.graphs import GraphReader
 from maze_head.hub import RunHub
 from maze_head.journal import ClusterRow, GraphRow, SealedRow, SegmentRow
 from maze_head.links import Link, LinkTable
@@ -53,6 +54,7 @@ class HeadProcess:
             lost_after=knobs.lost_after,
             orphan_timeout=knobs.orphan_timeout,
             object_ttl=OBJECT_TTL,
+            tasks_at_hand=knobs.at_hand,
         )
         self.core = HeadCore(settings, self.journal.epoch, self.journal.cluster_id, b"secret", "the head's port")
         self.hub = RunHub(self.journal, self._published)
@@ -62,6 +64,7 @@ class HeadProcess:
         ports = Ports(
             self._submit, self.hub.commit, self.dispatcher.release, self.transport.tick,
             read_only=lambda: self.disk.full, objects=self._see_to,
+            read_graph=GraphReader(self.hub, self.driver.feed, self._fail).read,
         )  # fmt: skip
         self.driver.start(ports, self._recover())
 

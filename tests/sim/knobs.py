@@ -95,6 +95,8 @@ class Knobs:
     outage: float = 3.0
     """How long what fails is away: cut, stopped, down."""
     faults: tuple[str, ...] = field(default=())
+    at_hand: int = 50_000
+    """Of how many tasks the workflows may be that a head keeps in memory."""
     tiny: bool = False
     """Nearly all tasks are over at once, and there are more of them: they queue behind each other on the nodes."""
     shapes: bool = False

@@ -11,7 +11,7 @@ from typing import Any
 
 from maze_head.batch import Batch
 from maze_head.core.effects import Accept, Append, AppendCluster, CopyAccepted, SaveGraph
-from maze_head.core.events import Instant
+from maze_head.core.events import GraphRead, Instant
 from maze_head.core.invariants import check
 from maze_head.core.runs import Run
 from maze_head.core.scheduler import HeadCore
@@ -79,6 +79,10 @@ def recover(rows: Sequence[Row]) -> tuple[HeadCore, list[Row]]:
     """Return a core that has read these rows and gone on, and the rows with what it wrote by doing so."""
     core = read(rows)
     effects = core.restored(NOW)
+    for row in rows:
+        flow = core.state.workflows.get(row.workflow_id) if isinstance(row, GraphRow) else None
+        if flow is not None and flow.away and (flow.id, flow.revision) == row[:2]:
+            core.handle(GraphRead(*row), NOW)
     check(core.state)
     return core, [*rows, *_rows(effects)]
 

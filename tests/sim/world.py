@@ -60,6 +60,8 @@ class Report:
 
 TINY: Final = 9
 """One world of so many is one of tiny tasks."""
+FORGETFUL: Final = 4
+"""In one world of so many heads put every workflow away but the one used last."""
 
 
 class World:
@@ -74,6 +76,8 @@ class World:
                 knobs.tiny, knobs.tasks, knobs.cpus, knobs.nodes = True, 24, 1, min(2, knobs.nodes)
             elif has_shapes(seed):
                 knobs.shapes, knobs.faults, knobs.workers = True, (*knobs.faults, MEASURE), 4
+            if seed % FORGETFUL == 3:
+                knobs.at_hand = 0
         self.knobs = knobs
         self.shapes = Shapes(seed, knobs)
         self.clock = Clock()

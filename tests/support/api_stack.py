@@ -19,6 +19,7 @@ from maze_head.core.scheduler import HeadCore
 from maze_head.core.state import Settings
 from maze_head.dispatch import Dispatcher
 from maze_head.driver import Driver, Ports, read_clocks
+from maze_head.graphs import GraphReader
 from maze_head.hub import RunHub
 from maze_head.journal import PROCESS, ClusterRow, GraphRow, Journal, SealedRow, SegmentRow
 from maze_head.seed_store import SeedStore
@@ -143,7 +144,10 @@ class Stack:
         self.puppet = Puppet()
         self.dispatcher = Dispatcher(self.puppet, self.hub, self.failures.append)
         self.driver = Driver(self.core, self.journal.epoch, self.failures.append)
-        self.ports = Ports(self.journal.submit, self.hub.commit, self.dispatcher.release, lambda: None)
+        self.graphs = GraphReader(self.hub, self.driver.feed, self.failures.append)
+        self.ports = Ports(
+            self.journal.submit, self.hub.commit, self.dispatcher.release, lambda: None, read_graph=self.graphs.read
+        )
         self.puppet.feed = self.driver.feed
         self.nodes = ScriptedNodes()
         self.blobs = BlobDirectory(directory)
@@ -191,6 +195,7 @@ async def stack(directory: Path) -> AsyncIterator[Stack]:
     finally:
         await head.driver.stop()
         await head.dispatcher.close()
+        await head.graphs.close()
         head.hub.close()
         head.journal.close()
     assert not head.failures, head.failures

@@ -9,7 +9,7 @@ from it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
 from maze_head.core import effects as fx
@@ -18,6 +18,7 @@ from maze_head.core.errors import Rejected
 from maze_head.core.invariants import check
 from maze_head.core.scheduler import HeadCore
 from maze_head.core.state import Settings
+from maze_head.core.workflows import Workflow
 from maze_protocol.events import RunEvent, Segment
 from maze_protocol.http import (
     AddEdge,
@@ -131,7 +132,24 @@ class Head:
 
     def do(self, event: ev.Event) -> list[fx.Effect]:
         """Feed one event and run one placement pass, as one turn of the driver."""
-        return self._took([*self.core.handle(event, self.now), *self.core.schedule(self.now)])
+        effects = self._took([*self.core.handle(event, self.now), *self.core.schedule(self.now)])
+        for order in [effect for effect in effects if isinstance(effect, fx.ReadGraph)]:
+            self.effects.remove(order)
+            effects = [*effects, *self.do(self.graph_read(order.workflow_id, order.version))]
+        return effects
+
+    def graph_read(self, *key: Any) -> ev.GraphRead:
+        """Return what the journal has of a graph (workflow id, version)."""
+        saved = [row.body for row in self.journal if isinstance(row, fx.SaveGraph)
+                 and (row.workflow_id, row.version) == key]  # fmt: skip
+        return ev.GraphRead(*key, saved[0] if saved else None)
+
+    def fetch(self) -> Head:
+        """Bring every workflow that is put away to hand, as commands that need it do; return this head."""
+        for flow in list(self.core.state.workflows.values()):
+            if flow.away:
+                self.do(self.graph_read(flow.id, flow.revision))
+        return self
 
     def _took(self, effects: list[fx.Effect]) -> list[fx.Effect]:
         # Summaries only spare a recovery the logs of runs that are over; the tests' own recovery reads these.
@@ -279,13 +297,24 @@ def held(lease: int, state: int) -> Held:
     return Held(lease, state, 1e9)
 
 
-def dump(core: HeadCore) -> dict[str, Any]:
-    """Return everything that the journal must give back, in plain values."""
+def _dump_contents(flow: Workflow) -> tuple[Any, ...]:
+    edges = sorted(flow.edges())
+    return list(flow.tasks.items()), edges, [flow.edge(*pair) for pair in edges], list(flow.unsaved)
+
+
+def same_knowledge(head: Head) -> bool:
+    """Tell whether the journal gives back all that a head knows, but for the tasks of workflows that it put away."""
+    away = frozenset(flow.id for flow in head.core.state.workflows.values() if flow.away)
+    return dump(head.replay().core, away) == dump(head.core, away)
+
+
+def dump(core: HeadCore, away: Collection[bytes] = ()) -> dict[str, Any]:
+    """Return everything that the journal must give back, in plain values, but for the tasks of some workflows."""
     state = core.state
     return {
         "workflows": [
-            (flow.id, flow.name, flow.created_at, flow.revision, list(flow.tasks.items()), sorted(flow.edges()),
-             [flow.edge(*pair) for pair in sorted(flow.edges())], list(flow.unsaved), list(flow.edits.items()))
+            (flow.id, flow.name, flow.created_at, flow.revision, flow.size, list(flow.edits.items()),
+             None if flow.away or flow.id in away else _dump_contents(flow))
             for flow in state.workflows.values()
         ],
         "codes": state.codes,

@@ -54,9 +54,20 @@ class History:
         self.journal.close()
 
     def turn(self, *events: ev.Event) -> list[fx.Effect]:
-        """Make one turn of the driver and commit it."""
+        """Make one turn of the driver and commit it; graphs that it wants are read and taken in in a further turn."""
         made = [effect for event in events for effect in self.core.handle(event, self.now)]
-        return self._finish([*made, *self.core.schedule(self.now)])
+        effects = self._finish([*made, *self.core.schedule(self.now)])
+        for order in [effect for effect in effects if isinstance(effect, fx.ReadGraph)]:
+            body = self.journal.graph(order.workflow_id, order.version)
+            effects = [*effects, *self.turn(ev.GraphRead(order.workflow_id, order.version, body))]
+        return effects
+
+    def fetch(self) -> History:
+        """Bring every workflow that is put away to hand, as commands that need it do; return this life."""
+        for flow in list(self.core.state.workflows.values()):
+            if flow.away:
+                self.turn(ev.GraphRead(flow.id, flow.revision, self.journal.graph(flow.id, flow.revision)))
+        return self
 
     def ask(self, make: Any, *arguments: Any) -> Any:
         """Send a command and return its answer; raise if it was refused."""

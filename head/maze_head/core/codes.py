@@ -7,6 +7,7 @@ The core keeps only what decides where code may run (`CodeFacts`); the body goes
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import msgspec
@@ -16,7 +17,7 @@ from maze_head.core.names import named
 from maze_protocol.http import CodeBody
 from maze_protocol.limits import MAX_TASK_VALUES
 
-__all__ = ["CodeFacts", "StoredCode", "check_code", "pack_code", "unpack_code"]
+__all__ = ["CodeFacts", "CodeUsers", "StoredCode", "check_code", "pack_code", "unpack_code"]
 
 KINDS: Final = ("pickle", "source")
 ANY_PYTHON: Final = (0, 0)
@@ -28,6 +29,34 @@ class CodeFacts(NamedTuple):
     kind: str
     python: tuple[int, int]
     """The minor version it must run under; (0, 0) for any."""
+
+
+class CodeUsers:
+    """Which workflows ever used which function: it is needed as long as one of them is there."""
+
+    def __init__(self) -> None:
+        self._users: dict[bytes, dict[bytes, None]] = {}
+        self._used: dict[bytes, dict[bytes, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._users)
+
+    def note(self, workflow_id: bytes, codes: Iterable[bytes]) -> None:
+        """Note that a workflow uses functions."""
+        for hash_ in codes:
+            self._users.setdefault(hash_, {})[workflow_id] = None
+            self._used.setdefault(workflow_id, {})[hash_] = None
+
+    def only_of(self, workflow_id: bytes) -> list[bytes]:
+        """Return the functions that no other workflow used, in the order of their first use."""
+        return [hash_ for hash_ in self._used.get(workflow_id, ()) if len(self._users[hash_]) == 1]
+
+    def forget(self, workflow_id: bytes) -> None:
+        """Forget a workflow."""
+        for hash_ in self._used.pop(workflow_id, ()):
+            del self._users[hash_][workflow_id]
+            if not self._users[hash_]:
+                del self._users[hash_]
 
 
 class StoredCode(msgspec.Struct, array_like=True, frozen=True):

@@ -14,6 +14,7 @@ from maze_head.core.effects import AppendCluster, SaveCode
 from maze_head.core.ends import cancel_run as halt
 from maze_head.core.ends import seal_if_over
 from maze_head.core.errors import Conflict, Invalid, Rejected, Unavailable
+from maze_head.core.fetching import need
 from maze_head.core.graph import Graph
 from maze_head.core.infeasible import announce
 from maze_head.core.lookups import find_run, find_workflow, refuse_gone, show
@@ -47,12 +48,13 @@ def create_workflow(state: State, command: asked.CreateWorkflow) -> WorkflowSumm
         workflow = state.workflows[command.workflow_id] = Workflow(command.workflow_id, name, state.now.wall)
         body = {"workflow_id": workflow.id, "name": name, "time": state.now.wall}
         state.emit(AppendCluster("workflow_created", body))
+        state.note_idle(workflow.id)
     return summarise_workflow(workflow)
 
 
 def edit_workflow(state: State, command: asked.EditWorkflow) -> EditResponse:
     """Apply operations all or none."""
-    workflow, request = find_workflow(state, command.workflow_id), command.request
+    workflow, request = need(state, command.workflow_id), command.request
     if request.edit_id and request.edit_id in workflow.edits:
         return _edited(workflow, workflow.edits[request.edit_id])
     if len(request.ops) > MAX_OPS_PER_REQUEST:
@@ -78,8 +80,8 @@ def edit_workflow(state: State, command: asked.EditWorkflow) -> EditResponse:
 
 
 def _foreign(state: State, error: UnknownTask) -> Invalid | None:
-    """Return the refusal of a task that another workflow has; None if no workflow has it."""
-    home = next((each for each in state.workflows.values() if error.task_id in each.tasks), None)
+    """Return the refusal of a task that another workflow has; None if no workflow that is at hand has it."""
+    home = next((each for each in state.workflows.values() if not each.away and error.task_id in each.tasks), None)
     if home is None:
         return None
     message = f"task {format_id(error.task_id, TASK)} belongs to workflow {format_id(home.id, WORKFLOW)}"
@@ -120,12 +122,13 @@ def _keep_edit(state: State, workflow: Workflow, edit: Edit, edit_id: str) -> No
     key = workflow.id, workflow.revision
     before = state.graphs.get(key)
     changes, codes, uploads = edit.keep(edit_id), edit.codes(), edit.uploads()
+    state.shelf.take(workflow.id)
     if before is not None:
         state.drop_graph(before)
     state.settle_graph(key)
+    state.note_idle(workflow.id)
     state.counters.edits += 1
-    for hash_ in codes:
-        state.code_users.setdefault(hash_, {})[workflow.id] = None
+    state.code_users.note(workflow.id, codes)
     state.use_uploads(workflow.id, uploads)
     body = {
         "workflow_id": workflow.id, "revision": workflow.revision, "edit_id": edit_id, "changes": changes,
@@ -204,6 +207,8 @@ def _same_run(state: State, number: int, workflow_id: str) -> RunBody:
 
 def _graph(state: State, workflow: Workflow, revision: int | None) -> Graph:
     """Return the version to run, compiled."""
+    if workflow.id in state.shelf.awaited:
+        need(state, workflow.id)  # behind the edits that wait, though the graph may be here for another run
     wanted = workflow.revision if revision is None else revision
     graph = state.graphs.get((workflow.id, wanted))
     if graph is not None:
@@ -211,6 +216,7 @@ def _graph(state: State, workflow: Workflow, revision: int | None) -> Graph:
     if wanted != workflow.revision:
         message = f"the workflow is at revision {workflow.revision}, not {wanted}"
         raise Conflict("edit_conflict", message, hint="run the current revision", field="$.revision")
+    need(state, workflow.id)
     if not workflow.tasks:
         raise Invalid("empty_workflow", "the workflow has no tasks", hint="add a task before running it")
     if workflow.unsaved:

@@ -17,8 +17,8 @@ from maze_protocol.values import ObjectRef, OutputValue, Value
 
 __all__ = [
     "Accept", "Admit", "Append", "AppendCluster", "AssignTask", "CopyAccepted", "Drop", "DropGraph", "DropObjects",
-    "DropRuns", "DropWorkflow", "Effect", "KeepObject", "LogPlace", "ObjectPlace", "Refuse", "Reply", "SaveCode",
-    "SaveGraph", "SaveLog", "SaveSealed", "Send", "SendCode", "Source",
+    "DropRuns", "DropWorkflow", "Effect", "KeepObject", "LogPlace", "ObjectPlace", "ReadGraph", "Refuse", "Reply",
+    "SaveCode", "SaveGraph", "SaveLog", "SaveSealed", "Send", "SendCode", "Source",
 ]  # fmt: skip
 
 
@@ -149,6 +149,13 @@ class DropObjects(msgspec.Struct, frozen=True):
     run_nos: tuple[int, ...]
 
 
+class ReadGraph(msgspec.Struct, frozen=True):
+    """Read a version of a workflow's graph, which is saved by now; answered by GraphRead."""
+
+    workflow_id: bytes
+    version: int
+
+
 class AssignTask(msgspec.Struct, frozen=True):
     """Give an attempt to a node. The driver puts all of one turn for one link into one ASSIGN message.
 
@@ -202,6 +209,7 @@ class Drop(msgspec.Struct, frozen=True):
 Effect = (
     Append | Accept | CopyAccepted | SaveGraph | SaveCode | SaveLog | SaveSealed | AppendCluster | DropRuns | DropGraph
     | DropWorkflow | Reply | AssignTask | SendCode | Send | Admit | Refuse | Drop | KeepObject | DropObjects
+    | ReadGraph
 )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ __all__ = [
     "NodeSaid", "SubmitRun", "Ticked", "CountersAsked", "ExplainTask", "DiskTurned", "RetryRun", "RemoveRun",
     "RemoveWorkflow", "JournalSized", "DemandAsked", "ExplainRun", "ListLimits", "ObjectKept", "ObjectUnkept",
     "RemoveLimit", "RemoveProject", "SetLimit", "SetProject", "FindObject", "ListUploads", "AuthoriseNode",
-    "RevokeNode", "ListKeys",
+    "RevokeNode", "ListKeys", "GraphRead",
 ]  # fmt: skip
 
 
@@ -96,6 +96,14 @@ class ObjectUnkept(msgspec.Struct, frozen=True):
     task_no: int
     output: int
     reason: str
+
+
+class GraphRead(msgspec.Struct, frozen=True):
+    """A saved version of a workflow's graph was read, as effects.ReadGraph asked; None: it is not there any more."""
+
+    workflow_id: bytes
+    version: int
+    body: bytes | None
 
 
 class CreateWorkflow(msgspec.Struct, frozen=True):
@@ -326,4 +334,7 @@ Command = (
     | DemandAsked | SetLimit | RemoveLimit | SetProject | RemoveProject | ListLimits
     | AuthoriseNode | RevokeNode | ListKeys
 )  # fmt: skip
-Event = NodeGreeted | NodeSaid | LinkLost | Ticked | DiskTurned | JournalSized | ObjectKept | ObjectUnkept | Command
+Event = (
+    NodeGreeted | NodeSaid | LinkLost | Ticked | DiskTurned | JournalSized | ObjectKept | ObjectUnkept | GraphRead
+    | Command
+)  # fmt: skip

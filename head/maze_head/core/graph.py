@@ -36,6 +36,7 @@ __all__ = [
     "UPLOADED",
     "VALUE",
     "load_graph",
+    "read_body",
     "pack",
     "sources_of",
     "unpack",
@@ -235,10 +236,20 @@ def load_graph(workflow_id: bytes, version: int, body: bytes) -> Graph:
     Raises:
         ValueError: the body is damaged or of another format.
     """
+    name, packed, manual = read_body(body)
+    return compile_graph(Graph(workflow_id, version, name, packed), manual)
+
+
+def read_body(body: bytes) -> tuple[str, list[bytes], list[tuple[int, int]]]:
+    """Return the name, the packed tasks and the manual edges (pairs of task numbers) of a saved body.
+
+    Raises:
+        ValueError: the body is damaged or of another format.
+    """
     fmt, name, packed, manual = _body.decode(body)
     if fmt != FORMAT:
         raise ValueError(f"graph body of format {fmt}, this version reads {FORMAT}")
-    return compile_graph(Graph(workflow_id, version, name, packed), manual)
+    return name, packed, manual
 
 
 def compile_graph(graph: Graph, manual: Iterable[tuple[int, int]], ids: Iterable[bytes] | None = None) -> Graph:

@@ -173,11 +173,20 @@ def _check_links(state: State) -> None:
 
 
 def _check_retained(state: State) -> None:
-    """I16: nothing of a sealed run stays but its summary."""
+    """I16: nothing of a sealed run stays but its summary, and of workflows only so many tasks as are used."""
     assert set(state.queues) == set(state.runs), "queues of runs that are over"
     for graph in state.graphs.values():
         users = sum(run.graph is graph for run in state.runs.values())
         assert graph.live_runs == users, f"graph of {users} runs counts {graph.live_runs}"
+    saved = {flow.id for flow in state.workflows.values() if state.is_saved(flow.id, flow.revision)}
+    away = {flow.id for flow in state.workflows.values() if flow.away}
+    assert away <= saved, "workflows put away that were never saved"
+    assert {flow for flow in state.workflows if flow in state.shelf} == saved - away, "workflows that can be put away"
+    assert len(state.shelf) == len(saved - away), "the shelf knows workflows that are gone"
+    compiled = [graph for graph in state.graphs.values() if graph.workflow_id in away]
+    assert all(graph.live_runs for graph in compiled), "compiled graphs of workflows put away"
+    idle = {flow.id for flow in state.workflows.values() if not flow.name and not state.runs_of(flow.id)}
+    assert set(state.idle) == idle, "workflows that nobody uses"
     used = {place for run in state.runs.values() for place in places_of(run)}
     state.ready.live()  # forgets the empty queues of single tasks
     holding = {place for place, queue in state.ready.queues.items() if queue.lanes}

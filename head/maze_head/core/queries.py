@@ -12,8 +12,9 @@ from maze_head.core.describe import counters, describe_nodes, describe_workflow,
 from maze_head.core.effects import LogPlace, ObjectPlace
 from maze_head.core.errors import NotFound
 from maze_head.core.explain import explain, over
+from maze_head.core.fetching import need
 from maze_head.core.graph import Graph
-from maze_head.core.lookups import find_run, find_workflow, show
+from maze_head.core.lookups import find_run, show
 from maze_head.core.objects import Copies, bytes_on_nodes
 from maze_head.core.references import HEAD, reference
 from maze_head.core.runs import Run
@@ -45,7 +46,7 @@ __all__ = [
 
 def show_workflow(state: State, command: asked.DescribeWorkflow) -> WorkflowBody:
     """Return a whole graph."""
-    return describe_workflow(find_workflow(state, command.workflow_id))
+    return describe_workflow(need(state, command.workflow_id))
 
 
 def list_workflows(state: State, command: asked.ListWorkflows) -> WorkflowList:

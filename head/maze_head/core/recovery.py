@@ -27,7 +27,7 @@ from maze_head.core.retry import NODE_LOSS
 from maze_head.core.runs import Run
 from maze_head.core.sealed import unpack_sealed
 from maze_head.core.sharing import restore_sharing
-from maze_head.core.state import LostLease, Recovered, State
+from maze_head.core.state import REMOVED, LostLease, Recovered, State
 from maze_head.core.transitions import LEASED, READY, RUNNING
 from maze_head.core.workflows import Workflow, replay
 from maze_protocol.events import (
@@ -80,7 +80,7 @@ def restore_cluster(state: State, kind: str, body: dict[str, Any], time: float) 
         for number, run_id in body["runs"]:
             state.forget_run(number, run_id, body["reason"])
     elif kind == "workflow_removed":
-        state.forget_workflow(body["workflow_id"], body["codes"])
+        state.forget_workflow(body["workflow_id"], body["codes"], body.get("reason", REMOVED))
     elif kind == "node_joined" and "hello" in body:
         hello = _decode_hello(body["hello"])
         state.recovered.nodes[hello.node_id] = hello, time
@@ -100,8 +100,7 @@ def _edit(state: State, body: dict[str, Any]) -> None:
         codes = replay(workflow, body["changes"], body["edit_id"])
     else:
         workflow.postpone(body["changes"], body["edit_id"], body["tasks"])
-    for hash_ in codes:
-        state.code_users.setdefault(hash_, {})[workflow.id] = None
+    state.code_users.note(workflow.id, codes)
     state.use_uploads(workflow.id, body.get("uploads", ()))
 
 
@@ -201,11 +200,15 @@ def finish(state: State) -> None:
 
 
 def _settle_graphs(state: State) -> None:
-    """Note which versions are saved; the compiled ones that no live run uses are compiled again when they are run."""
-    for key in state.saved_graphs:
-        state.graph_runs.setdefault(key, 0)
-        state.settle_graph(key)
+    """Note which versions are saved; those that no live run uses are read and compiled again when they are run."""
+    for workflow_id, version in state.saved_graphs:
+        state.graph_runs.setdefault(workflow_id, {}).setdefault(version, 0)
+        state.settle_graph((workflow_id, version))
     state.saved_graphs.clear()
+    for workflow in state.workflows.values():
+        if state.is_saved(workflow.id, workflow.revision):
+            state.put_away(workflow)
+        state.note_idle(workflow.id)
     for graph in list(state.graphs.values()):
         state.drop_graph(graph)
 

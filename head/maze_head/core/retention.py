@@ -1,17 +1,20 @@
 """How long runs are kept once they are over, and how they go: by count, by age, by the size of the journal, or because
-somebody asks.
+somebody asks. And workflows that nobody uses.
 
 Rules
 * Only runs that are over go, the oldest first, and whole: the fact is in the cluster's log, and from its commit on the
   run is unknown but for the word that it was removed (410). The rows follow little by little (sweep.py).
 * A few per tick: removing is never in anybody's way.
 * A version of a graph goes with the last run of it unless it is its workflow's newest; edits and functions go with the
-  workflow, and a workflow goes only because somebody asks.
+  workflow.
+* A workflow that has a name goes only because somebody asks. One without, of which no run is kept, goes when it was not
+  used for as long as runs are kept, or if it is an hour at least and as many as runs are kept came to be unused later:
+  who makes a workflow for each request does not fill the head for ever.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import Final
 
 from maze_head.core import events as asked
@@ -32,14 +35,24 @@ AT_ONCE: Final = 64
 SHRINK_PART: Final = 50
 """One of so many runs goes when the journal is too large; then it is measured again."""
 DAY: Final = 86_400.0
+UNUSED_AT_LEAST: Final = 3_600.0
+"""A workflow that was used more recently is one that somebody is about to use, however many there are."""
 
 
 def expire(state: State) -> None:
-    """Remove the oldest runs beyond the limits of count and age."""
-    settings = state.settings
-    surplus = len(state.sealed) - settings.keep_runs if settings.keep_runs else 0
+    """Remove the oldest runs, and the workflows that were not used for longest, beyond the limits of count and age."""
     # The only use of the wall clock for a decision: days are what people mean by days.
-    horizon = state.now.wall - settings.keep_days * DAY if settings.keep_days else 0.0
+    days = state.settings.keep_days
+    horizon = state.now.wall - days * DAY if days else 0.0
+    _expire_runs(state, _surplus(state, state.sealed), horizon)
+    _expire_workflows(state, _surplus(state, state.idle), horizon)
+
+
+def _surplus(state: State, kept: Sized) -> int:
+    return len(kept) - state.settings.keep_runs if state.settings.keep_runs else 0
+
+
+def _expire_runs(state: State, surplus: int, horizon: float) -> None:
     if surplus <= 0 and not horizon:
         return
     old: list[int] = []
@@ -49,6 +62,18 @@ def expire(state: State) -> None:
             break
         old.append(number)
     _remove(state, old, EXPIRED)
+
+
+def _expire_workflows(state: State, surplus: int, horizon: float) -> None:
+    late = state.now.wall - UNUSED_AT_LEAST
+    old: list[bytes] = []
+    for workflow_id, since in state.idle.items():
+        goes = since < horizon or (len(old) < surplus and since < late)
+        if not goes or len(old) >= AT_ONCE:
+            break
+        old.append(workflow_id)
+    for workflow_id in old:
+        _drop_workflow(state, state.workflows[workflow_id], EXPIRED)
 
 
 def shrink(state: State, event: asked.JournalSized) -> None:
@@ -73,23 +98,29 @@ def remove_run(state: State, command: asked.RemoveRun) -> RunBody:
 def remove_workflow(state: State, command: asked.RemoveWorkflow) -> WorkflowSummary:
     """Remove a workflow with all its runs; return what it was."""
     workflow = find_workflow(state, command.workflow_id)
+    summary = summarise_workflow(workflow)
+    if state.runs_of(workflow.id):
+        _remove_runs_of(state, workflow)
+    _drop_workflow(state, workflow, REMOVED)
+    return summary
+
+
+def _remove_runs_of(state: State, workflow: Workflow) -> None:
     live = next((run for run in state.runs.values() if run.submitted.workflow_id == workflow.id), None)
     if live is not None:
         message = f"{format_id(live.submitted.run_id, RUN)} of this workflow is not over"
         raise Conflict("run_not_over", message, hint="cancel it, and wait for its end")
-    summary = summarise_workflow(workflow)
     text = format_id(workflow.id, WORKFLOW)
     _remove(state, [number for number, sealed in state.sealed.items() if sealed.body.workflow_id == text], REMOVED)
-    _drop_workflow(state, workflow)
-    return summary
 
 
-def _drop_workflow(state: State, workflow: Workflow) -> None:
-    codes = [hash_ for hash_, users in state.code_users.items() if list(users) == [workflow.id]]
-    state.emit(AppendCluster("workflow_removed", {"workflow_id": workflow.id, "codes": codes}))
-    state.forget_workflow(workflow.id, codes)
-    for key in [key for key in state.graph_runs if key[0] == workflow.id]:
-        state.settle_graph(key)
+def _drop_workflow(state: State, workflow: Workflow, reason: str) -> None:
+    codes = state.code_users.only_of(workflow.id)
+    body = {"workflow_id": workflow.id, "codes": codes, "reason": reason}
+    state.emit(AppendCluster("workflow_removed", body))
+    state.forget_workflow(workflow.id, codes, reason)
+    for version in list(state.graph_runs.get(workflow.id, ())):
+        state.settle_graph((workflow.id, version))
     state.emit(DropWorkflow(workflow.id, tuple(codes)))
 
 

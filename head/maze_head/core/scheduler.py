@@ -14,6 +14,7 @@ from maze_head.core import (
     commands,
     enrolment,
     events,
+    fetching,
     keeping,
     losses,
     membership,
@@ -32,6 +33,7 @@ from maze_head.core.errors import Rejected
 from maze_head.core.events import (
     DiskTurned,
     Event,
+    GraphRead,
     Instant,
     JournalSized,
     LinkLost,
@@ -93,28 +95,11 @@ class HeadCore:
         answer = _COMMANDS.get(type(event))
         if answer is not None:
             self._answer(event, answer)
-        elif isinstance(event, NodeSaid):
-            _hear(state, event)
-        elif isinstance(event, NodeGreeted):
-            membership.greet(state, event)
-        elif isinstance(event, LinkLost):
-            membership.lose_link(state, event)
-        elif isinstance(event, Ticked):
-            membership.tick(state, event)
-            recall_stuck(state)
-            retention.expire(state)
-            losses.settle(state)
-            objects.expire(state)
-            keeping.keep_owed(state)
-            keeping.hand_off(state)
-        elif isinstance(event, DiskTurned):
-            _turn_disk(state, event)
-        elif isinstance(event, JournalSized):
-            retention.shrink(state, event)
-        elif isinstance(event, ObjectKept):
-            keeping.on_kept(state, event)
-        elif isinstance(event, ObjectUnkept):
-            losses.judge(state, keeping.on_unkept(state, event))
+        elif isinstance(event, GraphRead):
+            for command in fetching.bring(state, event):
+                self._answer(command, _COMMANDS[type(command)])
+        else:
+            _HAPPENED[type(event)](state, event)
         return self._flush()
 
     @property
@@ -138,6 +123,9 @@ class HeadCore:
             if self.state.read_only and type(event) not in _ALLOWED:
                 raise readonly.refusal()
             value = answer(self.state, event)
+        except fetching.Away as away:
+            fetching.wait_for(self.state, away.workflow, event)
+            return
         except Rejected as refusal:
             self.state.counters.rejected += 1
             value = refusal
@@ -200,6 +188,20 @@ def _take(state: State, node: Node, event: NodeSaid) -> None:
         _SAID.get(type(message), _ignore)(state, node, message)
 
 
+def _tick(state: State, event: Ticked) -> None:
+    membership.tick(state, event)
+    recall_stuck(state)
+    retention.expire(state)
+    losses.settle(state)
+    objects.expire(state)
+    keeping.keep_owed(state)
+    keeping.hand_off(state)
+
+
+def _lack(state: State, event: ObjectUnkept) -> None:
+    losses.judge(state, keeping.on_unkept(state, event))
+
+
 def _turn_disk(state: State, event: DiskTurned) -> None:
     state.read_only = event.full
     if event.full:
@@ -229,6 +231,17 @@ def _drain(state: State, node: Node, message: Drain) -> None:
 def _ignore(state: State, node: Node, message: Message) -> None:
     state.counters.messages_ignored += 1
 
+
+_HAPPENED: Final[dict[type, Callable[[State, Any], None]]] = {
+    NodeSaid: _hear,
+    NodeGreeted: membership.greet,
+    LinkLost: membership.lose_link,
+    Ticked: _tick,
+    DiskTurned: _turn_disk,
+    JournalSized: retention.shrink,
+    ObjectKept: keeping.on_kept,
+    ObjectUnkept: _lack,
+}
 
 _SAID: Final[dict[type, Callable[[State, Node, Any], None]]] = {
     Heartbeat: _heartbeat,

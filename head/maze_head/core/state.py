@@ -18,7 +18,7 @@ from maze_head.core.admission import Gate
 from maze_head.core.allowances import Allowances
 from maze_head.core.backlog import enqueue, places_of, rank_of
 from maze_head.core.candidates import Rooms
-from maze_head.core.codes import CodeFacts
+from maze_head.core.codes import CodeFacts, CodeUsers
 from maze_head.core.counters import Counters
 from maze_head.core.discipline import Discipline, Fcfs, MakeDiscipline
 from maze_head.core.effects import Append, DropGraph, Effect, SaveGraph
@@ -34,6 +34,7 @@ from maze_head.core.reservation import Reservation
 from maze_head.core.runs import Run
 from maze_head.core.sealed import Sealed
 from maze_head.core.shares import Shares
+from maze_head.core.shelf import Shelf
 from maze_head.core.workflows import Workflow
 from maze_protocol import limits
 from maze_protocol.events import (
@@ -104,6 +105,8 @@ class Settings:
     """A task that has waited so long has room kept for it (reservation.py)."""
     object_ttl: float = 600.0
     """How long after the end of a run nodes hold what was only passed from task to task."""
+    tasks_at_hand: int = 50_000
+    """Of how many tasks the workflows may be that are kept in memory because they were used last (shelf.py)."""
 
 
 class LostLease(NamedTuple):
@@ -145,7 +148,7 @@ class State:
     workflows: dict[bytes, Workflow] = field(default_factory=dict)
     codes: dict[bytes, CodeFacts] = field(default_factory=dict)
     graphs: dict[tuple[bytes, int], Graph] = field(default_factory=dict)
-    """Compiled versions: those that live runs use, and the newest that ran."""
+    """Compiled versions: those that live runs use, and the newest that ran of workflows that are at hand."""
     saved_graphs: dict[tuple[bytes, int], bytes] = field(default_factory=dict)
     """Bodies of all saved versions, during recovery only: a run may repeat one that was let go of long before."""
     runs: dict[int, Run] = field(default_factory=dict)
@@ -160,10 +163,11 @@ class State:
     """Tasks of live runs that are not over."""
     run_numbers: dict[bytes, int] = field(default_factory=dict)
     last_run_no: int = 0
-    graph_runs: dict[GraphKey, int] = field(default_factory=dict)
-    """Per saved version, how many runs of it are kept."""
-    code_users: dict[bytes, dict[bytes, None]] = field(default_factory=dict)
-    """Per function, the workflows that ever used it."""
+    graph_runs: dict[bytes, dict[int, int]] = field(default_factory=dict)
+    """Per workflow and saved version of it, how many runs of that are kept."""
+    idle: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
+    """Workflows without a name of which no run is kept, and since when (wall clock): the longest first."""
+    code_users: CodeUsers = field(default_factory=CodeUsers)
     uploads: dict[bytes, dict[bytes, None]] = field(default_factory=dict)
     """Per workflow, the content hashes of uploads that were ever inputs of it: its runs may need them again."""
     gone: OrderedDict[bytes, str] = field(default_factory=OrderedDict)
@@ -206,6 +210,7 @@ class State:
     turns: dict[str, int] = field(default_factory=dict)
     """When each project was served last, in turns."""
     objects: Objects = field(default_factory=Objects)
+    shelf: Shelf = field(init=False)
     keys: Keys = field(default_factory=Keys)
     set_aside: list[tuple[Queue, int, int]] = field(default_factory=list)
     """Of the pass that is made: tasks out of their queues until its end (run number, task number)."""
@@ -220,6 +225,7 @@ class State:
         self.rooms.nodes = self.nodes
         self.ready = ReadyQueues(partial(rank_of, self), self.rooms.candidates)
         self.discipline = self.settings.order(self.observed)
+        self.shelf = Shelf(self.settings.tasks_at_hand)
 
     def emit(self, effect: Effect) -> None:
         """Order something."""
@@ -313,7 +319,25 @@ class State:
     def _number(self, run_id: bytes, number: int, graph: GraphKey) -> None:
         self.run_numbers[run_id] = number
         self.last_run_no = max(self.last_run_no, number)
-        self.graph_runs[graph] = self.graph_runs.get(graph, 0) + 1
+        workflow_id, version = graph
+        versions = self.graph_runs.setdefault(workflow_id, {})
+        versions[version] = versions.get(version, 0) + 1
+        self.idle.pop(workflow_id, None)
+
+    def is_saved(self, workflow_id: bytes, version: int) -> bool:
+        """Tell whether a version of a workflow's graph is in the journal."""
+        return version in self.graph_runs.get(workflow_id, ())
+
+    def runs_of(self, workflow_id: bytes) -> int:
+        """Return how many runs of a workflow are kept."""
+        return sum(self.graph_runs.get(workflow_id, {}).values())
+
+    def note_idle(self, workflow_id: bytes) -> None:
+        """Note that a workflow was used just now, if it is one that goes when nobody uses it (retention.py)."""
+        workflow = self.workflows.get(workflow_id)
+        if workflow is not None and not workflow.name and not self.runs_of(workflow_id):
+            self.idle[workflow_id] = self.now.wall
+            self.idle.move_to_end(workflow_id)
 
     def forget_run(self, number: int, run_id: bytes, reason: str) -> None:
         """Forget a run that is over, but for the fact that it was."""
@@ -322,17 +346,19 @@ class State:
         sealed = self.sealed.pop(number, None)
         if sealed is not None:
             del self.run_numbers[run_id]
-            self.graph_runs[parse_id(sealed.body.workflow_id, WORKFLOW), sealed.body.revision] -= 1
+            workflow_id = parse_id(sealed.body.workflow_id, WORKFLOW)
+            self.graph_runs[workflow_id][sealed.body.revision] -= 1
+            self.note_idle(workflow_id)
 
-    def forget_workflow(self, workflow_id: bytes, codes: Sequence[bytes]) -> None:
+    def forget_workflow(self, workflow_id: bytes, codes: Sequence[bytes], reason: str) -> None:
         """Forget a workflow without runs, and the functions that only it used."""
-        self._note_gone(workflow_id, REMOVED)
+        self._note_gone(workflow_id, reason)
+        self.idle.pop(workflow_id, None)
         self.workflows.pop(workflow_id, None)  # its edits may be swept already
+        self.shelf.take(workflow_id)
         for hash_ in codes:
             self.codes.pop(hash_, None)
-            self.code_users.pop(hash_, None)
-        for users in self.code_users.values():
-            users.pop(workflow_id, None)
+        self.code_users.forget(workflow_id)
         self.uploads.pop(workflow_id, None)
 
     def use_uploads(self, workflow_id: bytes, hashes: Sequence[bytes]) -> None:
@@ -349,22 +375,40 @@ class State:
         """Let a saved version go that no run is kept of, unless it is its workflow's newest."""
         workflow = self.workflows.get(key[0])
         newest = workflow is not None and workflow.revision == key[1]
-        if self.graph_runs.get(key) == 0 and not newest:
-            del self.graph_runs[key]
+        versions = self.graph_runs.get(key[0], {})
+        if versions.get(key[1]) == 0 and not newest:
+            del versions[key[1]]
+            if not versions:
+                del self.graph_runs[key[0]]
             self.graphs.pop(key, None)
             self.emit(DropGraph(*key))
 
     def drop_graph(self, graph: Graph) -> None:
-        """Let go of a compiled version that no live run uses and that is not the newest."""
+        """Let go of a compiled version that no live run uses and that is not the newest of a workflow at hand."""
         workflow = self.workflows.get(graph.workflow_id)
         newest = workflow is not None and workflow.revision == graph.version
-        if not graph.live_runs and not newest:
+        if not graph.live_runs and (workflow is None or workflow.away or not newest):
             self.graphs.pop((graph.workflow_id, graph.version), None)
 
     def save_graph(self, graph: Graph) -> None:
         """Have a version saved, once, ahead of the log of the run that needs it."""
-        if (graph.workflow_id, graph.version) not in self.graph_runs:
+        if not self.is_saved(graph.workflow_id, graph.version):
             self.graphs_to_save.append(SaveGraph(graph.workflow_id, graph.version, graph.encode()))
+        workflow = self.workflows[graph.workflow_id]
+        if workflow.revision == graph.version and not workflow.away:
+            self.shelve(workflow)
+
+    def shelve(self, workflow: Workflow) -> None:
+        """Note a use of a workflow whose newest revision is saved; put those away that were used longest ago."""
+        for workflow_id in self.shelf.put(workflow.id, workflow.size):
+            self.put_away(self.workflows[workflow_id])
+
+    def put_away(self, workflow: Workflow) -> None:
+        """Forget the tasks of a workflow whose newest revision is saved."""
+        workflow.put_away()
+        graph = self.graphs.get((workflow.id, workflow.revision))
+        if graph is not None:
+            self.drop_graph(graph)
 
     def take_effects(self) -> list[Effect]:
         """Return the effects of this call and forget them."""

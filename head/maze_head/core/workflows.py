@@ -5,6 +5,7 @@ cost proportional to the edit) and what to journal. Rules of what may be done ar
 (`replay`) trusts them.
 
 After a restart most workflows are never looked at again, so their edits are kept as they were journalled until then.
+Of one whose newest revision is saved as a graph not even those are needed: it is put away, and brought back from there.
 
 Odd: a deleted task stays as None in `tasks` until the edit is kept, so that taking it back restores its place.
 """
@@ -17,10 +18,10 @@ from typing import Final
 
 import msgspec
 
-from maze_head.core.graph import Graph, TaskSpec, compile_graph, pack, unpack
+from maze_head.core.graph import Graph, TaskSpec, compile_graph, pack, read_body, unpack
 from maze_head.core.order import Order
 
-__all__ = ["Edit", "MANUAL", "REFERENCE", "Workflow", "replay"]
+__all__ = ["Edit", "MANUAL", "REFERENCE", "Workflow", "bring_back", "replay"]
 
 REFERENCE: Final = 1
 MANUAL: Final = 2
@@ -32,9 +33,9 @@ _record = msgspec.msgpack.Decoder(list[tuple[int, bytes, bytes]])
 
 
 class _Contents:
-    """The tasks and edges of a workflow, and how it came to them."""
+    """The tasks and edges of a workflow."""
 
-    __slots__ = ("after", "before", "edits", "order", "tasks", "unsaved")
+    __slots__ = ("after", "before", "order", "tasks", "unsaved")
 
     def __init__(self) -> None:
         self.tasks: dict[bytes, bytes | None] = {}
@@ -43,13 +44,12 @@ class _Contents:
         """target -> source -> REFERENCE | MANUAL"""
         self.after: dict[bytes, dict[bytes, None]] = {}
         self.order: Order[bytes] = Order()
-        self.edits: dict[str, int] = {}
 
 
 class Workflow:
-    """The current graph of one workflow."""
+    """The current graph of one workflow; while it is `away`, all of it but tasks and edges."""
 
-    __slots__ = ("_contents", "_postponed", "_size", "created_at", "id", "name", "revision")
+    __slots__ = ("_contents", "_edits", "_postponed", "_size", "away", "created_at", "id", "name", "revision")
 
     def __init__(self, workflow_id: bytes, name: str, created_at: float) -> None:
         self.id = workflow_id
@@ -59,7 +59,9 @@ class Workflow:
         self._contents: _Contents | None = None
         self._postponed: list[tuple[bytes, str]] = []
         """Journalled edits that nobody has needed yet."""
+        self._edits: dict[str, int] = {}
         self._size = 0
+        self.away = False
 
     @property
     def tasks(self) -> dict[bytes, bytes | None]:
@@ -89,7 +91,8 @@ class Workflow:
     @property
     def edits(self) -> dict[str, int]:
         """Return the revisions that the remembered edit ids made."""
-        return self._needed().edits
+        self._apply_postponed()
+        return self._edits
 
     @property
     def size(self) -> int:
@@ -102,15 +105,34 @@ class Workflow:
         self._size = size
         self.revision += 1
 
+    def remember(self, edit_id: str, revision: int) -> None:
+        """Note which revision an edit made, if it has an id; the oldest are forgotten."""
+        if edit_id:
+            self._edits[edit_id] = revision
+            if len(self._edits) > EDITS_REMEMBERED:
+                del self._edits[next(iter(self._edits))]
+
+    def put_away(self) -> None:
+        """Forget tasks and edges: the graph of this revision is saved."""
+        self._size = self.size
+        first = self.revision - len(self._postponed) + 1
+        for revision, (_, edit_id) in enumerate(self._postponed, first):
+            self.remember(edit_id, revision)
+        self._postponed, self._contents, self.away = [], None, True
+
     def _needed(self) -> _Contents:
+        assert not self.away, f"workflow {self.id.hex()} is put away"
         if self._contents is None:
             self._contents = _Contents()
+        self._apply_postponed()
+        return self._contents
+
+    def _apply_postponed(self) -> None:
         if self._postponed:
             postponed, self._postponed = self._postponed, []
             self.revision -= len(postponed)
             for changes, edit_id in postponed:
                 replay(self, changes, edit_id)
-        return self._contents
 
     def spec(self, task_id: bytes) -> TaskSpec | None:
         """Return the definition of a task, or None."""
@@ -148,9 +170,28 @@ class Edit:
 
     def put(self, spec: TaskSpec) -> bytes | None:
         """Add or replace a task with its reference edges; return the first source that would close a cycle."""
-        task_id, packed = spec.task_id, pack(spec)
-        sources = spec.sources()
-        self._set_task(task_id, packed, saved=bool(spec.code))
+        packed = self.place(spec)
+        culprit = self.refer(spec)
+        if culprit is not None:
+            return culprit
+        self.changes.append((_PUT, packed, b""))
+        if spec.code:
+            self._codes[spec.code] = None
+        for entry in spec.inputs:
+            if entry.upload:
+                self._uploads[entry.upload] = None
+        return None
+
+    def place(self, spec: TaskSpec) -> bytes:
+        """Add or replace a task, whose edges are another matter; return it packed."""
+        # Anew, even if it is at hand as an older version packed it: tasks are compared by these bytes.
+        packed = pack(spec)
+        self._set_task(spec.task_id, packed, saved=bool(spec.code))
+        return packed
+
+    def refer(self, spec: TaskSpec) -> bytes | None:
+        """Make the reference edges of a task what its definition says; return the first source that closes a cycle."""
+        task_id, sources = spec.task_id, spec.sources()
         before = self.workflow.before.get(task_id)
         for source in list(before) if before else ():
             if source not in sources:
@@ -158,12 +199,6 @@ class Edit:
         for source in sources:
             if not self._connect(source, task_id, REFERENCE):
                 return source
-        self.changes.append((_PUT, packed, b""))
-        if spec.code:
-            self._codes[spec.code] = None
-        for entry in spec.inputs:
-            if entry.upload:
-                self._uploads[entry.upload] = None
         return None
 
     def remove(self, task_id: bytes) -> None:
@@ -197,10 +232,7 @@ class Edit:
                 del workflow.tasks[task_id]
                 workflow.order.remove(task_id)
         workflow.revision += 1
-        if edit_id:
-            workflow.edits[edit_id] = workflow.revision
-            if len(workflow.edits) > EDITS_REMEMBERED:
-                del workflow.edits[next(iter(workflow.edits))]
+        workflow.remember(edit_id, workflow.revision)
         return msgspec.msgpack.encode(self.changes)
 
     def codes(self) -> list[bytes]:
@@ -294,3 +326,17 @@ def replay(workflow: Workflow, changes: bytes, edit_id: str) -> list[bytes]:
             edit.part(one, two)
     edit.keep(edit_id)
     return edit.codes()
+
+
+def bring_back(workflow: Workflow, body: bytes) -> None:
+    """Give a workflow that was put away its tasks and edges again: those of the saved graph of its revision."""
+    _, packed, manual = read_body(body)
+    specs = [unpack(one) for one in packed]
+    workflow.away = False
+    edit = Edit(workflow)
+    for spec in specs:
+        edit.place(spec)
+    for spec in specs:
+        edit.refer(spec)
+    for source, target in manual:
+        edit.join(specs[source].task_id, specs[target].task_id)

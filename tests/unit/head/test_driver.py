@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from maze_head.batch import Batch
-from maze_head.core.effects import DropObjects, Effect, Reply, Send
+from maze_head.core.effects import DropObjects, Effect, ReadGraph, Reply, Send
 from maze_head.core.errors import NotFound, Unavailable
 from maze_head.core.events import Command, DescribeNodes, DiskTurned, Event, Instant, LinkLost, NodeSaid, Ticked
 from maze_head.dispatch import LinkEffect
@@ -101,7 +101,7 @@ def scenario(check: Callable[[World], Awaitable[None]]) -> Callable[[], None]:
 
 
 def test_every_effect_is_carried_out_by_somebody() -> None:
-    assert {*_DURABLE, *_ON_LINKS, *_ON_OBJECTS, Reply} == set(get_args(Effect))
+    assert {*_DURABLE, *_ON_LINKS, *_ON_OBJECTS, Reply, ReadGraph} == set(get_args(Effect))
 
 
 @scenario

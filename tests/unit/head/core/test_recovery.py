@@ -10,7 +10,7 @@ from maze_protocol.events import AttemptInterrupted, RunCancelled, Segment
 from maze_protocol.http import DelTask, InputBody, UploadedValue
 from maze_protocol.leases import epoch_of
 from maze_protocol.messages import ACCEPTED, CRASHED, FAILED, HELD_DONE, HELD_RUNNING
-from support.head_core import Head, R, W, add, dump, edge, ended, held, ok, raw, tid
+from support.head_core import CODE, Head, R, W, add, dump, edge, ended, held, ok, raw, tid
 
 
 def test_an_acknowledged_edit_survives_though_nothing_ran() -> None:
@@ -216,16 +216,37 @@ def test_a_workflow_is_rebuilt_when_somebody_looks_and_counted_before() -> None:
     head = Head()
     head.workflow(add(1), add(2, 1), add(3))
     head.edit(edge(3, 2), edit_id="one")
-    head.run()
-    (saved,) = head.take(fx.SaveGraph)
     again = head.recover()
     workflow = again.core.state.workflows[W]
     assert [(flow.tasks, flow.revision) for flow in again.ask(ev.ListWorkflows).workflows] == [(3, 2)]
     assert workflow._contents is None
-    assert workflow.compile().encode() == saved.body
+    assert not workflow.away
     assert again.edit(edge(3, 2), edit_id="one").revision == 2
     assert again.edit(add(4)).revision == 3
     assert dump(again.recover().core)["workflows"] == dump(again.core)["workflows"]
+
+
+def test_a_workflow_whose_newest_revision_was_run_is_put_away_at_a_restart_and_the_same_when_brought() -> None:
+    head = Head()
+    head.workflow(add(1), add(2, 1), add(3))
+    head.edit(edge(3, 2), edit_id="one")
+    head.run()
+    again = head.recover()
+    assert again.core.state.workflows[W].away
+    assert [(flow.tasks, flow.revision) for flow in again.ask(ev.ListWorkflows).workflows] == [(3, 2)]
+    assert dump(again.fetch().core)["workflows"] == dump(head.core)["workflows"]
+    assert again.core.state.workflows[W].compile().encode() == head.take(fx.SaveGraph)[0].body
+
+
+def test_edit_ids_outlive_being_put_away() -> None:
+    head = Head()
+    head.workflow(add(1), edit_id="first")
+    head.run()
+    again = head.recover().recover()
+    assert again.core.state.workflows[W].away
+    assert again.edit(add(1), edit_id="first").revision == 1
+    assert again.edit(add(2), edit_id="second").revision == 2
+    assert again.edit(add(3), edit_id="first").revision == 1
 
 
 def test_an_edit_journalled_by_an_older_version_is_applied_at_once() -> None:
@@ -235,5 +256,5 @@ def test_an_edit_journalled_by_an_older_version_is_applied_at_once() -> None:
         if isinstance(row, fx.AppendCluster) and row.kind == "workflow_edited":
             del row.body["codes"], row.body["tasks"]
     again = head.recover()
-    assert again.core.state.code_users == head.core.state.code_users
+    assert [each.core.state.code_users.only_of(W) for each in (again, head)] == [[bytes.fromhex(CODE)]] * 2
     assert dump(again.core) == dump(head.core)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -12,8 +13,8 @@ from maze_head.core import state as state_module
 from maze_head.core.errors import Conflict, Gone, NotFound
 from maze_head.core.retention import AT_ONCE, DAY, SHRINK_PART
 from maze_head.core.state import Settings
-from maze_protocol.http import InputBody, SaveTask, UploadedValue
-from support.head_core import Head, W, add, ok, task
+from maze_protocol.http import CodeBody, InputBody, SaveTask, UploadedValue, WorkflowRequest
+from support.head_core import CODE_BODY, Head, W, add, ok, task
 
 CHANGED = SaveTask(task(1, name="changed"))
 
@@ -209,4 +210,88 @@ def test_a_removed_workflow_takes_its_runs_graphs_and_functions() -> None:
     assert order.workflow_id == W
     assert len(order.codes) == 1
     state = head.recover().core.state
-    assert (state.workflows, state.codes, state.code_users, state.graph_runs, state.sealed) == ({}, {}, {}, {}, {})
+    assert (state.workflows, state.codes, state.graph_runs, state.sealed, state.idle) == ({}, {}, {}, {}, {})
+    assert len(state.code_users) == 0
+
+
+def flow(number: int) -> bytes:
+    return b"flow" + number.to_bytes(12, "big")
+
+
+def make(head: Head, count: int, first: int = 1, name: str = "") -> None:
+    """Make so many workflows, of one task each."""
+    for number in range(first, first + count):
+        head.ask(ev.CreateWorkflow, flow(number), WorkflowRequest(name=name))
+        head.edit(add(number), workflow_id=flow(number))
+    head.forget()
+
+
+def gone_workflows(head: Head) -> list[bytes]:
+    return [order.workflow_id for order in head.take(fx.DropWorkflow)]
+
+
+def test_workflows_that_nobody_used_for_as_long_as_runs_are_kept_go() -> None:
+    head = started(keep_runs=0, keep_days=2)
+    make(head, 2)
+    head.wait(1.5 * DAY)
+    make(head, 1, first=3)
+    head.ask(ev.DescribeWorkflow, flow(2))
+    head.edit(add(22), workflow_id=flow(2))
+    head.wait(0.6 * DAY)
+    assert gone_workflows(head) == [flow(1)]
+    with pytest.raises(Gone, match="to make room") as refusal:
+        head.ask(ev.DescribeWorkflow, flow(1))
+    assert refusal.value.code == "workflow_expired"
+    with pytest.raises(Gone) as refusal:
+        head.recover().ask(ev.DescribeWorkflow, flow(1))
+    assert refusal.value.code == "workflow_expired"
+
+
+def test_the_surplus_of_unused_workflows_goes_after_an_hour_a_few_at_a_time() -> None:
+    head = started(keep_runs=2, keep_days=0)
+    make(head, AT_ONCE + 5)
+    head.wait(3_599)
+    head.done()
+    head.wait(2)
+    assert gone_workflows(head) == [flow(number) for number in range(1, AT_ONCE + 1)]
+    head.wait(0.25)
+    assert gone_workflows(head) == [flow(number) for number in range(AT_ONCE + 1, AT_ONCE + 4)]
+    head.wait(30 * DAY)
+    assert gone_workflows(head) == []
+
+
+def test_a_workflow_with_a_name_or_a_run_stays() -> None:
+    head = started(keep_runs=1, keep_days=0)
+    make(head, 2, name="nightly")
+    make(head, 1, first=3)
+    make(head, 2, first=5)
+    head.run(rid(1), flow(3))
+    held = head.leases()
+    head.wait(2 * DAY)
+    assert gone_workflows(head) == [flow(5)]
+    head.result(*(ok(lease) for lease in held))
+    head.wait(2 * DAY)
+    assert gone_workflows(head) == []
+    head.ask(ev.RemoveRun, rid(1))
+    head.wait(2 * DAY)
+    assert gone_workflows(head) == [flow(6)]
+    assert len(head.recover().core.state.workflows) == 4
+
+
+def test_without_limits_no_workflow_goes() -> None:
+    head = started(keep_runs=0, keep_days=0)
+    make(head, 3)
+    head.wait(1000 * DAY)
+    head.done()
+
+
+def test_a_workflow_that_goes_takes_its_functions_and_leaves_those_of_others() -> None:
+    head = started(keep_runs=0, keep_days=1)
+    other = b"other function"
+    code = CodeBody(hashlib.blake2b(other, digest_size=16).hexdigest(), "pickle", (3, 11), other, "g")
+    head.ask(ev.CreateWorkflow, flow(1), WorkflowRequest())
+    head.edit(add(7), add(8, code=code.hash), workflow_id=flow(1), codes=[CODE_BODY, code])
+    head.forget()
+    head.wait(2 * DAY)
+    (order,) = head.take(fx.DropWorkflow)
+    assert order.codes == (bytes.fromhex(code.hash),)  # the named workflow W uses the other one
