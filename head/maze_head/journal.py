@@ -36,7 +36,7 @@ from maze_head.errors import JournalUnusable
 from maze_head.holes import Place
 from maze_head.journal_writer import BatchWriter, Done, Relieve
 from maze_head.schema import task_key
-from maze_protocol.events import Segment
+from maze_protocol.events import RunSubmitted, Segment
 from maze_protocol.values import OutputValue
 
 __all__ = ["POWER", "PROCESS", "AttemptLog", "ClusterRow", "GraphRow", "Journal", "Row", "SealedRow", "SegmentRow"]
@@ -53,15 +53,15 @@ _decode_body: Final = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
 class GraphRow(NamedTuple):
-    """A version of a workflow's graph."""
+    """A version of a workflow's graph; without its body if no run of it is live."""
 
     workflow_id: bytes
     version: int
-    body: bytes
+    body: bytes | None
 
 
 class ClusterRow(NamedTuple):
-    """An event of the cluster's log."""
+    """An event of the cluster's log; of a workflow whose newest revision is saved edits are without their changes."""
 
     kind: str
     body: dict[str, Any]
@@ -83,6 +83,8 @@ class SealedRow(NamedTuple):
 
 
 Row = GraphRow | ClusterRow | SegmentRow | SealedRow
+Ask = Callable[..., Iterable[Any]]
+"""Takes a query and its values."""
 _Placed = tuple[Place, Place, Row | None]
 """The first and the last place that a row takes (a hole: several), and the row, unless recovery need not see it."""
 
@@ -193,8 +195,13 @@ class Journal:
             "journal_sweeping": int(writer.sweeping),
         }
 
-    def load(self) -> Iterator[Row]:
+    def load(self, *, sparing: bool = True) -> Iterator[Row]:
         """Yield what recovery needs: the summaries of runs that are over, then all other rows in commit order.
+
+        Args:
+            sparing: give tasks only of live runs, and of workflows that were edited since they were last run, so that
+                the memory which a recovery takes does not grow with what is over. Else all are given, so that the rows
+                up to any one can be recovered from.
 
         Raises:
             JournalUnusable: a commit or a row of one is missing.
@@ -202,13 +209,13 @@ class Journal:
         try:
             with self._reading() as connection, ExitStack() as cursors:
 
-                def ask(query: str) -> sqlite3.Cursor:
+                def ask(query: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
                     # One that is left open half-way, because of a gap, would go on reading, and `close` wait for it.
-                    return cursors.enter_context(closing(connection.execute(query)))
+                    return cursors.enter_context(closing(connection.execute(query, values)))
 
                 for run_no, body in ask("SELECT run_no, body FROM sealed_run ORDER BY run_no"):
                     yield SealedRow(run_no, body)
-                yield from _contiguous(self.path, merge(*_sources(ask), key=itemgetter(0)))
+                yield from _contiguous(self.path, merge(*_sources(ask, sparing=sparing), key=itemgetter(0)))
         except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
             raise JournalUnusable(f"{self.path} cannot be read: {error}", remedy=RESTORE) from error
 
@@ -234,7 +241,7 @@ class Journal:
 
     def graph(self, workflow_id: bytes, version: int) -> bytes | None:
         """Return a graph version in the core's encoding, or None."""
-        row = self._one("SELECT body FROM graph WHERE workflow_id=? AND version=?", (workflow_id, version))
+        row = self._one(_GRAPH, (workflow_id, version))
         return None if row is None else bytes(row[0])
 
     def attempt_log(self, run_no: int, task_no: int, attempt: int) -> AttemptLog | None:
@@ -260,16 +267,40 @@ class Journal:
             self._readers.put(connection)
 
 
-def _sources(ask: Callable[[str], Iterable[Any]]) -> tuple[Iterator[_Placed], ...]:
-    graphs = ask("SELECT commit_no, pos, workflow_id, version, body FROM graph ORDER BY rowid")
+def _sources(ask: Ask, *, sparing: bool) -> tuple[Iterator[_Placed], ...]:
+    graphs = ask("SELECT commit_no, pos, workflow_id, version FROM graph ORDER BY rowid")
     events = ask("SELECT commit_no, pos, kind, body, time FROM cluster_event ORDER BY commit_no, pos")
     holes = ask("SELECT commit_no, pos, last_commit, last_pos FROM hole ORDER BY commit_no, pos")
+    live = frozenset(_live_graphs(ask)) if sparing else frozenset()
+    whole = frozenset(workflow_id for (workflow_id,) in ask(_WHOLE)) if sparing else frozenset()
+
+    def graph(workflow_id: bytes, version: int) -> GraphRow:
+        key = workflow_id, version
+        ((body,),) = ask(_GRAPH, key) if key in live or not sparing else [(None,)]
+        return GraphRow(workflow_id, version, body)
+
     return (
-        (((c, p), (c, p), GraphRow(workflow, version, body)) for c, p, workflow, version, body in graphs),
-        (((c, p), (c, p), ClusterRow(kind, _decode_body(body), time)) for c, p, kind, body, time in events),
+        (((c, p), (c, p), graph(workflow_id, version)) for c, p, workflow_id, version in graphs),
+        (((c, p), (c, p), _cluster_row(kind, body, time, whole)) for c, p, kind, body, time in events),
         _segments(ask(_LIVE_SEGMENTS)),
         (((c, p), (last_c, last_p), None) for c, p, last_c, last_p in holes),
     )
+
+
+def _live_graphs(ask: Ask) -> Iterator[tuple[bytes, int]]:
+    """Yield the graphs that runs are of which are neither summed up nor removed."""
+    for (body,) in ask(_LIVE_BEGINNINGS):
+        submitted = _decode_segment(body).events[0]
+        assert isinstance(submitted, RunSubmitted), f"a run begins with {type(submitted).__name__}"
+        yield submitted.workflow_id, submitted.version
+
+
+def _cluster_row(kind: str, packed: bytes, time: float, whole: frozenset[bytes]) -> ClusterRow:
+    body = _decode_body(packed)
+    # What journals of version 1 tell of an edit follows from its changes only.
+    if kind == "workflow_edited" and body["workflow_id"] in whole and "codes" in body:
+        del body["changes"]
+    return ClusterRow(kind, body, time)
 
 
 def _segments(rows: Iterable[Any]) -> Iterator[_Placed]:
@@ -278,6 +309,18 @@ def _segments(rows: Iterable[Any]) -> Iterator[_Placed]:
         yield (c, p), (c, p), None if body is None else SegmentRow(run_no, _decode_segment(body))
 
 
+_GRAPH: Final = "SELECT body FROM graph WHERE workflow_id=? AND version=?"
+_WHOLE: Final = """
+SELECT workflow_id FROM graph
+    JOIN (SELECT workflow_id, count(*) - 1 AS revision FROM workflow_event GROUP BY workflow_id) USING (workflow_id)
+    WHERE version = revision
+"""
+"""Workflows whose newest revision is saved: a workflow's events are its creation and one for each revision."""
+_LIVE_BEGINNINGS: Final = """
+SELECT body FROM segment WHERE rowid IN (
+    SELECT rowid FROM segment WHERE first_seq = 1
+    AND run_no NOT IN (SELECT run_no FROM sealed_run) AND run_no NOT IN (SELECT run_no FROM doomed_run))
+"""
 _LIVE_SEGMENTS: Final = """
 SELECT commit_no, pos, run_no, iif(
     run_no IN (SELECT run_no FROM sealed_run) OR run_no IN (SELECT run_no FROM doomed_run), NULL, body)

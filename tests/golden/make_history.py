@@ -36,7 +36,7 @@ def record(seed: int) -> None:
     disk = Disk("process")
     for batch in batches_of(seed):
         disk.write(batch)
-    known = story(read(SimJournal(disk, 1, lambda batch, done: None).load()))
+    known = story(read(SimJournal(disk, 1, lambda batch, done: None).load(sparing=False)))
     (version,) = disk.connection.execute("PRAGMA user_version").fetchone()
     lines = [*disk.connection.iterdump(), f"PRAGMA application_id={APPLICATION_ID};", f"PRAGMA user_version={version};"]
     name = f"{PROTOCOL_MAJOR}.{PROTOCOL_MINOR}-{seed}"

@@ -61,8 +61,8 @@ def pack_hello(hello: Hello) -> bytes:
     return _encode(msgspec.structs.replace(hello, inventory=()))
 
 
-def restore_graph(state: State, workflow_id: bytes, version: int, body: bytes) -> None:
-    """Take in a saved version of a workflow's graph; it is compiled for the first run that needs it."""
+def restore_graph(state: State, workflow_id: bytes, version: int, body: bytes | None) -> None:
+    """Take in a saved version of a workflow's graph, with its body if a live run is of it: that compiles it."""
     state.saved_graphs[workflow_id, version] = body
 
 
@@ -99,7 +99,7 @@ def _edit(state: State, body: dict[str, Any]) -> None:
     if codes is None:  # journalled before version 2 of the schema
         codes = replay(workflow, body["changes"], body["edit_id"])
     else:
-        workflow.postpone(body["changes"], body["edit_id"], body["tasks"])
+        workflow.postpone(body.get("changes", b""), body["edit_id"], body["tasks"])
     state.code_users.note(workflow.id, codes)
     state.use_uploads(workflow.id, body.get("uploads", ()))
 
@@ -146,7 +146,10 @@ def _graph(state: State, submitted: RunSubmitted) -> Graph:
     key = submitted.workflow_id, submitted.version
     graph = state.graphs.get(key)
     if graph is None:
-        graph = state.graphs[key] = load_graph(*key, state.saved_graphs[key])
+        body = state.saved_graphs[key]
+        if body is None:
+            raise ValueError(f"version {key[1]} of workflow {key[0].hex()} is without its graph")
+        graph = state.graphs[key] = load_graph(*key, body)
     return graph
 
 
@@ -208,6 +211,8 @@ def _settle_graphs(state: State) -> None:
     for workflow in state.workflows.values():
         if state.is_saved(workflow.id, workflow.revision):
             state.put_away(workflow)
+        elif workflow.lacks_changes:
+            raise ValueError(f"workflow {workflow.id.hex()} is without edits that lead to revision {workflow.revision}")
         state.note_idle(workflow.id)
     for graph in list(state.graphs.values()):
         state.drop_graph(graph)

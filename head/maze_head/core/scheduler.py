@@ -145,8 +145,8 @@ class HeadCore:
         effects += [SaveSealed(no, pack_sealed(state.sealed[no])) for no in unsaved if no in state.sealed]
         return effects
 
-    def restore_graph(self, workflow_id: bytes, version: int, body: bytes) -> None:
-        """Take in a saved graph; before the segments that run it."""
+    def restore_graph(self, workflow_id: bytes, version: int, body: bytes | None) -> None:
+        """Take in a saved graph, with its body if a live run is of it; before the segments that run it."""
         recovery.restore_graph(self.state, workflow_id, version, body)
 
     def restore_sealed(self, run_no: int, body: bytes) -> RunBody:

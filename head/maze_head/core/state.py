@@ -149,8 +149,8 @@ class State:
     codes: dict[bytes, CodeFacts] = field(default_factory=dict)
     graphs: dict[tuple[bytes, int], Graph] = field(default_factory=dict)
     """Compiled versions: those that live runs use, and the newest that ran of workflows that are at hand."""
-    saved_graphs: dict[tuple[bytes, int], bytes] = field(default_factory=dict)
-    """Bodies of all saved versions, during recovery only: a run may repeat one that was let go of long before."""
+    saved_graphs: dict[tuple[bytes, int], bytes | None] = field(default_factory=dict)
+    """All saved versions, with the bodies of those that live runs are of; during recovery only."""
     runs: dict[int, Run] = field(default_factory=dict)
     """Live runs only."""
     impatient: dict[int, Run] = field(default_factory=dict)

@@ -99,8 +99,16 @@ class Workflow:
         """Return the number of tasks, whether or not they are at hand."""
         return self._size if self._contents is None or self._postponed else len(self._contents.tasks)
 
+    @property
+    def lacks_changes(self) -> bool:
+        """Tell whether the changes of a postponed edit were not given, so that it can only be put away."""
+        return any(not changes for changes, _ in self._postponed)
+
     def postpone(self, changes: bytes, edit_id: str, size: int) -> None:
-        """Take note of a journalled edit, after which there are so many tasks; it is applied when somebody looks."""
+        """Take note of a journalled edit, after which there are so many tasks; it is applied when somebody looks.
+
+        The changes may be empty if the newest revision is saved, and the workflow about to be put away.
+        """
         self._postponed.append((changes, edit_id))
         self._size = size
         self.revision += 1

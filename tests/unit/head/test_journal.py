@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from maze_head.batch import Batch
-from maze_head.core.effects import Append, CopyAccepted, SaveCode, SaveGraph, SaveLog
+from maze_head.core.effects import Append, AppendCluster, CopyAccepted, SaveCode, SaveGraph, SaveLog, SaveSealed
 from maze_head.errors import JournalUnusable, StateDirUnusable
 from maze_head.journal import POWER, PROCESS, ClusterRow, GraphRow, Journal, SegmentRow
-from support.head_shells import accept, batch_of, begin, finished, note, output, sealed, segment, submitted
+from maze_protocol.events import RunSubmitted
+from support.head_shells import accept, batch_of, begin, finished, note, output, run_id, sealed, segment, submitted
 
 NOW = 1_700_000_000.0
 Open = Callable[..., Journal]
@@ -60,6 +61,31 @@ def test_rows_come_back_in_the_order_of_their_commits(open_journal: Open) -> Non
         SegmentRow(1, segment(1, submitted(1))),
         SegmentRow(2, segment(2, finished(0), sealed())),
     ]
+
+
+def test_only_tasks_that_recovery_may_need_are_given(open_journal: Open) -> None:
+    run, edited, over = (bytes([number]) * 16 for number in (1, 2, 3))
+    facts = [
+        AppendCluster(kind, {"workflow_id": workflow, "codes": [], "changes": b"tasks"})
+        for workflow in (run, edited, over)
+        for kind in ("workflow_created", "workflow_edited", "workflow_edited")
+    ]
+    graphs = [SaveGraph(run, 2, b"run"), SaveGraph(edited, 1, b"edited"), SaveGraph(over, 2, b"over")]
+    begun = [
+        Append(no, 1, (RunSubmitted(run_id(no), flow, version, 2),))
+        for no, flow, version in ((1, run, 2), (2, edited, 1), (3, over, 2))
+    ]
+    journal = open_journal()
+    commit(journal, batch_of(*facts, *graphs, *begun))
+    commit(journal, batch_of(Append(3, 2, (sealed(),)), SaveSealed(3, b"in short")))
+    rows = list(journal.load())
+    assert [row.body for row in rows if isinstance(row, GraphRow)] == [b"run", b"edited", None]
+    told = [(row.body["workflow_id"], "changes" in row.body) for row in rows
+            if isinstance(row, ClusterRow) and row.kind == "workflow_edited"]  # fmt: skip
+    assert told == [(run, False)] * 2 + [(edited, True)] * 2 + [(over, False)] * 2
+    everything = list(journal.load(sparing=False))
+    assert [row.body for row in everything if isinstance(row, GraphRow)] == [b"run", b"edited", b"over"]
+    assert all("changes" in row.body for row in everything if isinstance(row, ClusterRow))
 
 
 def test_a_restart_continues_numbers_and_raises_the_epoch(open_journal: Open) -> None:

@@ -238,6 +238,26 @@ def test_a_workflow_whose_newest_revision_was_run_is_put_away_at_a_restart_and_t
     assert again.core.state.workflows[W].compile().encode() == head.take(fx.SaveGraph)[0].body
 
 
+def test_a_workflow_that_cannot_be_had_from_the_journal_is_refused() -> None:
+    head = Head()
+    head.workflow(add(1))
+    for row in head.journal:
+        if isinstance(row, fx.AppendCluster) and row.kind == "workflow_edited":
+            del row.body["changes"]
+    with pytest.raises(ValueError, match="without edits that lead to revision 1"):
+        head.recover()
+
+
+def test_a_live_run_whose_graph_is_not_given_is_refused() -> None:
+    head = Head()
+    head.workflow(add(1))
+    head.run()
+    head.journal = [row for row in head.journal if not isinstance(row, fx.SaveGraph)]
+    head.journal.insert(0, fx.SaveGraph(W, 1, None))  # type: ignore[arg-type]  # as a row of the journal without its body
+    with pytest.raises(ValueError, match="without its graph"):
+        head.recover()
+
+
 def test_edit_ids_outlive_being_put_away() -> None:
     head = Head()
     head.workflow(add(1), edit_id="first")
