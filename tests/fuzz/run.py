@@ -1,6 +1,6 @@
 """Runs all fuzzers against a real head and node while honest work goes on, and prints one JSON document.
 
-    python tests/fuzz/run.py --seconds 1800
+    python tests/fuzz/run.py --seconds 1800 [--curve]
 
 Head, node and work have one core, the fuzzers the other. Exit code 1 if anything was found: a crash, an answer of 500
 or worse, a wrong result, a traceback in a log, growth of memory beyond the cap. The latency is told and judged by
@@ -42,13 +42,14 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1800.0, help="how long (default: 30 minutes)")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="repeats what is sent")
     parser.add_argument("--parts", default=",".join(PARTS), help="which fuzzers, by name")
+    parser.add_argument("--curve", action="store_true", help="attack a head that asks nodes and readers for keys")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--target", default="{}", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
         print(json.dumps(child(given.child, json.loads(given.target), given.seconds, given.seed)))
         return 0
-    report = fuzz(given.seconds, given.seed, [part for part in given.parts.split(",") if part])
+    report = fuzz(given.seconds, given.seed, [part for part in given.parts.split(",") if part], curve=given.curve)
     print(json.dumps(report, indent=2))
     return 1 if report["problems"] else 0
 
@@ -71,13 +72,14 @@ def child(part: str, target: dict[str, Any], seconds: float, seed: int) -> dict[
     return jobs[part]()
 
 
-def fuzz(seconds: float, seed: int, parts: list[str]) -> dict[str, Any]:
+def fuzz(seconds: float, seed: int, parts: list[str], *, curve: bool = False) -> dict[str, Any]:
     """Run the named fuzzers together for a while; return the report."""
     allowed = sorted(os.sched_getaffinity(0))
     ours, theirs = {allowed[0]}, {allowed[-1]}
     try:
         os.sched_setaffinity(0, ours)
-        with start_cluster(1, HEAD_FLAGS) as cluster, start_cluster(0, HEAD_FLAGS) as other:
+        flags = (*HEAD_FLAGS, *(["--curve"] if curve else ()))
+        with start_cluster(1, flags) as cluster, start_cluster(0, flags) as other:
             return _run(cluster, other, seconds, seed, parts, (ours, theirs))
     finally:
         os.sched_setaffinity(0, allowed)

@@ -18,8 +18,9 @@ from fuzz.run import fuzz, problems
 SECONDS = 6.0
 
 
-def test_rubbish_on_every_port_harms_nobody() -> None:
-    report = fuzz(SECONDS, 7, ["sockets"])
+@pytest.mark.parametrize("curve", [False, True], ids=["plain", "curve"])
+def test_rubbish_on_every_port_harms_nobody(*, curve: bool) -> None:
+    report = fuzz(SECONDS, 7, ["sockets"], curve=curve)
     assert report["problems"] == [], report
     assert report["work"]["runs"] > 0
     assert {"400", "401"} <= set(report["sockets"]["statuses"])
