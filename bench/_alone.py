@@ -29,7 +29,7 @@ from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_head.core.graph import load_graph
 from maze_head.core.scheduler import HeadCore
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_head.journal import PROCESS, Journal
 from maze_node.attempt import run_attempt
 from maze_node.frames import TaskFrame, decode_task, encode_frame

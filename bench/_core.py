@@ -17,7 +17,7 @@ from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_head.core.errors import Rejected
 from maze_head.core.scheduler import HeadCore
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_head.orders import BUILT_IN, find_order
 from maze_protocol.http import AddTask, CodeBody, EditRequest, InputBody, Op, RunRequest, TaskBody, WorkflowRequest
 from maze_protocol.ids import TASK, WORKFLOW, format_id

@@ -32,7 +32,7 @@ from maze_head.batch import Batch, Durable
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_head.core.scheduler import HeadCore
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_head.journal import PROCESS, Journal
 from maze_protocol.http import AddTask, CodeBody, EditRequest, InputBody, RunRequest, TaskBody, WorkflowRequest
 from maze_protocol.ids import TASK, WORKFLOW, format_id

@@ -43,7 +43,7 @@ from maze_head.core.errors import Rejected
 from maze_head.core.events import FindObject, JournalSized
 from maze_head.core.graph import Graph
 from maze_head.core.scheduler import HeadCore
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_head.descriptors import raise_limit, tell_rarely
 from maze_head.dispatch import Dispatcher
 from maze_head.door import Door

@@ -30,7 +30,7 @@ from maze_head.core.errors import Conflict
 from maze_head.core.fold import fold
 from maze_head.core.graph import load_graph
 from maze_head.core.hacs import Hacs
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_head.core.transitions import PHASE_NAMES
 from maze_protocol.events import SEALING, Segment, TaskFinished, TaskStarted
 from maze_protocol.http import InputBody

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_head.core.objects import Copies
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_head.core.transitions import READY, WAITING
 from maze_protocol.events import SEALING, ObjectGone, ObjectLost, ObjectRebuilt, OutputKept, TaskFinished
 from maze_protocol.messages import CRASHED, FAILED, HELD_RUNNING, Drain, Forget, Goodbye, Holding, Starved

@@ -26,7 +26,7 @@ from maze_head.core.hacs import Hacs
 from maze_head.core.observed import GPU, kind_of
 from maze_head.core.predictions import Predictions
 from maze_head.core.runs import Run
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_head.core.transitions import FINISHED, READY
 from maze_protocol.http import CodeBody, EditRequest, WorkflowRequest
 from maze_protocol.messages import OK, Outcome

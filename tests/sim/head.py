@@ -16,7 +16,7 @@ from maze_head.batch import Batch
 from maze_head.core.effects import DropObjects, KeepObject
 from maze_head.core.events import Event, Instant, ObjectKept, ObjectUnkept
 from maze_head.core.scheduler import HeadCore
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_head.dispatch import Dispatcher
 from maze_head.driver import Driver, Ports
 from maze_head.graphs import GraphReader

@@ -16,7 +16,7 @@ from zlib import crc32
 from maze_head.batch import Batch
 from maze_head.core.effects import AppendCluster, SaveGraph
 from maze_head.core.graph import Graph, load_graph
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_head.journal_writer import inline_outputs
 from maze_protocol.events import (
     SEALING,

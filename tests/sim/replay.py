@@ -15,7 +15,7 @@ from maze_head.core.events import GraphRead, Instant
 from maze_head.core.invariants import check
 from maze_head.core.runs import Run
 from maze_head.core.scheduler import HeadCore
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_head.core.transitions import PHASE_NAMES
 from maze_head.journal import ClusterRow, GraphRow, Row, SegmentRow
 from sim.disk import CLUSTER_ID

@@ -16,7 +16,7 @@ from maze_head.api.services import Services
 from maze_head.blobdir import BlobDirectory
 from maze_head.core.events import NodeGreeted, NodeSaid
 from maze_head.core.scheduler import HeadCore
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_head.dispatch import Dispatcher
 from maze_head.driver import Driver, Ports, read_clocks
 from maze_head.graphs import GraphReader

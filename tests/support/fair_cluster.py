@@ -16,7 +16,7 @@ import msgspec
 
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_head.core.transitions import READY
 from maze_protocol.http import CapBody, ProjectRequest
 from maze_protocol.messages import Outcome

@@ -17,7 +17,7 @@ from maze_head.core import events as ev
 from maze_head.core.errors import Rejected
 from maze_head.core.invariants import check
 from maze_head.core.scheduler import HeadCore
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_head.core.workflows import Workflow
 from maze_protocol.events import RunEvent, Segment
 from maze_protocol.http import (

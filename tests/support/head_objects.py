@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from maze_head.core import effects as fx
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_protocol.messages import Message
 from maze_protocol.values import ObjectRef
 from support.head_core import Head, add, large

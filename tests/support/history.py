@@ -16,7 +16,7 @@ from maze_head.core import events as ev
 from maze_head.core.errors import Rejected
 from maze_head.core.invariants import check
 from maze_head.core.scheduler import HeadCore
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_head.journal import PROCESS, ClusterRow, GraphRow, Journal, SealedRow, SegmentRow
 from maze_protocol.http import EditRequest, Op, RunRequest, WorkflowRequest
 from maze_protocol.ids import WORKFLOW, format_id

@@ -49,7 +49,8 @@ from maze_head.core.placement import place
 from maze_head.core.quarantine import judge_forks
 from maze_head.core.queueing import recall_stuck
 from maze_head.core.sealed import pack_sealed
-from maze_head.core.state import Settings, State
+from maze_head.core.settings import Settings
+from maze_head.core.state import State
 from maze_protocol.events import Segment
 from maze_protocol.http import RunBody
 from maze_protocol.messages import (

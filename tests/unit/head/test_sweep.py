@@ -15,7 +15,7 @@ import pytest
 from maze_head import journal_writer
 from maze_head.core import events as ev
 from maze_head.core.errors import Conflict, Gone
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_head.errors import JournalUnusable
 from maze_head.holes import split
 from maze_head.sweep import STEP_ROWS, has_work, sweep, used_bytes

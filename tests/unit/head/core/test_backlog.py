@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from maze_head.core import effects as fx
 from maze_head.core.ends import give_back
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_protocol.events import AttemptLost
 from maze_protocol.messages import ErrorInfo, Goodbye
 from maze_protocol.resources import Capacity

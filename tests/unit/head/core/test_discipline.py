@@ -8,7 +8,7 @@ from maze_head.core import events as ev
 from maze_head.core.discipline import Discipline, Fcfs
 from maze_head.core.observed import Observed
 from maze_head.core.runs import Run
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_protocol.messages import FAILED
 from support.head_core import Head, R, add, ended, ok
 

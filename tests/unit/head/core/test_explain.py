@@ -10,8 +10,8 @@ import pytest
 from maze_head.core import events as ev
 from maze_head.core.allowances import Limit
 from maze_head.core.errors import NotFound
+from maze_head.core.settings import Settings
 from maze_head.core.shares import Cap, Rules
-from maze_head.core.state import Settings
 from maze_protocol.http import CodeBody, EditRequest, Op, RunRequest, WorkflowRequest
 from maze_protocol.ids import format_id
 from maze_protocol.messages import CRASHED, FAILED, Drain, ErrorInfo, Outcome, Result

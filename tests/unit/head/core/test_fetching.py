@@ -9,7 +9,7 @@ import pytest
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_head.core.errors import Conflict, Gone, NotFound
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_protocol.events import RunSubmitted
 from maze_protocol.http import EditRequest, RunRequest, WorkflowRequest
 from maze_protocol.ids import RUN, WORKFLOW, format_id

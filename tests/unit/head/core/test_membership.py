@@ -8,7 +8,8 @@ import pytest
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_head.core.membership import DISCONNECTED
-from maze_head.core.state import KEPT_NODES, Settings
+from maze_head.core.settings import Settings
+from maze_head.core.state import KEPT_NODES
 from maze_protocol.events import AttemptLost, TaskFailed, TaskReleased
 from maze_protocol.messages import (
     CANCELLED,

@@ -9,7 +9,7 @@ from maze_head.core import events as ev
 from maze_head.core.errors import Conflict, NotFound, Rejected, Unavailable
 from maze_head.core.fold import RunView, fold
 from maze_head.core.graph import load_graph
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_protocol.events import RunFinished, RunSubmitted, TaskLeased, TaskReused
 from maze_protocol.http import DelTask
 from maze_protocol.ids import RUN, format_id

@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 import pytest
 
 from maze_head.core import effects as fx
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_protocol.messages import Goodbye
 from maze_protocol.resources import Capacity
 from support.head_core import Head, add, ok

@@ -12,7 +12,7 @@ from maze_head.core import events as ev
 from maze_head.core import state as state_module
 from maze_head.core.errors import Conflict, Gone, NotFound
 from maze_head.core.retention import AT_ONCE, DAY, SHRINK_PART
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_protocol.http import CodeBody, InputBody, SaveTask, UploadedValue, WorkflowRequest
 from support.head_core import CODE_BODY, Head, W, add, ok, task
 

@@ -12,7 +12,7 @@ from maze_head.core.codes import unpack_code
 from maze_head.core.errors import Conflict, Invalid, NotFound, Unavailable
 from maze_head.core.graph import load_graph
 from maze_head.core.scheduler import _COMMANDS
-from maze_head.core.state import Settings
+from maze_head.core.settings import Settings
 from maze_protocol.events import (
     OutputMeta,
     RunFinished,
