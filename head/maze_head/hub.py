@@ -34,7 +34,9 @@ CACHE_BYTES: Final = 64 * MIB
 RING_EVENTS: Final = 20_000
 READ_SEGMENTS: Final = 256
 """Most segments that one read takes from the journal."""
-ENTRY_OVERHEAD: Final = 256
+ENTRY_BYTES: Final = 340
+OUTPUT_BYTES: Final = 220
+"""What an entry and each output of it take beside its content: of small ones that is nearly all."""
 READ_THREADS: Final = 2
 
 T = TypeVar("T")
@@ -288,7 +290,7 @@ class RunHub:
         return tail
 
     def _cache_outputs(self, key: tuple[int, int], outputs: Outputs) -> None:
-        size = ENTRY_OVERHEAD + sum(len(output.value.body) for output in outputs)
+        size = ENTRY_BYTES + sum(OUTPUT_BYTES + len(output.value.body) for output in outputs)
         self._outputs.put(key, outputs, size)
 
     async def _off_loop(self, read: Callable[[], T]) -> T:

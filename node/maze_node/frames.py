@@ -27,7 +27,7 @@ __all__ = [
 LENGTH: Final = struct.Struct(">I")
 
 
-class CodeBody(msgspec.Struct, array_like=True, frozen=True):
+class CodeBody(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The body of a function, sent to a worker once."""
 
     kind: str
@@ -36,7 +36,7 @@ class CodeBody(msgspec.Struct, array_like=True, frozen=True):
     name: str
 
 
-class Sandbox(msgspec.Struct, array_like=True, frozen=True):
+class Sandbox(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """How the one attempt of a worker is shut in."""
 
     cut_network: bool
@@ -46,7 +46,7 @@ class Sandbox(msgspec.Struct, array_like=True, frozen=True):
     """What it may take beyond what the worker has before; 0: no limit."""
 
 
-class TaskFrame(msgspec.Struct, array_like=True, frozen=True):
+class TaskFrame(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One attempt for a worker. All values carry their bodies, but for those that are objects."""
 
     lease: int
@@ -79,7 +79,7 @@ class TaskFrame(msgspec.Struct, array_like=True, frozen=True):
     sandbox: Sandbox | None = None
 
 
-class ReportFrame(msgspec.Struct, array_like=True, frozen=True):
+class ReportFrame(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """How an attempt ended, by the worker that ran it."""
 
     lease: int
@@ -105,7 +105,7 @@ class ReportFrame(msgspec.Struct, array_like=True, frozen=True):
     """The numbers of those outputs that are files; the other objects are in memory."""
 
 
-class Fork(msgspec.Struct, array_like=True, frozen=True, tag=1):
+class Fork(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
     """Fork a worker; six descriptors come along.
 
     They are: task socket, permits, stdout pipe, stderr pipe, page of the gauge, socket for descriptors.
@@ -114,21 +114,21 @@ class Fork(msgspec.Struct, array_like=True, frozen=True, tag=1):
     worker: int
 
 
-class Kill(msgspec.Struct, array_like=True, frozen=True, tag=2):
+class Kill(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):
     """Send a signal to a worker's process group, unless it has been reaped."""
 
     worker: int
     signal: int
 
 
-class Forked(msgspec.Struct, array_like=True, frozen=True, tag=3):
+class Forked(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):
     """A worker lives."""
 
     worker: int
     pid: int
 
 
-class Exited(msgspec.Struct, array_like=True, frozen=True, tag=4):
+class Exited(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
     """A worker is dead and reaped: its pid is free, its memory too."""
 
     worker: int
@@ -138,11 +138,11 @@ class Exited(msgspec.Struct, array_like=True, frozen=True, tag=4):
     cpu_ms: float
 
 
-class Ping(msgspec.Struct, array_like=True, frozen=True, tag=5):
+class Ping(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=5):
     """Is the spawner at work? It sends the same back."""
 
 
-class Preloaded(msgspec.Struct, array_like=True, frozen=True, tag=6):
+class Preloaded(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=6):
     """The spawner has imported what it was told to, or knows why not; said once, before anything else."""
 
     loaded: tuple[str, ...]

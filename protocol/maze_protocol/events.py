@@ -23,7 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class OutputMeta(msgspec.Struct, array_like=True, frozen=True):
+class OutputMeta(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """An output's name, codec and size; its bytes are in the `accepted` row of the task, unless it is an object."""
 
     key: str
@@ -35,7 +35,7 @@ class OutputMeta(msgspec.Struct, array_like=True, frozen=True):
     crc: int = 0
 
 
-class RunSubmitted(msgspec.Struct, array_like=True, frozen=True, tag=1):
+class RunSubmitted(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
     """A snapshot of a workflow begins to run."""
 
     run_id: bytes
@@ -51,7 +51,7 @@ class RunSubmitted(msgspec.Struct, array_like=True, frozen=True, tag=1):
     """False: tasks that no node could ever take fail at once."""
 
 
-class TaskLeased(msgspec.Struct, array_like=True, frozen=True, tag=2):
+class TaskLeased(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):
     """An attempt was granted to a node."""
 
     task: int
@@ -64,7 +64,7 @@ class TaskLeased(msgspec.Struct, array_like=True, frozen=True, tag=2):
     """The other nodes of an attempt that has several, with what it holds there."""
 
 
-class TaskStarted(msgspec.Struct, array_like=True, frozen=True, tag=3):
+class TaskStarted(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):
     """User code of an attempt began to run."""
 
     task: int
@@ -79,7 +79,7 @@ class TaskStarted(msgspec.Struct, array_like=True, frozen=True, tag=3):
     """What keeps the attempt from the rest of its machine, as its node has told; empty: it has not."""
 
 
-class TaskFinished(msgspec.Struct, array_like=True, frozen=True, tag=4):
+class TaskFinished(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
     """The accepted result of a task."""
 
     task: int
@@ -93,7 +93,7 @@ class TaskFinished(msgspec.Struct, array_like=True, frozen=True, tag=4):
     """Who holds its objects, if there are any."""
 
 
-class TaskFailed(msgspec.Struct, array_like=True, frozen=True, tag=5):
+class TaskFailed(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=5):
     """A task failed for good: its retries are spent."""
 
     task: int
@@ -105,7 +105,7 @@ class TaskFailed(msgspec.Struct, array_like=True, frozen=True, tag=5):
     peak_rss_kib: int = 0
 
 
-class AttemptLost(msgspec.Struct, array_like=True, frozen=True, tag=6):
+class AttemptLost(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=6):
     """An attempt ended without an accepted result and the task will be tried again."""
 
     task: int
@@ -119,14 +119,14 @@ class AttemptLost(msgspec.Struct, array_like=True, frozen=True, tag=6):
     """The next attempt claims so much memory, and has its node to itself; 0: as declared."""
 
 
-class TaskSkipped(msgspec.Struct, array_like=True, frozen=True, tag=7):
+class TaskSkipped(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=7):
     """A task will never run because `because` failed or the run was stopped."""
 
     task: int
     because: int
 
 
-class TaskCancelled(msgspec.Struct, array_like=True, frozen=True, tag=8):
+class TaskCancelled(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=8):
     """A running or waiting task ended by cancellation."""
 
     task: int
@@ -135,13 +135,13 @@ class TaskCancelled(msgspec.Struct, array_like=True, frozen=True, tag=8):
     was_running: bool
 
 
-class CancelRequested(msgspec.Struct, array_like=True, frozen=True, tag=9):
+class CancelRequested(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=9):
     """Somebody asked to stop the run; nothing new starts from here on."""
 
     reason: str
 
 
-class RunCancelled(msgspec.Struct, array_like=True, frozen=True, tag=10):
+class RunCancelled(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=10):
     """The run is over by cancellation; seals the log."""
 
     finished: int
@@ -149,7 +149,7 @@ class RunCancelled(msgspec.Struct, array_like=True, frozen=True, tag=10):
     cancelled: int
 
 
-class RunFinished(msgspec.Struct, array_like=True, frozen=True, tag=11):
+class RunFinished(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=11):
     """Every task is over; seals the log."""
 
     finished: int
@@ -157,7 +157,7 @@ class RunFinished(msgspec.Struct, array_like=True, frozen=True, tag=11):
     skipped: int
 
 
-class AttemptInterrupted(msgspec.Struct, array_like=True, frozen=True, tag=12):
+class AttemptInterrupted(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=12):
     """The head restarted while this attempt was leased; the task is queued again."""
 
     task: int
@@ -165,14 +165,14 @@ class AttemptInterrupted(msgspec.Struct, array_like=True, frozen=True, tag=12):
     lease: int
 
 
-class TaskWarned(msgspec.Struct, array_like=True, frozen=True, tag=13):
+class TaskWarned(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=13):
     """Something about a task that its author should know."""
 
     task: int
     text: str
 
 
-class TaskReleased(msgspec.Struct, array_like=True, frozen=True, tag=14):
+class TaskReleased(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=14):
     """A lease came back un-started, without blame; the task is queued again."""
 
     task: int
@@ -181,7 +181,7 @@ class TaskReleased(msgspec.Struct, array_like=True, frozen=True, tag=14):
     reason: str = ""
 
 
-class TaskAdopted(msgspec.Struct, array_like=True, frozen=True, tag=15):
+class TaskAdopted(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=15):
     """An attempt that was given up as lost goes on after all: its node came back with it under a new lease."""
 
     task: int
@@ -196,7 +196,7 @@ class TaskAdopted(msgspec.Struct, array_like=True, frozen=True, tag=15):
     gang: tuple[tuple[str, Claim], ...] = ()
 
 
-class TaskReused(msgspec.Struct, array_like=True, frozen=True, tag=16):
+class TaskReused(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=16):
     """The accepted result of the same task in an earlier run is this run's result, too.
 
     Its objects go on under the lease that made them, unless that is 0: then nobody has them, or another run's they are.
@@ -211,7 +211,7 @@ class TaskReused(msgspec.Struct, array_like=True, frozen=True, tag=16):
     """Outputs that are in the head's blob directory for the earlier run."""
 
 
-class OutputKept(msgspec.Struct, array_like=True, frozen=True, tag=17):
+class OutputKept(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=17):
     """An object is in the head's blob directory: it stays as long as its run is kept."""
 
     task: int
@@ -220,7 +220,7 @@ class OutputKept(msgspec.Struct, array_like=True, frozen=True, tag=17):
     size: int
 
 
-class ObjectLost(msgspec.Struct, array_like=True, frozen=True, tag=18):
+class ObjectLost(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=18):
     """Objects of a finished task are on no node any more and somebody needs them: the task is run once more."""
 
     task: int
@@ -231,7 +231,7 @@ class ObjectLost(msgspec.Struct, array_like=True, frozen=True, tag=18):
     """A task that needs them; -1: the head, to keep them."""
 
 
-class ObjectRebuilt(msgspec.Struct, array_like=True, frozen=True, tag=19):
+class ObjectRebuilt(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=19):
     """A finished task was run once more for its objects; its accepted result stands."""
 
     task: int
@@ -244,7 +244,7 @@ class ObjectRebuilt(msgspec.Struct, array_like=True, frozen=True, tag=19):
     wall_ms: float = 0.0
 
 
-class ObjectGone(msgspec.Struct, array_like=True, frozen=True, tag=20):
+class ObjectGone(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=20):
     """Objects of a finished task can be made anew no more: who needs them fails."""
 
     task: int
@@ -287,7 +287,7 @@ TYPE_NAMES: Final[dict[type[msgspec.Struct], str]] = {
 SEALING_NAMES: Final = tuple(TYPE_NAMES[kind] for kind in SEALING)
 
 
-class Segment(msgspec.Struct, array_like=True, frozen=True):
+class Segment(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The events that one commit added to one run's log; the body of a `segment` row."""
 
     epoch: int

@@ -239,7 +239,7 @@ class InfeasibleTask(msgspec.Struct):
     reason: str
 
 
-class RunBody(msgspec.Struct):
+class RunBody(msgspec.Struct, gc=False):
     """One run, summarised. `status`: waiting, running, cancelling, finished, failed, cancelled."""
 
     run_id: str

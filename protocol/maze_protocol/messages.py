@@ -6,6 +6,8 @@ Rules
   older one. Tags are never reused. A required field is for ever.
 * Times on the wire are seconds (float) of the sender's clock and only shown, never compared between machines.
 * What a receiver must not be hurt by is bounded in the field's type (bounds.py).
+* They are trees of what cannot change, so the collector need not look at them (gc=False, as in all wire structs): a
+  head that caches a million of them would else stand still for a second now and then.
 * `RELIABLE` messages are numbered by the session (seq); the others may be lost without harm.
 """
 
@@ -55,7 +57,7 @@ REVOKED: Final = "revoked"
 """Codes of DISCONNECT that mean for good."""
 
 
-class ErrorInfo(msgspec.Struct, array_like=True, frozen=True):
+class ErrorInfo(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Why an attempt failed: `kind` is for programs, the rest for people."""
 
     kind: str
@@ -84,7 +86,7 @@ class ErrorInfo(msgspec.Struct, array_like=True, frozen=True):
         return f"The end of its stderr:\n{''.join(words)}{verdict}" if words else verdict
 
 
-class Held(msgspec.Struct, array_like=True, frozen=True):
+class Held(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One lease that a node still holds, told in HELLO."""
 
     lease: Token
@@ -92,7 +94,7 @@ class Held(msgspec.Struct, array_like=True, frozen=True):
     started_at: Finite = 0.0
 
 
-class Hello(msgspec.Struct, array_like=True, frozen=True, tag=1):
+class Hello(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
     """A node introduces itself; the first message on every connection."""
 
     min_major: Count
@@ -124,7 +126,7 @@ class Hello(msgspec.Struct, array_like=True, frozen=True, tag=1):
     """What sandboxed attempts run under, in words: `process sandbox no-network`; empty: it knows no sandbox."""
 
 
-class Welcome(msgspec.Struct, array_like=True, frozen=True, tag=2):
+class Welcome(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):
     """The head accepts a node: the session begins."""
 
     major: Count
@@ -146,7 +148,7 @@ class Welcome(msgspec.Struct, array_like=True, frozen=True, tag=2):
     """The head's ROUTER for objects; its host is the one that the node knows the head by if it is empty there."""
 
 
-class Reject(msgspec.Struct, array_like=True, frozen=True, tag=3):
+class Reject(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=3):
     """The head refuses a node for good; readable by every version."""
 
     code: str
@@ -155,13 +157,13 @@ class Reject(msgspec.Struct, array_like=True, frozen=True, tag=3):
     max_major: Count = 0
 
 
-class Rehello(msgspec.Struct, array_like=True, frozen=True, tag=4):
+class Rehello(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=4):
     """The head does not know this connection: introduce yourself."""
 
     reason: str = ""
 
 
-class Disconnect(msgspec.Struct, array_like=True, frozen=True, tag=5):
+class Disconnect(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=5):
     """The head ends the session.
 
     `duplicate`: another process took the name of this node, which exits; `revoked`: its key counts no more, and it
@@ -173,19 +175,19 @@ class Disconnect(msgspec.Struct, array_like=True, frozen=True, tag=5):
     reason: str = ""
 
 
-class RetryAfter(msgspec.Struct, array_like=True, frozen=True, tag=6):
+class RetryAfter(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=6):
     """The head is busy admitting others: come back after so many seconds."""
 
     seconds: NonNegative
 
 
-class Goodbye(msgspec.Struct, array_like=True, frozen=True, tag=7):
+class Goodbye(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=7):
     """A node leaves in good order; it holds nothing any more."""
 
     reason: str = ""
 
 
-class NodeLoad(msgspec.Struct, array_like=True, frozen=True):
+class NodeLoad(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What a node measures of itself, refreshed with each heartbeat; for people and for placement."""
 
     running: Count = 0
@@ -198,21 +200,21 @@ class NodeLoad(msgspec.Struct, array_like=True, frozen=True):
     """Workers in a row that died before they had a task: many of them mean that this node cannot work."""
 
 
-class Heartbeat(msgspec.Struct, array_like=True, frozen=True, tag=8):
+class Heartbeat(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=8):
     """A node lives."""
 
     sent_at: Finite
     load: NodeLoad = NodeLoad()
 
 
-class HeartbeatAck(msgspec.Struct, array_like=True, frozen=True, tag=9):
+class HeartbeatAck(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=9):
     """The head lives; echoes the node's own clock reading."""
 
     echo: Finite
     sent_at: Finite = 0.0
 
 
-class Nak(msgspec.Struct, array_like=True, frozen=True, tag=10):
+class Nak(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=10):
     """A message was refused, with the reason code of the ProtocolError."""
 
     code: str
@@ -220,14 +222,14 @@ class Nak(msgspec.Struct, array_like=True, frozen=True, tag=10):
     tag: Count = 0
 
 
-class OutputDecl(msgspec.Struct, array_like=True, frozen=True):
+class OutputDecl(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A declared output; an empty `data_type` means unchecked."""
 
     key: str
     data_type: str = ""
 
 
-class Assignment(msgspec.Struct, array_like=True, frozen=True):
+class Assignment(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One leased attempt."""
 
     lease: Token
@@ -253,13 +255,13 @@ class Assignment(msgspec.Struct, array_like=True, frozen=True):
     """Addresses of all nodes of an attempt that has several, its own first; empty for one."""
 
 
-class Assign(msgspec.Struct, array_like=True, frozen=True, tag=16):
+class Assign(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=16):
     """Work for a node."""
 
     items: Many[Assignment]
 
 
-class StartedItem(msgspec.Struct, array_like=True, frozen=True):
+class StartedItem(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """An attempt began to run, by the node's wall clock."""
 
     lease: Token
@@ -267,13 +269,13 @@ class StartedItem(msgspec.Struct, array_like=True, frozen=True):
     pid: Count = 0
 
 
-class Started(msgspec.Struct, array_like=True, frozen=True, tag=17):
+class Started(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=17):
     """Attempts that run and have not finished yet."""
 
     items: Many[StartedItem]
 
 
-class Outcome(msgspec.Struct, array_like=True, frozen=True):
+class Outcome(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The end of one attempt. A node keeps it until the head acknowledges it."""
 
     lease: Token
@@ -292,26 +294,26 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
     pid: Count = 0
 
 
-class Result(msgspec.Struct, array_like=True, frozen=True, tag=18):
+class Result(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=18):
     """Finished attempts."""
 
     items: Many[Outcome]
 
 
-class AckItem(msgspec.Struct, array_like=True, frozen=True):
+class AckItem(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The head's answer to one outcome: ACCEPTED or STALE; either way the node may forget it."""
 
     lease: Token
     verdict: Count
 
 
-class ResultAck(msgspec.Struct, array_like=True, frozen=True, tag=19):
+class ResultAck(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=19):
     """Outcomes that are committed, or refused."""
 
     items: Many[AckItem]
 
 
-class Cancel(msgspec.Struct, array_like=True, frozen=True, tag=20):
+class Cancel(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=20):
     """Stop these leases: SIGTERM, then SIGKILL after `grace` seconds; answered by RESULT or RELEASE."""
 
     leases: Many[Token]
@@ -319,26 +321,26 @@ class Cancel(msgspec.Struct, array_like=True, frozen=True, tag=20):
     grace: NonNegative = 5.0
 
 
-class Recall(msgspec.Struct, array_like=True, frozen=True, tag=21):
+class Recall(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=21):
     """Give back what has not started."""
 
     leases: Many[Token]
 
 
-class Release(msgspec.Struct, array_like=True, frozen=True, tag=22):
+class Release(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=22):
     """Leases handed back un-started; proof that they never ran."""
 
     leases: Many[Token]
     reason: str = ""
 
 
-class Forget(msgspec.Struct, array_like=True, frozen=True, tag=23):
+class Forget(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=23):
     """Nobody needs these objects or logs any more."""
 
     leases: Many[Token]
 
 
-class Code(msgspec.Struct, array_like=True, frozen=True, tag=24):
+class Code(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=24):
     """The body of a function, sent once per session ahead of its first use."""
 
     hash: bytes
@@ -349,28 +351,28 @@ class Code(msgspec.Struct, array_like=True, frozen=True, tag=24):
     name: str = ""
 
 
-class Credit(msgspec.Struct, array_like=True, frozen=True, tag=25):
+class Credit(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=25):
     """How much more a node takes, in absolute numbers."""
 
     leases: Count
     bytes: Count = 0
 
 
-class Drain(msgspec.Struct, array_like=True, frozen=True, tag=26):
+class Drain(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=26):
     """A node asks for no further work; it finishes what runs."""
 
     reason: str = ""
     deadline: NonNegative = 0.0
 
 
-class Measured(msgspec.Struct, array_like=True, frozen=True, tag=29):
+class Measured(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=29):
     """What a node can offer has changed: a device vanished or came back, others use it, a quota was moved."""
 
     capacity: Capacity
     reason: str = ""
 
 
-class Holding(msgspec.Struct, array_like=True, frozen=True, tag=30):
+class Holding(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=30):
     """Objects that a node has: what it holds when a session begins, then copies that it got.
 
     Objects that an attempt made are told by its outcome and not again.
@@ -382,7 +384,7 @@ class Holding(msgspec.Struct, array_like=True, frozen=True, tag=30):
     """The last part of what it held at the WELCOME: whatever else the head believed to be there is gone."""
 
 
-class Starved(msgspec.Struct, array_like=True, frozen=True, tag=31):
+class Starved(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=31):
     """A lease handed back un-started, because inputs of it could be had from nobody."""
 
     lease: Token
@@ -391,7 +393,7 @@ class Starved(msgspec.Struct, array_like=True, frozen=True, tag=31):
     reason: str = ""
 
 
-class NodeConfig(msgspec.Struct, array_like=True, frozen=True, tag=27):
+class NodeConfig(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=27):
     """Cluster-wide facts for nodes; versioned, the newest wins."""
 
     version: Count
@@ -399,14 +401,14 @@ class NodeConfig(msgspec.Struct, array_like=True, frozen=True, tag=27):
     settings: Texts = {}
 
 
-class Shutdown(msgspec.Struct, array_like=True, frozen=True, tag=28):
+class Shutdown(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=28):
     """The head tells a node to drain and exit."""
 
     reason: str = ""
     drain_timeout: NonNegative = 30.0
 
 
-class LogPull(msgspec.Struct, array_like=True, frozen=True, tag=32):
+class LogPull(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=32):
     """Ask for captured output of an attempt."""
 
     request: Count
@@ -417,7 +419,7 @@ class LogPull(msgspec.Struct, array_like=True, frozen=True, tag=32):
     limit: Count = 65_536
 
 
-class LogChunk(msgspec.Struct, array_like=True, frozen=True, tag=33):
+class LogChunk(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=33):
     """Captured output from `offset`; `end` when the attempt is over and nothing follows."""
 
     request: Count

@@ -14,7 +14,7 @@ from maze_protocol.declare import Declared
 __all__ = ["Capacity", "Claim", "Device", "DeviceClaim", "Request"]
 
 
-class Request(msgspec.Struct, array_like=True, frozen=True, order=True):
+class Request(msgspec.Struct, array_like=True, frozen=True, gc=False, order=True):
     """What one task asks for; equal requests are one shape in the ready queue (hashable)."""
 
     cpu_milli: int = 1000
@@ -39,7 +39,7 @@ class Request(msgspec.Struct, array_like=True, frozen=True, order=True):
         return 0 if self.gpu_share else self.gpu_milli // 1000
 
 
-class Device(msgspec.Struct, array_like=True, frozen=True):
+class Device(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One GPU of a node."""
 
     index: Count
@@ -48,7 +48,7 @@ class Device(msgspec.Struct, array_like=True, frozen=True):
     name: str = ""
 
 
-class Capacity(msgspec.Struct, array_like=True, frozen=True):
+class Capacity(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What a node offers, with the origin of every number in words."""
 
     cpu_milli: Amount
@@ -59,7 +59,7 @@ class Capacity(msgspec.Struct, array_like=True, frozen=True):
     origins: Many[tuple[str, str]] = ()
 
 
-class DeviceClaim(msgspec.Struct, array_like=True, frozen=True):
+class DeviceClaim(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A device, or a share of it, given to an attempt."""
 
     index: Count
@@ -67,7 +67,7 @@ class DeviceClaim(msgspec.Struct, array_like=True, frozen=True):
     mem_mib: Amount
 
 
-class Claim(msgspec.Struct, array_like=True, frozen=True):
+class Claim(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What an attempt was given on its node."""
 
     cpu_milli: Amount

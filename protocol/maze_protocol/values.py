@@ -44,7 +44,7 @@ Holder = tuple[str, str, bytes]
 """(endpoint of its ROUTER for peers, its CURVE server key or nothing, ticket) of a node that serves an object."""
 
 
-class ObjectRef(msgspec.Struct, array_like=True, frozen=True):
+class ObjectRef(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """An immutable value kept by nodes or by the head, too large to ride in messages.
 
     What tasks return is named by (producing lease, output number), never by content; what clients upload by content.
@@ -76,7 +76,7 @@ def key_of(ref: ObjectRef) -> ObjectKey:
     return ObjectKey(ref.lease, ref.output, ref.hash)
 
 
-class Value(msgspec.Struct, array_like=True, frozen=True):
+class Value(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One encoded value. Exactly one of `body` (frame 0), a payload frame (frame >= 1) or `ref` holds the bytes."""
 
     codec: Count
@@ -88,7 +88,7 @@ class Value(msgspec.Struct, array_like=True, frozen=True):
     """Where the body starts in its payload frame; frames are fewer than values may be."""
 
 
-class OutputValue(msgspec.Struct, array_like=True, frozen=True):
+class OutputValue(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A named output of a task."""
 
     key: str
@@ -97,7 +97,7 @@ class OutputValue(msgspec.Struct, array_like=True, frozen=True):
     """Of an object: the qualified name of its class, or what kind of file it is; for people."""
 
 
-class Input(msgspec.Struct, array_like=True, frozen=True):
+class Input(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A named input as a worker gets it.
 
     With `template` None the value is `parts[0]`. Otherwise the template is decoded and each hole i in it is

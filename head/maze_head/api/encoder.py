@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, ParamSpec, TypeVar
 
+import msgspec
+
 from maze_head.api.render import Names, Outputs, encoded
 from maze_head.api.services import RunReading
 from maze_head.cache import ByteCache
@@ -46,8 +48,7 @@ class OpenRun:
     names: Names
 
 
-@dataclass(frozen=True, slots=True)
-class Encoded:
+class Encoded(msgspec.Struct, frozen=True, gc=False):
     """The events of one segment, each encoded by itself so that readers can begin anywhere."""
 
     first_seq: int

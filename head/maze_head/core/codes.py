@@ -59,7 +59,7 @@ class CodeUsers:
                 del self._users[hash_]
 
 
-class StoredCode(msgspec.Struct, array_like=True, frozen=True):
+class StoredCode(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The row of a function body in the journal."""
 
     kind: str

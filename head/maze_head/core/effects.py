@@ -22,7 +22,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class Append(msgspec.Struct, frozen=True):
+class Append(msgspec.Struct, frozen=True, gc=False):
     """Add events to a run's log; the driver makes one segment per run and commit of them."""
 
     run_no: int
@@ -30,7 +30,7 @@ class Append(msgspec.Struct, frozen=True):
     events: tuple[RunEvent, ...]
 
 
-class Accept(msgspec.Struct, frozen=True):
+class Accept(msgspec.Struct, frozen=True, gc=False):
     """Keep the accepted outputs of a task: the row that makes a second accepted result impossible."""
 
     run_no: int
@@ -42,7 +42,7 @@ class Accept(msgspec.Struct, frozen=True):
     """Of the outputs that are no objects, in bytes."""
 
 
-class CopyAccepted(msgspec.Struct, frozen=True):
+class CopyAccepted(msgspec.Struct, frozen=True, gc=False):
     """Keep the accepted outputs of tasks of an earlier run as those of a new run of the same graph."""
 
     from_run_no: int
@@ -50,7 +50,7 @@ class CopyAccepted(msgspec.Struct, frozen=True):
     tasks: tuple[int, ...]
 
 
-class SaveGraph(msgspec.Struct, frozen=True):
+class SaveGraph(msgspec.Struct, frozen=True, gc=False):
     """Keep a version of a workflow's graph. `body` is the core's own encoding (core/graph.py)."""
 
     workflow_id: bytes
@@ -58,14 +58,14 @@ class SaveGraph(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class SaveCode(msgspec.Struct, frozen=True):
+class SaveCode(msgspec.Struct, frozen=True, gc=False):
     """Keep the body of a function."""
 
     hash: bytes
     body: bytes
 
 
-class SaveLog(msgspec.Struct, frozen=True):
+class SaveLog(msgspec.Struct, frozen=True, gc=False):
     """Keep the tails of an attempt's captured output."""
 
     run_no: int
@@ -77,34 +77,34 @@ class SaveLog(msgspec.Struct, frozen=True):
     stderr_size: int
 
 
-class SaveSealed(msgspec.Struct, frozen=True):
+class SaveSealed(msgspec.Struct, frozen=True, gc=False):
     """Keep what recovery needs to know of a run that is over. `body` is the core's own encoding (core/sealed.py)."""
 
     run_no: int
     body: bytes
 
 
-class DropRuns(msgspec.Struct, frozen=True):
+class DropRuns(msgspec.Struct, frozen=True, gc=False):
     """Remove all that is kept of runs that are over; space is freed little by little after the commit."""
 
     run_nos: tuple[int, ...]
 
 
-class DropGraph(msgspec.Struct, frozen=True):
+class DropGraph(msgspec.Struct, frozen=True, gc=False):
     """Remove a version of a workflow's graph that no run needs any more."""
 
     workflow_id: bytes
     version: int
 
 
-class DropWorkflow(msgspec.Struct, frozen=True):
+class DropWorkflow(msgspec.Struct, frozen=True, gc=False):
     """Remove a workflow's edits, and the functions that only it used; after DropRuns and DropGraph."""
 
     workflow_id: bytes
     codes: tuple[bytes, ...]
 
 
-class AppendCluster(msgspec.Struct, frozen=True):
+class AppendCluster(msgspec.Struct, frozen=True, gc=False):
     """Add an event to the log of the cluster: nodes joining and leaving, workflows created."""
 
     kind: str
@@ -118,7 +118,7 @@ class Reply(msgspec.Struct, frozen=True):
     value: Any
 
 
-class Source(msgspec.Struct, frozen=True):
+class Source(msgspec.Struct, frozen=True, gc=False):
     """Where the bytes of an accepted output are: the journal's `accepted` row of that task, or wherever `ref` says."""
 
     run_no: int
@@ -130,7 +130,7 @@ class Source(msgspec.Struct, frozen=True):
     """Of an object."""
 
 
-class KeepObject(msgspec.Struct, frozen=True):
+class KeepObject(msgspec.Struct, frozen=True, gc=False):
     """Bring an object into the blob directory; answered by ObjectKept or ObjectUnkept. Repeated ones are harmless."""
 
     run_no: int
@@ -143,20 +143,20 @@ class KeepObject(msgspec.Struct, frozen=True):
     """A run for which the same output is there already, to be had from there first; 0: none."""
 
 
-class DropObjects(msgspec.Struct, frozen=True):
+class DropObjects(msgspec.Struct, frozen=True, gc=False):
     """Stop bringing in objects of runs that are over or gone; what is kept of them goes with DropRuns."""
 
     run_nos: tuple[int, ...]
 
 
-class ReadGraph(msgspec.Struct, frozen=True):
+class ReadGraph(msgspec.Struct, frozen=True, gc=False):
     """Read a version of a workflow's graph, which is saved by now; answered by GraphRead."""
 
     workflow_id: bytes
     version: int
 
 
-class AssignTask(msgspec.Struct, frozen=True):
+class AssignTask(msgspec.Struct, frozen=True, gc=False):
     """Give an attempt to a node. The driver puts all of one turn for one link into one ASSIGN message.
 
     `assignment.inputs` is empty here; `inputs` tells each (name, template or None, sources) and the driver fills
@@ -170,14 +170,14 @@ class AssignTask(msgspec.Struct, frozen=True):
     """Bytes of the inputs that are there already."""
 
 
-class SendCode(msgspec.Struct, frozen=True):
+class SendCode(msgspec.Struct, frozen=True, gc=False):
     """Send the function body with this hash ahead of the assignments that need it."""
 
     link: bytes
     hash: bytes
 
 
-class Send(msgspec.Struct, frozen=True):
+class Send(msgspec.Struct, frozen=True, gc=False):
     """Send a message within a session; `free` ones do not wait for the commit."""
 
     link: bytes
@@ -185,21 +185,21 @@ class Send(msgspec.Struct, frozen=True):
     free: bool = False
 
 
-class Admit(msgspec.Struct, frozen=True):
+class Admit(msgspec.Struct, frozen=True, gc=False):
     """Open the session of a link."""
 
     link: bytes
     welcome: Welcome
 
 
-class Refuse(msgspec.Struct, frozen=True):
+class Refuse(msgspec.Struct, frozen=True, gc=False):
     """Answer a link that gets no session."""
 
     link: bytes
     message: Reject | RetryAfter
 
 
-class Drop(msgspec.Struct, frozen=True):
+class Drop(msgspec.Struct, frozen=True, gc=False):
     """End a session."""
 
     link: bytes
@@ -213,7 +213,7 @@ Effect = (
 )  # fmt: skip
 
 
-class LogPlace(msgspec.Struct, frozen=True):
+class LogPlace(msgspec.Struct, frozen=True, gc=False):
     """Answer to LocateLog: pull from `link` while it is there, else read the tail kept for the attempt."""
 
     run_no: int
@@ -224,7 +224,7 @@ class LogPlace(msgspec.Struct, frozen=True):
     over: bool
 
 
-class ObjectPlace(msgspec.Struct, frozen=True):
+class ObjectPlace(msgspec.Struct, frozen=True, gc=False):
     """Answer to LocateObject and FindObject: fetch it from the holders of `ref`; None: nobody has it (any more).
 
     The holders are told as in KeepObject.

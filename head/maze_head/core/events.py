@@ -42,7 +42,7 @@ class NodeGreeted(msgspec.Struct, frozen=True):
     """By which the connection was authenticated; "" without CURVE."""
 
 
-class NodeSaid(msgspec.Struct, frozen=True):
+class NodeSaid(msgspec.Struct, frozen=True, gc=False):
     """A message came within a live session, once and in order."""
 
     link: bytes

@@ -35,7 +35,7 @@ def need(state: State, workflow_id: bytes) -> Workflow:
     if workflow.away:
         raise Away(workflow)
     if workflow.id in state.shelf:
-        state.shelve(workflow)
+        state.keep_at_hand(workflow)
     return workflow
 
 
@@ -53,5 +53,5 @@ def bring(state: State, event: GraphRead) -> list[Command]:
     if workflow is not None and workflow.away:  # else it was removed meanwhile: the commands are told so
         assert event.body is not None, f"the journal has lost version {event.version} of {event.workflow_id.hex()}"
         bring_back(workflow, event.body)
-        state.shelve(workflow)
+        state.keep_at_hand(workflow)
     return state.shelf.awaited.pop(event.workflow_id, [])

@@ -51,7 +51,7 @@ UPLOADED: Final = 3
 were sent with the task or uploaded before."""
 
 
-class InputSpec(msgspec.Struct, array_like=True, frozen=True):
+class InputSpec(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """One input: a body in some codec, references (task id, output key), or both."""
 
     name: str
@@ -65,7 +65,7 @@ class InputSpec(msgspec.Struct, array_like=True, frozen=True):
     """Of an uploaded body."""
 
 
-class TaskSpec(msgspec.Struct, array_like=True, frozen=True):
+class TaskSpec(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A task as authored, in the core's own words; fields are only appended."""
 
     task_id: bytes
@@ -103,14 +103,14 @@ class TaskSpec(msgspec.Struct, array_like=True, frozen=True):
         return tuple(found)
 
 
-class _Label(msgspec.Struct, array_like=True, frozen=True):
+class _Label(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The first fields of a TaskSpec; the decoder skips the rest."""
 
     task_id: bytes
     name: str
 
 
-class _Function(msgspec.Struct, array_like=True, frozen=True):
+class _Function(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The fields of a TaskSpec up to the name of its function; what is `Raw` is skipped unread."""
 
     task_id: bytes

@@ -12,7 +12,7 @@ from maze_protocol.http import RunBody
 __all__ = ["Sealed", "pack_sealed", "unpack_sealed"]
 
 
-class Sealed(msgspec.Struct, array_like=True, frozen=True):
+class Sealed(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """The summary of a run; fields are only appended."""
 
     body: RunBody

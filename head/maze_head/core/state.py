@@ -361,9 +361,9 @@ class State:
             self.graphs_to_save.append(SaveGraph(graph.workflow_id, graph.version, graph.encode()))
         workflow = self.workflows[graph.workflow_id]
         if workflow.revision == graph.version and not workflow.away:
-            self.shelve(workflow)
+            self.keep_at_hand(workflow)
 
-    def shelve(self, workflow: Workflow) -> None:
+    def keep_at_hand(self, workflow: Workflow) -> None:
         """Note a use of a workflow whose newest revision is saved; put those away that were used longest ago."""
         for workflow_id in self.shelf.put(workflow.id, workflow.size):
             self.put_away(self.workflows[workflow_id])
