@@ -15,7 +15,7 @@ from fuzz.decoders import PROPERTIES, atheris, hypothesis
 from fuzz.rubbish import Rubbish
 from fuzz.run import fuzz, problems
 
-SECONDS = 6.0
+SECONDS = 4.0
 
 
 @pytest.mark.parametrize("curve", [False, True], ids=["plain", "curve"])
