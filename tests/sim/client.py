@@ -17,6 +17,8 @@ from sim.shapes import LIMIT
 from support.head_core import CODE_BODY, add, raw, tid
 
 PATIENCE = 3.0
+SHOWN = 3
+"""How often a workflow is shown after each run of it, where heads put workflows away."""
 
 
 class Request:
@@ -65,6 +67,7 @@ class Client:
         self._world = world
         self._random = world.random
         self.requests: list[Request] = []
+        self._authored: dict[bytes, list[Any]] = {}
         self._runs = 0
         for number in range(1, world.knobs.workflows + 1):
             world.clock.at(self._random.random() * 2.0, None, self._create, number)
@@ -89,7 +92,7 @@ class Client:
         self._ask(lambda ticket: ev.CreateWorkflow(ticket, workflow_id, WorkflowRequest(name=f"w{number}")), created)
 
     def _edit(self, number: int, workflow_id: bytes) -> None:
-        ops = self._operations(number)
+        ops = self._authored[workflow_id] = self._operations(number)
         cut = self._random.randint(1, len(ops))
         parts = [part for part in (ops[:cut], ops[cut:]) if part]
 
@@ -139,6 +142,9 @@ class Client:
             if self._runs < 2 * self._world.knobs.workflows and not self._world.calm:
                 self._world.clock.later(random.random() * 6.0, None, self._submit, workflow_id)
             self._world.clock.later(random.random() * 3.0, None, self._look, run_id)
+            if self._world.knobs.at_hand == 0:
+                for _ in range(SHOWN):
+                    self._world.clock.later(random.random() * 8.0, None, self._show, workflow_id)
             if random.random() < self._world.knobs.retry:
                 self._world.clock.later(random.random() * 10.0, None, self._retry, run_id)
 
@@ -166,6 +172,19 @@ class Client:
         self._ask(
             lambda ticket: ev.RetryRun(ticket, run_id, run.submitted, run.last_seq, body, reused, made=made), retried
         )
+
+    def _show(self, workflow_id: bytes) -> None:
+        """See that a workflow is what its author made of it, whether or not it was put away meanwhile."""
+        ops = self._authored[workflow_id]
+        tasks = [op.task.task_id for op in ops]
+        edges = {(each.source.split(".")[0], op.task.task_id) for op in ops for each in op.task.inputs.values()}
+
+        def shown(body: Any) -> None:
+            assert [task.task_id for task in body.tasks] == tasks, f"other tasks than were authored: {body}"
+            assert edges <= set(body.edges), f"fewer edges than were authored: {body}"
+
+        if not self._world.forgetful:  # else the workflow may be gone with the power
+            self._ask(lambda ticket: ev.DescribeWorkflow(ticket, workflow_id), shown)
 
     def _look(self, run_id: bytes) -> None:
         def seen(body: Any) -> None:

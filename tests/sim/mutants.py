@@ -17,6 +17,7 @@ from maze_head.core import (
     backlog,
     dispatch,
     ends,
+    fetching,
     fitness,
     inventory,
     losses,
@@ -223,6 +224,18 @@ def publish_before_commit(patch: Patch) -> None:
 
 
 # -- what must not be forgotten, or counted twice
+
+
+@mutant
+def fetch_once(patch: Patch) -> None:
+    """Whoever needs a workflow that was put away again waits for the reading of the first time."""
+
+    def brought(state: Any, event: Any) -> Any:
+        waiting = bring(state, event)
+        state.shelf.awaited[event.workflow_id] = list(waiting)
+        return waiting
+
+    bring = patch.set(fetching, "bring", brought)
 
 
 @mutant

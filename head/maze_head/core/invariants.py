@@ -183,6 +183,8 @@ def _check_retained(state: State) -> None:
     assert away <= saved, "workflows put away that were never saved"
     assert {flow for flow in state.workflows if flow in state.shelf} == saved - away, "workflows that can be put away"
     assert len(state.shelf) == len(saved - away), "the shelf knows workflows that are gone"
+    awaited = {flow for flow in state.shelf.awaited if flow in state.workflows}
+    assert awaited <= away, "commands wait for workflows that are at hand"
     compiled = [graph for graph in state.graphs.values() if graph.workflow_id in away]
     assert all(graph.live_runs for graph in compiled), "compiled graphs of workflows put away"
     idle = {flow.id for flow in state.workflows.values() if not flow.name and not state.runs_of(flow.id)}
