@@ -129,11 +129,12 @@ class Workflow:
         self._postponed, self._contents, self.away = [], None, True
 
     def _needed(self) -> _Contents:
-        assert not self.away, f"workflow {self.id.hex()} is put away"
-        if self._contents is None:
-            self._contents = _Contents()
-        self._apply_postponed()
-        return self._contents
+        contents = self._contents
+        if contents is None or self._postponed:
+            assert not self.away, f"workflow {self.id.hex()} is put away"
+            contents = self._contents = contents or _Contents()
+            self._apply_postponed()
+        return contents
 
     def _apply_postponed(self) -> None:
         if self._postponed:
