@@ -7,6 +7,7 @@ Rules
 * `sealed_run` sums up a run that is over, so that recovery need not read its log; a run in `doomed_run` is removed, and
   what is left of it is being deleted (sweep.py). A run without either is live, or was sealed before version 2.
 * `workflow_event` finds the events of `cluster_event` that made and edited a workflow, for the day when it is removed.
+* `removal` numbers the events of `cluster_event` that tell of removals, so that the oldest of very many can go.
 * `accepted` is the only row per task. Its integer key makes a second accepted result impossible.
 * Numbers that may exceed 63 bits (leases) are stored as signed 64-bit integers.
 * A migration is appended to MIGRATIONS and never edited; `user_version` counts those applied.
@@ -24,6 +25,7 @@ from maze_head.errors import JournalUnusable
 __all__ = [
     "APPLICATION_ID",
     "MIGRATIONS",
+    "OF_REMOVALS",
     "OF_WORKFLOWS",
     "SEGMENT_MSGPACK",
     "from_signed",
@@ -70,11 +72,16 @@ CREATE TABLE workflow_event(
     PRIMARY KEY(workflow_id, commit_no, pos)) STRICT, WITHOUT ROWID;
 INSERT INTO workflow_event SELECT workflow_of(body), commit_no, pos FROM cluster_event
     WHERE kind IN ('workflow_created', 'workflow_edited');
+CREATE TABLE removal(no INTEGER PRIMARY KEY, commit_no INTEGER NOT NULL, pos INTEGER NOT NULL) STRICT;
+INSERT INTO removal(commit_no, pos) SELECT commit_no, pos FROM cluster_event
+    WHERE kind IN ('runs_removed', 'workflow_removed') ORDER BY commit_no, pos;
 """
 
 MIGRATIONS: Final = (_V1, _V2, _V3)
 OF_WORKFLOWS: Final = frozenset({"workflow_created", "workflow_edited"})
 """Kinds of cluster events that stand in `workflow_event`, too."""
+OF_REMOVALS: Final = frozenset({"runs_removed", "workflow_removed"})
+"""Those that stand in `removal`."""
 _TASK_BITS: Final = 24
 _SIGN: Final = 1 << 63
 

@@ -5,6 +5,8 @@ Rules
 * `sweep` deletes so few rows at a time that a commit hardly waits for it, each with its hole (holes.py), and looks at
   no others: its cost does not grow with what is kept. The mark goes last. A crash in between loses nothing: the next
   head goes on.
+* The facts of removals themselves go when there are very many: they are remembered so that who asks is told that
+  something was here, and the newest are enough for that. Not before all that they tell of is deleted.
 * Pages that become free are given back to the file system if the database was made with incremental vacuum (version 2
   and later do), and else used again.
 
@@ -26,8 +28,12 @@ __all__ = ["drop", "has_work", "sweep", "used_bytes"]
 STEP_ROWS: Final = 32
 """Most rows that a step deletes of one table and thing; once it has deleted so many it begins with nothing more."""
 STEP_PAGES: Final = 64
+REMOVALS_KEPT: Final = 100_000
+"""Facts of removals, each of one thing or more; as many things are remembered (state.py)."""
 
 _DOOMED: Final = "SELECT (SELECT min(run_no) FROM doomed_run), (SELECT min(workflow_id) FROM doomed_workflow)"
+_SURPLUS: Final = "SELECT (SELECT max(no) FROM removal) - (SELECT min(no) FROM removal) + 1 - ?"
+_OLDEST: Final = "SELECT no, commit_no, pos FROM removal ORDER BY no LIMIT ?"
 _EDITS: Final = """
 SELECT commit_no, pos FROM workflow_event WHERE workflow_id=? ORDER BY commit_no DESC, pos DESC LIMIT ?
 """
@@ -52,7 +58,8 @@ def drop(connection: sqlite3.Connection, order: Drop) -> None:
 
 def has_work(connection: sqlite3.Connection) -> bool:
     """Tell whether there is anything to sweep or to give back."""
-    return connection.execute(_DOOMED).fetchone() != (None, None) or bool(_spare_pages(connection))
+    doomed = connection.execute(_DOOMED).fetchone() != (None, None)
+    return doomed or _surplus(connection) > 0 or bool(_spare_pages(connection))
 
 
 def sweep(connection: sqlite3.Connection) -> None:
@@ -65,6 +72,7 @@ def sweep(connection: sqlite3.Connection) -> None:
         elif workflow_id is not None:
             gone += _sweep_workflow(connection, workflow_id)
         else:
+            gone += _sweep_removals(connection)
             break
     if not gone:
         connection.execute(f"PRAGMA incremental_vacuum({STEP_PAGES})").fetchall()
@@ -118,6 +126,23 @@ def _sweep_workflow(connection: sqlite3.Connection, workflow_id: bytes) -> int:
     if len(places) < STEP_ROWS:
         connection.execute("DELETE FROM doomed_workflow WHERE workflow_id=?", (workflow_id,))
     return len(places) + 1
+
+
+def _surplus(connection: sqlite3.Connection) -> int:
+    """Return how many facts of removals there are too many."""
+    return int(connection.execute(_SURPLUS, (REMOVALS_KEPT,)).fetchone()[0] or 0)
+
+
+def _sweep_removals(connection: sqlite3.Connection) -> int:
+    """Delete some of the oldest facts of removals if there are too many; return how many."""
+    surplus = min(_surplus(connection), STEP_ROWS)
+    if surplus <= 0:
+        return 0
+    for no, commit_no, pos in connection.execute(_OLDEST, (surplus,)).fetchall():
+        connection.execute("DELETE FROM removal WHERE no=?", (no,))
+        connection.execute("DELETE FROM cluster_event WHERE commit_no=? AND pos=?", (commit_no, pos))
+        dig(connection, (commit_no, pos), split(connection, (commit_no, pos)))
+    return surplus
 
 
 def _spare_pages(connection: sqlite3.Connection) -> int:

@@ -51,6 +51,7 @@ def test_an_empty_database_is_migrated_once(connection: sqlite3.Connection) -> N
         "doomed_workflow",
         "hole",
         "workflow_event",
+        "removal",
     }
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from maze_head import journal_writer
+from maze_head import sweep as sweep_module
 from maze_head.core import events as ev
-from maze_head.core.errors import Conflict, Gone
+from maze_head.core.errors import Conflict, Gone, NotFound
 from maze_head.core.settings import Settings
 from maze_head.errors import JournalUnusable
 from maze_head.holes import split
@@ -22,7 +23,7 @@ from maze_head.sweep import STEP_ROWS, has_work, sweep, used_bytes
 from support.head_core import add, dump
 from support.history import History
 
-TABLES = ("segment", "accepted", "attempt_log", "sealed_run", "graph", "code", "cluster_event")
+TABLES = ("segment", "accepted", "attempt_log", "sealed_run", "graph", "code", "removal", "cluster_event")
 
 
 def run_id(number: int) -> bytes:
@@ -212,7 +213,36 @@ def test_a_workflow_goes_with_its_runs_edits_graphs_and_own_functions(
     while step(directory):
         pass
     left = count(directory)
-    assert {name: left[name] for name in left if name != "cluster_event"} == dict.fromkeys(TABLES[:-1], 0)
+    assert {name: left[name] for name in TABLES[:-2]} == dict.fromkeys(TABLES[:-2], 0)
+
+
+def test_of_very_many_removals_the_newest_are_remembered(
+    patient: None, opened: Callable[..., History], directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep_module, "REMOVALS_KEPT", 3)
+    history = opened()
+    busy(history, 7)
+    for number in range(1, 7):
+        history.ask(ev.RemoveRun, run_id(number))
+        if number == 4:
+            history.close()
+            assert count(directory)["removal"] == 4  # not before what they tell of is gone
+            while step(directory):
+                pass
+            history = opened()
+    history.close()
+    while step(directory):
+        pass
+    assert count(directory)["removal"] == 3
+    history = opened()
+    for number in (4, 5, 6):
+        with pytest.raises(Gone):
+            history.ask(ev.DescribeRun, run_id(number))
+    for number in (1, 2, 3):
+        with pytest.raises(NotFound):
+            history.ask(ev.DescribeRun, run_id(number))
+    history.submit(8, workflow=1001)
+    assert history.core.state.run_numbers[run_id(8)] == 8
 
 
 def test_a_running_head_sweeps_by_itself(opened: Callable[..., History], directory: Path) -> None:
