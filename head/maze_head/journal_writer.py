@@ -31,7 +31,7 @@ import msgspec
 from maze_head.batch import Batch, RunSegment
 from maze_head.core.effects import Accept, AppendCluster, CopyAccepted, SaveGraph
 from maze_head.errors import JournalFailed
-from maze_head.schema import OF_REMOVALS, OF_WORKFLOWS, SEGMENT_MSGPACK, task_key, to_signed
+from maze_head.schema import OF_REMOVALS, SEGMENT_MSGPACK, SUBJECTS, task_key, to_signed
 from maze_head.sweep import drop, has_work, sweep, used_bytes
 from maze_protocol.values import OutputValue, Value, body_of
 
@@ -60,7 +60,7 @@ NOW_BYTES: Final = 2**20
 _INSERT_SEGMENT: Final = "INSERT INTO segment VALUES(?,?,?,?,?,?,?)"
 _INSERT_GRAPH: Final = "INSERT INTO graph VALUES(?,?,?,?,?)"
 _INSERT_CLUSTER: Final = "INSERT INTO cluster_event VALUES(?,?,?,?,?)"
-_INSERT_PLACE: Final = "INSERT INTO workflow_event VALUES(?,?,?)"
+_INSERT_PLACE: Final = "INSERT INTO subject VALUES(?,?,?)"
 _INSERT_REMOVAL: Final = "INSERT INTO removal(commit_no, pos) VALUES(?,?)"
 _INSERT_ACCEPTED: Final = "INSERT INTO accepted VALUES(?,?,?)"
 _COPY_ACCEPTED: Final = "INSERT INTO accepted SELECT ?, lease, value FROM accepted WHERE k=?"
@@ -116,8 +116,8 @@ def _write_ordered(
             connection.execute(_INSERT_GRAPH, (row.workflow_id, row.version, *place, row.body))
         case AppendCluster():
             connection.execute(_INSERT_CLUSTER, (*place, batch.time, row.kind, _encode(row.body)))
-            if row.kind in OF_WORKFLOWS:
-                connection.execute(_INSERT_PLACE, (row.body["workflow_id"], *place))
+            if row.kind in SUBJECTS:
+                connection.execute(_INSERT_PLACE, (row.body[SUBJECTS[row.kind]], *place))
             elif row.kind in OF_REMOVALS:
                 connection.execute(_INSERT_REMOVAL, place)
 

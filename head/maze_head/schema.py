@@ -6,7 +6,8 @@ Rules
   by rowid needs no index of its own.
 * `sealed_run` sums up a run that is over, so that recovery need not read its log; a run in `doomed_run` is removed, and
   what is left of it is being deleted (sweep.py). A run without either is live, or was sealed before version 2.
-* `workflow_event` finds the events of `cluster_event` that made and edited a workflow, for the day when it is removed.
+* `subject` finds the events of `cluster_event` that made and edited a workflow or saved a function, by its id or hash,
+  for the day when it is removed.
 * `removal` numbers the events of `cluster_event` that tell of removals, so that the oldest of very many can go.
 * `accepted` is the only row per task. Its integer key makes a second accepted result impossible.
 * Numbers that may exceed 63 bits (leases) are stored as signed 64-bit integers.
@@ -26,8 +27,8 @@ __all__ = [
     "APPLICATION_ID",
     "MIGRATIONS",
     "OF_REMOVALS",
-    "OF_WORKFLOWS",
     "SEGMENT_MSGPACK",
+    "SUBJECTS",
     "from_signed",
     "migrate",
     "task_key",
@@ -67,19 +68,19 @@ CREATE INDEX graph_place ON graph(commit_no, pos);
 """
 
 _V3: Final = """
-CREATE TABLE workflow_event(
-    workflow_id BLOB NOT NULL, commit_no INTEGER NOT NULL, pos INTEGER NOT NULL,
-    PRIMARY KEY(workflow_id, commit_no, pos)) STRICT, WITHOUT ROWID;
-INSERT INTO workflow_event SELECT workflow_of(body), commit_no, pos FROM cluster_event
-    WHERE kind IN ('workflow_created', 'workflow_edited');
+CREATE TABLE subject(
+    id BLOB NOT NULL, commit_no INTEGER NOT NULL, pos INTEGER NOT NULL,
+    PRIMARY KEY(id, commit_no, pos)) STRICT, WITHOUT ROWID;
+INSERT INTO subject SELECT subject_of(kind, body), commit_no, pos FROM cluster_event
+    WHERE kind IN ('workflow_created', 'workflow_edited', 'code_saved');
 CREATE TABLE removal(no INTEGER PRIMARY KEY, commit_no INTEGER NOT NULL, pos INTEGER NOT NULL) STRICT;
 INSERT INTO removal(commit_no, pos) SELECT commit_no, pos FROM cluster_event
     WHERE kind IN ('runs_removed', 'workflow_removed') ORDER BY commit_no, pos;
 """
 
 MIGRATIONS: Final = (_V1, _V2, _V3)
-OF_WORKFLOWS: Final = frozenset({"workflow_created", "workflow_edited"})
-"""Kinds of cluster events that stand in `workflow_event`, too."""
+SUBJECTS: Final = {"workflow_created": "workflow_id", "workflow_edited": "workflow_id", "code_saved": "hash"}
+"""Kinds of cluster events that stand in `subject`, too, and what of them tells of whom they are."""
 OF_REMOVALS: Final = frozenset({"runs_removed", "workflow_removed"})
 """Those that stand in `removal`."""
 _TASK_BITS: Final = 24
@@ -117,7 +118,7 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
             remedy="start that version of maze-head, or give another --state-dir",
         )
     _refuse_foreign(connection, path, version)
-    connection.create_function("workflow_of", 1, _workflow_of, deterministic=True)
+    connection.create_function("subject_of", 2, _subject_of, deterministic=True)
     for number, statements in enumerate(MIGRATIONS[version:], version + 1):
         connection.executescript(
             f"BEGIN IMMEDIATE;\n{statements}\n"
@@ -125,9 +126,9 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
         )
 
 
-def _workflow_of(body: bytes) -> bytes:
+def _subject_of(kind: str, body: bytes) -> bytes:
     event: dict[str, Any] = msgspec.msgpack.decode(body)
-    return bytes(event["workflow_id"])
+    return bytes(event[SUBJECTS[kind]])
 
 
 def _version(connection: sqlite3.Connection) -> int:

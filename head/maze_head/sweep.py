@@ -34,9 +34,7 @@ REMOVALS_KEPT: Final = 100_000
 _DOOMED: Final = "SELECT (SELECT min(run_no) FROM doomed_run), (SELECT min(workflow_id) FROM doomed_workflow)"
 _SURPLUS: Final = "SELECT (SELECT max(no) FROM removal) - (SELECT min(no) FROM removal) + 1 - ?"
 _OLDEST: Final = "SELECT no, commit_no, pos FROM removal ORDER BY no LIMIT ?"
-_EDITS: Final = """
-SELECT commit_no, pos FROM workflow_event WHERE workflow_id=? ORDER BY commit_no DESC, pos DESC LIMIT ?
-"""
+_EVENTS_OF: Final = "SELECT commit_no, pos FROM subject WHERE id=? ORDER BY commit_no DESC, pos DESC LIMIT ?"
 
 
 def drop(connection: sqlite3.Connection, order: Drop) -> None:
@@ -52,7 +50,9 @@ def drop(connection: sqlite3.Connection, order: Drop) -> None:
             connection.execute("DELETE FROM graph WHERE workflow_id=? AND version=?", key)
             dig(connection, place, split(connection, place))
     else:
-        connection.executemany("DELETE FROM code WHERE hash=?", ((hash_,) for hash_ in order.codes))
+        for hash_ in order.codes:
+            connection.execute("DELETE FROM code WHERE hash=?", (hash_,))
+            _delete_events(connection, hash_)
         connection.execute("INSERT OR IGNORE INTO doomed_workflow VALUES(?)", (order.workflow_id,))
 
 
@@ -116,16 +116,24 @@ def _sweep_log(connection: sqlite3.Connection, run_no: int) -> int:
 def _sweep_workflow(connection: sqlite3.Connection, workflow_id: bytes) -> int:
     """Delete some events of a workflow, the mark last; return how many rows."""
     # The newest first: what is left of a workflow is always its beginning, which recovery can read.
-    places: list[Place] = connection.execute(_EDITS, (workflow_id, STEP_ROWS)).fetchall()
-    for place in places:
-        connection.execute(
-            "DELETE FROM workflow_event WHERE workflow_id=? AND commit_no=? AND pos=?", (workflow_id, *place)
-        )
-        connection.execute("DELETE FROM cluster_event WHERE commit_no=? AND pos=?", place)
-        dig(connection, place, split(connection, place))
-    if len(places) < STEP_ROWS:
+    gone = _delete_events(connection, workflow_id, STEP_ROWS)
+    if gone < STEP_ROWS:
         connection.execute("DELETE FROM doomed_workflow WHERE workflow_id=?", (workflow_id,))
-    return len(places) + 1
+    return gone + 1
+
+
+def _delete_events(connection: sqlite3.Connection, subject: bytes, limit: int = -1) -> int:
+    """Delete events of a workflow or a function, the newest first; return how many."""
+    places: list[Place] = connection.execute(_EVENTS_OF, (subject, limit)).fetchall()
+    for place in places:
+        connection.execute("DELETE FROM subject WHERE id=? AND commit_no=? AND pos=?", (subject, *place))
+        _delete_event(connection, place)
+    return len(places)
+
+
+def _delete_event(connection: sqlite3.Connection, place: Place) -> None:
+    connection.execute("DELETE FROM cluster_event WHERE commit_no=? AND pos=?", place)
+    dig(connection, place, split(connection, place))
 
 
 def _surplus(connection: sqlite3.Connection) -> int:
@@ -140,8 +148,7 @@ def _sweep_removals(connection: sqlite3.Connection) -> int:
         return 0
     for no, commit_no, pos in connection.execute(_OLDEST, (surplus,)).fetchall():
         connection.execute("DELETE FROM removal WHERE no=?", (no,))
-        connection.execute("DELETE FROM cluster_event WHERE commit_no=? AND pos=?", (commit_no, pos))
-        dig(connection, (commit_no, pos), split(connection, (commit_no, pos)))
+        _delete_event(connection, (commit_no, pos))
     return surplus
 
 

@@ -50,7 +50,7 @@ def test_an_empty_database_is_migrated_once(connection: sqlite3.Connection) -> N
         "doomed_run",
         "doomed_workflow",
         "hole",
-        "workflow_event",
+        "subject",
         "removal",
     }
 

@@ -245,6 +245,39 @@ def test_of_very_many_removals_the_newest_are_remembered(
     assert history.core.state.run_numbers[run_id(8)] == 8
 
 
+def test_a_function_goes_with_all_that_tells_of_it(
+    patient: None, opened: Callable[..., History], directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep_module, "REMOVALS_KEPT", 0)
+    history = opened()
+    history.greet()
+    before = count(directory)["cluster_event"]
+    history.submit(1, add(1), workflow=7)
+    history.finish()
+    history.ask(ev.RemoveWorkflow, run_id(7))
+    history.close()
+    while step(directory):
+        pass
+    assert count(directory)["cluster_event"] == before
+    history = opened()
+    assert history.core.state.codes == {}
+    history.submit(2, add(1), workflow=9)  # which sends the function again
+    assert count(directory)["code"] == 1
+    assert len(opened().core.state.codes) == 1
+
+
+def test_of_a_function_that_an_older_version_removed_nothing_is_known(
+    opened: Callable[..., History], directory: Path
+) -> None:
+    history = opened()
+    history.greet()
+    history.submit(1, add(1), workflow=7)
+    history.close()
+    with closing(sqlite3.connect(directory / "journal.db", isolation_level=None)) as connection:
+        connection.execute("DELETE FROM code")
+    assert opened().core.state.codes == {}
+
+
 def test_a_running_head_sweeps_by_itself(opened: Callable[..., History], directory: Path) -> None:
     history = opened(Settings(keep_runs=2))
     busy(history, 8)
