@@ -9,12 +9,14 @@ Rules
   workflow.
 * A workflow that has a name goes only because somebody asks. One without, of which no run is kept, goes when it was not
   used for as long as runs are kept, or if it is an hour at least and as many as runs are kept came to be unused later:
-  who makes a workflow for each request does not fill the head for ever.
+  who makes a workflow for each request does not fill the head for ever. They also go, after that hour, if the journal
+  is too large.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence, Sized
+from itertools import islice
 from typing import Final
 
 from maze_head.core import events as asked
@@ -77,11 +79,15 @@ def _expire_workflows(state: State, surplus: int, horizon: float) -> None:
 
 
 def shrink(state: State, event: asked.JournalSized) -> None:
-    """Remove some of the oldest runs if the journal is too large."""
+    """Remove some of the oldest runs, and of the workflows that nobody uses, if the journal is too large."""
     limit = state.settings.keep_bytes
     if limit and event.used > limit:
-        count = min(AT_ONCE, len(state.sealed) // SHRINK_PART + 1)
-        _remove(state, list(state.sealed)[:count], EXPIRED)
+        _remove(state, list(islice(state.sealed, _part(state.sealed))), EXPIRED)
+        _expire_workflows(state, _part(state.idle), 0.0)
+
+
+def _part(kept: Sized) -> int:
+    return min(AT_ONCE, len(kept) // SHRINK_PART + 1)
 
 
 def remove_run(state: State, command: asked.RemoveRun) -> RunBody:

@@ -278,6 +278,16 @@ def test_a_workflow_with_a_name_or_a_run_stays() -> None:
     assert len(head.recover().core.state.workflows) == 4
 
 
+def test_a_journal_that_is_too_large_loses_workflows_that_were_not_used_for_an_hour() -> None:
+    head = started(keep_runs=0, keep_days=0, keep_bytes=1000)
+    make(head, SHRINK_PART)
+    head.do(ev.JournalSized(1001))
+    head.done()
+    head.wait(3_601)
+    head.do(ev.JournalSized(1001))
+    assert gone_workflows(head) == [flow(1), flow(2)]
+
+
 def test_without_limits_no_workflow_goes() -> None:
     head = started(keep_runs=0, keep_days=0)
     make(head, 3)
