@@ -61,7 +61,8 @@ class MaClient:
         """Create a new workflow on the server.
 
         Args:
-            name: shown in lists.
+            name: shown in lists. A workflow that has one is kept until somebody removes it; one without goes some time
+                after the last of its runs.
 
         Raises:
             HeadUnavailableError: no head answers; the message says how to start one.
