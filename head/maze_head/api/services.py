@@ -144,8 +144,9 @@ class Services:
     seed_open: bool = False
     """The original's routes need no token."""
     hosts: Sequence[str] = ()
-    origins: Sequence[str] = ()
     """Host names besides the loopback ones under which this head may be addressed (`--advertise`, bind address)."""
+    origins: Sequence[str] = ()
+    """Of pages that may call this head besides its own (`--allow-origin`)."""
     let_read: Callable[[str, Callable[[], bool]], float] | None = None
     """Lets a key subscribe to publications while the token that was shown for it is good, and returns for how many
     seconds at most; None: without CURVE anybody may."""

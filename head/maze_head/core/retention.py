@@ -8,9 +8,9 @@ Rules
 * A version of a graph goes with the last run of it unless it is its workflow's newest; edits and functions go with the
   workflow.
 * A workflow that has a name goes only because somebody asks. One without, of which no run is kept, goes when it was not
-  used for as long as runs are kept, or if it is an hour at least and as many as runs are kept came to be unused later:
-  who makes a workflow for each request does not fill the head for ever. They also go, after that hour, if the journal
-  is too large.
+  used (edited or run: who looks does not count) for as long as runs are kept, or if it is an hour at least and as many
+  as runs are kept came to be unused later: who makes a workflow for each request does not fill the head for ever. They
+  also go, after that hour, if the journal is too large.
 """
 
 from __future__ import annotations

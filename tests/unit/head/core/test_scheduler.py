@@ -11,7 +11,7 @@ from maze_head.core import events as ev
 from maze_head.core.codes import unpack_code
 from maze_head.core.errors import Conflict, Invalid, NotFound, Unavailable
 from maze_head.core.graph import load_graph
-from maze_head.core.scheduler import _COMMANDS
+from maze_head.core.scheduler import _COMMANDS, _HAPPENED
 from maze_head.core.settings import Settings
 from maze_protocol.events import (
     OutputMeta,
@@ -335,3 +335,7 @@ def test_a_run_with_an_impossible_priority_is_refused(priority: int) -> None:
     head.done()
     told = head.run(priority=-100, project="vision")
     assert (told.priority, told.project) == (-100, "vision")
+
+
+def test_every_event_is_handled_by_somebody() -> None:
+    assert {*_HAPPENED, *_COMMANDS, ev.GraphRead} == set(get_args(ev.Event))
