@@ -19,7 +19,8 @@ def test_an_id_prints_and_parses(raw: bytes, kind: str) -> None:
 
 @pytest.mark.parametrize(
     "text", ["", "task_", "task_" + "0" * 31, "task_" + "0" * 33, "task_" + "A" * 32, "run_" + "0" * 32, "0" * 32,
-             "task_" + "0" * 32 + "\n", " task_" + "0" * 32]
+             "task_" + "0" * 32 + "\n", " task_" + "0" * 32, "task_" + " " * 2 + "0" * 30, "task_" + "\u0660" * 32,
+             "taskx" + "0" * 32, "task_" + "\ud800" * 32]
 )  # fmt: skip
 def test_anything_else_is_no_task_id(text: str) -> None:
     assert not is_id(text, TASK)
