@@ -47,8 +47,8 @@ __all__ = [
 
 REQUEST_BYTES: Final = 32 * MIB
 """Half of what a head reads in one request: functions and literals are estimated, not counted."""
-PART_OPS: Final = 5_000
-"""Of one request: what is all or nothing is so per part, and each is one turn of the head (decisions, 24)."""
+PART_OPS: Final = 1_000
+"""Of one request: what is all or nothing is so per part, and each is one turn of the head, in which it hears nobody."""
 REBASE_ROUNDS: Final = 20
 
 

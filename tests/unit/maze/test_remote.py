@@ -82,8 +82,8 @@ def test_many_edits_are_few_requests(state: WorkflowState, head: Callable[..., F
     asyncio.run(_remote.flush(state))
     assert {where for _, where, _ in connection.asked} == {"/api/v1/workflows/w/edits"}
     sent = [(len(body.ops), body.base_revision) for _, _, body in connection.asked]
-    assert sent == [(_remote.PART_OPS, revision) for revision in range(2)]
-    assert (state.draft.dirty, state.draft.revision, unsent()) == (False, 2, [])
+    assert sent == [(_remote.PART_OPS, revision) for revision in range(10)]
+    assert (state.draft.dirty, state.draft.revision, unsent()) == (False, 10, [])
 
 
 def test_nothing_to_send_is_no_request(state: WorkflowState, head: Callable[..., FakeConnection]) -> None:
