@@ -38,10 +38,13 @@ def places_of(run: Run) -> list[Place]:
 def enqueue(state: State, run: Run) -> None:
     """Move the tasks that became ready to their queues."""
     now, ready_at = state.now.mono, run.ready_at
+    # There may be very many of these.
+    priority, lane_of, push = run.submitted.priority, state.discipline.lane, state.ready.push
+    queues, shape_of, alike = state.queues[run.no], run.graph.shape_of, _are_alike(run)
     for task in run.fresh:
         ready_at[task] = now
-        lane = run.submitted.priority, state.discipline.lane(run, task)
-        state.ready.push(queue_of(state, run, task), lane, run.no, task)
+        queue = queues[shape_of[task]] if alike else queue_of(state, run, task)
+        push(queue, (priority, lane_of(run, task)), run.no, task)
     for task in run.again:
         ready_at[task] = now
         state.ready.push_front(queue_of(state, run, task), run.no, task)
@@ -58,10 +61,15 @@ def enqueue(state: State, run: Run) -> None:
 def queue_of(state: State, run: Run, task: int) -> Queue:
     """Return the queue of a ready task."""
     queue = state.queues[run.no][run.graph.shape_of[task]]
-    if not run.grown and not run.graph.anchors:
+    if _are_alike(run):
         return queue
     place = place_of(state, run, task)
     return queue if place == queue.place else state.ready.at(place)
+
+
+def _are_alike(run: Run) -> bool:
+    """Tell whether all tasks of a shape wait in one place."""
+    return not run.grown and not run.graph.anchors
 
 
 def place_of(state: State, run: Run, task: int) -> Place:

@@ -183,9 +183,16 @@ class Run:
             self.ready_of[self.graph.shape_of[task]] -= 1
 
     def _submitted(self, event: RunSubmitted) -> None:
-        for task in self.graph.roots:
-            self._move(task, READY, event)
-        self.fresh.extend(self.graph.roots)
+        if self.counts[WAITING] != len(self.graph):
+            raise IllegalMove(f"{TYPE_NAMES[type(event)]} does not fit: run {self.no} has begun")
+        # Not by `_move`, whose question is answered for all of them: they may be all tasks of a very large graph.
+        roots, shape_of, phase, ready_of = self.graph.roots, self.graph.shape_of, self.phase, self.ready_of
+        for task in roots:
+            phase[task] = READY
+            ready_of[shape_of[task]] += 1
+        self.counts[WAITING] -= len(roots)
+        self.counts[READY] += len(roots)
+        self.fresh.extend(roots)
 
     def _leased(self, event: TaskLeased) -> None:
         self._move(event.task, LEASED, event)

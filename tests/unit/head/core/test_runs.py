@@ -50,6 +50,11 @@ def test_phases_that_are_over_are_left_by_no_move_but_to_make_lost_objects_anew(
     assert left == [(FINISHED, READY)]
 
 
+def test_a_run_is_submitted_once() -> None:
+    with pytest.raises(IllegalMove, match="has begun"):
+        begun().apply(SUBMITTED)
+
+
 def test_only_objects_can_be_lost_and_only_what_was_lost_is_made_anew() -> None:
     run = begun()
     for event in (TaskLeased(0, 1, 7, "n", Claim(1, 0)), TaskStarted(0, 1, 7, "n", "", 0.0)):
