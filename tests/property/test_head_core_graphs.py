@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_head.core.errors import Rejected
+from maze_head.core.graph import load_graph
 from maze_head.core.order import Order
 from maze_protocol.http import AddEdge, AddTask, DelEdge, DelTask, SaveTask
-from support.head_core import Head, W, add, dump, task, tid
+from support.graphs import as_read
+from support.head_core import Head, W, dump, task, tid
 
 NUMBERS = st.integers(0, 6)
 OPS = st.one_of(
@@ -79,10 +81,10 @@ class Model:
 
 def operation(op: tuple):
     kind, number, *rest = op
-    if kind == "add":
-        return add(number, *rest[0])
-    if kind == "save":
-        return SaveTask(task(number, *rest[0]))
+    if kind in ("add", "save"):
+        # Tasks of several shapes, and saved anew with another one.
+        body = task(number, *rest[0], resources={"cpu": 1 + (number + len(rest[0])) % 3})
+        return AddTask(body) if kind == "add" else SaveTask(body)
     if kind == "del":
         return DelTask(tid(number))
     return (AddEdge if kind == "edge" else DelEdge)(tid(number), tid(rest[0]))
@@ -113,8 +115,15 @@ def test_edits_are_accepted_as_the_model_accepts_them(edits: list[list[tuple]]) 
         carried = {(source, target) for target, sources in model.refs.items() for source in sources}
         assert {(number[s], number[t]) for s, t in shown.manual_edges} == model.manual - carried
         assert {number[body.task_id] for body in shown.tasks} == set(model.refs)
+        _check_what_is_collected(head)
     assert dump(head.replay().core) == dump(head.core)
     _check_compiled(head, model)
+
+
+def _check_what_is_collected(head: Head) -> None:
+    """What a workflow knows of its tasks as they come is what a reader of the saved graph finds out."""
+    graph = head.core.state.workflows[W].compile()
+    assert as_read(graph) == as_read(load_graph(W, graph.version, graph.encode()))
 
 
 def _check_compiled(head: Head, model: Model) -> None:

@@ -50,7 +50,7 @@ def story(core: HeadCore) -> dict[str, Any]:
     state = core.state
     return {
         "workflows": {
-            flow.id.hex(): [flow.name, flow.revision, [task.hex() for task in flow.tasks], list(flow.edits)]
+            flow.id.hex(): [flow.name, flow.revision, [task.hex() for task in flow.contents.tasks], list(flow.edits)]
             for flow in state.workflows.values()
         },
         "codes": [code.hex() for code in state.codes],

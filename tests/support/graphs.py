@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from maze_head.core.graph import Graph, TaskSpec, compile_graph, pack
 from maze_head.core.runs import Run
@@ -45,3 +46,11 @@ def make_run(graph: Graph, no: int = 1) -> Run:
     graph.live_runs += 1
     run.apply(submitted)
     return run
+
+
+def as_read(graph: Graph) -> dict[str, Any]:
+    """Return all that follows from what a graph consists of, with its order."""
+    told = {
+        name: getattr(graph, name) for name in Graph.__slots__ if name not in ("live_runs", "standings", "stretches")
+    }
+    return {name: list(value.items()) if isinstance(value, dict) else value for name, value in told.items()}

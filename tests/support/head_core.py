@@ -298,8 +298,13 @@ def held(lease: int, state: int) -> Held:
 
 
 def _dump_contents(flow: Workflow) -> tuple[Any, ...]:
-    edges = sorted(flow.edges())
-    return list(flow.tasks.items()), edges, [flow.edge(*pair) for pair in edges], list(flow.unsaved)
+    edges = sorted(flow.contents.edges())
+    return (
+        list(flow.contents.tasks.items()),
+        edges,
+        [flow.contents.edge(*pair) for pair in edges],
+        list(flow.contents.unsaved),
+    )
 
 
 def same_knowledge(head: Head) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from maze_head.core import events as asked
 from maze_head.core.codes import CodeFacts, check_code, pack_code
+from maze_head.core.contents import Contents
 from maze_head.core.describe import summarise_workflow
 from maze_head.core.edits import UnknownTask, apply_ops, check_base
 from maze_head.core.effects import AppendCluster, SaveCode
@@ -81,7 +82,8 @@ def edit_workflow(state: State, command: asked.EditWorkflow) -> EditResponse:
 
 def _foreign(state: State, error: UnknownTask) -> Invalid | None:
     """Return the refusal of a task that another workflow has; None if no workflow that is at hand has it."""
-    home = next((each for each in state.workflows.values() if not each.away and error.task_id in each.tasks), None)
+    at_hand = (each for each in state.workflows.values() if not each.away)
+    home = next((each for each in at_hand if error.task_id in each.contents.tasks), None)
     if home is None:
         return None
     message = f"task {format_id(error.task_id, TASK)} belongs to workflow {format_id(home.id, WORKFLOW)}"
@@ -132,7 +134,7 @@ def _keep_edit(state: State, workflow: Workflow, edit: Edit, edit_id: str) -> No
     state.use_uploads(workflow.id, uploads)
     body = {
         "workflow_id": workflow.id, "revision": workflow.revision, "edit_id": edit_id, "changes": changes,
-        "codes": codes, "tasks": len(workflow.tasks),
+        "codes": codes, "tasks": workflow.size,
     }  # fmt: skip
     if uploads:
         body["uploads"] = uploads
@@ -216,22 +218,22 @@ def _graph(state: State, workflow: Workflow, revision: int | None) -> Graph:
     if wanted != workflow.revision:
         message = f"the workflow is at revision {workflow.revision}, not {wanted}"
         raise Conflict("edit_conflict", message, hint="run the current revision", field="$.revision")
-    need(state, workflow.id)
-    if not workflow.tasks:
+    contents = need(state, workflow.id).contents
+    if not contents.tasks:
         raise Invalid("empty_workflow", "the workflow has no tasks", hint="add a task before running it")
-    if workflow.unsaved:
-        raise _unsaved(workflow)
-    if len(workflow.tasks) >= MAX_TASKS:
-        raise Invalid("too_many_tasks", f"{len(workflow.tasks)} tasks: at most {MAX_TASKS - 1} in one run")
+    if contents.unsaved:
+        raise _unsaved(contents)
+    if len(contents.tasks) >= MAX_TASKS:
+        raise Invalid("too_many_tasks", f"{len(contents.tasks)} tasks: at most {MAX_TASKS - 1} in one run")
     graph = state.graphs[workflow.id, wanted] = workflow.compile()
     return graph
 
 
-def _unsaved(workflow: Workflow) -> Invalid:
-    task_id = next(iter(workflow.unsaved))
-    spec = workflow.spec(task_id)
+def _unsaved(contents: Contents) -> Invalid:
+    task_id = next(iter(contents.unsaved))
+    spec = contents.spec(task_id)
     name = spec.name if spec else ""
-    more = len(workflow.unsaved) - 1
+    more = len(contents.unsaved) - 1
     others = f" (and {more} more)" if more else ""
     message = f"task {name!r} {format_id(task_id, TASK)}{others} has no function yet"
     return Invalid("unsaved_task", message, hint="save it, or delete it, before running")

@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 
+from maze_head.core.contents import MANUAL
 from maze_head.core.graph import unpack
 from maze_head.core.nodes import Node
 from maze_head.core.runs import Run
 from maze_head.core.specs import body_of_spec
 from maze_head.core.state import State
 from maze_head.core.transitions import CANCELLED, FAILED, FINISHED, SKIPPED
-from maze_head.core.workflows import MANUAL, Workflow
+from maze_head.core.workflows import Workflow
 from maze_protocol.events import RunCancelled
 from maze_protocol.http import NodeBody, NodeList, RunBody, WorkflowBody, WorkflowSummary
 from maze_protocol.ids import RUN, TASK, WORKFLOW, format_id
@@ -74,10 +75,11 @@ def summarise_workflow(workflow: Workflow) -> WorkflowSummary:
 
 def describe_workflow(workflow: Workflow) -> WorkflowBody:
     """Return a whole graph, tasks and edges in the order the tasks were added."""
-    tasks = [unpack(packed) for packed in workflow.tasks.values() if packed is not None]
+    contents = workflow.contents
+    tasks = [unpack(packed) for packed in contents.tasks.values() if packed is not None]
     place = {spec.task_id: index for index, spec in enumerate(tasks)}
-    edges = sorted(workflow.edges(), key=lambda edge: (place[edge[0]], place[edge[1]]))
-    manual = [edge for edge in edges if workflow.edge(*edge) == MANUAL]
+    edges = sorted(contents.edges(), key=lambda edge: (place[edge[0]], place[edge[1]]))
+    manual = [edge for edge in edges if contents.edge(*edge) == MANUAL]
     return WorkflowBody(
         workflow_id=format_id(workflow.id, WORKFLOW),
         name=workflow.name,

@@ -4,7 +4,10 @@ Rules
 * A task is kept packed (the MessagePack of its `TaskSpec`) and unpacked when it is leased or shown: a million tasks
   are a million short `bytes`, which the garbage collector never looks at.
 * What a pass of the scheduler needs without unpacking lies in flat arrays: predecessor counts, successors (compressed
-  rows: those of task i are `successors[first[i]:first[i + 1]]`), and the numbers of its shape and of its function.
+  rows: those of task i are `successors[first[i]:first[i + 1]]`, in the order of their numbers), and the numbers of its
+  shape and of its function.
+* What follows from each task by itself is collected one task at a time (`Outline`): by a workflow as its tasks come,
+  so that little is left to do when a run is submitted; from the packed tasks where nobody has collected it.
 * Nothing here knows runs, nodes or how a graph is edited (workflows.py).
 
 The saved body is [FORMAT, name, packed tasks, manual edges as pairs of task numbers]; `load_graph` reads it.
@@ -13,7 +16,7 @@ The saved body is [FORMAT, name, packed tasks, manual edges as pairs of task num
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -30,11 +33,14 @@ __all__ = [
     "ENCODED",
     "Graph",
     "InputSpec",
+    "Outline",
     "SOURCE",
     "Shape",
     "TaskSpec",
     "UPLOADED",
     "VALUE",
+    "assemble",
+    "compile_graph",
     "load_graph",
     "read_body",
     "pack",
@@ -160,6 +166,46 @@ def unpack(packed: bytes) -> TaskSpec:
     return _decode(packed)
 
 
+class Outline:
+    """What a graph has of each of its tasks by itself, collected in their order."""
+
+    __slots__ = ("_numbers", "anchors", "function_of", "functions", "shape_of", "shapes", "uploads")
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[object, ...], int] = {}
+        """Of the shapes."""
+        self.shapes: list[Shape] = []
+        self.shape_of = array("I")
+        self.functions: dict[bytes, int] = {}
+        self.function_of = array("I")
+        self.anchors: dict[int, bytes] = {}
+        self.uploads: dict[int, None] = {}
+
+    @classmethod
+    def of(cls, packed: Iterable[bytes]) -> Outline:
+        """Collect it from packed tasks."""
+        outline = cls()
+        for body in packed:
+            outline.add(_decode(body))
+        return outline
+
+    def add(self, spec: TaskSpec) -> None:
+        """Take in the next task."""
+        key = spec.request, spec.python, spec.terms, spec.timeout, spec.sandbox
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self.shapes)
+            self.shapes.append(Shape(*key))
+        task = len(self.shape_of)
+        self.shape_of.append(number)
+        self.function_of.append(self.functions.setdefault(spec.code, len(self.functions)))
+        if spec.same_node_as:
+            self.anchors[task] = spec.same_node_as
+        for entry in spec.inputs:
+            if entry.upload:
+                self.uploads[task] = None
+
+
 class Graph:
     """One version of a workflow, ready to run."""
 
@@ -252,56 +298,64 @@ def read_body(body: bytes) -> tuple[str, list[bytes], list[tuple[int, int]]]:
     return name, packed, manual
 
 
-def compile_graph(graph: Graph, manual: Iterable[tuple[int, int]], ids: Iterable[bytes] | None = None) -> Graph:
+def compile_graph(graph: Graph, manual: Iterable[tuple[int, int]]) -> Graph:
     """Fill in everything that follows from the packed tasks and the manual edges (pairs of task numbers).
 
     Args:
         graph: a graph with its tasks and nothing else.
         manual: the edges that no input carries.
-        ids: the ids of the tasks, if the caller has them: sharing the objects halves what a task costs.
     """
     # One task at a time: unpacked all at once they would be the largest thing in the head.
-    shapes: dict[Shape, int] = {}
-    functions: dict[bytes, int] = {}
-    references: list[tuple[bytes, int]] = []
-    anchors: list[tuple[bytes, int]] = []
-    own_ids: list[bytes] = []
-    for target, packed in enumerate(graph.packed):
+    outline, ids, before = Outline(), list[bytes](), dict[bytes, dict[bytes, None]]()
+    for packed in graph.packed:
         spec = _decode(packed)
-        own_ids.append(spec.task_id)
-        graph.shape_of.append(
-            shapes.setdefault(Shape(spec.request, spec.python, spec.terms, spec.timeout, spec.sandbox), len(shapes))
-        )
-        graph.function_of.append(functions.setdefault(spec.code, len(functions)))
-        references += [(source, target) for source in spec.sources()]
-        if any(entry.upload for entry in spec.inputs):
-            graph.uploads[target] = None
-        if spec.same_node_as:
-            anchors.append((spec.same_node_as, target))
-    graph.ids = own_ids if ids is None else list(ids)
-    graph.index = {task_id: number for number, task_id in enumerate(graph.ids)}
-    graph.shapes = list(shapes)
-    graph.functions = list(functions)
+        outline.add(spec)
+        ids.append(spec.task_id)
+        if sources := spec.sources():
+            before[spec.task_id] = dict.fromkeys(sources)
     graph.manual = list(manual)
-    graph.anchors = {target: graph.index[source] for source, target in anchors}
+    for source, target in graph.manual:
+        before.setdefault(ids[target], {})[ids[source]] = None
+    return assemble(graph, outline, ids, before)
+
+
+def assemble(
+    graph: Graph, outline: Outline, ids: Iterable[bytes], before: Mapping[bytes, Mapping[bytes, object]]
+) -> Graph:
+    """Fill in what is known of a graph's tasks already.
+
+    Args:
+        graph: a graph with its tasks and manual edges and nothing else.
+        outline: of its tasks.
+        ids: of its tasks, in their order; the graph shares these objects, which halves what a task costs.
+        before: the tasks before each task that has any, by their ids.
+    """
+    graph.ids = list(ids)
+    graph.index = {task_id: number for number, task_id in enumerate(graph.ids)}
+    graph.shapes, graph.shape_of = outline.shapes.copy(), outline.shape_of[:]
+    graph.functions, graph.function_of = list(outline.functions), outline.function_of[:]
+    graph.uploads = outline.uploads.copy()
+    graph.anchors = {target: graph.index[source] for target, source in outline.anchors.items()}
     graph.followed = dict.fromkeys(graph.anchors.values())
-    edges = dict.fromkeys((graph.index[source], target) for source, target in (*references, *anchors))
-    edges.update(dict.fromkeys(graph.manual))
-    _link(graph, edges)
+    _link(graph, before)
     return graph
 
 
-def _link(graph: Graph, edges: dict[tuple[int, int], None]) -> None:
-    size = len(graph)
+def _link(graph: Graph, before: Mapping[bytes, Mapping[bytes, object]]) -> None:
+    """Fill in who waits for whom; the successors of a task come in the order of their numbers."""
+    size, index = len(graph), graph.index
     counts, missing = [0] * size, array("I", bytes(4 * size))
-    for source, target in edges:
-        counts[source] += 1
-        missing[target] += 1
+    for target, sources in before.items():
+        missing[index[target]] = len(sources)
+        for source in sources:
+            counts[index[source]] += 1
     graph.first = array("I", accumulate(counts, initial=0))
-    graph.successors = array("I", bytes(4 * len(edges)))
+    successors = graph.successors = array("I", bytes(4 * graph.first[-1]))
     free = list(graph.first)
-    for source, target in edges:
-        graph.successors[free[source]] = target
-        free[source] += 1
+    for number, task_id in enumerate(graph.ids if before else ()):
+        for source in before.get(task_id, ()):
+            place = index[source]
+            successors[free[place]] = number
+            free[place] += 1
     graph.missing = missing
-    graph.roots = array("I", (task for task in range(size) if missing[task] == 0))
+    graph.roots = array("I", [task for task, waits_for in enumerate(missing) if not waits_for])

@@ -37,13 +37,16 @@ LITERAL_DEPTH: Final = 100
 HASH_BYTES: Final = 32
 REMEMBERED_NAMES: Final = 64
 """Outputs and types of a task: with more, its checks are not remembered, for they would fill the memory."""
+_CODECS: Final = (MSGPACK, PICKLE, FILE)
 _PLAIN_LEAVES: Final = (type(None), bool, int, float, str, bytes)
 
 
 def task_id_of(text: str, field: str = "task_id") -> bytes:
     """Return the bytes of a task id, or raise Invalid."""
-    task_id: bytes = _checked(field, parse_id, text, TASK)
-    return task_id
+    try:
+        return parse_id(text, TASK)
+    except ValueError as error:
+        raise Invalid("invalid_task", str(error), field=field) from error
 
 
 class Alike(NamedTuple):
@@ -195,53 +198,66 @@ def _outputs(given: Alike) -> tuple[OutputDecl, ...]:
 
 
 def _inputs(bodies: Mapping[str, InputBody]) -> tuple[InputSpec, ...]:
-    inputs = tuple([_input(name, body) for name, body in bodies.items()])
+    inputs: list[InputSpec] = []
     size = 0
-    for entry in inputs:
+    for name, body in bodies.items():
+        try:
+            entry = _input(name, body)
+        except Invalid as error:
+            error.field = f"inputs.{name[:80]}{error.field}"
+            raise
         size += len(entry.body)
+        inputs.append(entry)
     if size > MAX_TASK_VALUES:
         message = f"the inputs hold {size} bytes, one task takes at most {MAX_TASK_VALUES}"
         raise Invalid("too_large", message, hint="pass a path, or produce the value in a task", field="inputs")
-    return inputs
+    return tuple(inputs)
 
 
 def _input(name: str, body: InputBody) -> InputSpec:
-    field = f"inputs.{name[:80]}"
-    named(name, "the name of an input", field)
+    """Take in one input; the field of a refusal is what stands below it."""
+    named(name, "the name of an input", "")
     encoded = body.encoded
     if encoded is not UNSET and body.value is UNSET and body.source is UNSET and body.upload is UNSET:
-        return _encoded(name, encoded, tuple(_reference(text, field) for text in body.refs) if body.refs else ())
+        return _encoded(name, encoded, _references(body.refs) if body.refs else ())
     forms = [form for form in (body.value, body.source, body.encoded, body.upload) if form is not UNSET]
     if len(forms) != 1 or (body.refs and body.upload is UNSET):
-        raise Invalid("invalid_task", "give exactly one of value, source, encoded, upload (with refs)", field=field)
+        raise Invalid("invalid_task", "give exactly one of value, source, encoded, upload (with refs)")
     if body.source is not UNSET:
-        return InputSpec(name, SOURCE, refs=(_reference(body.source, field),))
+        return InputSpec(name, SOURCE, 0, b"", (_reference(body.source),))
     if body.upload is not UNSET:
-        return _uploaded(name, body.upload, tuple(_reference(text, field) for text in body.refs), field)
-    return InputSpec(name, VALUE, MSGPACK, encode_literal(body.value, field))
+        return _uploaded(name, body.upload, _references(body.refs))
+    return InputSpec(name, VALUE, MSGPACK, encode_literal(body.value, ""))
 
 
 def _encoded(name: str, value: EncodedValue, refs: tuple[tuple[bytes, str], ...]) -> InputSpec:
-    if value.codec not in (MSGPACK, PICKLE, FILE):
-        raise Invalid("invalid_task", f"unknown codec {value.codec}", field=f"inputs.{name}.encoded.codec")
+    if value.codec not in _CODECS:
+        raise Invalid("invalid_task", f"unknown codec {value.codec}", field=".encoded.codec")
     return InputSpec(name, ENCODED, value.codec, value.data, refs)
 
 
-def _uploaded(name: str, value: UploadedValue, refs: tuple[tuple[bytes, str], ...], field: str) -> InputSpec:
+def _uploaded(name: str, value: UploadedValue, refs: tuple[tuple[bytes, str], ...]) -> InputSpec:
     """Take in a body that was uploaded before; whether it really was is asked where the disk is (api/uploads.py)."""
-    if value.codec not in (MSGPACK, PICKLE, FILE):
-        raise Invalid("invalid_task", f"unknown codec {value.codec}", field=f"{field}.upload.codec")
+    if value.codec not in _CODECS:
+        raise Invalid("invalid_task", f"unknown codec {value.codec}", field=".upload.codec")
     if not 0 <= value.size <= MAX_OBJECT:
-        raise Invalid("invalid_task", f"impossible size {value.size}", field=f"{field}.upload.size")
-    hash_: bytes = _checked(f"{field}.upload.hash", bytes.fromhex, value.hash)
+        raise Invalid("invalid_task", f"impossible size {value.size}", field=".upload.size")
+    hash_: bytes = _checked(".upload.hash", bytes.fromhex, value.hash)
     if len(hash_) != HASH_BYTES:
-        raise Invalid("invalid_task", "the hash of an upload has 64 hex digits", field=f"{field}.upload.hash")
+        raise Invalid("invalid_task", "the hash of an upload has 64 hex digits", field=".upload.hash")
     return InputSpec(name, UPLOADED, value.codec, b"", refs, hash_, value.size)
 
 
-def _reference(text: str, field: str) -> tuple[bytes, str]:
-    task_text, key = _checked(field, parse_reference, text)
-    return task_id_of(task_text, field), key
+def _references(texts: list[str]) -> tuple[tuple[bytes, str], ...]:
+    return tuple([_reference(text) for text in texts])
+
+
+def _reference(text: str) -> tuple[bytes, str]:
+    try:
+        task_text, key = parse_reference(text)
+        return parse_id(task_text, TASK), key
+    except ValueError as error:
+        raise Invalid("invalid_task", str(error)) from error
 
 
 def encode_literal(value: object, field: str = "value") -> bytes:

@@ -291,7 +291,7 @@ def test_many_edits_cost_what_they_change() -> None:
         sizes += [len(effect.body["changes"]) for effect in head.take(fx.AppendCluster)]
     assert max(sizes) < 300
     assert head.take(fx.SaveGraph) == []
-    assert raw(999) in head.core.state.workflows[W].tasks
+    assert raw(999) in head.core.state.workflows[W].contents.tasks
 
 
 POLICY = {
