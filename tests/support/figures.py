@@ -1,4 +1,7 @@
-"""Figures that tests measure: collected while they run, printed as JSON lines at the end of the session."""
+"""Figures that tests measure: collected while they run, printed as JSON lines at the end of the session.
+
+Where several processes run the tests, each hands its figures to the one that prints.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,18 @@ def measuring(suite: str, test: str, form: str) -> Iterator[dict[str, Any]]:
     finally:
         facts = {"test": test, "form": form} | found | {"wall_s": round(time.monotonic() - started, 1)}
         _FIGURES.setdefault(suite, []).append(facts)
+
+
+def hand_over(config: Any) -> None:
+    """Leave the figures of this process to the one that prints, if that is another one."""
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["figures"] = json.dumps(_FIGURES)
+
+
+def take_over(output: Mapping[str, Any]) -> None:
+    """Take the figures that a process has handed over; one that crashed has none."""
+    for suite, found in json.loads(output.get("figures", "{}")).items():
+        _FIGURES.setdefault(suite, []).extend(found)
 
 
 def show(suite: str, terminalreporter: Any, file: str | None) -> None:

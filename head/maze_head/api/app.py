@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -39,10 +41,13 @@ def make_app(services: Services, encoder: EventEncoder | None = None) -> web.App
     app = web.Application(middlewares=middlewares, client_max_size=MAX_REQUEST_BODY)
     app[TRAFFIC], app[CROWD] = traffic, Crowd()
     app.router.add_routes([endpoint(route, shared) for route in ROUTES])
-    document = msgspec.json.encode(description(ROUTES, services.info().version))
+
+    @cache
+    def document() -> bytes:
+        return msgspec.json.encode(description(ROUTES, services.info().version))
 
     async def openapi(request: web.Request) -> web.Response:
-        return web.Response(body=document, content_type="application/json")
+        return web.Response(body=document(), content_type="application/json")
 
     app.router.add_get(OPENAPI_PATH, openapi, allow_head=False, expect_handler=go_on_later)
     return app
