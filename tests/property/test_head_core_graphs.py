@@ -122,6 +122,8 @@ def test_edits_are_accepted_as_the_model_accepts_them(edits: list[list[tuple]]) 
 
 def _check_what_is_collected(head: Head) -> None:
     """What a workflow knows of its tasks as they come is what a reader of the saved graph finds out."""
+    contents = head.core.state.workflows[W].contents
+    assert sorted((s, t) for s, targets in contents.after.items() for t in targets) == sorted(contents.edges())
     graph = head.core.state.workflows[W].compile()
     assert as_read(graph) == as_read(load_graph(W, graph.version, graph.encode()))
 

@@ -11,6 +11,7 @@ Odd
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from maze_head.core.graph import Graph, Outline, TaskSpec, assemble, unpack
@@ -54,8 +55,11 @@ class Contents:
         """Return all edges (source, target), in no particular order."""
         return [(source, target) for target, sources in self.before.items() for source in sources]
 
-    def add(self, spec: TaskSpec, packed: bytes) -> None:
-        """Add a task that is not there, at the end."""
+    def add(self, spec: TaskSpec, packed: bytes, sources: Sequence[bytes] = ()) -> None:
+        """Add a task that is not there, at the end, with the reference edges that lead to it.
+
+        They close no cycle, since nothing is after it, and they agree with the order, in which it comes last.
+        """
         task_id = spec.task_id
         self.tasks[task_id] = packed
         self.order.add(task_id)
@@ -63,6 +67,13 @@ class Contents:
             self.unsaved[task_id] = None
         if self._outline is not None:
             self._outline.add(spec)
+        if sources:
+            self.before[task_id] = dict.fromkeys(sources, REFERENCE)
+        for source in sources:
+            after = self.after.get(source)
+            if after is None:
+                after = self.after[source] = {}
+            after[task_id] = None
 
     def put(self, task_id: bytes, packed: bytes | None, saved: bool) -> None:
         """Replace a task; by None if it is deleted."""
@@ -74,8 +85,10 @@ class Contents:
             self.unsaved[task_id] = None
 
     def forget(self, task_id: bytes) -> None:
-        """Remove a task as if it had never been there; its edges must be gone."""
+        """Remove a task as if it had never been there, with the edges that lead to it; none may lead away."""
         self._outline = None
+        for source in self.before.pop(task_id, ()):
+            _drop(self.after, source, task_id)
         del self.tasks[task_id]
         self.order.remove(task_id)
         self.unsaved.pop(task_id, None)

@@ -132,10 +132,16 @@ class Edit:
 
     def put(self, spec: TaskSpec) -> bytes | None:
         """Add or replace a task with its reference edges; return the first source that would close a cycle."""
-        packed = self.place(spec)
-        culprit = self.refer(spec)
-        if culprit is not None:
-            return culprit
+        packed, task_id, contents = pack(spec), spec.task_id, self.contents
+        if task_id not in contents.tasks:
+            contents.add(spec, packed, spec.sources())
+            self._added.append(task_id)
+        else:
+            self._replace(task_id, packed, saved=bool(spec.code))
+            culprit = self.refer(spec)
+            if culprit is not None:
+                return culprit
+        self._specs[task_id] = spec
         self.changes.append((_PUT, packed, b""))
         if spec.code:
             self._codes[spec.code] = None
@@ -143,18 +149,6 @@ class Edit:
             if entry.upload:
                 self._uploads[entry.upload] = None
         return None
-
-    def place(self, spec: TaskSpec) -> bytes:
-        """Add or replace a task, whose edges are another matter; return it packed."""
-        # Anew, even if it is at hand as an older version packed it: tasks are compared by these bytes.
-        packed, task_id, contents = pack(spec), spec.task_id, self.contents
-        if task_id in contents.tasks:
-            self._replace(task_id, packed, saved=bool(spec.code))
-        else:
-            contents.add(spec, packed)
-            self._added.append(task_id)
-        self._specs[task_id] = spec
-        return packed
 
     def refer(self, spec: TaskSpec) -> bytes | None:
         """Make the reference edges of a task what its definition says; return the first source that closes a cycle."""
@@ -266,7 +260,8 @@ def bring_back(workflow: Workflow, body: bytes) -> None:
     workflow.away = False
     edit = Edit(workflow)
     for spec in specs:
-        edit.place(spec)
+        # Packed anew, for an older version may have saved it: tasks are compared by these bytes.
+        edit.contents.add(spec, pack(spec))
     for spec in specs:
         edit.refer(spec)
     for source, target in manual:
