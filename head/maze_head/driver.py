@@ -35,7 +35,7 @@ from maze_head.core.effects import (
     SendCode,
 )
 from maze_head.core.errors import Rejected, Unavailable
-from maze_head.core.events import Command, DiskTurned, Event, Instant, NodeSaid, Ticked
+from maze_head.core.events import Command, DiskTurned, EditWorkflow, Event, Instant, NodeSaid, Ticked
 from maze_head.dispatch import LinkEffect
 
 __all__ = ["TICK", "Core", "Driver", "ObjectEffect", "Ports", "read_clocks"]
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 TICK: Final = 0.25
 MAX_TURN: Final = 1024
-"""Most inputs of one turn: the loop must get round to its sockets."""
+"""Most inputs of one turn, an edit counted as its operations: the loop must get round to its sockets."""
 
 _DURABLE: Final = get_args(Durable)
 _IS_DURABLE: Final = frozenset(_DURABLE)
@@ -212,8 +212,10 @@ class Driver:
         effects: list[Effect] = []
         try:
             effects += self._look_at_disk(now)
-            for _ in range(min(len(self._inputs), MAX_TURN)):
+            room = MAX_TURN
+            while self._inputs and room > 0:
                 event = self._inputs.popleft()
+                room -= len(event.request.ops) if isinstance(event, EditWorkflow) else 1
                 effects += self._core.handle(event, now)
                 self.events += 1
             event = None

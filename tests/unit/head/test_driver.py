@@ -11,9 +11,20 @@ import pytest
 from maze_head.batch import Batch
 from maze_head.core.effects import DropObjects, Effect, ReadGraph, Reply, Send
 from maze_head.core.errors import NotFound, Unavailable
-from maze_head.core.events import Command, DescribeNodes, DiskTurned, Event, Instant, LinkLost, NodeSaid, Ticked
+from maze_head.core.events import (
+    Command,
+    DescribeNodes,
+    DiskTurned,
+    EditWorkflow,
+    Event,
+    Instant,
+    LinkLost,
+    NodeSaid,
+    Ticked,
+)
 from maze_head.dispatch import LinkEffect
 from maze_head.driver import _DURABLE, _ON_LINKS, _ON_OBJECTS, MAX_TURN, Driver, ObjectEffect, Ports
+from maze_protocol.http import DelTask, EditRequest
 from maze_protocol.messages import Cancel, Heartbeat, Recall
 from support.head_shells import ScriptedCore, begin, note
 
@@ -251,6 +262,19 @@ async def test_a_turn_is_bounded(world: World) -> None:
     assert len(world.core.handled) == MAX_TURN
     await world.written()
     assert len(world.core.handled) == MAX_TURN + 1
+
+
+@scenario
+async def test_edits_of_several_clients_fill_a_turn_by_their_operations(world: World) -> None:
+    edit = EditWorkflow(1, b"w" * 16, EditRequest([DelTask("task")] * (MAX_TURN // 2 + 1)))
+    fed = [edit, lost(0), edit, edit, lost(1)]
+    for event in fed:
+        world.driver.feed(event)
+    world.driver.turn_now()
+    assert world.core.handled == fed[:3]
+    world.driver.turn_now()
+    assert world.core.handled == fed
+    assert world.core.passes == 2
 
 
 @scenario
