@@ -15,9 +15,10 @@ from maze_head.core import events as ev
 from maze_head.core.errors import Rejected
 from maze_head.core.graph import load_graph
 from maze_head.core.order import Order
+from maze_head.core.workflows import Workflow, bring_back
 from maze_protocol.http import AddEdge, AddTask, DelEdge, DelTask, SaveTask
 from support.graphs import as_read
-from support.head_core import Head, W, dump, task, tid
+from support.head_core import Head, W, dump, dump_contents, task, tid
 
 NUMBERS = st.integers(0, 6)
 OPS = st.one_of(
@@ -126,6 +127,10 @@ def _check_what_is_collected(head: Head) -> None:
     assert sorted((s, t) for s, targets in contents.after.items() for t in targets) == sorted(contents.edges())
     graph = head.core.state.workflows[W].compile()
     assert as_read(graph) == as_read(load_graph(W, graph.version, graph.encode()))
+    again = Workflow(W, "", 0.0)
+    again.put_away()
+    bring_back(again, graph.encode())
+    assert dump_contents(again) == dump_contents(head.core.state.workflows[W])
 
 
 def _check_compiled(head: Head, model: Model) -> None:

@@ -297,7 +297,8 @@ def held(lease: int, state: int) -> Held:
     return Held(lease, state, 1e9)
 
 
-def _dump_contents(flow: Workflow) -> tuple[Any, ...]:
+def dump_contents(flow: Workflow) -> tuple[Any, ...]:
+    """Return tasks and edges of a workflow."""
     edges = sorted(flow.contents.edges())
     return (
         list(flow.contents.tasks.items()),
@@ -319,7 +320,7 @@ def dump(core: HeadCore, away: Collection[bytes] = ()) -> dict[str, Any]:
     return {
         "workflows": [
             (flow.id, flow.name, flow.created_at, flow.revision, flow.size, list(flow.edits.items()),
-             None if flow.away or flow.id in away else _dump_contents(flow))
+             None if flow.away or flow.id in away else dump_contents(flow))
             for flow in state.workflows.values()
         ],
         "codes": state.codes,

@@ -256,13 +256,20 @@ def replay(workflow: Workflow, changes: bytes, edit_id: str) -> list[bytes]:
 def bring_back(workflow: Workflow, body: bytes) -> None:
     """Give a workflow that was put away its tasks and edges again: those of the saved graph of its revision."""
     _, packed, manual = read_body(body)
-    specs = [unpack(one) for one in packed]
     workflow.away = False
-    edit = Edit(workflow)
-    for spec in specs:
+    edit, contents = Edit(workflow), workflow.contents
+    odd: list[TaskSpec] = []
+    for one in packed:
+        spec = unpack(one)
+        sources = spec.sources()
+        if not all(source in contents.tasks for source in sources):
+            # Saved anew after a task was added that it names.
+            odd.append(spec)
+            sources = ()
         # Packed anew, for an older version may have saved it: tasks are compared by these bytes.
-        edit.contents.add(spec, pack(spec))
-    for spec in specs:
+        contents.add(spec, pack(spec), sources)
+    for spec in odd:
         edit.refer(spec)
+    ids = list(contents.tasks)
     for source, target in manual:
-        edit.join(specs[source].task_id, specs[target].task_id)
+        edit.join(ids[source], ids[target])
