@@ -179,7 +179,8 @@ class Client:
         tasks = [op.task.task_id for op in ops]
         edges = {(each.source.split(".")[0], op.task.task_id) for op in ops for each in op.task.inputs.values()}
 
-        def shown(body: Any) -> None:
+        def shown(snapshot: Any) -> None:
+            body = snapshot.body()
             assert [task.task_id for task in body.tasks] == tasks, f"other tasks than were authored: {body}"
             assert edges <= set(body.edges), f"fewer edges than were authored: {body}"
 

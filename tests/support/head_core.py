@@ -18,6 +18,7 @@ from maze_head.core.errors import Rejected
 from maze_head.core.invariants import check
 from maze_head.core.scheduler import HeadCore
 from maze_head.core.settings import Settings
+from maze_head.core.snapshot import Snapshot
 from maze_head.core.workflows import Workflow
 from maze_protocol.events import RunEvent, Segment
 from maze_protocol.http import (
@@ -189,14 +190,15 @@ class Head:
         return other
 
     def ask(self, make: Any, *arguments: Any, **given: Any) -> Any:
-        """Send a command and return its answer, taken out of the effects; raise if it was refused."""
+        """Send a command and return its answer, taken out of the effects and written out; raise if it was refused."""
         self._ticket += 1
         self.do(make(self._ticket, *arguments, **given))
         answers = [effect for effect in self.take(fx.Reply) if effect.ticket == self._ticket]
         assert len(answers) == 1, f"{len(answers)} answers to one command"
-        if isinstance(answers[0].value, Rejected):
-            raise answers[0].value
-        return answers[0].value
+        answer = answers[0].value
+        if isinstance(answer, Rejected):
+            raise answer
+        return answer.body() if isinstance(answer, Snapshot) else answer
 
     def workflow(self, *ops: Op, workflow_id: bytes = W, **given: Any) -> None:
         """Make a workflow with these operations; the effects are taken."""

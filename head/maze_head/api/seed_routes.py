@@ -42,7 +42,8 @@ from maze_head.api.seed_forms import (
     WorkflowMade,
 )
 from maze_head.core.errors import Gone, Invalid, NotFound, Unavailable
-from maze_head.core.events import CreateWorkflow, DescribeWorkflow, SubmitRun
+from maze_head.core.events import CreateWorkflow, SubmitRun
+from maze_head.core.snapshot import Snapshot
 from maze_protocol.events import (
     SEALING,
     RunEvent,
@@ -67,7 +68,6 @@ from maze_protocol.http import (
     RunRequest,
     SaveTask,
     TaskBody,
-    WorkflowBody,
     WorkflowRequest,
 )
 from maze_protocol.ids import RUN, TASK, WORKFLOW, format_id, parse_id
@@ -109,7 +109,7 @@ async def add_task(call: Call) -> TaskMade:
 
 async def get_workflow_tasks(call: Call) -> TaskRows:
     """List the tasks of a workflow."""
-    body = await _workflow(call, call.path("workflow_id"))
+    body = await workflows.write_out(await _workflow(call, call.path("workflow_id")))
     return TaskRows([TaskRow(task.task_id, task.name) for task in body.tasks])
 
 
@@ -169,24 +169,23 @@ async def _edit(call: Call, form: WorkflowForm, op: Op, codes: Sequence[CodeBody
     await workflows.send_edit(call, _raw(form.workflow_id, WORKFLOW), EditRequest([op], list(codes)))
 
 
-async def _workflow(call: Call, text: str) -> WorkflowBody:
-    raw = _raw(text, WORKFLOW)
-    body: WorkflowBody = await call.ask(lambda ticket: DescribeWorkflow(ticket, raw))
-    return body
+async def _workflow(call: Call, text: str) -> Snapshot:
+    return await workflows.look(call, _raw(text, WORKFLOW))
 
 
 async def _name_of(call: Call, form: TaskForm) -> str:
     """Return the name that the task was added with; a save of the original does not repeat it.
 
-    Usually it was added a moment ago. Reading the whole workflow on every save would make authoring quadratic.
+    Usually it was added a moment ago. Asking for the whole workflow on every save would make authoring quadratic.
     """
     name = call.unsaved.pop(form.task_id, None)
     if name is not None:
         return name
-    for task in (await _workflow(call, form.workflow_id)).tasks:
-        if task.task_id == form.task_id:
-            return task.name
-    raise NotFound("unknown_task", f"no task {form.task_id[:80]!a} in this workflow")
+    snapshot = await _workflow(call, form.workflow_id)
+    task = snapshot.task(_raw(form.task_id, TASK))
+    if task is None:
+        raise NotFound("unknown_task", f"no task {form.task_id[:80]!a} in this workflow")
+    return task.name
 
 
 def _raw(text: str, kind: str) -> bytes:

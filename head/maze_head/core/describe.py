@@ -7,19 +7,16 @@ from typing import Any
 
 import msgspec
 
-from maze_head.core.contents import MANUAL
-from maze_head.core.graph import unpack
 from maze_head.core.nodes import Node
 from maze_head.core.runs import Run
-from maze_head.core.specs import body_of_spec
 from maze_head.core.state import State
 from maze_head.core.transitions import CANCELLED, FAILED, FINISHED, SKIPPED
 from maze_head.core.workflows import Workflow
 from maze_protocol.events import RunCancelled
-from maze_protocol.http import NodeBody, NodeList, RunBody, WorkflowBody, WorkflowSummary
-from maze_protocol.ids import RUN, TASK, WORKFLOW, format_id
+from maze_protocol.http import NodeBody, NodeList, RunBody, WorkflowSummary
+from maze_protocol.ids import RUN, WORKFLOW, format_id
 
-__all__ = ["counters", "describe_nodes", "describe_workflow", "ready_nodes", "run_body", "summarise_workflow"]
+__all__ = ["counters", "describe_nodes", "ready_nodes", "run_body", "summarise_workflow"]
 
 
 def ready_nodes(state: State) -> int:
@@ -71,28 +68,6 @@ def summarise_workflow(workflow: Workflow) -> WorkflowSummary:
         tasks=workflow.size,
         created_at=workflow.created_at,
     )
-
-
-def describe_workflow(workflow: Workflow) -> WorkflowBody:
-    """Return a whole graph, tasks and edges in the order the tasks were added."""
-    contents = workflow.contents
-    tasks = [unpack(packed) for packed in contents.tasks.values() if packed is not None]
-    place = {spec.task_id: index for index, spec in enumerate(tasks)}
-    edges = sorted(contents.edges(), key=lambda edge: (place[edge[0]], place[edge[1]]))
-    manual = [edge for edge in edges if contents.edge(*edge) == MANUAL]
-    return WorkflowBody(
-        workflow_id=format_id(workflow.id, WORKFLOW),
-        name=workflow.name,
-        revision=workflow.revision,
-        created_at=workflow.created_at,
-        tasks=[body_of_spec(spec) for spec in tasks],
-        edges=[_edge_text(edge) for edge in edges],
-        manual_edges=[_edge_text(edge) for edge in manual],
-    )
-
-
-def _edge_text(edge: tuple[bytes, bytes]) -> tuple[str, str]:
-    return format_id(edge[0], TASK), format_id(edge[1], TASK)
 
 
 def describe_nodes(state: State) -> NodeList:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from maze_head.core import events as asked
-from maze_head.core.describe import counters, describe_nodes, describe_workflow, summarise_workflow
+from maze_head.core.describe import counters, describe_nodes, summarise_workflow
 from maze_head.core.effects import LogPlace, ObjectPlace
 from maze_head.core.errors import NotFound
 from maze_head.core.explain import explain, over
@@ -19,10 +19,11 @@ from maze_head.core.objects import Copies, bytes_on_nodes
 from maze_head.core.references import HEAD, reference
 from maze_head.core.runs import Run
 from maze_head.core.sharing import describe_limits
+from maze_head.core.snapshot import Snapshot
 from maze_head.core.state import State
 from maze_head.core.transitions import IS_OVER
 from maze_head.core.waiting import demand_of, explain_all
-from maze_protocol.http import LimitList, NodeList, RunBody, RunList, WorkflowBody, WorkflowList
+from maze_protocol.http import LimitList, NodeList, RunBody, RunList, WorkflowList
 from maze_protocol.ids import RUN, TASK, WORKFLOW, format_id, parse_id
 from maze_protocol.waiting import Demand, Explanation, RunExplanation
 
@@ -44,9 +45,9 @@ __all__ = [
 ]
 
 
-def show_workflow(state: State, command: asked.DescribeWorkflow) -> WorkflowBody:
-    """Return a whole graph."""
-    return describe_workflow(need(state, command.workflow_id))
+def show_workflow(state: State, command: asked.DescribeWorkflow) -> Snapshot:
+    """Return a whole graph, to be written out outside the turn."""
+    return Snapshot.of(need(state, command.workflow_id))
 
 
 def list_workflows(state: State, command: asked.ListWorkflows) -> WorkflowList:

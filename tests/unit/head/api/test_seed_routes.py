@@ -15,6 +15,8 @@ from maze_head.api.render import Names
 from maze_head.api.seed_routes import seed_messages
 from maze_head.core.effects import ObjectPlace
 from maze_head.core.events import DescribeWorkflow, EditWorkflow, LocateObject
+from maze_head.core.graph import TaskSpec, pack
+from maze_head.core.snapshot import Snapshot
 from maze_head.facts import RunPlace
 from maze_protocol.events import (
     ObjectLost,
@@ -25,9 +27,9 @@ from maze_protocol.events import (
     TaskLeased,
     TaskStarted,
 )
-from maze_protocol.http import CodeBody, EditResponse, InputBody, SaveTask, TaskBody, WorkflowBody
+from maze_protocol.http import CodeBody, EditResponse, InputBody, SaveTask, TaskBody
 from maze_protocol.limits import MAX_TASK_VALUES
-from maze_protocol.resources import Claim
+from maze_protocol.resources import Claim, Request
 from maze_protocol.values import MSGPACK, ObjectRef, OutputValue, Value
 from support.api_double import RUN_ID, RUN_TEXT, WORKFLOW_ID, WORKFLOW_TEXT, asynchronous, graph_of, serving
 
@@ -37,7 +39,8 @@ SOURCE = "    def f(params):\n        return {}\n"
 
 async def saved(**form: Any) -> tuple[int, EditWorkflow | None]:
     """Save a task over the wire; return the status and the edit that the core was asked for."""
-    known = WorkflowBody(WORKFLOW_TEXT, "", 1, 0.0, [TaskBody(TASK, "its name")], [], [])
+    packed = pack(TaskSpec(bytes(16), "its name", Request(), (0, 0)))
+    known = Snapshot(WORKFLOW_ID, "", 1, 0.0, {bytes(16): packed}, [])
     async with serving() as head:
         head.driver.answers |= {DescribeWorkflow: known, EditWorkflow: EditResponse(WORKFLOW_TEXT, 2)}
         body = {"workflow_id": WORKFLOW_TEXT, "task_id": TASK, **form}

@@ -1,13 +1,18 @@
-"""Python text is looked at, never run."""
+"""Python text is looked at, never run; large workflows are written out where they hold up nobody."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import pytest
 
-from maze_head.api.workflows import MAX_SOURCE, check_source
+from maze_head.api.workflows import MAX_SOURCE, THREAD_TASKS, check_source, write_out
 from maze_head.core.errors import Invalid, Rejected
+from maze_head.core.graph import TaskSpec, pack
+from maze_head.core.snapshot import Snapshot
+from maze_protocol.http import WorkflowBody
+from maze_protocol.resources import Request
 
 
 def check(source: bytes) -> None:
@@ -51,3 +56,19 @@ def test_a_huge_text_is_not_even_parsed() -> None:
     with pytest.raises(Rejected) as caught:
         check(b"#" * (MAX_SOURCE + 1))
     assert caught.value.code == "too_large"
+
+
+@pytest.mark.parametrize(("tasks", "here"), [(THREAD_TASKS - 1, True), (THREAD_TASKS, False)])
+def test_a_large_workflow_is_written_out_in_a_thread(tasks: int, here: bool) -> None:
+    seen: list[bool] = []
+
+    class Noted(Snapshot):
+        def body(self) -> WorkflowBody:
+            seen.append(threading.current_thread() is threading.main_thread())
+            return Snapshot.body(self)
+
+    specs = [TaskSpec(number.to_bytes(16, "big"), f"t{number}", Request(), (0, 0)) for number in range(tasks)]
+    snapshot = Noted(b"w" * 16, "", 1, 0.0, {spec.task_id: pack(spec) for spec in specs}, [])
+    body = asyncio.run(write_out(snapshot))
+    assert [task.name for task in body.tasks] == [spec.name for spec in specs]
+    assert seen == [here]
