@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -212,10 +213,16 @@ def test_an_attempt_that_takes_too_long_is_ended(
     assert tried.error.startswith("TaskTimeout: ")
 
 
-@pytest.mark.parametrize("retry_on", [TimeoutError, "TaskTimeout", None])
-def test_an_attempt_that_takes_too_long_may_be_tried_again(workflow: MaWorkflow, tmp_path: Path, retry_on: Any) -> None:
-    tried = Attempts(workflow, tmp_path / "log", 1, "hang", timeout=2, retries=1, retry_on=retry_on)
-    assert (tried.executions, tried.kinds) == (2, ENDED_WELL)
+def test_attempts_that_take_too_long_may_be_tried_again(client: MaClient, tmp_path: Path) -> None:
+    """All of them at the same time: they wait."""
+
+    def attempts(number: int, retry_on: Any) -> Attempts:
+        workflow, log = client.create_workflow(), tmp_path / f"log{number}"
+        return Attempts(workflow, log, 1, "hang", timeout=2, retries=1, retry_on=retry_on)
+
+    with ThreadPoolExecutor() as pool:
+        tries = list(pool.map(attempts, range(3), [TimeoutError, "TaskTimeout", None]))
+    assert [(tried.executions, tried.kinds) for tried in tries] == [(2, ENDED_WELL)] * 3
 
 
 def test_who_prints_is_not_idle(workflow: MaWorkflow, tmp_path: Path) -> None:

@@ -199,15 +199,16 @@ def test_the_async_client_retries_and_cancels(url: str, tmp_path: Path) -> None:
 # Cancel
 
 
-@task(inputs=["started"], outputs=["y"])
+@task(inputs=["started", "gate"], outputs=["y"])
 def stubborn(params: dict[str, Any]) -> dict[str, Any]:
-    """Take its time to end when it is told to."""
+    """Do not end when told to until there is a file."""
     import pathlib
     import signal
     import time
 
     def leave(number: int, frame: object) -> None:
-        time.sleep(1)
+        while not pathlib.Path(params["gate"]).exists():
+            time.sleep(0.01)
         raise SystemExit
 
     signal.signal(signal.SIGTERM, leave)
@@ -217,13 +218,16 @@ def stubborn(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_cancel_waits_until_nothing_runs(workflow: MaWorkflow, client: MaClient, tmp_path: Path) -> None:
-    started = tmp_path / "started"
-    workflow.add_task(stubborn, inputs={"started": str(started)})
+    started, gate = tmp_path / "started", tmp_path / "gate"
+    workflow.add_task(stubborn, inputs={"started": str(started), "gate": str(gate)})
     run_id = workflow.run()
     wait_until(started.exists, "the task runs")
     told = workflow.cancel(run_id)
     assert (told["status"], told["sealed"]) == ("cancelling", False)
+    opening = threading.Timer(0.2, gate.touch)
+    opening.start()
     ended = client.cancel_run(run_id, wait=True)
+    opening.join()
     assert (ended["status"], ended["sealed"], ended["running"]) == ("cancelled", True, 0)
     (message,) = [each for each in finish(workflow, run_id)[1] if each["type"] == "task_exception"]
     assert message["data"]["result"].startswith("Cancelled: ")
@@ -233,15 +237,17 @@ def test_a_wait_for_the_end_survives_the_head(tmp_path: Path) -> None:
     """The head is away while its node stops the task; the wait ends when the new head knows."""
     with start_cluster() as own, MaClient(own.url) as client:
         workflow = client.create_workflow()
-        started = tmp_path / "started"
-        workflow.add_task(stubborn, inputs={"started": str(started)})
+        started, gate = tmp_path / "started", tmp_path / "gate"
+        workflow.add_task(stubborn, inputs={"started": str(started), "gate": str(gate)})
         run_id = workflow.run()
         wait_until(started.exists, "the task runs")
         ended: list[dict[str, Any]] = []
         waiting = threading.Thread(target=lambda: ended.append(workflow.cancel(run_id, wait=True)))
         waiting.start()
         wait_until(lambda: client.get_run(run_id)["status"] == "cancelling", "the cancel is known")
-        own.restart_head()
+        own.head.kill()
+        gate.touch()
+        own.start_head()
         waiting.join(60)
         assert [body["status"] for body in ended] == ["cancelled"]
 

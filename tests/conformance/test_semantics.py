@@ -12,7 +12,7 @@ import pytest
 
 import maze
 from conformance.workflows import divide, error_of, finish, one, same, wait_for
-from maze import MaWorkflow, task
+from maze import MaWorkflow, _watch, task
 from support.cluster import Cluster, start_cluster, wait_until
 
 # Ids
@@ -187,7 +187,10 @@ def test_an_empty_workflow_does_not_run(workflow: MaWorkflow) -> None:
         workflow.run()
 
 
-def test_a_run_without_a_node_waits_and_says_what_to_type(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_run_without_a_node_waits_and_says_what_to_type(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_watch, "QUIET_SECONDS", 0.2)
     with start_cluster(nodes=0) as lonely, maze.MaClient(lonely.url) as client:
         workflow = client.create_workflow()
         made = workflow.add_task(one)

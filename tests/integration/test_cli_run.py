@@ -61,10 +61,15 @@ def mark(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def url():
+def cluster():
     """A head with a node, for what does not depend on whose they are."""
-    with start_cluster() as cluster:
-        yield cluster.url
+    with start_cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def url(cluster):
+    return cluster.url
 
 
 def test_with_no_head_it_brings_its_own(mark):
@@ -96,16 +101,15 @@ def test_busy_default_ports_are_left_alone(mark):
     assert done.returncode == 0
 
 
-def test_a_head_with_a_node_is_used(mark):
-    with start_cluster() as cluster:
-        done = mark.run("run", mark.script(DOUBLE), "2", MAZE_URL=cluster.url)
-        assert done.stdout == f"{cluster.url} 4 ['2']\n"
-        done = mark.run("run", mark.script(DOUBLE), "3", MAZE_CONNECTION_FILE=str(cluster.connection_file))
-        assert done.stdout == f"{cluster.url} 6 ['3']\n"
-        done = mark.run("run", "--embedded", mark.script(DOUBLE), "4", MAZE_URL=cluster.url)
-        assert done.stdout.endswith(" 8 ['4']\n")
-        assert cluster.url not in done.stdout
-        assert len(cluster.get("/api/v1/runs")["runs"]) == 2
+def test_a_head_with_a_node_is_used(mark, cluster):
+    done = mark.run("run", mark.script(DOUBLE), "2", MAZE_URL=cluster.url)
+    assert done.stdout == f"{cluster.url} 4 ['2']\n"
+    done = mark.run("run", mark.script(DOUBLE), "3", MAZE_CONNECTION_FILE=str(cluster.connection_file))
+    assert done.stdout == f"{cluster.url} 6 ['3']\n"
+    done = mark.run("run", "--embedded", mark.script(DOUBLE), "4", MAZE_URL=cluster.url)
+    assert done.stdout.endswith(" 8 ['4']\n")
+    assert cluster.url not in done.stdout
+    assert len(cluster.get("/api/v1/runs")["runs"]) == 2
 
 
 def test_a_head_without_a_node_counts_as_absent(mark):

@@ -273,7 +273,7 @@ def test_a_spawner_that_dies_gets_a_new_box_and_its_task_runs_again(
     os.kill(_child_of(apart.nodes[1].pid), 9)
     workflow.get_results(run_id, verbose=False)
     assert workflow.get_task_result(run_id, made.task_id)["result"] == {"attempt": "2", "left": False}
-    assert len(list(spool.iterdir())) == 1, "of the first box nothing is left"
+    wait_until(lambda: len(list(spool.iterdir())) == 1, "the end of the first box")
 
 
 def test_a_node_takes_its_box_along(apart: Cluster, spool: Path) -> None:

