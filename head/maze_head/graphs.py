@@ -1,15 +1,20 @@
-"""Reads saved graphs for the core, off the loop. No decisions: the core orders, and is told what was found."""
+"""Reads saved graphs for the core, large ones off the loop. No decisions: the core orders and is told."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Final, Protocol
 
+from maze_head.core.contents import Contents
 from maze_head.core.effects import ReadGraph
 from maze_head.core.events import GraphRead
+from maze_protocol.limits import KIB
 
 __all__ = ["GraphReader"]
+
+THREAD_FROM: Final = 64 * KIB
+"""About five milliseconds of work."""
 
 
 class Graphs(Protocol):
@@ -43,12 +48,18 @@ class GraphReader:
         await asyncio.gather(*reading, return_exceptions=True)
 
     async def _read(self, order: ReadGraph) -> None:
-        body: bytes | None
         try:
-            body = await self._graphs.graph(order.workflow_id, order.version)
-        except LookupError:  # its workflow was removed meanwhile
-            body = None
+            contents = await self._contents(order)
         except Exception as error:  # noqa: BLE001 -- task entry point: a command waits for what should be on disk
             self._failed(error)
             return
-        self._feed(GraphRead(order.workflow_id, order.version, body))
+        self._feed(GraphRead(order.workflow_id, order.version, contents))
+
+    async def _contents(self, order: ReadGraph) -> Contents | None:
+        try:
+            body = await self._graphs.graph(order.workflow_id, order.version)
+        except LookupError:  # its workflow was removed meanwhile
+            return None
+        if len(body) < THREAD_FROM:
+            return Contents.read(body)
+        return await asyncio.to_thread(Contents.read, body)

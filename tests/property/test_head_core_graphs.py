@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
+from maze_head.core.contents import Contents
 from maze_head.core.errors import Rejected
 from maze_head.core.graph import load_graph
 from maze_head.core.order import Order
-from maze_head.core.workflows import Workflow, bring_back
+from maze_head.core.workflows import Workflow
 from maze_protocol.http import AddEdge, AddTask, DelEdge, DelTask, SaveTask
 from support.graphs import as_read
 from support.head_core import Head, W, dump, dump_contents, task, tid
@@ -129,7 +130,7 @@ def _check_what_is_collected(head: Head) -> None:
     assert as_read(graph) == as_read(load_graph(W, graph.version, graph.encode()))
     again = Workflow(W, "", 0.0)
     again.put_away()
-    bring_back(again, graph.encode())
+    again.bring_back(Contents.read(graph.encode()))
     assert dump_contents(again) == dump_contents(head.core.state.workflows[W])
 
 

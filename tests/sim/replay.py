@@ -11,7 +11,7 @@ from typing import Any
 
 from maze_head.batch import Batch
 from maze_head.core.effects import Accept, Append, AppendCluster, CopyAccepted, SaveGraph
-from maze_head.core.events import GraphRead, Instant
+from maze_head.core.events import Instant
 from maze_head.core.invariants import check
 from maze_head.core.runs import Run
 from maze_head.core.scheduler import HeadCore
@@ -19,6 +19,7 @@ from maze_head.core.settings import Settings
 from maze_head.core.transitions import PHASE_NAMES
 from maze_head.journal import ClusterRow, GraphRow, Row, SegmentRow
 from sim.disk import CLUSTER_ID
+from support.graphs import graph_read
 from support.head_core import dump
 
 EPOCH = 2_000_000_000
@@ -82,7 +83,7 @@ def recover(rows: Sequence[Row]) -> tuple[HeadCore, list[Row]]:
     for row in rows:
         flow = core.state.workflows.get(row.workflow_id) if isinstance(row, GraphRow) else None
         if flow is not None and flow.away and (flow.id, flow.revision) == row[:2]:
-            core.handle(GraphRead(*row), NOW)
+            core.handle(graph_read(*row), NOW)
     check(core.state)
     return core, [*rows, *_rows(effects)]
 

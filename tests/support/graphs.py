@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from maze_head.core.contents import Contents
+from maze_head.core.events import GraphRead
 from maze_head.core.graph import Graph, TaskSpec, compile_graph, pack
 from maze_head.core.runs import Run
 from maze_protocol.events import RunSubmitted
@@ -46,6 +48,11 @@ def make_run(graph: Graph, no: int = 1) -> Run:
     graph.live_runs += 1
     run.apply(submitted)
     return run
+
+
+def graph_read(workflow_id: bytes, version: int, body: bytes | None) -> GraphRead:
+    """Return what the core is told of a graph of which the journal has that body, or none."""
+    return GraphRead(workflow_id, version, None if body is None else Contents.read(body))
 
 
 def as_read(graph: Graph) -> dict[str, Any]:

@@ -49,6 +49,7 @@ from maze_protocol.messages import (
 from maze_protocol.resources import Capacity, Device
 from maze_protocol.values import MSGPACK, ObjectRef, OutputValue, Value
 from support.grants import Grants
+from support.graphs import graph_read
 
 E = TypeVar("E")
 CLUSTER = b"C" * 16
@@ -140,10 +141,14 @@ class Head:
         return effects
 
     def graph_read(self, *key: Any) -> ev.GraphRead:
+        """Return what the core is told of a graph (workflow id, version)."""
+        return graph_read(*key, self.saved_graph(*key))
+
+    def saved_graph(self, *key: Any) -> bytes | None:
         """Return what the journal has of a graph (workflow id, version)."""
         saved = [row.body for row in self.journal if isinstance(row, fx.SaveGraph)
                  and (row.workflow_id, row.version) == key]  # fmt: skip
-        return ev.GraphRead(*key, saved[0] if saved else None)
+        return saved[0] if saved else None
 
     def fetch(self) -> Head:
         """Bring every workflow that is put away to hand, as commands that need it do; return this head."""

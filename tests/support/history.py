@@ -22,6 +22,7 @@ from maze_protocol.http import EditRequest, Op, RunRequest, WorkflowRequest
 from maze_protocol.ids import WORKFLOW, format_id
 from maze_protocol.messages import Outcome, Result
 from maze_protocol.resources import Capacity
+from support.graphs import graph_read
 from support.head_core import CODE_BODY, hello, ok
 
 LINK = b"link"
@@ -59,14 +60,14 @@ class History:
         effects = self._finish([*made, *self.core.schedule(self.now)])
         for order in [effect for effect in effects if isinstance(effect, fx.ReadGraph)]:
             body = self.journal.graph(order.workflow_id, order.version)
-            effects = [*effects, *self.turn(ev.GraphRead(order.workflow_id, order.version, body))]
+            effects = [*effects, *self.turn(graph_read(order.workflow_id, order.version, body))]
         return effects
 
     def fetch(self) -> History:
         """Bring every workflow that is put away to hand, as commands that need it do; return this life."""
         for flow in list(self.core.state.workflows.values()):
             if flow.away:
-                self.turn(ev.GraphRead(flow.id, flow.revision, self.journal.graph(flow.id, flow.revision)))
+                self.turn(graph_read(flow.id, flow.revision, self.journal.graph(flow.id, flow.revision)))
         return self
 
     def ask(self, make: Any, *arguments: Any) -> Any:

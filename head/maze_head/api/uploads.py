@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import Final, NamedTuple
 
 from aiohttp import web
+from msgspec import UNSET
 
 from maze_head.api.bodies import BODY_TIMEOUT, respond
 from maze_head.api.call import Call
@@ -77,7 +78,7 @@ async def check_uploads(call: Call, ops: Iterable[Op]) -> None:
         if not isinstance(op, (AddTask, SaveTask)):
             continue
         for name, entry in op.task.inputs.items():
-            if isinstance(value := entry.upload, UploadedValue):
+            if (value := entry.upload) is not UNSET:
                 if value.hash not in known:
                     known[value.hash] = await _size(call, value.hash)
                 if known[value.hash] != value.size:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from maze_head.core.graph import Graph, Outline, TaskSpec, assemble, unpack
+from maze_head.core.graph import Graph, Outline, TaskSpec, assemble, pack, read_body, unpack
 from maze_head.core.order import Order
 
 __all__ = ["MANUAL", "REFERENCE", "Contents"]
@@ -40,6 +40,31 @@ class Contents:
         self._outline: Outline | None = Outline()
         self._joined = False
         """There may be manual edges."""
+
+    @classmethod
+    def read(cls, body: bytes) -> Contents:
+        """Return those of a saved graph; for very many tasks this takes longer than a turn may.
+
+        Raises:
+            ValueError: the body is damaged or of another format.
+        """
+        _, packed, manual = read_body(body)
+        contents, odd = cls(), list[TaskSpec]()
+        for one in packed:
+            spec = unpack(one)
+            sources = spec.sources()
+            if not all(source in contents.tasks for source in sources):
+                odd.append(spec)  # saved anew when a task was there already that was added after it
+                sources = ()
+            # Packed anew, for an older version may have saved it: tasks are compared by these bytes.
+            contents.add(spec, pack(spec), sources)
+        for spec in odd:
+            for source in spec.sources():
+                contents.connect(source, spec.task_id, REFERENCE)
+        ids = list(contents.tasks)
+        for source, target in ((ids[source], ids[target]) for source, target in manual):
+            contents.connect(source, target, contents.edge(source, target) | MANUAL)
+        return contents
 
     def spec(self, task_id: bytes) -> TaskSpec | None:
         """Return the definition of a task, or None."""
@@ -108,6 +133,15 @@ class Contents:
         after[target] = None
         if makers & MANUAL:
             self._joined = True
+
+    def connect(self, source: bytes, target: bytes, makers: int) -> bool:
+        """Make an edge, or tell more of who made it; return False, and do nothing, if it would close a cycle."""
+        if not self.edge(source, target) and (
+            source == target or self.order.closes_cycle(source, target, self.after, self.before)
+        ):
+            return False
+        self.mark(source, target, makers)
+        return True
 
     def compile(self, workflow_id: bytes, version: int, name: str) -> Graph:
         """Return all of it as a runnable graph."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from maze_head.core.contents import Contents
 from maze_protocol.events import OutputMeta, RunSubmitted
 from maze_protocol.http import EditRequest, LimitRequest, ProjectRequest, RunRequest, WorkflowRequest
 from maze_protocol.messages import Hello, Message
@@ -103,7 +104,8 @@ class GraphRead(msgspec.Struct, frozen=True):
 
     workflow_id: bytes
     version: int
-    body: bytes | None
+    contents: Contents | None
+    """What it says, for the core to keep."""
 
 
 class CreateWorkflow(msgspec.Struct, frozen=True):

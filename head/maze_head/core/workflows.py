@@ -15,9 +15,9 @@ from typing import Any, Final
 import msgspec
 
 from maze_head.core.contents import MANUAL, REFERENCE, Contents
-from maze_head.core.graph import Graph, TaskSpec, pack, read_body, unpack
+from maze_head.core.graph import Graph, TaskSpec, pack, unpack
 
-__all__ = ["Edit", "Workflow", "bring_back", "replay"]
+__all__ = ["Edit", "Workflow", "replay"]
 
 EDITS_REMEMBERED: Final = 1_000
 """How many edit ids of a workflow are kept to recognise repeated requests."""
@@ -92,6 +92,10 @@ class Workflow:
         for revision, (_, edit_id) in enumerate(self._postponed, first):
             self.remember(edit_id, revision)
         self._postponed, self._contents, self.away = [], None, True
+
+    def bring_back(self, contents: Contents) -> None:
+        """Give a workflow that was put away its tasks and edges again: those of the saved graph of its revision."""
+        self._contents, self.away = contents, False
 
     def _apply_postponed(self) -> None:
         if self._postponed:
@@ -218,12 +222,9 @@ class Edit:
         made = contents.edge(source, target)
         if made & maker:
             return True
-        if not made and (
-            source == target or contents.order.closes_cycle(source, target, contents.after, contents.before)
-        ):
+        if not contents.connect(source, target, made | maker):
             return False
         self._undo.append((Contents.mark, source, target, made))
-        contents.mark(source, target, made | maker)
         return True
 
     def _replace(self, task_id: bytes, packed: bytes | None, *, saved: bool) -> None:
@@ -251,25 +252,3 @@ def replay(workflow: Workflow, changes: bytes, edit_id: str) -> list[bytes]:
             edit.part(one, two)
     edit.keep(edit_id)
     return edit.codes()
-
-
-def bring_back(workflow: Workflow, body: bytes) -> None:
-    """Give a workflow that was put away its tasks and edges again: those of the saved graph of its revision."""
-    _, packed, manual = read_body(body)
-    workflow.away = False
-    edit, contents = Edit(workflow), workflow.contents
-    odd: list[TaskSpec] = []
-    for one in packed:
-        spec = unpack(one)
-        sources = spec.sources()
-        if not all(source in contents.tasks for source in sources):
-            # Saved anew after a task was added that it names.
-            odd.append(spec)
-            sources = ()
-        # Packed anew, for an older version may have saved it: tasks are compared by these bytes.
-        contents.add(spec, pack(spec), sources)
-    for spec in odd:
-        edit.refer(spec)
-    ids = list(contents.tasks)
-    for source, target in manual:
-        edit.join(ids[source], ids[target])

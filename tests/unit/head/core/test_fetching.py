@@ -144,7 +144,7 @@ def test_the_task_of_a_workflow_that_is_away_is_nobodys(head: Head) -> None:
 def test_a_retry_of_a_run_brings_its_graph_and_leaves_the_workflow_away(head: Head) -> None:
     (sealed,) = [entry.body for entry in head.core.state.sealed.values() if entry.body.run_id == format_id(R, RUN)]
     earlier = RunSubmitted(R, W, 1, 3, True, 0, "default")
-    body = head.graph_read(W, 1).body
+    body = head.saved_graph(W, 1)
     assert head.ask(ev.RetryRun, run_id(3), earlier, sealed.last_seq, body).tasks == 3
     assert head.core.state.workflows[W].away
     head.ask(ev.CancelRun, run_id(3))
