@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 PROTOCOL_MAJOR: Final = 1
-PROTOCOL_MINOR: Final = 4
+PROTOCOL_MINOR: Final = 5
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB

@@ -253,6 +253,10 @@ class Assignment(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """False for tasks of the original's wire: whatever the function returns is the result."""
     gang: Many[str] = ()
     """Addresses of all nodes of an attempt that has several, its own first; empty for one."""
+    after: Token = 0
+    """Of an early lease: the lease that makes what it lacks, and that the same node holds; 0: it has all its inputs."""
+    awaits: Many[tuple[Count, str]] = ()
+    """What an early lease lacks: (number of the input, output key), in the order of that input's parts."""
 
 
 class Assign(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=16):

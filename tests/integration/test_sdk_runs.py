@@ -267,6 +267,19 @@ def test_fail_fast_stops_at_the_first_failure(workflow: MaWorkflow, tmp_path: An
     assert time.monotonic() - began < 30
 
 
+def test_a_chain_of_short_tasks_goes_on_without_asking_the_head(workflow: MaWorkflow, cluster: Cluster) -> None:
+    early = cluster.get("/api/v1/metrics")["counters"]["leases_early"]
+    last = workflow.add_task(double, inputs={"x": 1})
+    for _ in range(59):
+        last = workflow.add_task(double, inputs={"x": last.outputs["y"]})
+    for _ in range(2):
+        messages = workflow.get_results(workflow.run(), verbose=False)
+        assert [message["type"] for message in messages[-3:]] == ["start_task", "finish_task", "finish_workflow"]
+        assert messages[-2]["data"]["result"] == {"y": 2**60}
+        assert [message["type"] for message in messages].count("finish_task") == 60
+    assert cluster.get("/api/v1/metrics")["counters"]["leases_early"] >= early + 59
+
+
 def test_a_thousand_tasks_are_one_request(client: MaClient, cluster: Cluster) -> None:
     workflow = client.create_workflow("large")
     before = cluster.get("/api/v1/metrics")["counters"]["http_requests_total"]

@@ -2,10 +2,11 @@
 
 The oracle keeps its own books of what was assigned, what each worker was given and how far it is with its queue, and
 what the node has said. After each step: no worker runs two tasks, no grant runs twice, nothing is over-committed,
-nothing is started behind the fence, however the capacity changes, nothing that was ended is over before its worker is
-dead, no signal can hit another than the one it is meant for, no CPU is two attempts' own, nothing starts before all its
-inputs are here or loses them before it is over, and no lease is unaccounted for. At the end, once everything has ended
-and been acknowledged: every lease got exactly one fate, and nothing is left in the agent.
+nothing is started behind the fence or without what it follows, however the capacity changes, nothing that was ended is
+over before its worker is dead, no signal can hit another than the one it is meant for, no CPU is two attempts' own,
+nothing starts before all its inputs are here or loses them before it is over, and no lease is unaccounted for. At the
+end, once everything has ended and been acknowledged: every lease got exactly one fate, and nothing is left in the
+agent.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from maze_node.core.effects import (
 )
 from maze_node.core.events import LinkLost, ObjectFailed, ObjectFetched, Surveyed, WorkerExited, WorkerForked
 from maze_node.core.offer import Survey
+from maze_node.frames import TaskFrame
 from maze_protocol.messages import (
     FAILED,
     HELD_DONE,
@@ -87,6 +89,10 @@ class AgentMachine(RuleBasedStateMachine):
         self.held_back: dict[int, int] = {}
         self.unacked: dict[int, int] = {}
         self.delivered: set[int] = set()
+        self.after: dict[int, int] = {}
+        """Of early leases: which one makes what they lack."""
+        self.made: set[int] = set()
+        """Those that made something."""
         self.needs: dict[int, tuple[ObjectRef, ...]] = {}
         self.fetching: set[ObjectKey] = set()
         self.stored: set[ObjectKey] = set()
@@ -163,6 +169,7 @@ class AgentMachine(RuleBasedStateMachine):
         assert effect.worker not in self.signalled, "a signalled worker gets nothing more"
         for frame in effect.frames:
             assert not self.needs[frame.lease], "its inputs could go before it begins"
+            self.check_early(frame)
             assert self.fate[frame.lease] == "held"
             assert self.grants[frame.lease] == self.grants[self.tasks[effect.worker]], "behind its own grant"
             assert self.rig.mono <= frame.until <= self.heard + 10.0, "not to begin behind the fence"
@@ -185,6 +192,7 @@ class AgentMachine(RuleBasedStateMachine):
         assert effect.worker not in self.signalled, "a signalled worker is not used again"
         assert self.fate[lease] == "held", "a lease starts once"
         assert {key_of(ref) for ref in self.needs[lease]} <= self.stored, "nothing starts without its inputs"
+        self.check_early(effect.frame)
         assert effect.frame.objects == len(self.needs[lease])
         assert self.rig.mono - self.heard <= 10.0, "nothing starts behind the fence"
         grant = self.grants[lease]
@@ -206,6 +214,12 @@ class AgentMachine(RuleBasedStateMachine):
             assert effect.frame.cpus, "something is left to share"
             assert set(effect.frame.cpus) <= set(CPUS) - set(own)
 
+    def check_early(self, frame: TaskFrame) -> None:
+        """An early lease has what the other one made, and only if that ended well."""
+        if frame.lease in self.after:
+            assert self.after[frame.lease] in self.made, "what it lacks was not made"
+            assert frame.inputs == (Input("x", None, (Value(0, 1, b"\x01"),)),)
+
     def hear(self, message: object) -> None:
         self.heard = self.rig.mono
         self.obey(self.rig.said(message))
@@ -217,18 +231,37 @@ class AgentMachine(RuleBasedStateMachine):
         claim=st.sampled_from(CLAIMS),
         count=st.integers(1, 5),
         objects=st.just(()) | st.sets(st.sampled_from(range(4))).map(sorted),
+        early=st.booleans(),
     )
-    def assign(self, claim: Claim, count: int, objects: list[int]) -> None:
+    def assign(self, claim: Claim, count: int, objects: list[int], early: bool) -> None:
         grant = self.next
         leases = list(range(self.next, self.next + count))
         self.next += count
         for lease in leases:
             self.claims[lease], self.grants[lease], self.fate[lease] = claim, grant, "held"
             self.needs[lease] = tuple(OBJECTS[number] for number in objects)
+            if early and lease > grant:
+                self.needs[lease], self.after[lease] = (), lease - 1
+        self.heard = self.rig.mono
+        self.obey(self.rig.assign(*map(self.assignment, leases)))
+
+    @precondition(lambda self: self.live and self.fate)
+    @rule(data=st.data(), count=st.integers(1, 3))
+    def assign_early(self, data: st.DataObject, count: int) -> None:
+        """One or several that follow a lease of the last ones, whatever has become of it."""
+        before = data.draw(st.sampled_from(sorted(self.fate)[-6:]))
+        leases = list(range(self.next, self.next + count))
+        self.next += count
+        for lease in leases:
+            self.claims[lease], self.grants[lease], self.fate[lease] = self.claims[before], self.grants[before], "held"
+            self.needs[lease], self.after[lease], before = (), before, lease
         self.heard = self.rig.mono
         self.obey(self.rig.assign(*map(self.assignment, leases)))
 
     def assignment(self, lease: int) -> Assignment:
+        if lease in self.after:
+            lacks = {"after": self.after[lease], "awaits": ((0, "out"),), "inputs": (Input("x", None),)}
+            return make_assignment(lease, grant=self.grants[lease], claim=self.claims[lease], **lacks)
         inputs = tuple(Input("x", None, (Value(0, ref.size, ref=ref),)) for ref in self.needs[lease])
         return make_assignment(lease, grant=self.grants[lease], claim=self.claims[lease], inputs=inputs)
 
@@ -285,6 +318,17 @@ class AgentMachine(RuleBasedStateMachine):
             self.progress[worker] = self.progress.get(worker, 0) + 1
             self.go_on(worker)
 
+    @precondition(lambda self: self.forking or self.tasks)
+    @rule()
+    def all_goes_well(self) -> None:
+        """Workers that are to come are there, and each hands over what it has: single steps seldom get so far."""
+        while self.forking:
+            worker = self.forking.pop(0)
+            self.alive.append(worker)
+            self.obey(self.rig.do(WorkerForked(worker, worker)))
+        for worker in sorted(self.tasks.keys() - self.signalled):
+            self.deliver(worker)
+
     @precondition(lambda self: self.tasks.keys() - self.reported)
     @rule(data=st.data(), status=st.sampled_from([OK, FAILED]), unclean=st.sampled_from(["", "", "threads"]))
     def report(self, data: st.DataObject, status: int, unclean: str) -> None:
@@ -305,6 +349,8 @@ class AgentMachine(RuleBasedStateMachine):
         self.progress[worker] = max(0, self.progress.get(worker, 0) - 1)
         if not unclean:
             self.go_on(worker)
+        if status == OK and not late:
+            self.made.add(lease)
         self.obey(self.rig.report(worker, lease, status, unclean=unclean, late=late))
 
     def pass_on(self, worker: int, *, late: bool = False, stops: bool = False) -> None:
@@ -401,6 +447,13 @@ class AgentMachine(RuleBasedStateMachine):
     def disk_fills_or_empties(self) -> None:
         self.rig.disk_full = not self.rig.disk_full
 
+    def note_orphans(self, inventory: dict[int, int]) -> None:
+        """What follows something that is over may be handed back unheard: the next inventory tells it."""
+        for lease, before in self.after.items():
+            waits = self.fate[before] in ("held", "running")
+            if self.fate[lease] == "held" and lease not in inventory and not waits:
+                self.fate[lease] = "gone"
+
     # -- what always holds
 
     @invariant()
@@ -408,6 +461,8 @@ class AgentMachine(RuleBasedStateMachine):
         if not hasattr(self, "rig"):
             return
         inventory = {each.lease: each.state for each in self.rig.agent.inventory()}
+        if not self.live:
+            self.note_orphans(inventory)
         states = {"held": HELD_LEASED, "running": HELD_RUNNING, "over": HELD_DONE, "told": HELD_DONE}
         expected = {lease: states[fate] for lease, fate in self.fate.items() if fate in states}
         running = self.tasks.values()

@@ -17,6 +17,7 @@ from sim.shapes import LIMIT
 from support.head_core import CODE_BODY, add, raw, tid
 
 PATIENCE = 3.0
+IN_A_CHAIN = 0.8
 SHOWN = 3
 """How often a workflow is shown after each run of it, where heads put workflows away."""
 
@@ -114,6 +115,8 @@ class Client:
         random, ops = self._random, []
         for number in range(random.randint(1, self._world.knobs.tasks)):
             sources = sorted(random.sample(range(number), min(number, random.choice((0, 1, 1, 2)))))
+            if self._world.knobs.chains:
+                sources = [number - 1] if number and random.random() < IN_A_CHAIN else sources
             resources = {"cpu": random.randint(1, self._world.knobs.cpus)}
             name = f"w{workflow}t{number}"
             asked = self._world.shapes.task(resources, sources)

@@ -1,7 +1,8 @@
 """What is committed, as the rules say it must go on: an account of the journal that shares nothing with the core.
 
 Fed with each batch when it is durable, in order; every broken rule raises at the batch that breaks it. Checked here:
-I1 (one accepted result), I2 (under the last token), I3 (terminal is terminal), I4 (after all predecessors), I8 (one
+I1 (one accepted result), I2 (under the last token), I3 (terminal is terminal), I4 (after all predecessors; leased
+early only behind the one it waits for), I8 (one
 seal, last, when all is over), I9 (gapless; started before finished), I13 (budgets), I17 (nothing leased after a
 cancel). When a machine has lost power, the account is made again from what is left on its disk.
 """
@@ -58,6 +59,7 @@ class TaskFacts:
     attempt: int = 0
     lease: int = 0
     node: str = ""
+    grant: int = 0
     faults: dict[str, int] = field(default_factory=dict)
     not_before: float = 0.0
     rebuilding: bool = False
@@ -200,8 +202,9 @@ class History:
     def _lease(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskLeased | TaskAdopted) -> None:
         assert task.state == OPEN, f"leased while {task.state}: {event}"
         assert not run.halting, f"I17: leased after the run was stopped: {event}"
-        for source in run.before[event.task]:
-            assert run.tasks[source].state == "finished", f"I4: leased before task {source} was accepted: {event}"
+        lacking = [source for source in run.before[event.task] if run.tasks[source].state != "finished"]
+        if lacking:
+            self._check_early(run, lacking, event)
         assert event.lease not in self.leased, f"a token is used twice: {event}"
         assert event.lease > task.lease, f"tokens must grow: {event} after {task.lease}"
         assert event.attempt > task.attempt, f"attempts must grow: {event} after {task.attempt}"
@@ -209,6 +212,19 @@ class History:
             assert self._time >= task.not_before, f"tried again {task.not_before - self._time} s too early: {event}"
         self.leased[event.lease] = run_no, event.task
         task.state, task.lease, task.attempt, task.node = LEASED, event.lease, event.attempt, event.node
+        task.grant = event.grant or event.lease if isinstance(event, TaskLeased) else event.lease
+
+    def _check_early(self, run: RunFacts, lacking: list[int], event: TaskLeased | TaskAdopted) -> None:
+        """I4: leased before all is accepted that it needs, it is behind the one task that it waits for."""
+        (source,) = run.before[event.task]
+        before = run.tasks[source]
+        assert lacking == [source], f"I4: leased before {lacking} were accepted: {event}"
+        assert before.state in (LEASED, RUNNING), f"I4: leased before task {source} was: {event}"
+        assert not before.rebuilding, f"I4: leased while task {source} runs again: {event}"
+        assert isinstance(event, TaskLeased), f"I4: adopted before task {source} was accepted: {event}"
+        assert (event.node, event.grant) == (before.node, before.grant), f"I4: not behind task {source}: {event}"
+        assert not run.once(event.task), f"early, though it may begin once only: {event}"
+        assert not run.once(source), f"early, though what it waits for may begin once only: {event}"
 
     def _adopt(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskAdopted) -> None:
         self._lease(run_no, run, task, event)
@@ -217,6 +233,9 @@ class History:
 
     def _start(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskStarted) -> None:
         assert (task.state, task.lease) == (LEASED, event.lease), f"started while {task}: {event}"
+        for source in run.before[event.task]:
+            accepted = run.tasks[source].state == "finished" or run.tasks[source].rebuilding
+            assert accepted, f"I4: started before task {source} was accepted: {event}"
         task.state = RUNNING
 
     def _finish(self, run_no: int, run: RunFacts, task: TaskFacts, event: TaskFinished) -> None:

@@ -99,6 +99,8 @@ class Knobs:
     """Of how many tasks the workflows may be that a head keeps in memory."""
     tiny: bool = False
     """Nearly all tasks are over at once, and there are more of them: they queue behind each other on the nodes."""
+    chains: bool = False
+    """Nearly all tasks wait for the one before them: they go early to its node."""
     shapes: bool = False
     """Tasks ask for more than CPUs, and capacities change (shapes.py)."""
 

@@ -31,7 +31,7 @@ from maze_head.core import (
 from maze_head.core.allowances import Allowances
 from maze_head.core.candidates import Rooms
 from maze_head.core.effects import Reply
-from maze_head.core.leases import Leases
+from maze_head.core.leases import Lease, Leases
 from maze_head.core.ledger import Ledger
 from maze_head.core.ledger import _DeviceState as type_of_device
 from maze_head.core.made import RunObjects
@@ -557,6 +557,15 @@ def nothing_is_forgotten(patch: Patch) -> None:
 def lost_objects_are_not_made_anew(patch: Patch) -> None:
     """Tasks wait for ever for what is on no node any more."""
     patch.set(losses, "_mend", lambda state, run, copies, needed_by: None)
+
+
+# -- early leases
+
+
+@mutant
+def nobody_knows_what_follows_what(patch: Patch) -> None:
+    """The results of early leases count whenever they come."""
+    patch.set(Lease, "follow", lambda self, before: None)
 
 
 # -- the wire

@@ -60,6 +60,8 @@ class Report:
 
 TINY: Final = 9
 """One world of so many is one of tiny tasks."""
+CHAINED = 8
+"""Every so many worlds nearly all tasks wait for the one before them."""
 FORGETFUL: Final = 4
 """In one world of so many heads put every workflow away but the one used last."""
 
@@ -76,6 +78,8 @@ class World:
                 knobs.tiny, knobs.tasks, knobs.cpus, knobs.nodes = True, 24, 1, min(2, knobs.nodes)
             elif has_shapes(seed):
                 knobs.shapes, knobs.faults, knobs.workers = True, (*knobs.faults, MEASURE), 4
+            if seed % CHAINED == 5:
+                knobs.tiny, knobs.chains, knobs.tasks, knobs.cpus, knobs.slow_task = True, True, 24, 1, 0.05
             if seed % FORGETFUL == 3:
                 knobs.at_hand = 0
         self.knobs = knobs

@@ -101,7 +101,10 @@ class Oracle:
         run = self.runs[no]
         task = run.tasks[number]
         name = self.at(link)
-        assert task.state == "ready", f"assigned while {task.state}"
+        if task.state == "waiting":
+            self._check_early(run, task, lease, grant, name)
+        else:
+            assert task.state == "ready", f"assigned while {task.state}"
         assert not run.halting, "assigned though the run stops (I17)"
         assert name is not None, "assigned to an unknown link"
         assert self.takes_work(name), f"assigned to {self.nodes[name]} (I12)"
@@ -118,9 +121,30 @@ class Oracle:
         self.leases[lease] = no, number
         self.all_leases.append(lease)
 
+    def _check_early(self, run: Run, task: Task, lease: int, grant: int, name: str | None) -> None:
+        """A task that waits for one that is held may go there, too, behind it."""
+        (source,) = task.before
+        before = run.tasks[source]
+        assert before.state in HELD, f"early, though what it waits for is {before.state}"
+        assert (grant, name, task.cpu) == (before.grant, before.node, before.cpu), "early, and not behind it"
+        assert lease != grant, "early, with room of its own"
+
+    def source_of(self, lease: int) -> int | None:
+        """Return the lease that makes what an early one lacks, if that is what it is."""
+        no, number = self.leases[lease]
+        run = self.runs[no]
+        lacking = [source for source in run.tasks[number].before if run.tasks[source].state != "finished"]
+        return run.tasks[lacking[0]].lease if lacking else None
+
+    def _take_back_early(self, no: int, number: int) -> None:
+        """What follows a task that did not end well waits again, unless its run stops."""
+        for lease, (other, there) in list(self.leases.items()):
+            if other == no and number in self.runs[no].tasks[there].before and lease in self.leases:
+                self.release(lease)
+
     def started(self, link: bytes, lease: int) -> None:
         task = self._mine(link, lease)
-        if task is not None:
+        if task is not None and self.source_of(lease) is None:
             task.state = "running"
 
     def result(self, link: bytes, lease: int, how: str) -> bool:
@@ -128,12 +152,18 @@ class Oracle:
         task = self._mine(link, lease)
         if task is None:
             return lease in self.accepted
-        no, number = self.leases.pop(lease)
+        no, number = self.leases[lease]
         run = self.runs[no]
+        if not run.halting and self.source_of(lease) is not None:
+            self.release(lease)
+            return False
+        del self.leases[lease]
         if run.halting:
             task.state = "cancelled"
             return False
         self.accepted.add(lease)
+        if how != "ok":
+            self._take_back_early(no, number)
         if how == "ok":
             task.state = "finished"
             self._wake(run)
@@ -150,6 +180,8 @@ class Oracle:
 
     def release(self, lease: int) -> None:
         no, number = self.leases.pop(lease)
+        if not self.runs[no].halting:
+            self._take_back_early(no, number)
         self._again(self.runs[no], number, spent=False)
 
     def cancel(self, no: int) -> None:
@@ -168,7 +200,8 @@ class Oracle:
             old = None
         if old is not None:
             for lease in [lease for lease in self.of(name) if lease not in kept]:
-                self.release(lease)
+                if lease in self.leases:
+                    self.release(lease)
         self.parted.pop(name, None)
         self.nodes[name] = Node(cpu, workers, incarnation, link, self.now, lost_at=self.now + 10)
 
@@ -180,7 +213,8 @@ class Oracle:
             ran = task.state == "running"
             task.losses += ran and not self.runs[no].halting
             self._again(self.runs[no], number, spent=ran and task.losses >= self.loss_budget)
-            self.lost[lease] = Loss(no, number, name, node.incarnation, ran)
+            if task.state == "ready":
+                self.lost[lease] = Loss(no, number, name, node.incarnation, ran)
         self.parted[name] = node.cpu, node.workers, node.incarnation
         del self.nodes[name]
 
@@ -212,7 +246,8 @@ class Oracle:
 
     def leave(self, name: str) -> None:
         for lease in self.of(name):
-            self.release(lease)
+            if lease in self.leases:
+                self.release(lease)
         del self.nodes[name]
 
     def cut(self, link: bytes, *, quick: bool) -> None:
@@ -313,7 +348,8 @@ class Oracle:
         elif spent:
             self._fail(run, number)
         else:
-            task.state = "ready"
+            task.state = "waiting"
+            self._wake(run)
 
     def _fail(self, run: Run, number: int) -> None:
         run.tasks[number].state = "failed"

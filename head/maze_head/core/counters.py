@@ -17,6 +17,7 @@ class Counters:
     edits: int = 0
     rejected: int = 0
     leases: int = 0
+    leases_early: int = 0
     tasks_finished: int = 0
     tasks_failed: int = 0
     tasks_skipped: int = 0

@@ -27,7 +27,7 @@ from maze_protocol.resources import Claim, Request
 from maze_protocol.terms import NO_TERMS
 from maze_protocol.values import MSGPACK, Input, ObjectRef, Value
 
-__all__ = ["dispatch", "follow"]
+__all__ = ["dispatch", "follow", "lease_early"]
 
 COMPLETE: Final = 4 * KIB
 NONE: Final = Value(MSGPACK, 1, b"\xc0")
@@ -55,6 +55,8 @@ def dispatch(state: State, nodes: list[Node], run: Run, task: int, queue: Queue)
     lease.seconds = shape.seconds or state.observed.known(spec.code) or 0.0
     if queue.deep and not (spec.at_most_once or shape.sandbox):
         lease.grant.open_for(queue)
+        if run.graph.only_after(task) is not None:
+            state.chains[token] = lease.grant
     _send(state, lease, spec, inputs)
 
 
@@ -68,6 +70,23 @@ def follow(state: State, grant: Grant, run: Run, task: int, spec: TaskSpec) -> N
     _send(state, lease, spec, inputs)
 
 
+def lease_early(state: State, before: Lease, task: int, spec: TaskSpec) -> bool:
+    """Lease a task that waits for another one to the node of that, behind it; return False if it has large inputs."""
+    size = sum([len(entry.body) for entry in spec.inputs])
+    if size > COMPLETE:
+        return False
+    lease = Lease(state.leases.next_token(), before.run, task, before.grant, NO_TERMS)
+    lease.follow(before)
+    lease.seconds = state.observed.known(spec.code) or 0.0
+    state.counters.leases_early += 1
+    given = tuple([Input(each.name, None if each.form == SOURCE else _template(each)) for each in spec.inputs])
+    awaits = tuple([(number, key) for number, each in enumerate(spec.inputs) for _, key in each.refs])
+    assignment = _assignment(lease, spec, given, before.token, awaits)
+    _put_in_force(state, lease, spec)
+    state.emit(AssignTask(_link(lease), assignment, (), size))
+    return True
+
+
 def _claim(node: Node, request: Request) -> Claim:
     claim = node.ledger.claim(request)
     assert claim is not None, "placement chose a node without room"
@@ -75,39 +94,60 @@ def _claim(node: Node, request: Request) -> Claim:
 
 
 def _send(state: State, lease: Lease, spec: TaskSpec, inputs: tuple[_Filled, ...]) -> None:
-    run, task, node, claim, token = lease.run, lease.task, lease.node, lease.claim, lease.token
+    ready, size = _complete(inputs)
+    assignment = _assignment(lease, spec, ready)
+    _put_in_force(state, lease, spec)
+    state.emit(AssignTask(_link(lease), assignment, () if ready else inputs, size))
+
+
+def _put_in_force(state: State, lease: Lease, spec: TaskSpec) -> None:
+    """Let a lease count, in the log as well, and send its function ahead if its node lacks it."""
+    run, task, node = lease.run, lease.task, lease.node
     lease.session = node.session
     state.leases.grant(lease, state.now.mono)
-    attempt, grant = run.attempt[task] + 1, lease.grant.id
     state.counters.leases += 1
     gang = tuple([(member.id, part) for member, part in lease.gang]) if lease.gang else ()
-    state.record(run, TaskLeased(task, attempt, token, node.id, claim, grant, gang))
-    link = node.link
-    assert link is not None, "placement chose a node without a link"
+    attempt = run.attempt[task] + 1
+    state.record(run, TaskLeased(task, attempt, lease.token, node.id, lease.claim, lease.grant.id, gang))
     if spec.code not in node.codes:
         node.codes[spec.code] = None
-        state.emit(SendCode(link, spec.code))
-    submitted = run.submitted
-    ready, size = _complete(inputs)
-    assignment = Assignment(
-        token,
-        grant,
+        state.emit(SendCode(_link(lease), spec.code))
+
+
+def _link(lease: Lease) -> bytes:
+    link = lease.node.link
+    assert link is not None, "placement chose a node without a link"
+    return link
+
+
+def _assignment(
+    lease: Lease,
+    spec: TaskSpec,
+    inputs: tuple[Input, ...],
+    after: int = 0,
+    awaits: tuple[tuple[int, str], ...] = (),
+) -> Assignment:
+    submitted = lease.run.submitted
+    return Assignment(
+        lease.token,
+        lease.grant.id,
         submitted.run_id,
         spec.task_id,
-        attempt,
+        lease.run.attempt[lease.task] + 1,
         spec.name,
         spec.code,
-        ready,
+        inputs,
         spec.outputs,
-        claim,
+        lease.claim,
         (KEEP if spec.keep else 0) | (AT_MOST_ONCE if spec.at_most_once else 0) | (SANDBOX if spec.sandbox else 0),
         spec.timeout,
         spec.idle_timeout,
         submitted.project,
         strict_outputs=spec.strict_outputs,
-        gang=tuple([member.hello.address for member, _ in lease.parts()]) if gang else (),
+        gang=tuple([member.hello.address for member, _ in lease.parts()]) if lease.gang else (),
+        after=after,
+        awaits=awaits,
     )
-    state.emit(AssignTask(link, assignment, () if ready else inputs, size))
 
 
 def _complete(inputs: tuple[_Filled, ...]) -> tuple[tuple[Input, ...], int]:

@@ -42,11 +42,21 @@ __all__ = [
 
 
 STOPPING: Final = "the run is stopping"
+NOT_MADE: Final = "what it waits for did not end well"
 OBJECT_LOST: Final = "object_lost"
 
 
 def give_back(state: State, lease: Lease) -> None:
-    """Take a lease out of force; its node has room again, unless others queue behind it."""
+    """Take a lease out of force; its node has room again, unless others queue behind it.
+
+    An early lease that lacks its outputs is taken back, too. Its node mostly has handed it back before; where it has
+    not, it believes that those outputs count. Where the run stops, it was told to stop both, and answers for each.
+    """
+    follower = lease.part()
+    if follower is not None and not lease.run.halting:
+        release(state, follower, NOT_MADE)
+        if follower.node.link is not None:
+            state.emit(Send(follower.node.link, Cancel((follower.token,), NOT_MADE, state.settings.cancel_grace)))
     if state.leases.end(lease, state.now.mono):
         for node, _ in lease.parts():
             state.gain(node)

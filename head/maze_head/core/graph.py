@@ -271,6 +271,14 @@ class Graph:
         """Return the numbers of the tasks that wait for this one."""
         return self.successors[self.first[task] : self.first[task + 1]]
 
+    def only_after(self, task: int) -> int | None:
+        """Return the one task that waits for this one, if it waits for nothing else and nothing else for this one."""
+        first = self.first[task]
+        if self.first[task + 1] - first != 1:
+            return None
+        there = self.successors[first]
+        return there if self.missing[there] == 1 else None
+
     def encode(self) -> bytes:
         """Return the body that `load_graph` reads."""
         return _encode((FORMAT, self.name, self.packed, self.manual))

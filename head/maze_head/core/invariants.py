@@ -7,6 +7,7 @@ after a cancel) concern what was emitted, so tests watch effects for those; what
 from __future__ import annotations
 
 from maze_head.core.backlog import places_of, shape_of
+from maze_head.core.leases import Lease
 from maze_head.core.ledger import WHOLE_MILLI
 from maze_head.core.nodes import Node
 from maze_head.core.runs import Run
@@ -27,7 +28,7 @@ def check(state: State) -> None:
     assert not state.touched, "events were left behind"
     for run in state.runs.values():
         _check_counts(run)
-        _check_readiness(run)
+        _check_readiness(state, run)
         _check_leases(state, run)
     assert state.pending == sum(run.open for run in state.runs.values()), f"{state.pending} tasks counted as pending"
     _check_queues(state)
@@ -49,8 +50,12 @@ def _check_counts(run: Run) -> None:
     assert run.open or run.objects.unkept, f"run {run.no}: every task is over and it is not sealed (I8)"
 
 
-def _check_readiness(run: Run) -> None:
-    """I4: a task is past WAITING only if everything before it is finished."""
+def _check_readiness(state: State, run: Run) -> None:
+    """I4: a task is past WAITING only if everything before it is finished, or it was leased early."""
+    leases = [lease for lease in state.leases.current.values() if lease.run is run]
+    followers = {lease.task: lease for lease in leases if lease.follows is not None}
+    for lease in followers.values():
+        _check_early(lease)
     missing = [0] * len(run.graph)
     for source in range(len(run.graph)):
         for target in run.graph.after(source):
@@ -68,8 +73,20 @@ def _check_readiness(run: Run) -> None:
         elif phase == READY:
             assert not count, f"{count} are missing; {run.story(task)}"
         elif phase in (LEASED, RUNNING, FINISHED):
-            # What began before its inputs were lost may have them.
-            assert count == rebuilding[task], f"{count} are missing; {run.story(task)}"
+            # What began before its inputs were lost may have them; an early lease lacks what the one before it makes.
+            early = phase == LEASED and task in followers
+            # In a run that stops it does so, too, and mostly for ever.
+            assert run.halting or count == rebuilding[task] + early, f"{count} are missing; {run.story(task)}"
+
+
+def _check_early(lease: Lease) -> None:
+    before, run = lease.follows, lease.run
+    assert before is not None, "an early lease that lacks nothing"
+    assert before.follower is lease, f"the lease before it does not know it; {run.story(lease.task)}"
+    assert before.token in before.node.leases, f"the lease before it is not in force; {run.story(lease.task)}"
+    assert run.graph.only_after(before.task) == lease.task, f"it waits for another task; {run.story(lease.task)}"
+    places = [(each.grant.id, each.node.id, each.run.no) for each in (before, lease)]
+    assert places[0] == places[1], f"elsewhere than the lease before it; {run.story(lease.task)}"
 
 
 def _check_leases(state: State, run: Run) -> None:

@@ -111,7 +111,7 @@ def _adopt(state: State, node: Node, run: Run, lost: LostLease, old: int) -> Lea
 
 def _catch_up(state: State, lease: Lease, held: Held) -> None:
     run, task = lease.run, lease.task
-    if held.state == HELD_RUNNING and run.phase[task] == LEASED:
+    if held.state == HELD_RUNNING and run.phase[task] == LEASED and not lease.lacks_inputs:
         started_at = held.started_at if held.started_at > 0 else state.now.wall
         state.record(run, lease.started(started_at))
 

@@ -67,8 +67,8 @@ class Lease:
     """One attempt in the hands of a node."""
 
     __slots__ = (
-        "cancelled", "claim", "formerly", "gang", "grant", "node", "once", "run", "seconds", "session", "since", "task",
-        "terms", "token",
+        "cancelled", "claim", "follower", "follows", "formerly", "gang", "grant", "node", "once", "run", "seconds",
+        "session", "since", "task", "terms", "token",
     )  # fmt: skip
 
     def __init__(self, token: int, run: Run, task: int, grant: Grant, terms: Terms, *, once: bool = False) -> None:
@@ -94,6 +94,29 @@ class Lease:
         """Of an adopted attempt: the token by which its node calls it until a WELCOME with the new one gets there."""
         self.cancelled = False
         """The node was told to stop it; whatever it answers, the task is cancelled."""
+        self.follows: Lease | None = None
+        """Of an early lease: that of the task whose outputs it lacks, as long as that is in force (early.py)."""
+        self.follower: Lease | None = None
+        """The early lease that lacks the outputs of this one."""
+
+    @property
+    def lacks_inputs(self) -> bool:
+        """Tell whether what it needs has not been accepted, and never will be if the run stops."""
+        return self.follows is not None or (self.run.halting and self.run.missing[self.task] > 0)
+
+    def follow(self, before: Lease) -> None:
+        """Lack the outputs of another lease."""
+        self.follows, before.follower = before, self
+
+    def part(self) -> Lease | None:
+        """Have to do with no other lease any more; return the early one that lacks the outputs of this one."""
+        before, self.follows = self.follows, None
+        if before is not None:
+            before.follower = None
+        follower, self.follower = self.follower, None
+        if follower is not None:
+            follower.follows = None
+        return follower
 
     def parts(self) -> Iterator[tuple[Node, Claim]]:
         """Go through its nodes, the first one first, with what it holds on each."""

@@ -64,6 +64,11 @@ class Ledger:
             return False
         return not request.wants_gpu or self._choose(request) is not None
 
+    @property
+    def overdrawn(self) -> bool:
+        """Tell whether more is given than there is: a capacity has shrunk under what runs."""
+        return self.cpu_free < 0 or self.mem_free < 0 or self.attempts > self.capacity.workers
+
     def fits_without(self, claim: Claim, request: Request) -> bool:
         """Tell whether a request would fit if a claim, which has no devices, were given back."""
         if (

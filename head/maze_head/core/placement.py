@@ -25,6 +25,7 @@ from typing import Final
 
 from maze_head.core.backlog import settle_ranks, wake_delayed
 from maze_head.core.dispatch import dispatch
+from maze_head.core.early import lead
 from maze_head.core.fitness import admits, could_ever, has_time, suits
 from maze_head.core.levelling import level, may_start, relevel
 from maze_head.core.locality import closest, is_too_old
@@ -65,6 +66,8 @@ def place(state: State) -> None:
     for queue, run_no, task in reversed(shunning):
         state.ready.push_front(queue, run_no, task)
     shunning.clear()
+    if state.chains:
+        lead(state)
 
 
 def _take_turns(

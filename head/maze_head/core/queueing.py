@@ -27,7 +27,7 @@ from maze_head.core.state import State
 from maze_head.core.transitions import READY
 from maze_protocol.messages import Recall
 
-__all__ = ["QUEUED_SECONDS", "STUCK_SECONDS", "fill_up", "recall_stuck"]
+__all__ = ["QUEUED_SECONDS", "STUCK_SECONDS", "fill_up", "may_follow", "recall_stuck"]
 
 QUEUED_SECONDS: Final = 0.02
 MOST_QUEUED: Final = 256
@@ -83,7 +83,7 @@ def _fill(state: State, queue: Queue, grant: Grant, most: int) -> int:
             state.ready.pop(queue)
             continue
         spec = run.graph.spec(task)
-        if not _may_follow(state, grant, run, task, spec):
+        if not may_follow(state, grant, run, task, spec):
             break
         state.ready.pop(queue)
         follow(state, grant, run, task, spec)
@@ -93,7 +93,8 @@ def _fill(state: State, queue: Queue, grant: Grant, most: int) -> int:
     return filled
 
 
-def _may_follow(state: State, grant: Grant, run: Run, task: int, spec: TaskSpec) -> bool:
+def may_follow(state: State, grant: Grant, run: Run, task: int, spec: TaskSpec) -> bool:
+    """Tell whether a task may queue behind a grant."""
     node, seconds = grant.node, state.observed.known(spec.code)
     if seconds is None or len(grant.leases) * seconds >= QUEUED_SECONDS or spec.at_most_once:
         return False
@@ -101,8 +102,10 @@ def _may_follow(state: State, grant: Grant, run: Run, task: int, spec: TaskSpec)
         return False
     if is_too_old(node, run, task):
         return False
-    # Room that is kept for somebody has to come free.
-    return node.reservation is None and has_time(node, QUEUED_SECONDS + seconds, state.now.mono)
+    # Room that is kept for somebody has to come free, and so has what is not there any more.
+    if node.reservation is not None or node.ledger.overdrawn:
+        return False
+    return has_time(node, QUEUED_SECONDS + seconds, state.now.mono)
 
 
 def recall_stuck(state: State) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from maze_head.core.backlog import enqueue, shape_of
 from maze_head.core.codes import CodeFacts
 from maze_head.core.describe import run_body
+from maze_head.core.early import link_early
 from maze_head.core.ends import cancel_task
 from maze_head.core.graph import Graph, load_graph
 from maze_head.core.leases import Grant, Lease
@@ -230,6 +231,8 @@ def _settle_attempts(state: State) -> None:
     for leased, run in held:
         if _is_whole(state, leased):
             _hold(state, run, leased.task, leased, state.nodes[leased.node])
+    for lease in state.leases.current.values():
+        link_early(state, lease)
     for leased, run in reversed(held):
         if not _is_whole(state, leased):
             _interrupt(state, run, leased.task)

@@ -55,13 +55,14 @@ WARNINGS_KEPT: Final = 20
 WARNING_LENGTH: Final = 500
 MAX_OUTPUTS: Final = 1_000
 TYPE_LENGTH: Final = 200
+OUT_OF_ORDER: Final = "its end was told before that of what it waits for"
 
 
 def on_started(state: State, node: Node, message: Started) -> None:
     """Note which attempts run."""
     for item in message.items:
         lease = node.leases.get(item.lease)
-        if lease is None or lease.run.phase[lease.task] != LEASED:
+        if lease is None or lease.lacks_inputs or lease.run.phase[lease.task] != LEASED:
             state.counters.messages_ignored += 1
         else:
             _start(state, lease, item.started_at)
@@ -95,7 +96,13 @@ def _judge(state: State, node: Node, outcome: Outcome, payloads: tuple[bytes, ..
         _judge_claim(state, node, outcome.lease)
         _disown(state, node, outcome)
         return STALE
-    if lease.run.phase[lease.task] == LEASED:
+    if lease.follows is not None and not lease.run.halting:
+        # Whatever it ran with has not been told: no result may count before those that it was made from.
+        state.counters.results_stale += 1
+        release(state, lease, OUT_OF_ORDER)
+        _disown(state, node, outcome)
+        return STALE
+    if lease.run.phase[lease.task] == LEASED and not lease.lacks_inputs:
         _start(state, lease, outcome.started_at)
     if lease.run.halting:
         _keep_log(state, lease, outcome)
@@ -200,6 +207,8 @@ def _disown(state: State, node: Node, outcome: Outcome) -> None:
 
 def _finish(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...]) -> None:
     run, task = lease.run, lease.task
+    if lease.part() is not None:  # it has what it lacked
+        state.chains[lease.grant.id] = lease.grant
     give_back(state, lease)
     acquit(lease.node)
     graph = run.graph

@@ -25,7 +25,7 @@ from maze_head.core.effects import Append, DropGraph, Effect, SaveGraph
 from maze_head.core.events import Instant, NodeSaid
 from maze_head.core.graph import Graph, Shape
 from maze_head.core.keys import Keys
-from maze_head.core.leases import Leases
+from maze_head.core.leases import Grant, Leases
 from maze_head.core.nodes import Node
 from maze_head.core.objects import Objects
 from maze_head.core.observed import Observed
@@ -156,6 +156,8 @@ class State:
     observed: Observed = field(default_factory=Observed)
     discipline: Discipline = field(init=False)
     leases: Leases = field(init=False)
+    chains: dict[int, Grant] = field(default_factory=dict)
+    """Grants that have moved on in this turn, and that early leases may follow (early.py)."""
     queues: dict[int, list[Queue]] = field(default_factory=dict)
     """Per live run: its queues by the graph's number of the shape."""
     touched: dict[int, list[RunEvent]] = field(default_factory=dict)

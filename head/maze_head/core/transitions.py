@@ -9,7 +9,8 @@ A task goes back to READY when its lease ends without blame or its attempt is lo
 inputs can never be sent; LEASED --> FAILED one that may begin once only and was lost with its node, which may have
 begun it. WAITING or READY --> FAILED, too, is a task that no node could ever take, in a run that does not wait for
 capacity. FINISHED --> READY is a task that runs once more because objects that it made are lost, and READY --> WAITING
-what needs it meanwhile. Phases are small integers because a run keeps one byte per task.
+what needs it meanwhile. WAITING --> LEASED is a short task that goes early to the node of what it waits for (early.py).
+Phases are small integers because a run keeps one byte per task.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ CANCELLED: Final = 7
 PHASE_NAMES: Final = ("waiting", "ready", "leased", "running", "finished", "failed", "skipped", "cancelled")
 
 _LEGAL: Final[dict[int, tuple[int, ...]]] = {
-    WAITING: (READY, FAILED, SKIPPED, CANCELLED),
+    WAITING: (READY, LEASED, FAILED, SKIPPED, CANCELLED),
     READY: (WAITING, LEASED, FAILED, SKIPPED, CANCELLED),
     LEASED: (READY, RUNNING, FAILED, CANCELLED),
     RUNNING: (READY, FINISHED, FAILED, CANCELLED),

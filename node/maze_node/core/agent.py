@@ -81,6 +81,7 @@ HEARTBEAT_SLACK: Final = 0.1
 MEASURED_SINCE: Final = 2
 """The minor version of the protocol from which on heads know MEASURED; others learn a new capacity by HELLO."""
 NO_ROOM: Final = "the node has less than that now"
+NOT_MADE: Final = "what it waits for is not to be had here"
 GRACE: Final = 5.0
 FLUSH_SOON: Final = 0.001
 FLUSH_LATER: Final = 0.005
@@ -222,6 +223,8 @@ class Agent:
     def start(self, now: Instant) -> list[Effect]:
         """End a turn: start what may start."""
         self._settle_wishes(now)
+        for lease in self._runner.early.take_orphans():
+            self._give_back(lease, NOT_MADE, now)
         # Do leases still hold? Asked before any start, in every turn, after SIGCONT too.
         if self._outbox.overfull:
             self._runner.ahead.call_back_all()
@@ -312,6 +315,8 @@ class Agent:
             self._release(assignment.lease, "draining")
         elif not self._runner.can_hold(assignment):
             self._release(assignment.lease, NO_ROOM)
+        elif assignment.after and not self._runner.early.can_follow(assignment.after):
+            self._release(assignment.lease, NOT_MADE)
         else:
             self._intake.accept(assignment, payloads, now)
 

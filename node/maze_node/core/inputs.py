@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from maze_protocol.values import Input, ObjectKey, ObjectRef, Value, body_of, key_of
+from maze_protocol.values import Input, ObjectKey, ObjectRef, OutputValue, Value, body_of, key_of
 
-__all__ = ["refs_of", "total_size", "with_bodies"]
+__all__ = ["filled", "refs_of", "total_size", "with_bodies"]
 
 
 def with_bodies(inputs: tuple[Input, ...], payloads: tuple[bytes, ...]) -> tuple[Input, ...]:
@@ -27,6 +27,27 @@ def with_bodies(inputs: tuple[Input, ...], payloads: tuple[bytes, ...]) -> tuple
             tuple(_with_body(part, payloads) for part in each.parts),
         )
         for each in inputs
+    )
+
+
+def filled(
+    inputs: tuple[Input, ...], awaits: Sequence[tuple[int, str]], outputs: Sequence[OutputValue]
+) -> tuple[Input, ...] | None:
+    """Return the inputs of an early lease with the outputs that it lacked; None if one of them was not made.
+
+    Args:
+        inputs: as they came, without those parts.
+        awaits: what is lacking: (number of the input, output key), in the order of that input's parts.
+        outputs: what the attempt made that it waited for.
+    """
+    made = {output.key: output.value for output in outputs}
+    parts: list[list[Value]] = [[] for _ in inputs]
+    for number, key in awaits:
+        if number >= len(inputs) or key not in made:
+            return None
+        parts[number].append(made[key])
+    return tuple(
+        Input(each.name, each.template, (*each.parts, *more)) for each, more in zip(inputs, parts, strict=True)
     )
 
 

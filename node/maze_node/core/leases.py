@@ -1,8 +1,9 @@
-"""Leases that the node holds and has not finished: waiting behind their grants, sent ahead to a worker, or running.
+"""Leases that the node holds and has not finished: waiting for inputs, behind their grants, ahead, or running.
 
 Rules
 * Leases of one grant share its resources one after the other, in the order in which they came; grants are served in
   theirs.
+* What lacks inputs waits aside, and has its place when they are here (objects.py, early.py).
 * What is ahead is in the queue of the worker that runs a lease of its grant, and follows by itself. It counts as
   running from the moment at which the one before it is over; whether it has begun before that moment, only taking it
   back tells (runner.py). What is to become of it then is its `wish`.
@@ -61,7 +62,7 @@ class Lease(msgspec.Struct, eq=False):
     objects: tuple[ObjectRef, ...] = ()
     """Inputs that are objects, each once."""
     missing: int = 0
-    """How many of them are not here: so long it waits aside."""
+    """How many inputs are not here: so long it waits aside."""
     grant: int = 0
     """Whose resources it uses; a lease without one is a grant of its own."""
     number: int = 0

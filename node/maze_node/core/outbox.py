@@ -47,6 +47,11 @@ class Outbox:
         """Tell whether the node should start nothing before some of this is acknowledged."""
         return self._shelf.overfull
 
+    def outcome_of(self, lease: int) -> Outcome | None:
+        """Return an outcome that has not been acknowledged, if memory has it."""
+        kept = self._kept.get(lease)
+        return None if kept is None else kept.outcome
+
     def inventory(self) -> Iterator[Held]:
         """Return what HELLO tells about them."""
         for lease, kept in self._kept.items():

@@ -23,6 +23,7 @@ from maze_node.core import outcomes
 from maze_node.core.ahead import Ahead
 from maze_node.core.allowance import Watched, excess_of, watched
 from maze_node.core.confine import confine
+from maze_node.core.early import Early
 from maze_node.core.effects import Dismiss, Effect, Enqueue, Fork, NoteMemory, Signal, Start
 from maze_node.core.events import (
     Instant,
@@ -76,6 +77,7 @@ class Runner:
         self.ahead = Ahead(self.leases, self.roster, emit, self._end_as_wished)
         self._blocked: dict[int, int] = {}
         """Grants whose resources a leaving worker may still use, with that worker."""
+        self.early = Early(self.leases, outbox, self._fetch)
         self._warm = 1
         self._resized = False
         self.resize(capacity)
@@ -98,10 +100,15 @@ class Runner:
 
     def admit(self, lease: Lease) -> None:
         """Let a new lease wait for its turn, or for its inputs before that."""
-        if not lease.objects:
+        if lease.assignment.after:
+            self.early.hold(lease)
+        elif not lease.objects:
             self.leases.add(lease)
-            return
-        self.leases.hold(lease)
+        else:
+            self.leases.hold(lease)
+            self._fetch(lease)
+
+    def _fetch(self, lease: Lease) -> None:
         if self.objects.take_in(lease):
             self.leases.line_up(lease)
 
@@ -417,6 +424,7 @@ class Runner:
             self._outbox.keep(outcome)
         if lease.unwanted or outcome.status != OK:
             self.objects.forget((lease.token,))
+        self.early.is_over(lease.token, None if lease.unwanted else outcome)
 
     def _release(self, grant: int) -> None:
         if not self.leases.uses(grant) and grant not in self._blocked:
@@ -427,6 +435,7 @@ class Runner:
         self.leases.remove(lease)
         if lease.objects:
             self.objects.is_over(lease, now)
+        self.early.is_over(lease.token, None)
         self._release(lease.grant)
 
     def rename(self, lease: Lease, token: int) -> None:
@@ -434,6 +443,7 @@ class Runner:
         if self.started.pop(lease.token, None) is not None:
             self.started[token] = lease
         self.objects.rename(lease.token, token)
+        self.early.is_over(lease.token, None)  # the head has given up both, and adopts this one only
         self.leases.rename(lease, token)
 
     def _block(self, worker: Worker, grant: int) -> None:

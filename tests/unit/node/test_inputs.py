@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from maze_node.core.inputs import refs_of, total_size, with_bodies
+from maze_node.core.inputs import filled, refs_of, total_size, with_bodies
 from maze_protocol.errors import BadMessage
-from maze_protocol.values import Input, ObjectRef, Value
+from maze_protocol.values import Input, ObjectRef, OutputValue, Value
 
 
 def test_bodies_are_found_wherever_they_came() -> None:
@@ -29,3 +29,20 @@ def test_objects_are_found_once_each_and_are_no_part_of_the_size() -> None:
     inputs = (Input("a", Value(1, 3, b"abc"), parts), Input("b", None, (Value(1, 1000, ref=one),)))
     assert refs_of(inputs) == (one, two)
     assert total_size(with_bodies(inputs, ())) == 4
+
+
+def test_what_an_early_lease_lacks_follows_the_parts_that_it_has() -> None:
+    old, one, two = Value(0, 3, b"old"), Value(0, 3, b"one"), Value(0, 3, b"two")
+    inputs = (Input("a", old, (old,)), Input("b", None))
+    made = (OutputValue("y", one), OutputValue("z", two))
+    assert filled(inputs, ((0, "z"), (1, "y"), (0, "y")), made) == (
+        Input("a", old, (old, two, one)),
+        Input("b", None, (one,)),
+    )
+    assert filled(inputs, (), ()) == inputs
+
+
+@pytest.mark.parametrize("awaits", [((0, "other"),), ((2, "y"),)])
+def test_what_was_not_made_or_has_no_place_cannot_be_filled_in(awaits: tuple[tuple[int, str], ...]) -> None:
+    inputs = (Input("a", None), Input("b", None))
+    assert filled(inputs, awaits, (OutputValue("y", Value(0, 1, b"1")),)) is None

@@ -34,7 +34,7 @@ def preamble(
 
 def test_the_layout() -> None:
     frames = encode_frames(BEAT, [b"payload"])
-    assert frames[0] == b"MZ\x01\x04\x00\x08\x00\x00" + len(META).to_bytes(4, "big") + zlib.crc32(META).to_bytes(
+    assert frames[0] == b"MZ\x01\x05\x00\x08\x00\x00" + len(META).to_bytes(4, "big") + zlib.crc32(META).to_bytes(
         4, "big"
     )
     assert frames[1:] == [META, b"payload"]

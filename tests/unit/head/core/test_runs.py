@@ -78,7 +78,7 @@ def test_a_source_that_finishes_makes_the_next_ready() -> None:
 
 @pytest.mark.parametrize(
     "event",
-    [TaskLeased(1, 1, 7, "n", Claim(1, 0)), TaskStarted(0, 1, 7, "n", "", 0.0), TaskFinished(0, 1, 7, (), 1.0)],
+    [TaskStarted(1, 1, 7, "n", "", 0.0), TaskStarted(0, 1, 7, "n", "", 0.0), TaskFinished(0, 1, 7, (), 1.0)],
 )
 def test_an_illegal_move_tells_the_story(event: RunEvent) -> None:
     run = begun()
