@@ -79,11 +79,14 @@ def _held(state: State, run: Run, task: int) -> Explanation | None:
     phase = run.phase[task]
     if phase not in (LEASED, RUNNING):
         return None
-    node = state.leases.current[run.lease[task]].node
+    lease = state.leases.current[run.lease[task]]
+    node = lease.node
     if run.halting:
         # Tasks that no node has end with the decision to stop, so only these can be met in a run that is stopping.
         return say(Reason.RUN_CANCELLING, f"the run is stopping; node {node.id} was told to stop the task", [node])
-    return say(Reason.HELD, f"the task is {PHASE_NAMES[phase]} on node {node.id}", [node])
+    early = lease.follows
+    then = "" if early is None else f", and begins there when {run.graph.task_name(early.task)!r} has ended well"
+    return say(Reason.HELD, f"the task is {PHASE_NAMES[phase]} on node {node.id}{then}", [node])
 
 
 def _inputs(state: State, run: Run, task: int) -> Explanation | None:

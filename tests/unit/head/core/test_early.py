@@ -27,7 +27,7 @@ from maze_protocol.messages import (
     ResultAck,
 )  # fmt: skip
 from maze_protocol.resources import Capacity
-from support.head_core import CODE_BODY, Head, R, add, ended, held, ok, tid
+from support.head_core import CODE_BODY, Head, R, add, ended, held, ok, raw, tid
 
 ONE = Capacity(1000, 0, (), 4)
 LAST = {"outputs": ["z"]}
@@ -74,6 +74,13 @@ def test_the_rest_of_a_chain_goes_with_the_first_of_it() -> None:
     assert phases(head) == ".lll"
     assert head.core.state.nodes["n1"].ledger.attempts == 1
     assert head.core.state.counters.leases_early == 2
+
+
+def test_one_that_asks_is_told_what_it_follows() -> None:
+    head = chain(3)
+    told = [head.ask(ev.ExplainTask, R, raw(number)).text for number in (1, 2)]
+    assert told[0] == "the task is leased on node n1"
+    assert told[1] == "the task is leased on node n1, and begins there when 't1' has ended well"
 
 
 def test_they_end_one_after_the_other_and_the_run_is_over() -> None:
