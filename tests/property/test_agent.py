@@ -141,6 +141,8 @@ class AgentMachine(RuleBasedStateMachine):
         for result in of(effects, Result):
             for outcome in result.items:
                 assert self.fate[outcome.lease] in ("over", "told")
+                before = self.fate.get(self.after.get(outcome.lease, 0), "gone")
+                assert before in ("told", "acknowledged", "gone"), "told before what it followed"
                 self.fate[outcome.lease] = "told"
                 assert all(each.value.body == b"\x01" for each in outcome.outputs), "on disk nothing changes"
                 self.unacked[outcome.lease] = outcome.status

@@ -1,6 +1,7 @@
 """Outcomes that the head has not acknowledged: the one copy of a finished attempt's result.
 
 They are sent once per session, and again after each WELCOME, until RESULT_ACK or a drop; nothing else removes them.
+That of an early lease is sent after that of the lease that it followed, or the head would not take it (early.py).
 Bodies of values stay in the outcome; each message packs them anew (small ones inline, large ones as payloads). What
 does not fit into memory is on the shelf (shelf.py), and comes back to be sent.
 """
@@ -57,13 +58,13 @@ class Outbox:
         for lease, kept in self._kept.items():
             yield Held(lease, HELD_DONE, kept.started_at)
 
-    def keep(self, outcome: Outcome) -> None:
-        """Keep an outcome until it is acknowledged."""
+    def keep(self, outcome: Outcome, after: int = 0) -> None:
+        """Keep an outcome until it is acknowledged; of an early lease, `after` is the one that it followed."""
         text, size = _text_size(outcome), 0
         for each in outcome.outputs:
             size += len(each.value.body)
         kept = self._kept[outcome.lease] = Kept(
-            self._next, outcome.lease, outcome, outcome.started_at, text + size, text
+            self._next, outcome.lease, outcome, outcome.started_at, text + size, text, after
         )
         self._next += 1
         self.unsent[outcome.lease] = None
@@ -100,6 +101,8 @@ class Outbox:
     def restart(self) -> None:
         """A session began: everything goes out again."""
         self._shelf.restart()
+        for kept in self._kept.values():
+            kept.said = False
         self.unsent = {lease: None for lease, kept in self._kept.items() if kept.outcome is not None}
 
     def settle(self, mono: float, *, live: bool) -> None:
@@ -123,10 +126,10 @@ class Outbox:
         """Yield what has not been sent in this session, in messages within the limits."""
         batch: list[Outcome] = []
         packer, size, payload = ValuePacker(), 0, 0
-        unsent, self.unsent = self.unsent, {}
-        for kept in map(self._kept.__getitem__, unsent):
+        for kept in self._take_unsent():
             outcome = kept.outcome
             assert outcome is not None, "what is only on disk waits on the shelf"
+            kept.said = True
             self._shelf.said(kept)
             text, total = kept.text, kept.size - kept.text
             full = size + text > FLUSH_BYTES or payload + total > MAX_CONTROL_MESSAGE // 2 or not _fits(outcome, packer)
@@ -137,6 +140,29 @@ class Outbox:
             size, payload = size + text, payload + total
         if batch:
             yield Result(tuple(batch)), tuple(packer.payloads)
+
+    def _take_unsent(self) -> Iterator[Kept]:
+        """Take out what can be said now, each after what it followed; what has to wait for that stays unsent."""
+        unsent, self.unsent = self.unsent, {}
+        taken: set[int] = set()
+        for lease in unsent:
+            if lease in taken:
+                continue
+            chain = [self._kept[lease]]
+            while (before := self._before(chain[-1])) is not None and before.lease in unsent:
+                chain.append(before)
+            if before is not None:
+                self.unsent.update((each.lease, None) for each in chain)
+                self._shelf.hurry(before)
+                continue
+            if len(chain) > 1:
+                taken.update(each.lease for each in chain)
+            yield from reversed(chain)
+
+    def _before(self, kept: Kept) -> Kept | None:
+        """Return what has to be said before an outcome, and has not been."""
+        before = self._kept.get(kept.after) if kept.after else None
+        return None if before is None or before.said else before
 
 
 def _fits(outcome: Outcome, packer: ValuePacker) -> bool:

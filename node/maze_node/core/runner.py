@@ -421,7 +421,7 @@ class Runner:
             self.objects.is_over(lease, now)
         self.started.pop(lease.token, None)
         if not lease.unwanted:
-            self._outbox.keep(outcome)
+            self._outbox.keep(outcome, lease.assignment.after)
         if lease.unwanted or outcome.status != OK:
             self.objects.forget((lease.token,))
         self.early.is_over(lease.token, None if lease.unwanted else outcome)

@@ -44,6 +44,10 @@ class Kept(msgspec.Struct, eq=False):
     """In memory, about."""
     text: int = 0
     """Of that, without its values."""
+    after: int = 0
+    """The lease whose outcome has to be said before, or 0."""
+    said: bool = False
+    """In this session."""
 
 
 class Shelf:
@@ -101,6 +105,16 @@ class Shelf:
         self._shrink_window(kept.number)
         self._waiting[kept.number] = kept
 
+    def hurry(self, kept: Kept) -> None:
+        """Load an outcome before its turn, and beyond the window: others that are here wait for it to be said."""
+        if self._waiting.pop(kept.number, None) is not None:
+            self._load(kept)
+
+    def _load(self, kept: Kept) -> None:
+        self._window[kept.number] = kept.size
+        self._ahead += kept.size
+        self._emit(Load(kept.number))
+
     def said(self, kept: Kept) -> None:
         """An outcome was said: memory need not have it any more if the disk does."""
         if kept.number in self._stored:
@@ -114,10 +128,7 @@ class Shelf:
             self._held_by_writes += kept.size
             self._emit(Spill(number, _encode(kept.outcome)))
         while live and self._waiting and self._ahead < WINDOW:
-            number = next(iter(self._waiting))
-            self._window[number] = self._waiting.pop(number).size
-            self._ahead += self._window[number]
-            self._emit(Load(number))
+            self._load(self._waiting.pop(next(iter(self._waiting))))
 
     def _exceeds(self) -> bool:
         return self._held - self._held_by_writes > self._budget and self._held_by_writes < WINDOW

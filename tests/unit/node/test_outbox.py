@@ -250,3 +250,55 @@ def test_a_session_that_begins_during_a_write_says_the_outcome_once() -> None:
     assert list(sent(disk.outbox)) == [1]
     disk.settle()
     assert list(sent(disk.outbox)) == []
+
+
+# -- what followed something else
+
+
+def chain(disk: Disk, count: int, size: int = 100) -> None:
+    """Keep outcomes of which each followed the one before it."""
+    for lease in range(1, count + 1):
+        disk.outbox.keep(outcome(lease, size), after=lease - 1)
+
+
+def test_what_followed_something_is_said_after_it_though_that_comes_from_disk() -> None:
+    disk = Disk(0)
+    chain(disk, 1)
+    disk.settle(live=False)
+    disk.full = True
+    disk.outbox.keep(outcome(2, 100), after=1)
+    disk.outbox.keep(outcome(3, 100), after=2)
+    disk.outbox.keep(outcome(4, 100))
+    disk.outbox.restart()
+    assert list(sent(disk.outbox)) == [4], "the others wait for the first"
+    disk.settle()
+    assert list(sent(disk.outbox)) == [1, 2, 3]
+
+
+def test_all_of_a_chain_on_disk_is_said_from_the_first_on_however_it_is_loaded() -> None:
+    disk = Disk(0)
+    chain(disk, 40, 1 << 20)
+    disk.settle(live=False)
+    assert len(disk.files) == 40
+    for _ in range(2):
+        disk.outbox.restart()
+        said: list[int] = []
+        for _ in range(100):
+            disk.settle()
+            said += sent(disk.outbox)
+        assert said == list(range(1, 41)), "the newest are loaded first, and fill the window"
+
+
+def test_what_followed_something_that_the_head_has_waits_for_nothing() -> None:
+    disk = Disk(1 << 20)
+    chain(disk, 2)
+    disk.outbox.forget(1)
+    assert list(sent(disk.outbox)) == [2]
+
+
+def test_what_followed_something_that_was_said_is_said_again_alone() -> None:
+    disk = Disk(1 << 20)
+    chain(disk, 2)
+    assert list(sent(disk.outbox)) == [1, 2]
+    disk.outbox.send_again(2)
+    assert list(sent(disk.outbox)) == [2]
