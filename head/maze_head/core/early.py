@@ -7,7 +7,7 @@ them the node fills in what the first one made, and goes on in the same worker; 
   grant of the task before it. So what runs outlives the head, and nothing of it is done twice.
 * Early goes the only task that waits for the last one of a grant, if it waits for nothing else, has the same shape, and
   might queue there (queueing.py): short, and not one that may begin once only.
-* Nobody loses a turn by it: nothing goes early while anything is ready and waits.
+* Nobody loses a turn by it: nothing goes early behind a grant whose end would make room for anybody who waits.
 * Its result counts only after that of the task before it. If that does not end well, its node hands the early one back,
   and the head does not wait for that (ends.py): the task waits again, as if it had never been leased.
 """
@@ -19,7 +19,8 @@ from typing import Final
 from maze_head.core.dispatch import lease_early
 from maze_head.core.graph import TaskSpec
 from maze_head.core.leases import Grant, Lease
-from maze_head.core.queueing import may_follow
+from maze_head.core.queueing import may_follow, would_fit
+from maze_head.core.ready import Queue
 from maze_head.core.runs import Run
 from maze_head.core.state import State
 from maze_head.core.transitions import LEASED, WAITING
@@ -31,14 +32,19 @@ EARLY_MINOR: Final = 5
 MOST_EARLY: Final = 64
 
 
-def lead(state: State) -> None:
-    """Let what waits for the last tasks of grants follow them, where those have moved on in this turn."""
+def lead(state: State, roomless: list[Queue]) -> None:
+    """Let what waits for the last tasks of grants follow them, where those have moved on in this turn.
+
+    Args:
+        roomless: the queues that found no room in the pass of this turn.
+    """
     grants, state.chains = state.chains, {}
-    if any(queue.lanes for queue in state.ready.waiting):
-        return
+    waiting = [queue for queue in roomless if queue.lanes]
     for grant in grants.values():
         # Half a queue at a time: so that its messages are few.
-        if grant.leases and 2 * len(grant.leases) <= MOST_EARLY and _is_open(grant):
+        if 2 * len(grant.leases) > MOST_EARLY or not (grant.leases and _is_open(grant)):
+            continue
+        if not any(would_fit(queue, grant) for queue in waiting):
             _extend(state, grant)
 
 

@@ -67,7 +67,7 @@ def place(state: State) -> None:
         state.ready.push_front(queue, run_no, task)
     shunning.clear()
     if state.chains:
-        lead(state)
+        lead(state, roomless)
 
 
 def _take_turns(

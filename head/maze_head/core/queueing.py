@@ -27,7 +27,7 @@ from maze_head.core.state import State
 from maze_head.core.transitions import READY
 from maze_protocol.messages import Recall
 
-__all__ = ["QUEUED_SECONDS", "STUCK_SECONDS", "fill_up", "may_follow", "recall_stuck"]
+__all__ = ["QUEUED_SECONDS", "STUCK_SECONDS", "fill_up", "may_follow", "recall_stuck", "would_fit"]
 
 QUEUED_SECONDS: Final = 0.02
 MOST_QUEUED: Final = 256
@@ -53,7 +53,7 @@ def _grants_for(state: State, queue: Queue, roomless: list[Queue]) -> list[Grant
     if not grants:
         return []
     rivals = [each for each in roomless if each is not queue and _precedes(state, each, queue)]
-    return [grant for grant in grants if not any(_would_fit(each, grant) for each in rivals)] if rivals else grants
+    return [grant for grant in grants if not any(would_fit(each, grant) for each in rivals)] if rivals else grants
 
 
 def _precedes(state: State, one: Queue, other: Queue) -> bool:
@@ -63,7 +63,7 @@ def _precedes(state: State, one: Queue, other: Queue) -> bool:
     return first is not None and second is not None and first < second
 
 
-def _would_fit(queue: Queue, grant: Grant) -> bool:
+def would_fit(queue: Queue, grant: Grant) -> bool:
     """Tell whether a grant's end would make room for a task of a queue."""
     shape, node = queue.shape, grant.node
     if shape.terms.nodes > 1 or queue.place.pin not in ("", node.id):

@@ -192,11 +192,23 @@ def test_a_node_that_has_less_than_it_gave_is_sent_nothing_early() -> None:
         assert orders(head) == []
 
 
-def test_nothing_goes_early_while_others_wait() -> None:
+def test_nothing_goes_early_while_others_wait_for_the_room() -> None:
     head = Head()
     head.workflow(add(0), add(1, 0), add(2, 1), *(add(number) for number in range(3, 300)))
     begun(head)
     assert head.core.state.counters.leases_early == 0
+
+
+@pytest.mark.parametrize(
+    ("resources", "early"),
+    [({"cpu": 1, "gpu": 1}, 1), ({"cpu": 4}, 1), ({"cpu": 0.5}, 0)],
+    ids=["GPU", "large", "small"],
+)
+def test_only_who_could_use_the_room_is_waited_for(resources: dict[str, float], early: int) -> None:
+    head = Head()
+    head.workflow(add(0), add(1, 0), add(2, 1), add(3, resources=resources))
+    begun(head)
+    assert head.core.state.counters.leases_early == early
 
 
 def test_a_node_that_is_to_leave_is_sent_nothing_early() -> None:
