@@ -15,7 +15,7 @@ from maze import MaClient, task
 from support.cluster import Cluster, start_cluster, wait_until
 
 READERS = 20
-TASKS = 300
+TASKS = 600
 VALUE = 60_000
 
 

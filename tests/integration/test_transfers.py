@@ -77,7 +77,7 @@ def test_when_a_holder_dies_on_the_way_the_next_one_goes_on_where_it_was() -> No
 
 @pytest.mark.parametrize("fate", ["killed", "stopped"])
 def test_when_no_other_holder_is_left_the_head_goes_on(fate: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetching.Origin.__new__, "__defaults__", (b"", True, 0.5))
+    monkeypatch.setattr(fetching.Origin.__new__, "__defaults__", (b"", True, 1.0))
     data = pattern(1, 64 * MIB)
 
     async def check(endpoint: str, process: Any) -> None:
@@ -85,10 +85,10 @@ def test_when_no_other_holder_is_left_the_head_goes_on(fate: str, monkeypatch: p
             async with Lone("n2") as node:
                 node.peers.welcome(make_welcome(SECRET, 1, head.endpoint), HEAD)
                 await head.hear()
+                relaying = asyncio.create_task(relay(head, data))  # a slow holder may be left before its end, too
                 going = asyncio.create_task(node.fetch(KEY, len(data), (endpoint, "", TICKET)))
                 await until(lambda: node.peers.counters().get("objects_bytes_in_total", 0) >= 4 * MIB)
                 os.kill(process.pid, signal.SIGKILL if fate == "killed" else signal.SIGSTOP)
-                relaying = asyncio.create_task(relay(head, data))
                 assert await going == ""
                 relaying.cancel()
                 assert node.store.get(KEY) == data
