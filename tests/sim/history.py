@@ -62,8 +62,6 @@ class TaskFacts:
     grant: int = 0
     faults: dict[str, int] = field(default_factory=dict)
     not_before: float = 0.0
-    remade: int = 0
-    """How often it was to run once more for objects that were lost."""
     rebuilding: bool = False
     """It was finished, and runs once more for objects that were lost."""
     made: tuple[int, str] = (0, "")
@@ -272,7 +270,6 @@ class History:
         assert not run.once(event.task), f"run again though it may begin once only: {event}"
         assert not run.halting, f"run again though the run stops: {event}"
         task.state, task.rebuilding = OPEN, True
-        task.remade += 1
 
     def _rebuilt(self, run_no: int, run: RunFacts, task: TaskFacts, event: ObjectRebuilt) -> None:
         assert task.rebuilding, f"made anew though nothing was lost: {event}"

@@ -383,8 +383,6 @@ class Watch:
             run = self.history.runs[no]
             crashes = self.world.plan(run.name(task)).crashes
             allowed = min(crashes + 1, BUDGETS["crash"]) + run.graph.spec(task).retries
-            # A node that is asked for an object in vain a few times is believed no more, though it has it.
-            allowed += run.tasks[task].remade
             assert count <= allowed, f"run {no} task {task} was begun {count} times though its node never failed"
 
 

@@ -6,8 +6,8 @@
   first. At most `REBUILDS` tasks deep and `REBUILDS` times per task; never what may be started once only, and nothing
   in a run that halts.
 * What cannot be made anew, or fails while it is, is gone: who waits for it fails (ends.py).
-* A node that could get an input from nobody hands the lease back (STARVED): whoever was named to it, or to the head, is
-  believed no more.
+* A node that could get an input from nobody hands the lease back (STARVED), which is tried again after a pause. After a
+  few times whoever was named, to nodes or to the head, is believed no more: what nobody gives is as good as lost.
 * For a while after a restart of the head nothing is judged: whoever holds something has yet to say so.
 """
 
@@ -34,6 +34,9 @@ __all__ = ["at_hand", "judge", "on_starved", "settle"]
 
 PAUSE: Final = 0.5
 """Seconds until a task is tried again whose inputs nobody could give, or whose holders are not heard."""
+MISSES: Final = 3
+"""So often, a pause apart, holders give nothing until they are believed no more: a connection that fails for a moment
+must not cost the only copy."""
 
 
 def judge(state: State, lost: Iterable[Copies]) -> None:
@@ -158,11 +161,17 @@ def on_starved(state: State, node: Node, message: Starved) -> None:
 
 
 def _missed(state: State, node: Node, lease: int, output: int) -> Copies | None:
-    """Believe no more those who did not give an object."""
+    """Believe no more those who gave nobody an object for a while; return it if that was so."""
     copies = state.objects.made.get(lease)
     part = copies.parts.get(output) if copies is not None else None
     if copies is None or part is None:
         return None
-    for each in (node, *named(state, part, node.id), *named(state, part, HEAD)):
+    distrust(state, node, copies, output)
+    if state.now.mono - part.missed_at >= PAUSE:
+        part.misses, part.missed_at = part.misses + 1, state.now.mono
+    if part.misses < MISSES and part.holders:
+        return None
+    part.misses = 0
+    for each in (*named(state, part, node.id), *named(state, part, HEAD)):
         distrust(state, each, copies, output)
     return copies

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from maze_head.core.effects import DropObjects, Send
@@ -40,7 +41,10 @@ FORGET_AT_ONCE: Final = 10_000
 class Part:
     """One object."""
 
-    __slots__ = ("again_at", "coming", "holders", "keeping", "kept", "last_holder", "like", "meta", "tries")
+    __slots__ = (
+        "again_at", "coming", "holders", "keeping", "kept", "last_holder", "like", "meta", "missed_at", "misses",
+        "tries",
+    )  # fmt: skip
 
     def __init__(self, meta: OutputMeta) -> None:
         self.meta = meta
@@ -59,6 +63,9 @@ class Part:
         self.tries = 0
         self.again_at = 0.0
         """Monotonic time before which the head is not told again."""
+        self.misses = 0
+        """How often, a pause apart, a node could get it from nobody since a node told that it has it."""
+        self.missed_at = -inf
 
 
 class Copies:
@@ -132,6 +139,7 @@ class Objects:
         part = copies.parts[output]
         part.holders[node_id] = None
         part.coming.pop(node_id, None)
+        part.misses = 0
         self.of_node.setdefault(node_id, {})[copies.lease] = None
 
     def unhold(self, node_id: str, copies: Copies, output: int) -> None:

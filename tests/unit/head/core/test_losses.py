@@ -8,6 +8,7 @@ import pytest
 
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
+from maze_head.core.losses import MISSES
 from maze_protocol.events import (
     ObjectGone,
     ObjectLost,
@@ -256,13 +257,50 @@ def test_a_task_that_has_its_inputs_goes_on_and_one_that_comes_back_waits_for_th
     assert again.assignment.name == "t0"
 
 
-def test_a_node_that_gets_an_input_from_nobody_hands_its_lease_back_and_who_was_named_is_believed_no_more() -> None:
-    head, (first,) = chain(2)
-    other(head, cpu=8)
+def starve(head: Head, first: int) -> None:
+    """Let the node that has the consumer's lease get its input from nobody."""
     (consumer,) = head.leases()
-    head.log()
     head.forget()
     head.say(Starved(consumer, ((first, 0),), "n1 does not answer"), b"L2")
+
+
+def test_a_connection_that_fails_for_a_moment_costs_no_object() -> None:
+    head, (first,) = chain(2)
+    other(head, cpu=8)
+    for _ in range(MISSES - 1):
+        starve(head, first)
+        assert head.kinds() == ["TaskReleased"]
+        head.wait(0.5)
+    head.say(Holding(((first, 0),)))
+    for _ in range(MISSES - 1):
+        starve(head, first)
+        head.wait(0.5)
+    assert of(head, ObjectLost) == [], "whoever tells that it has it is believed again"
+
+
+def test_many_that_fail_at_once_fail_once() -> None:
+    head = Head()
+    head.workflow(add(0), *(add(number, 0, resources={"cpu": 5}) for number in range(1, 6)))
+    head.meet()
+    head.run()
+    (first,) = head.leases()
+    head.result(large(first))
+    other(head, cpu=40)
+    consumers = head.leases()
+    assert len(consumers) == 5
+    for lease in consumers:
+        head.say(Starved(lease, ((first, 0),), "n1 does not answer"), b"L2")
+    assert of(head, ObjectLost) == []
+
+
+def test_who_was_named_is_believed_no_more_if_nodes_get_an_input_from_nobody_again_and_again() -> None:
+    head, (first,) = chain(2)
+    other(head, cpu=8)
+    for _ in range(MISSES - 1):
+        starve(head, first)
+        head.wait(0.5)
+    head.log()
+    starve(head, first)
     released, lost, leased = head.log()
     assert isinstance(released, TaskReleased)
     assert released.reason == "n1 does not answer"
