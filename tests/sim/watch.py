@@ -322,9 +322,10 @@ class Watch:
         for source in run.before[task]:
             accepted = run.tasks[source].state == "finished" or run.tasks[source].rebuilding
             # What an early lease lacked was made here, under whatever lease, and is not told or not committed yet; or a
-            # head took it whose word was nobody's truth.
+            # head took it whose word was nobody's truth, or refused it since the run stops.
             made_here = node.agent._runner.leases.get(frame.lease).assignment.after in node.agent._outbox
-            assert accepted or made_here or self.world.forgetful, f"I4: {place} runs before {source} is accepted"
+            excused = run.halting or self.world.forgetful
+            assert accepted or made_here or excused, f"I4: {place} runs before {source} is accepted"
         count = self.executions[place] = self.executions.get(place, 0) + 1
         if run.once(task) and not self.world.forgetful:
             assert count == 1, f"{place} was begun {count} times though it may begin once only"
