@@ -207,6 +207,7 @@ class Driver:
         self._turned_at = self._loop.time() if self._loop is not None else 0.0
         if self._stopped:
             return
+        self._tell_of_a_pause(self._turned_at)
         now = self._clocks()
         event: Event | None = None
         effects: list[Effect] = []
@@ -307,14 +308,29 @@ class Driver:
 
     def _tick(self) -> None:
         assert self._loop is not None, "ticks begin with the start"
-        late = max(0.0, self._loop.time() - self._tick_due)
-        # A loop is always a little late; only what a heartbeat would notice is a stall.
-        stall = late if late >= TICK else 0.0
-        self.stall_seconds += stall
-        self._tick_due = self._loop.time() + TICK
+        now = self._loop.time()
+        paused = self._tell_of_a_pause(now)
+        self._tick_due = now + TICK
         self._ticker = self._loop.call_at(self._tick_due, self._tick)
         self._ports.tick()
-        self.feed(Ticked(stall))
+        if paused:
+            self._wake()
+        else:
+            self.feed(Ticked(0.0))
+
+    def _tell_of_a_pause(self, now: float) -> bool:
+        """Tell the core if the head stood still, before all that waits: also a tick of before would be taken amiss.
+
+        Each node would seem to have been silent for so long.
+        """
+        late = now - self._tick_due
+        # A loop is always a little late; only what a heartbeat would notice is a stall.
+        if self._ticker is None or late < TICK:
+            return False
+        self.stall_seconds += late
+        self._tick_due = now
+        self._inputs.appendleft(Ticked(late))
+        return True
 
     def fail(self, error: BaseException) -> None:
         """Stop for good because of a bug or a dead disk, and tell the owner once."""

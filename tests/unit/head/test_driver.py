@@ -418,6 +418,33 @@ async def test_a_late_tick_tells_how_long_the_head_stood_still(world: World) -> 
 
 
 @scenario
+async def test_a_tick_that_waited_for_a_turn_while_the_head_stood_still_is_told_after_that(world: World) -> None:
+    told: list[Event] = []
+    world.core.handle = lambda event, now: told.append(event) or []  # type: ignore[method-assign, func-returns-value]
+    world.driver.feed(Ticked(0.0))
+    world.driver._tick_due -= 2.0
+    await turn()
+    pause, tick = told
+    assert isinstance(pause, Ticked)
+    assert 1.5 < pause.stall < 3.0
+    assert tick == Ticked(0.0)
+    world.driver._tick()
+    await turn()
+    assert told[2:] == [Ticked(0.0)], "it is told once"
+
+
+@scenario
+async def test_a_late_tick_goes_before_one_that_waits_for_a_commit(world: World) -> None:
+    told: list[Event] = []
+    world.core.handle = lambda event, now: told.append(event) or []  # type: ignore[method-assign, func-returns-value]
+    world.driver.feed(Ticked(0.0))
+    world.driver._tick_due -= 2.0
+    world.driver._tick()
+    await turn()
+    assert [event.stall > 1.5 for event in told if isinstance(event, Ticked)] == [True, False]
+
+
+@scenario
 async def test_a_tick_in_time_is_no_stall(world: World) -> None:
     told: list[Event] = []
     world.core.handle = lambda event, now: told.append(event) or []  # type: ignore[method-assign, func-returns-value]
