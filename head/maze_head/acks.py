@@ -1,8 +1,9 @@
 """Acknowledgements of results gather for some milliseconds, per link, and go in one message.
 
 A node keeps a result until it is acknowledged, so nothing is lost by waiting, and nobody waits for it; but each message
-wakes two threads on either side, which costs more than all that a head does about a short task. If the link goes in the
-meantime, the node says its results again.
+wakes two threads on either side, which costs more than all that a head does about a short task. A node that leaves
+waits for them, so they gather no longer than nobody notices. If the link goes in the meantime, the node says its
+results again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from maze_protocol.messages import AckItem, ResultAck
 
 __all__ = ["Acks"]
 
-GATHER_SECONDS: Final = 0.005
+GATHER_SECONDS: Final = 0.02
 MOST: Final = 512
 """So many go at once."""
 

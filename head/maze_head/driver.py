@@ -56,8 +56,7 @@ _ON_LINKS: Final = (Send, SendCode, AssignTask, Admit, Refuse, Drop)
 class Core(Protocol):
     """core.scheduler.HeadCore, as it is driven."""
 
-    @property
-    def patience(self) -> float: ...
+    def patience(self, event: NodeSaid) -> float: ...
     def handle(self, event: Event, now: Instant) -> list[Effect]: ...
     def schedule(self, now: Instant) -> list[Effect]: ...
 
@@ -114,6 +113,8 @@ class Driver:
         """The next turn."""
         self._patient = False
         """It waits for more."""
+        self._due = 0.0
+        """Until when, by the loop's clock."""
         self._turned_at = 0.0
         self._held: list[Effect] = []
         """Effects of the turn whose batch is being committed."""
@@ -146,7 +147,7 @@ class Driver:
         """Take in an event; it is handled in the next turn, which may wait a little for what nodes say."""
         if not self._stopped:
             self._inputs.append(event)
-            self._wake(patient=isinstance(event, NodeSaid))
+            self._wake(event)
 
     def turn_now(self) -> None:
         """Make the turn that is due, if one is: in the callback that received its inputs, not in a round of its own."""
@@ -191,15 +192,19 @@ class Driver:
             "driver_asked": len(self._asked),
         }
 
-    def _wake(self, *, patient: bool = False) -> None:
+    def _wake(self, event: Event | None = None) -> None:
+        """See to it that a turn is made: at once, or as soon as an event that came may not wait any longer for more."""
         if self._in_flight is not None or self._loop is None or self._stopped:
             return
-        if self._next is not None and (patient or not self._patient):
+        if self._next is not None and not self._patient:
             return
+        patience = self._core.patience(event) if isinstance(event, NodeSaid) else 0.0
+        due = self._turned_at + patience if patience else 0.0
         if self._next is not None:
+            if due >= self._due:
+                return
             self._next.cancel()
-        due = self._turned_at + self._core.patience if patient else 0.0
-        self._patient = due > self._loop.time()
+        self._due, self._patient = due, due > self._loop.time()
         self._next = self._loop.call_at(due, self._turn) if self._patient else self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
@@ -294,8 +299,8 @@ class Driver:
         if on_objects:
             self._ports.objects(on_objects)
         self._idle.set()
-        if self._inputs:
-            self._wake(patient=all(isinstance(event, NodeSaid) for event in self._inputs))
+        for event in self._inputs:
+            self._wake(event)
 
     def _answer(self, reply: Reply) -> None:
         future = self._asked.pop(reply.ticket, None)

@@ -14,7 +14,7 @@ import zmq
 
 from maze_head.batch import Batch
 from maze_head.core.effects import DropObjects, KeepObject
-from maze_head.core.events import Event, Instant, ObjectKept, ObjectUnkept
+from maze_head.core.events import Event, Instant, NodeSaid, ObjectKept, ObjectUnkept
 from maze_head.core.scheduler import HeadCore
 from maze_head.core.settings import Settings
 from maze_head.dispatch import Dispatcher
@@ -192,10 +192,9 @@ class WatchedCore:
         self._head = head
         self._core = head.core
 
-    @property
-    def patience(self) -> float:
+    def patience(self, event: NodeSaid) -> float:
         """Pass on."""
-        return self._core.patience
+        return self._core.patience(event)
 
     def handle(self, event: Event, now: Instant) -> list[Any]:
         """Pass an event on and have the effects looked at."""

@@ -76,10 +76,13 @@ class ScriptedCore:
         self.handled: list[Event] = []
         self.instants: list[Instant] = []
         self.passes = 0
-        self.patience = 0.0
+        self.patient: Callable[[Event], float] = lambda event: 0.0
         self.ticks = 0
         self.on: Callable[[Event], list[Effect]] = lambda event: []
         self.placed: list[Effect] = []
+
+    def patience(self, event: Event) -> float:
+        return self.patient(event)
 
     def handle(self, event: Event, now: Instant) -> list[Effect]:
         if isinstance(event, Ticked):

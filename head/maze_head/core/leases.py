@@ -145,8 +145,6 @@ class Leases:
         self._shares = shares
         self._allowances = allowances
         self.current: dict[int, Lease] = {}
-        self.behind = 0
-        """How many leases queue behind others."""
         self.queued: dict[int, Grant] = {}
         """Grants that had several leases at once."""
         self._accepted: set[int] = set()
@@ -178,7 +176,6 @@ class Leases:
         grant = lease.grant
         grant.leases[lease.token] = lease
         if len(grant.leases) > 1:
-            self.behind += 1
             self.queued[grant.id] = grant
             return
         grant.moved_at = lease.since
@@ -204,7 +201,6 @@ class Leases:
         grant = lease.grant
         del grant.leases[lease.token]
         if grant.leases:
-            self.behind -= 1
             grant.moved_at = now
             return False
         grant.close()

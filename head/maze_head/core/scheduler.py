@@ -45,6 +45,7 @@ from maze_head.core.events import (
 )
 from maze_head.core.infeasible import give_up
 from maze_head.core.nodes import Node
+from maze_head.core.patience import patience
 from maze_head.core.placement import place
 from maze_head.core.quarantine import judge_forks
 from maze_head.core.queueing import recall_stuck
@@ -67,11 +68,6 @@ from maze_protocol.messages import (
 )
 
 __all__ = ["HeadCore"]
-
-
-PATIENCE: Final = 0.002
-ENOUGH: Final = 16
-"""Leases that queue behind others."""
 
 
 class HeadCore:
@@ -103,13 +99,9 @@ class HeadCore:
             _HAPPENED[type(event)](state, event)
         return self._flush()
 
-    @property
-    def patience(self) -> float:
-        """Return for how many seconds what nodes say may wait, to be handled with what they say next.
-
-        Not at all, unless their workers have enough in hand meanwhile.
-        """
-        return PATIENCE if self.state.leases.behind >= ENOUGH else 0.0
+    def patience(self, event: NodeSaid) -> float:
+        """Return for how many seconds what a node says may wait, to be handled with what nodes say next."""
+        return patience(self.state, event)
 
     def schedule(self, now: Instant) -> list[Effect]:
         """Place what is ready where there is room, and fail what shall not wait for nodes that are not there."""

@@ -140,7 +140,7 @@ async def test_a_turn_that_is_due_is_made_in_the_call_that_fed_it_and_only_once(
 async def test_a_turn_that_waits_for_more_is_not_hurried(world: World) -> None:
     world.driver.feed(lost(0))
     await turn()
-    world.core.patience = 60.0
+    world.core.patient = lambda event: 60.0
     world.driver.feed(said(1))
     world.driver.turn_now()
     assert world.core.handled == [lost(0)]
@@ -204,7 +204,7 @@ async def test_a_batch_that_is_committed_at_once_is_released_in_the_same_turn(wo
 async def test_what_nodes_say_waits_for_more_while_the_core_has_patience(world: World) -> None:
     world.driver.feed(said(1))
     await turn()
-    world.core.patience = 3600.0
+    world.core.patient = lambda event: 3600.0
     world.driver.feed(said(2))
     world.driver.feed(said(3))
     await turn()
@@ -216,10 +216,40 @@ async def test_what_nodes_say_waits_for_more_while_the_core_has_patience(world: 
 
 
 @scenario
+async def test_the_least_patient_message_says_when(world: World) -> None:
+    world.driver.feed(said(1))
+    await turn()
+    world.core.patient = lambda event: 3600.0 if event == said(2) else 0.0
+    world.driver.feed(said(2))
+    await turn()
+    assert world.core.handled == [said(1)]
+    world.driver.feed(said(3))
+    world.driver.feed(said(2))
+    await turn()
+    assert world.core.handled == [said(1), said(2), said(3), said(2)]
+
+
+@scenario
+async def test_messages_of_the_time_of_a_commit_wait_as_long_as_they_may(world: World) -> None:
+    world.core.patient = lambda event: 0.0 if event == said(3) else 3600.0
+    for hurried in (False, True):
+        world.core.on = lambda event: [note(1)]
+        world.driver.feed(lost(1))
+        await turn()
+        world.core.on = lambda event: []
+        world.driver.feed(said(2))
+        if hurried:
+            world.driver.feed(said(3))
+        world.core.handled.clear()
+        await world.written()
+        assert world.core.handled == ([said(2), said(3)] if hurried else [])
+
+
+@scenario
 async def test_patience_ends_by_itself(world: World) -> None:
     world.driver.feed(said(1))
     await turn()
-    world.core.patience = 0.001
+    world.core.patient = lambda event: 0.001
     world.driver.feed(said(2))
     async with asyncio.timeout(30):
         while len(world.core.handled) < 2:

@@ -1,0 +1,45 @@
+"""For how long results may wait for more, to be handled in one turn: a turn costs as much as several results.
+
+* As long as each worker that they tell of has enough in hand meanwhile: SHARE of what its grant still holds, by how
+  long that was expected to run. The rest is for what the node takes to tell of its ends, and for the way of what comes.
+* The last result of a grant waits for nothing, so a lone task never does; nor does anything but results.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from maze_head.core.events import NodeSaid
+from maze_head.core.leases import Lease
+from maze_head.core.state import State
+from maze_protocol.messages import Result
+
+__all__ = ["HANDLING", "LONGEST", "patience"]
+
+SHARE: Final = 0.4
+LONGEST: Final = 0.008
+SHORTEST: Final = 0.001
+"""Less is not worth a timer."""
+HANDLING: Final = 0.0001
+"""Seconds that a worker takes from task to task, beside what it runs, at least."""
+
+
+def patience(state: State, said: NodeSaid) -> float:
+    """Return for how many seconds after a turn what a node says may wait."""
+    node = state.links.get(said.link)
+    if node is None or not isinstance(said.message, Result):
+        return 0.0
+    last: dict[int, Lease] = {}
+    told: dict[int, int] = {}
+    for outcome in said.message.items:
+        lease = node.leases.get(outcome.lease)
+        if lease is not None:
+            last[lease.grant.id] = lease
+            told[lease.grant.id] = told.get(lease.grant.id, 0) + 1
+    seconds = min([_in_hand(lease, told[number]) for number, lease in last.items()], default=0.0)
+    return min(LONGEST, SHARE * seconds) if SHARE * seconds >= SHORTEST else 0.0
+
+
+def _in_hand(lease: Lease, told: int) -> float:
+    """Return for how long what is left of a grant keeps its worker busy, once so many of its ends are taken in."""
+    return (len(lease.grant.leases) - told) * (lease.seconds + HANDLING) if lease.seconds else 0.0
