@@ -156,7 +156,7 @@ def _worker(clock: Clock, tasks: int, leased: fx.AssignTask) -> None:
     surroundings, meter = Surroundings(), Meter()
     with clock.on("worker"):
         for _ in range(tasks):
-            encode_frame(run_attempt(decode_task(body), lambda: _no_op, surroundings, meter))
+            encode_frame(run_attempt(decode_task(body), lambda code: _no_op, surroundings, meter))
 
 
 def _no_op(params: dict[str, Any]) -> dict[str, Any]:

@@ -7,12 +7,13 @@ included, becomes a report.
 
 from __future__ import annotations
 
-import inspect
-import time
-from collections.abc import Callable, Coroutine
+from binascii import hexlify
+from collections.abc import Callable, Coroutine, Mapping
+from inspect import iscoroutine
+from time import time
 from typing import Any, Final, NamedTuple
 
-from maze._values import ValueDecodeError, ValueEncodeError, decode, decode_input, encode_pieces
+from maze._values import ValueDecodeError, ValueEncodeError, decode, decode_input, encode_pieces, encode_short
 from maze_node.beside import Beside
 from maze_node.errors import TaskFault
 from maze_node.frames import ReportFrame, TaskFrame
@@ -20,14 +21,22 @@ from maze_node.meter import Meter
 from maze_node.surroundings import Surroundings
 from maze_node.tracebacks import describe
 from maze_node.workspace import Workspace
-from maze_protocol.ids import RUN, TASK, format_id
+from maze_protocol.ids import RUN, TASK
 from maze_protocol.limits import INLINE_TASK, INLINE_VALUE, MAX_TASK_VALUES, NAME_LENGTH
 from maze_protocol.messages import FAILED, OK, OutputDecl
-from maze_protocol.values import FILE, Input, ObjectRef, OutputValue, Value
+from maze_protocol.values import FILE, MSGPACK, Input, ObjectRef, OutputValue, Value
 
 __all__ = ["run_attempt"]
 
 MAX_OUTPUTS: Final = 1_000
+FEW: Final = 32
+"""So many short ones (encode_short) are inline in any case."""
+Made = tuple[tuple[OutputValue, ...], int, tuple[int, ...]]
+"""Outputs, how many of them are objects, and the numbers of those that are files."""
+_NONE: Final[Made] = ((), 0, ())
+_NOTHING: Final[Mapping[str, str]] = {}
+_RUN: Final = f"{RUN}_".encode()
+_TASK: Final = f"{TASK}_".encode()
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "list": (list,), "dict": (dict,),
 }  # fmt: skip
@@ -35,7 +44,7 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
 
 def run_attempt(
     frame: TaskFrame,
-    load: Callable[[], Callable[..., Any]],
+    load: Callable[[bytes], Callable[..., Any]],
     surroundings: Surroundings,
     meter: Meter,
     written: Callable[[], tuple[int, int]] = lambda: (0, 0),
@@ -45,87 +54,90 @@ def run_attempt(
 
     Args:
         frame: the attempt.
-        load: returns the function.
+        load: returns a function by its hash.
         surroundings: of the process, restored in the end.
         meter: measures the call.
         written: returns how many bytes have been written to standard output and to standard error so far.
         beside: where its objects come from and go.
     """
     beside = beside or Beside()
-    started_at = time.time()
-    surroundings.enter(_identity(frame))
+    started_at = time()
+    surroundings.enter(_identity(frame), _gang(frame.gang) if frame.gang else _NOTHING)
     if surroundings.reaped:
         meter.reset()
-    called = False
-    outputs: tuple[OutputValue, ...] = ()
-    on_disk: tuple[int, ...] = ()
-    warnings: list[str] = []
-    fault: TaskFault | None = None
-    workspace: Workspace | None = None
+    meter.clear()
+    workspace = Workspace(frame)
+    made, error = _NONE, None
     try:
-        function = load()
-        workspace = Workspace(frame)
-        params = _decode_inputs(frame.inputs, workspace, beside)
-        called = True
-        meter.start()
-        try:
-            returned = _call(function, params)
-        finally:
-            meter.stop()
-        outputs, on_disk = _encode_outputs(
-            workspace.given(_checked(returned, frame, warnings), warnings), frame, beside
-        )
-    except TaskFault as error:
-        fault = error
-    except BaseException as error:  # noqa: BLE001 -- user code: SystemExit and KeyboardInterrupt are its failures too
-        fault = TaskFault("user", *describe(error))
-    if fault is not None:
-        outputs, on_disk = (), ()
+        # What the attempt had goes with that call and its exception: the next attempt would pay for it.
+        made = _perform(frame, load, meter, workspace, beside)
+    except TaskFault as fault:
+        error = fault.info
+    except BaseException as fault:  # noqa: BLE001 -- user code: SystemExit and KeyboardInterrupt are its failures too
+        error = TaskFault("user", *describe(fault)).info
+    if error is not None:
         beside.undo()
-    # Nothing of the attempt may stay alive through our frames: the next one would pay for it.
-    function = params = returned = None  # type: ignore[assignment]  # dropped, never used again
     unclean = surroundings.restore()
-    if workspace is not None:
+    if workspace.made is not None:
         workspace.remove()
+    outputs, objects, on_disk = made
     return ReportFrame(
         frame.lease,
-        OK if fault is None else FAILED,
-        meter.wall_ms if called else 0.0,
+        OK if error is None else FAILED,
+        meter.wall_ms,
         outputs,
-        fault.info if fault is not None else None,
-        meter.cpu_ms if called else 0.0,
-        meter.peak_kib if called else 0,
-        tuple(warnings),
+        error,
+        meter.cpu_ms,
+        meter.peak_kib if meter.called else 0,
+        tuple(workspace.warnings),
         unclean,
         started_at,
         False,
         *written(),
-        sum([each.value.ref is not None for each in outputs]),
+        objects,
         on_disk,
     )
 
 
-def _identity(frame: TaskFrame) -> dict[str, str]:
-    """Return what task code may know itself by, for keys that make its side effects happen once, and its nodes."""
-    named = {
-        "MAZE_RUN_ID": format_id(frame.run, RUN),
-        "MAZE_TASK_ID": format_id(frame.task, TASK),
-        "MAZE_ATTEMPT": str(frame.attempt),
-        "MAZE_LEASE": str(frame.lease),
-    }
-    return named | _gang(frame.gang) if frame.gang else named
+def _perform(
+    frame: TaskFrame,
+    load: Callable[[bytes], Callable[..., Any]],
+    meter: Meter,
+    workspace: Workspace,
+    beside: Beside,
+) -> Made:
+    """Call the function between its inputs and its outputs.
+
+    Raises:
+        TaskFault: for whatever is at fault but the function itself, which raises what it likes.
+    """
+    function = load(frame.code)
+    workspace.open()
+    params = _decode_inputs(frame.inputs, workspace, beside)
+    meter.start()
+    try:
+        returned = function(params)
+        if type(returned) is not dict and iscoroutine(returned):
+            returned = _run_coroutine(returned)
+    finally:
+        meter.stop()
+    outputs = _checked(returned, frame, workspace.warnings)
+    short = None if workspace.declared else _short_outputs(outputs)
+    if short is not None:
+        return short, 0, ()
+    return _encode_outputs(workspace.given(outputs), frame, beside)
+
+
+def _identity(frame: TaskFrame) -> tuple[bytes, ...]:
+    """Return what task code may know itself by, for keys that make its side effects happen once (surroundings.py)."""
+    return (
+        _RUN + hexlify(frame.run), _TASK + hexlify(frame.task), b"%d" % frame.attempt, b"%d" % frame.lease
+    )  # fmt: skip
 
 
 def _gang(addresses: tuple[str, ...]) -> dict[str, str]:
     """Return which nodes an attempt has; its code runs on the first, and starts on the others what it needs there."""
     return {"MAZE_GANG_SIZE": str(len(addresses)), "MAZE_GANG_NODES": ",".join(addresses), "MAZE_GANG_RANK": "0"}
-
-
-def _call(function: Callable[..., Any], params: dict[str, Any]) -> Any:
-    returned = function(params)
-    if type(returned) is not dict and inspect.iscoroutine(returned):
-        return _run_coroutine(returned)
-    return returned
 
 
 def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
@@ -135,21 +147,28 @@ def _run_coroutine(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 def _decode_inputs(inputs: tuple[Input, ...], workspace: Workspace, beside: Beside) -> dict[str, Any]:
-    return {each.name: _decode_one(each, workspace, beside) for each in inputs}
+    params = {}
+    each = None
+    try:
+        for each in inputs:
+            value = None if each.template is not None else each.parts[0]
+            if value is not None and value.codec == MSGPACK and value.ref is None:
+                params[each.name] = decode(MSGPACK, value.body)
+            else:
+                params[each.name] = _decode_one(each, workspace, beside)
+    except ValueDecodeError as error:
+        assert each is not None, "it is the one that could not be decoded"
+        raise TaskFault("bad_input", "InputError", f"input {each.name!r}: {error}") from error
+    return params
 
 
 def _decode_one(each: Input, workspace: Workspace, beside: Beside) -> Any:
-    try:
-        # Arrays of an object are views of it, which nobody may write in; those of other values are copies.
-        parts = [
-            workspace.received(decode(part.codec, beside.body(part), copy=part.ref is None)) for part in each.parts
-        ]
-        template = each.template
-        if template is None:
-            return parts[0]
-        return workspace.received(decode_input(template.codec, beside.body(template), parts, copy=template.ref is None))
-    except ValueDecodeError as error:
-        raise TaskFault("bad_input", "InputError", f"input {each.name!r}: {error}") from error
+    # Arrays of an object are views of it, which nobody may write in; those of other values are copies.
+    parts = [workspace.received(decode(part.codec, beside.body(part), copy=part.ref is None)) for part in each.parts]
+    template = each.template
+    if template is None:
+        return parts[0]
+    return workspace.received(decode_input(template.codec, beside.body(template), parts, copy=template.ref is None))
 
 
 def _checked(returned: Any, frame: TaskFrame, warnings: list[str]) -> dict[str, Any]:
@@ -166,7 +185,8 @@ def _checked(returned: Any, frame: TaskFrame, warnings: list[str]) -> dict[str, 
             what = f"strings of 1 to {NAME_LENGTH} printable characters"
             raise _bad_return(f"output names must be {what}, not {_short(key)}")
     for declared in frame.outputs:
-        _check_output(returned, declared)
+        if declared.data_type or declared.key not in returned:
+            _check_output(returned, declared)
     if len(returned) > len(frame.outputs):
         extra = returned.keys() - {declared.key for declared in frame.outputs}
         warnings.extend(f"undeclared output {key!r} was kept" for key in sorted(extra)[:20])
@@ -214,20 +234,28 @@ class Encoded(NamedTuple):
     kind: type
 
 
-def _encode_outputs(
-    outputs: dict[str, Any], frame: TaskFrame, beside: Beside
-) -> tuple[tuple[OutputValue, ...], tuple[int, ...]]:
-    """Return the outputs, and the numbers of those that are files."""
+def _short_outputs(outputs: dict[str, Any]) -> tuple[OutputValue, ...] | None:
+    """Return outputs that are a few numbers and short texts, the usual case; None: see `_encode_outputs`."""
+    found = []
+    for key, value in outputs.items():
+        body = encode_short(value)
+        if body is None:
+            return None
+        found.append(OutputValue(key, Value(MSGPACK, len(body), body)))
+    return tuple(found) if len(found) <= FEW else None
+
+
+def _encode_outputs(outputs: dict[str, Any], frame: TaskFrame, beside: Beside) -> Made:
     if len(outputs) > MAX_OUTPUTS:
         raise _bad_return(f"{len(outputs)} outputs, at most {MAX_OUTPUTS}")
     encoded = [_encode_output(key, value) for key, value in outputs.items()]
     total = sum([each.size for each in encoded])
     if total <= INLINE_VALUE:
-        return tuple(map(_inline, encoded)), ()
+        return tuple(map(_inline, encoded)), 0, ()
     if frame.spool:
         return _with_objects(encoded, frame, beside)
     _check_total(encoded, total)
-    return tuple(map(_inline, encoded)), ()
+    return tuple(map(_inline, encoded)), 0, ()
 
 
 def _check_total(encoded: list[Encoded], total: int) -> None:
@@ -241,9 +269,7 @@ def _check_total(encoded: list[Encoded], total: int) -> None:
         )
 
 
-def _with_objects(
-    encoded: list[Encoded], frame: TaskFrame, beside: Beside
-) -> tuple[tuple[OutputValue, ...], tuple[int, ...]]:
+def _with_objects(encoded: list[Encoded], frame: TaskFrame, beside: Beside) -> Made:
     large = _large(encoded)
     outputs, on_disk = [], []
     for number, each in enumerate(encoded):
@@ -254,7 +280,7 @@ def _with_objects(
             on_disk.append(number)
         value = Value(each.codec, each.size, ref=ObjectRef(frame.lease, number, each.size, 0))
         outputs.append(OutputValue(each.key, value, _name_of(each.kind)))
-    return tuple(outputs), tuple(on_disk)
+    return tuple(outputs), len(large), tuple(on_disk)
 
 
 def _large(encoded: list[Encoded]) -> frozenset[int]:

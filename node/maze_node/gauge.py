@@ -3,7 +3,7 @@
 What was written is what the agent has read and what is still in the pipe. The agent keeps count of the former in a page
 that the worker sees; the kernel tells the latter. For the moment of a read the count is odd, and the worker looks
 again: a sum of two moments would be wrong. Both the agent's read and the worker's question lock the pipe, which puts
-what either does to the page before it or after it in order for the other.
+what either does to the page before it or after it in order for the other. The worker asks for both streams at once.
 
 The worker can only look: whatever user code writes to descriptors that it finds, the page is sealed.
 """
@@ -15,8 +15,10 @@ import contextlib
 import fcntl
 import mmap
 import os
+import struct
 import termios
 import time
+from fcntl import ioctl
 from typing import Final
 
 __all__ = ["Gauge"]
@@ -24,6 +26,9 @@ __all__ = ["Gauge"]
 _SIZE: Final = mmap.PAGESIZE
 _WAIT: Final = 0.0001
 _WORDS: Final = 2
+_BOTH: Final = struct.Struct("4Q")
+"""Of either stream: the count of reads, odd during one, and how much was read."""
+_LEFT: Final = termios.FIONREAD
 _F_SEAL_FUTURE_WRITE: Final = 0x0010
 """Only what is mapped by now may be written, and only there (Linux 5.1)."""
 
@@ -60,14 +65,17 @@ class Gauge:
             words[place] += 1
         return data
 
-    def written(self, stream: int, descriptor: int) -> int:
-        """Return how many bytes were ever written to a pipe; the worker's part, with its own end of the pipe."""
-        words, place, answer = self._words, _WORDS * stream, self._answer
+    def written(self, descriptors: tuple[int, int]) -> tuple[int, int]:
+        """Return how many bytes were ever written to each pipe; the worker's part, with its own ends of the pipes."""
+        page, answer, (first, second) = self._page, self._answer, descriptors
         while True:
-            round_, read = words[place], words[place + 1]
-            fcntl.ioctl(descriptor, termios.FIONREAD, answer)
-            if not round_ & 1 and words[place] == round_:
-                return read + answer[0]
+            before = page[: _BOTH.size]
+            ioctl(first, _LEFT, answer)
+            left = answer[0]
+            ioctl(second, _LEFT, answer)
+            first_round, first_read, second_round, second_read = _BOTH.unpack(before)
+            if page[: _BOTH.size] == before and not (first_round | second_round) & 1:
+                return first_read + left, second_read + answer[0]
             # The agent is reading; if it was stopped while it did, nobody could take our report either.
             time.sleep(_WAIT)
 

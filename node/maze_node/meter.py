@@ -3,6 +3,8 @@
 The kernel keeps the peak of a process's life; writing 5 to /proc/self/clear_refs lets it count from now. Where that is
 forbidden the peak is that of the worker's life so far. Nobody raises the peak much within a millisecond (a page takes
 the kernel 0.1 µs or more): a call shorter than that has the peak that was read last, and leaves it to the next one.
+Likewise nobody makes a child, lets it work and waits for it in less than INSTANT_MS, and if somebody did, it could not
+have worked for longer than that: the time of children is not read behind such a call.
 """
 
 from __future__ import annotations
@@ -10,19 +12,21 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import time
 from functools import cache
+from time import perf_counter, process_time
 from typing import Final
 
 __all__ = ["Meter"]
 
 BRIEF_MS: Final = 1.0
+INSTANT_MS: Final = 0.05
 
 
 class Meter:
     """Measures one call after the other, each from `start` to `stop`."""
 
     def __init__(self) -> None:
+        self.called = False
         self._raised = True
         """The peak may be that of an earlier call."""
         self._cpu = 0.0
@@ -37,20 +41,27 @@ class Meter:
         self.cpu_ms = 0.0
         self.peak_kib = 0
 
+    def clear(self) -> None:
+        """Another attempt begins; its call may never come."""
+        self.called, self.wall_ms, self.cpu_ms = False, 0.0, 0.0
+
     def start(self) -> None:
         """A call begins."""
+        self.called = True
         if self._raised:
             _reset_peak()
-        self._cpu = time.process_time()
-        self._wall = time.perf_counter()
+        self._cpu = process_time()
+        self._wall = perf_counter()
 
     def stop(self) -> None:
         """Take the readings."""
-        self.wall_ms = (time.perf_counter() - self._wall) * 1000
-        children = _children_seconds()
-        self.cpu_ms = (time.process_time() - self._cpu + children - self._children) * 1000
-        self._children = children
-        brief = self.wall_ms < BRIEF_MS
+        self.wall_ms = wall_ms = (perf_counter() - self._wall) * 1000
+        self.cpu_ms = (process_time() - self._cpu) * 1000
+        if wall_ms >= INSTANT_MS or self._raised:
+            children = _children_seconds()
+            self.cpu_ms += (children - self._children) * 1000
+            self._children = children
+        brief = wall_ms < BRIEF_MS
         if self._raised or not brief:
             self.peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self._raised = not brief

@@ -4,6 +4,7 @@ Restored: working directory, environment, umask, signal handlers, timers, standa
 threads that still run and child processes; they make the worker unclean, and the agent ends it.
 
 What costs no more than to look at is put back without a look: a descriptor, the directory, the umask, the timer.
+Nothing is left out because it is rarely touched: C code that a task calls may touch any of it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from os import dup2, fchdir, umask
+from signal import setitimer
 from typing import Any, Final
 
 from maze_node.limits import flush_c_streams, high_descriptor, reap
@@ -27,8 +30,9 @@ _WATCHED: Final = tuple(map(int, (
     signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE, signal.SIGALRM,
     signal.SIGTERM, signal.SIGCHLD,
 )))  # fmt: skip
-_ALWAYS: Final = {name: name.encode() for name in ("MAZE_RUN_ID", "MAZE_TASK_ID", "MAZE_ATTEMPT", "MAZE_LEASE")}
+_ALWAYS: Final = (b"MAZE_RUN_ID", b"MAZE_TASK_ID", b"MAZE_ATTEMPT", b"MAZE_LEASE")
 """What every attempt is given."""
+_NOTHING: Final[Mapping[str, str]] = {}
 _REAL_TIME: Final = int(signal.ITIMER_REAL)
 
 
@@ -42,8 +46,8 @@ class Surroundings:
         self._environ = dict(environ_data())
         self._given: set[str] = set()
         """Names of the variables that the last attempt was given beside those."""
-        self._umask = os.umask(0o022)
-        os.umask(self._umask)
+        self._umask = umask(0o022)
+        umask(self._umask)
         self._handlers = list(map(_getsignal, _WATCHED))
         self._streams = (sys.stdin, sys.stdout, sys.stderr)
         self._spares = [(high_descriptor(os.dup(target)), target) for target in (1, 2)]
@@ -52,16 +56,17 @@ class Surroundings:
         self.reaped = False
         """Whether the last attempt left dead children behind."""
 
-    def enter(self, variables: Mapping[str, str]) -> None:
-        """Give the next attempt its variables; they replace those of the one before."""
-        known = self._environ
-        if self._given or not variables.keys() <= _ALWAYS.keys():
-            self._enter_special({name: variables[name] for name in variables if name not in _ALWAYS})
-        for name, key in _ALWAYS.items():
-            data = variables.get(name, "").encode()
-            if data and known.get(key) != data:
-                known[key] = data
-                self._variables.set(key, data)
+    def enter(self, identity: Sequence[bytes], more: Mapping[str, str] = _NOTHING) -> None:
+        """Give the next attempt its variables; they replace those of the one before.
+
+        Args:
+            identity: its run, its task, which attempt of that it is, its lease.
+            more: what else it is given.
+        """
+        if more or self._given:
+            self._enter_special(more)
+        self._environ.update(zip(_ALWAYS, identity, strict=True))
+        self._variables.set(identity)
 
     def _enter_special(self, variables: Mapping[str, str]) -> None:
         for name in self._given - variables.keys():
@@ -80,7 +85,7 @@ class Surroundings:
 
     def _restore_process(self) -> None:
         try:
-            os.fchdir(self._home)
+            fchdir(self._home)
         except OSError:
             # User code has closed the descriptor.
             with contextlib.suppress(OSError):
@@ -89,11 +94,11 @@ class Surroundings:
             self._restore_environ()
         if sys.path != self._path:
             sys.path[:] = self._path
-        os.umask(self._umask)
+        umask(self._umask)
         if list(map(_getsignal, _WATCHED)) != self._handlers:
             for number, handler in zip(_WATCHED, self._handlers, strict=True):
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        signal.setitimer(_REAL_TIME, 0)
+        setitimer(_REAL_TIME, 0)
 
     def _restore_environ(self) -> None:
         os.environ.clear()
@@ -109,19 +114,29 @@ class Surroundings:
         _flush(self._streams[2])
         flush_c_streams()
         for spare, target in self._spares:
-            # User code may have closed the spare.
-            with contextlib.suppress(OSError):
-                os.dup2(spare, target)
+            try:
+                dup2(spare, target)
+            except OSError:  # user code has closed the spare
+                continue
 
     def _leftovers(self) -> str:
-        threads = threading.active_count() - self._threads
-        if threads > 0:
-            names = ", ".join(sorted(thread.name for thread in threading.enumerate())[:5])
-            return f"{threads} threads still run ({names})"
+        if _threads() > self._threads:
+            threads = threading.active_count() - self._threads
+            if threads > 0:
+                names = ", ".join(sorted(thread.name for thread in threading.enumerate())[:5])
+                return f"{threads} threads still run ({names})"
         self.reaped = False
         while (pid := reap()) > 0:
             self.reaped = True
         return "" if pid < 0 else "child processes still run"
+
+
+def _threads() -> int:
+    """Return how many threads there are, or one more: as `threading.active_count`, without its lock.
+
+    A thread is in the second of these before it leaves the first: in this order none is missed.
+    """
+    return len(threading._limbo) + len(threading._active)  # type: ignore[attr-defined]
 
 
 def _flush(stream: Any) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterable
+import struct
+from collections.abc import Sequence
+from operator import add
 from typing import Any, Final
 
 __all__ = ["Variables"]
@@ -22,33 +24,34 @@ _kept: Final[list[Any]] = []
 
 
 class Variables:
-    """Some variables, by name."""
+    """Some variables, by name, which have no values until they are set."""
 
-    def __init__(self, names: Iterable[str]) -> None:
-        keys = [name.encode() for name in names]
-        self._used: dict[bytes, None] = {}
-        self._memory = {key: ctypes.create_string_buffer(key + b"=", len(key) + CAPACITY + 2) for key in keys}
-        self._views = {key: memoryview(self._memory[key]).cast("B") for key in keys}
-        _kept.extend(self._memory.values())
-
-    def __contains__(self, key: bytes) -> bool:
-        return key in self._views
+    def __init__(self, names: Sequence[bytes]) -> None:
+        self._names = tuple(names)
+        self._heads = [name + b"=" for name in names]
+        sizes = [len(head) + CAPACITY + 1 for head in self._heads]
+        # What is packed is shorter than its place by a byte at least: zeros end it.
+        self._layout = struct.Struct("".join(f"{size}s" for size in sizes))
+        self._memory = ctypes.create_string_buffer(self._layout.size)
+        self._places = [ctypes.addressof(self._memory) + sum(sizes[:number]) for number in range(len(sizes))]
+        self._values: dict[bytes, bytes] = {}
+        _kept.append(self._memory)
 
     def install(self) -> None:
-        """Put those that have a value into the environment once more."""
-        for key in self._used:
-            memory = self._memory[key]
-            _libc.putenv(memory)
-            environ_data()[key] = memory.value[len(key) + 1 :]
+        """Put them into the environment (once more), if they have values."""
+        if self._values:
+            environ_data().update(self._values)
+            for place in self._places:
+                _libc.putenv(ctypes.c_void_p(place))
 
-    def set(self, key: bytes, value: bytes) -> None:
-        """Give a variable a value of at most CAPACITY bytes."""
-        start = len(key) + 1
-        self._views[key][start : start + len(value) + 1] = value + b"\0"
-        environ_data()[key] = value
-        if key not in self._used:
-            self._used[key] = None
-            _libc.putenv(self._memory[key])
+    def set(self, values: Sequence[bytes]) -> None:
+        """Give all of them values of at most CAPACITY bytes, in the order of their names."""
+        self._layout.pack_into(self._memory, 0, *map(add, self._heads, values))
+        first = not self._values
+        self._values.update(zip(self._names, values, strict=True))
+        environ_data().update(self._values)
+        if first:
+            self.install()
 
 
 def environ_data() -> Any:

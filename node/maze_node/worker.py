@@ -22,7 +22,6 @@ import socket
 import sys
 import types
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from maze_node.attempt import run_attempt
@@ -98,7 +97,7 @@ class Worker:
         self._permits = permits
         self._gauge = gauge
         self._beside = beside
-        self._outputs = tuple(high_descriptor(os.dup(descriptor)) for descriptor in (1, 2))
+        self._outputs = (high_descriptor(os.dup(1)), high_descriptor(os.dup(2)))
         self._stream = channel.makefile("rb", buffering=65_536)
         self._bodies: dict[bytes, CodeBody] = {}
         self._functions: dict[bytes, Callable[..., Any]] = {}
@@ -114,13 +113,15 @@ class Worker:
             if frame is None:
                 return
             surroundings = self._prepare(frame)
-            self._beside.arrive(frame)
+            if frame.objects:
+                self._beside.arrive(frame)
             if permit != BEGIN:
                 self._beside.clear()
                 continue
             report = self._attempt(frame, surroundings)
             self._only_here()
-            self._beside.send()
+            if frame.objects or report.objects:
+                self._beside.send()
             self._channel.sendall(encode_frame(report))
             if report.unclean:
                 self._wait_for_the_end()
@@ -163,13 +164,14 @@ class Worker:
             return ReportFrame(frame.lease, OK, 0.0, late=True, stdout_end=stdout_end, stderr_end=stderr_end)
         if self._open_air:
             return _refusal(frame.lease, self._open_air)
-        self._move_to(frame.cpus or self._allowed)
-        load = partial(self._function, frame.code)
-        return run_attempt(frame, load, surroundings, self._meter, self._written, self._beside)
+        cpus = frame.cpus or self._allowed
+        if cpus != self._cpus:
+            self._move_to(cpus)
+        return run_attempt(frame, self._function, surroundings, self._meter, self._written, self._beside)
 
     def _written(self) -> tuple[int, int]:
         """Return how much has been written to the pipes of standard output and of standard error."""
-        return self._gauge.written(0, self._outputs[0]), self._gauge.written(1, self._outputs[1])
+        return self._gauge.written(self._outputs)
 
     def _wait_for_the_end(self) -> None:
         """Do nothing more: what is left in this process could disturb the next attempt, and the agent ends it."""
@@ -177,9 +179,8 @@ class Worker:
             pass
 
     def _move_to(self, cpus: tuple[int, ...]) -> None:
-        if cpus != self._cpus:
-            self._cpus = cpus
-            run_on(cpus)
+        self._cpus = cpus
+        run_on(cpus)
 
     def _function(self, code: bytes) -> Callable[..., Any]:
         function = self._functions.get(code)

@@ -23,16 +23,25 @@ FILE_TYPES: Final = frozenset(("file", "file:image"))
 class Workspace:
     """The files of one attempt."""
 
-    __slots__ = ("_declared", "_frame", "_made")
+    __slots__ = ("_frame", "declared", "made", "warnings")
 
     def __init__(self, frame: TaskFrame) -> None:
         self._frame = frame
-        self._made: Path | None = None
-        self._declared: list[str] = []
-        for declared in frame.outputs:
-            if declared.data_type in FILE_TYPES:
-                self._declared.append(declared.key)
-                self._enter()
+        self.made: Path | None = None
+        """The directory, if one was needed."""
+        self.declared = [each.key for each in frame.outputs if each.data_type in FILE_TYPES]
+        """Outputs that are to be files."""
+        self.warnings: list[str] = []
+        """Of the attempt, about what it returned."""
+
+    def open(self) -> None:
+        """Make the directory if an output is to be a file.
+
+        Raises:
+            TaskFault: there is no room for it.
+        """
+        if self.declared:
+            self._enter()
 
     def received(self, value: Any) -> Any:
         """Put a file that came as an input into the working directory; return any value as it is.
@@ -49,9 +58,9 @@ class Workspace:
                 raise TaskFault("no_room", "NoRoom", message) from error
         return value
 
-    def given(self, outputs: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
+    def given(self, outputs: dict[str, Any]) -> dict[str, Any]:
         """Return the outputs with a File for each path of an existing file, and warn of declared ones that are none."""
-        files = {key: _declared_file(key, outputs.get(key), warnings) for key in self._declared}
+        files = {key: _declared_file(key, outputs.get(key), self.warnings) for key in self.declared}
         for key, value in outputs.items():
             if isinstance(value, Path) and key not in files:
                 files[key] = _as_file(value)
@@ -59,19 +68,19 @@ class Workspace:
 
     def remove(self) -> None:
         """Remove the working directory with all that is in it."""
-        if self._made is not None:
+        if self.made is not None:
             import shutil
 
-            shutil.rmtree(self._made, ignore_errors=True)
+            shutil.rmtree(self.made, ignore_errors=True)
 
     def _enter(self) -> Path:
-        if self._made is None:
+        if self.made is None:
             try:
-                self._made = make(os.getppid(), os.getpid(), self._frame.lease)
+                self.made = make(os.getppid(), os.getpid(), self._frame.lease)
             except (OSError, NotOurs) as error:
                 raise TaskFault("no_room", "NoRoom", f"no working directory for files: {error}") from error
-            os.chdir(self._made)
-        return self._made
+            os.chdir(self.made)
+        return self.made
 
 
 def _as_file(value: Path) -> Any:

@@ -11,7 +11,7 @@ Rules of this package
 
 from __future__ import annotations
 
-from maze._values.codec import decode, decode_input, encode, encode_input, encode_pieces
+from maze._values.codec import decode, decode_input, encode, encode_input, encode_pieces, encode_short
 from maze._values.errors import ValueCodecError, ValueDecodeError, ValueEncodeError
 from maze._values.functions import dump_function, load_function
 
@@ -25,5 +25,6 @@ __all__ = [
     "encode",
     "encode_input",
     "encode_pieces",
+    "encode_short",
     "load_function",
 ]

@@ -11,10 +11,12 @@ from maze._values.errors import ValueDecodeError, ValueEncodeError
 from maze._values.file import File, Held
 from maze._values.files import pieces_of, snapshot_of
 from maze._values.pickled import pickle_value, unpickle_value
-from maze._values.plain import HoleTest, long_bytes, pack_plain, unpack_plain
+from maze._values.plain import HoleTest, long_bytes, pack_plain, pack_short, unpack_plain
 from maze_protocol.values import FILE, MSGPACK, PICKLE
 
-__all__ = ["decode", "decode_input", "encode", "encode_input", "encode_pieces"]
+__all__ = ["decode", "decode_input", "encode", "encode_input", "encode_pieces", "encode_short"]
+
+encode_short = pack_short
 
 
 def encode(value: object) -> tuple[int, bytes]:
@@ -61,6 +63,8 @@ def decode(codec: int, body: Body, *, allow_pickle: bool = True, copy: bool = Tr
     Raises:
         ValueDecodeError: with a reason for people.
     """
+    if codec == MSGPACK:
+        return unpack_plain(body)
     if codec == PICKLE and not allow_pickle:
         raise ValueDecodeError("it is pickled, and unpickling is not allowed here")
     return decode_input(codec, body, (), copy=copy)

@@ -4,6 +4,9 @@ msgpack's `strict_types` is not strict enough by itself: it takes bytearray for 
 its own ExtType. So a check walks the containers first, level by level, looking at leaves only through
 `set(map(type, …))`, which runs at C speed (a list of a million floats costs about 15 ms).
 
+A value without parts (a number, a short text) goes through msgspec, to the same bytes in a fifth of the time: msgpack
+makes a packer with a buffer of 256 KiB for each.
+
 Odd: a shared container is written out each time it occurs, but a value in which repeats pile up (a tower of
 `x = [x, x]`), a cycle, or nesting beyond MAX_DEPTH is not plain: pickle keeps the sharing.
 """
@@ -15,38 +18,48 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
+import msgspec
+
 from maze._values.container import Body, Piece
 from maze._values.errors import ValueDecodeError
 from maze_protocol.values import HOLE_EXT
 
-__all__ = ["HoleTest", "long_bytes", "pack_plain", "unpack_plain"]
+__all__ = ["HoleTest", "long_bytes", "pack_plain", "pack_short", "unpack_plain"]
 
 HoleTest = Callable[[object], object | None]
 """Returns what stands behind a hole, or None for anything else."""
 
 MAX_DEPTH: Final = 200
 MAX_REPEATS: Final = 10_000
+SHORT: Final = 256
+"""Characters or bytes."""
 _LEAVES: Final = frozenset({type(None), bool, int, float, str, bytes})
+_LONG_LEAVES: Final = frozenset({str, bytes})
 _CONTAINERS: Final = frozenset({list, dict})
 _INDEX: Final = struct.Struct(">I")
 _LONG: Final = 1 << 16
 _BIN32: Final = struct.Struct(">BI")
 _BIN32_CODE: Final = 0xC6
+_pack_leaf: Final = msgspec.msgpack.Encoder().encode
+_unpack_leaf: Final = msgspec.msgpack.Decoder().decode
+_LEAF_CODES: Final = frozenset(
+    (*range(0x80), *range(0xA0, 0xC1), 0xC2, 0xC3, *range(0xC4, 0xC7), *range(0xCA, 0xD4), *range(0xD9, 0xDC))
+) | frozenset(range(0xE0, 0x100))
+"""First bytes of what has no parts and is no extension."""
 
 
 def pack_plain(value: object, is_hole: HoleTest | None = None) -> tuple[bytes, list[object]] | None:
     """Return the MessagePack body and the holes in order, or None if the value is not plain."""
-    leaf = type(value) in _LEAVES
-    if not leaf and not _is_plain(value, is_hole):
+    if type(value) in _LEAVES:
+        try:
+            return _pack_leaf(value), []
+        except (OverflowError, ValueError):  # beyond 64 bits, lone surrogates
+            return None
+    if not _is_plain(value, is_hole):
         return None
     import msgpack  # type: ignore[import-untyped]  # msgpack ships no types
 
     holes: list[object] = []
-    if leaf:
-        try:
-            return msgpack.packb(value), holes
-        except (OverflowError, ValueError):
-            return None
 
     def fill(item: object) -> object:
         found = is_hole(item) if is_hole is not None else None
@@ -59,6 +72,17 @@ def pack_plain(value: object, is_hole: HoleTest | None = None) -> tuple[bytes, l
         return msgpack.packb(value, default=fill, strict_types=True), holes
     except (OverflowError, ValueError, TypeError):  # beyond 64 bits, lone surrogates, changed meanwhile
         return None
+
+
+def pack_short(value: object) -> bytes | None:
+    """Return the MessagePack body of a number, or of a text of at most SHORT characters; None for anything else."""
+    kind = type(value)
+    if kind is int or (kind in _LEAVES and not (kind in _LONG_LEAVES and len(value) > SHORT)):  # type: ignore[arg-type]
+        try:
+            return _pack_leaf(value)
+        except (OverflowError, ValueError):
+            return None
+    return None
 
 
 def long_bytes(value: object) -> list[Piece] | None:
@@ -74,6 +98,11 @@ def unpack_plain(body: Body, parts: Sequence[object] = ()) -> Any:
     Raises:
         ValueDecodeError: not MessagePack, or a hole without a part.
     """
+    if body and body[0] in _LEAF_CODES:
+        try:
+            return _unpack_leaf(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ValueDecodeError(f"not a MessagePack value ({error})") from error
     import msgpack
 
     try:

@@ -54,7 +54,7 @@ class Far:
         os.write(self.outputs[stream], text)
 
     def report(self, lease: int) -> None:
-        ends = [self.gauge.written(stream, self.outputs[stream]) for stream in (0, 1)]
+        ends = self.gauge.written(self.outputs)
         self.socket.sendall(encode_frame(ReportFrame(lease, OK, 1.0, stdout_end=ends[0], stderr_end=ends[1])))
 
     async def until(self, condition: Callable[[], Any]) -> None:

@@ -14,10 +14,11 @@ from maze_node.gauge import Gauge
 
 
 @pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
-    ends = os.pipe()
-    yield ends
-    for end in ends:
+def pipes() -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Ends to read from, and ends to write to."""
+    both = os.pipe(), os.pipe()
+    yield tuple(zip(*both, strict=True))
+    for end in (*both[0], *both[1]):
         os.close(end)
 
 
@@ -31,23 +32,26 @@ def gauges() -> Iterator[tuple[Gauge, Gauge]]:
         gauge.close()
 
 
-def test_what_was_read_and_what_is_left_make_what_was_written(gauges, pipe) -> None:
-    (agent, worker), (read, write) = gauges, pipe
-    assert worker.written(0, write) == 0
-    os.write(write, b"hello")
-    assert worker.written(0, write) == 5
+def test_what_was_read_and_what_is_left_make_what_was_written(gauges, pipes) -> None:
+    (agent, worker), ((read, read_other), writes) = gauges, pipes
+    assert worker.written(writes) == (0, 0)
+    os.write(writes[0], b"hello")
+    assert worker.written(writes) == (5, 0)
     assert agent.read(0, read, 3) == b"hel"
-    os.write(write, b"!")
-    assert (worker.written(0, write), worker.written(1, write)) == (6, 3), "streams count for themselves"
+    os.write(writes[0], b"!")
+    os.write(writes[1], b"no")
+    assert worker.written(writes) == (6, 2), "streams count for themselves"
+    assert agent.read(1, read_other, 1) == b"n"
+    assert worker.written(writes) == (6, 2)
 
 
-def test_a_read_that_finds_nothing_leaves_the_count_even(gauges, pipe) -> None:
-    (agent, worker), (read, write) = gauges, pipe
+def test_a_read_that_finds_nothing_leaves_the_count_even(gauges, pipes) -> None:
+    (agent, worker), ((_, read), writes) = gauges, pipes
     os.set_blocking(read, False)
     with pytest.raises(BlockingIOError):
         agent.read(1, read, 10)
-    os.write(write, b"x")
-    assert worker.written(1, write) == 1
+    os.write(writes[1], b"x")
+    assert worker.written(writes) == (0, 1)
 
 
 def test_a_stray_write_to_the_page_is_refused(gauges) -> None:
@@ -56,9 +60,10 @@ def test_a_stray_write_to_the_page_is_refused(gauges) -> None:
         os.write(worker.descriptor, b"garbage")
 
 
-def test_the_sum_is_right_while_the_agent_reads(gauges, pipe) -> None:
-    (agent, worker), (read, write) = gauges, pipe
-    total = 200_000
+@pytest.mark.parametrize("stream", [0, 1])
+def test_the_sum_is_right_while_the_agent_reads(gauges, pipes, stream: int) -> None:
+    (agent, worker), (reads, writes) = gauges, pipes
+    total, read = 200_000, reads[stream]
 
     os.set_blocking(read, False)
 
@@ -67,12 +72,12 @@ def test_the_sum_is_right_while_the_agent_reads(gauges, pipe) -> None:
         while left:
             select.select([read], [], [])
             with contextlib.suppress(BlockingIOError):
-                left -= len(agent.read(0, read, 97))
+                left -= len(agent.read(stream, read, 97))
 
     reader = threading.Thread(target=drain)
     reader.start()
     written = 0
     while written < total:
-        written += os.write(write, b"x" * min(1000, total - written))
-        assert worker.written(0, write) == written
+        written += os.write(writes[stream], b"x" * min(1000, total - written))
+        assert worker.written(writes)[stream] == written
     reader.join()

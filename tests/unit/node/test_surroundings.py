@@ -51,6 +51,17 @@ def test_threads_and_children_are_told() -> None:
     assert text.split("\n")[:2] == ["child processes still run", "clean"]
 
 
+def test_a_thread_that_has_ended_is_none() -> None:
+    body = """
+s = Surroundings()
+thread = threading.Thread(target=print)
+thread.start()
+thread.join()
+print(s.restore() == "")
+"""
+    assert run(body).split() == ["True"]
+
+
 def test_dead_children_are_buried_and_told() -> None:
     body = """
 s = Surroundings()
@@ -68,23 +79,24 @@ def test_output_of_a_closed_stream_does_no_harm() -> None:
 def test_an_attempts_variables_replace_those_of_the_one_before_and_survive_nothing_else() -> None:
     body = """
 s = Surroundings()
-s.enter({"MAZE_TASK_ID": "one", "MAZE_ATTEMPT": "1"})
+s.enter((b"run", b"one", b"1", b"7"))
 print(os.environ["MAZE_TASK_ID"], end=" ")
 os.environ["MAZE_ATTEMPT"] = "forged"
 os.environ["LEFT"] = "1"
 s.restore()
-s.enter({"MAZE_TASK_ID": "two", "MAZE_ATTEMPT": "2"})
+s.enter((b"run", b"two", b"2", b"8"))
 s.restore()
-print(os.environ["MAZE_TASK_ID"], os.environ["MAZE_ATTEMPT"], "LEFT" in os.environ)
+print(os.environ["MAZE_RUN_ID"], os.environ["MAZE_TASK_ID"], os.environ["MAZE_ATTEMPT"], os.environ["MAZE_LEASE"])
+print("LEFT" in os.environ)
 """
-    assert run(body).split() == ["one", "two", "2", "False"]
+    assert run(body).split() == ["one", "run", "two", "2", "8", "False"]
 
 
 def test_variables_that_the_next_attempt_is_not_given_are_gone() -> None:
     body = """
 s = Surroundings()
-for variables in ({"MAZE_ATTEMPT": "1", "MAZE_GANG_SIZE": "2"}, {"MAZE_ATTEMPT": "2"}, {"MAZE_ATTEMPT": "3"}):
-    s.enter(variables)
+for number, more in (b"1", {"MAZE_GANG_SIZE": "2"}), (b"2", {}), (b"3", {}):
+    s.enter((b"r", b"t", number, b"7"), more)
     print(os.environ["MAZE_ATTEMPT"], os.environ.get("MAZE_GANG_SIZE"))
     os.environ.pop("MAZE_GANG_SIZE", None)
     s.restore()

@@ -34,7 +34,7 @@ def test_attempts_without_files_get_no_directory(here: Path) -> None:
     one = workspace("out", "more:str")
     assert one.received([1]) == [1]
     outputs = {"out": Path("absent"), "more": "x"}
-    assert one.given(outputs, []) is outputs or one.given(outputs, []) == outputs
+    assert one.given(outputs) is outputs or one.given(outputs) == outputs
     assert os.getcwd() == str(here)
     assert os.listdir(here.parent / "work") == []
 
@@ -58,18 +58,17 @@ def test_a_declared_file_is_one_by_any_name(kind: str) -> None:
     Path("made").write_text("x")
     os.mkdir("folder")
     for value in ("made", Path("made"), File("made"), str(Path("made").absolute()), Path("folder")):
-        given = one.given({"out": value}, [])["out"]
+        given = one.given({"out": value})["out"]
         assert type(given) is File
         assert given.name in ("made", "folder")
-    warnings: list[str] = []
     for other in ("absent", None, 1):
-        assert one.given({"out": other}, warnings) == {"out": other}
-    assert warnings == ["output 'out' is declared as a file, and nothing is at 'absent': it stays a text"]
+        assert one.given({"out": other}) == {"out": other}
+    assert one.warnings == ["output 'out' is declared as a file, and nothing is at 'absent': it stays a text"]
 
 
 def test_an_undeclared_path_is_a_file_if_it_names_one(here: Path) -> None:
     (here / "made").write_text("x")
-    given = workspace("a", "b", "c").given({"a": Path("made"), "b": Path("absent"), "c": Path(), "d": "made"}, [])
+    given = workspace("a", "b", "c").given({"a": Path("made"), "b": Path("absent"), "c": Path(), "d": "made"})
     assert type(given["a"]) is File
     assert {key: value for key, value in given.items() if key != "a"} == {"b": Path("absent"), "c": Path(), "d": "made"}
 
