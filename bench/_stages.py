@@ -30,8 +30,8 @@ STAGES: Mapping[str, Mapping[str, Places]] = {
     "head": {
         "submit parse": ["api/bodies.py", "api/workflows.py", "api/uploads.py"],
         "admit": [
-            "core/edits.py", "core/workflows.py", "core/contents.py", "core/specs.py", "core/admission.py",
-            "core/codes.py", "core/commands.py", "core/graph.py load_graph",
+            "core/edits.py", "core/alike.py", "core/workflows.py", "core/contents.py", "core/specs.py",
+            "core/admission.py", "core/codes.py", "core/commands.py", "core/graph.py load_graph",
         ],
         "decide": ["core/scheduler.py HeadCore.schedule", "core/queueing.py", "core/dispatch.py", "core/placement.py"],
         "result": ["core/scheduler.py _hear", "core/scheduler.py _take", "core/results.py", "core/ends.py"],

@@ -1,11 +1,12 @@
 """What it costs the head to take in a big workflow and to start a run of it: CPU µs per task, and the longest turn.
 
-    python bench/admission.py [--tasks 10000] [--part 1000] [--sources 0] [--rounds 7] [--profile]
+    python bench/admission.py [--tasks 10000] [--part 1000] [--sources 0] [--rounds 7] [--full] [--profile]
 
 The real parser and core in this process, one request after the other in parts as the SDK sends them; without sockets,
 event loop and disk. Each request is a turn, in which the head hears nobody; it is parsed before, large ones in a
 thread, which holds the interpreter all the same. With `--sources` each task takes the outputs of so many tasks before
-it. Every figure is the smallest of the rounds, of CPU time. `--profile` prints instead where the time goes.
+it; with `--full` each repeats what its function declares, as SDKs did before `add_alike`. Every figure is the smallest
+of the rounds, of CPU time. `--profile` prints instead where the time goes.
 """
 
 from __future__ import annotations
@@ -30,7 +31,17 @@ from maze_head.core.errors import Rejected
 from maze_head.core.scheduler import HeadCore
 from maze_head.core.settings import Settings
 from maze_protocol.graph import format_reference
-from maze_protocol.http import AddTask, EditRequest, EncodedValue, InputBody, RunRequest, TaskBody, WorkflowRequest
+from maze_protocol.http import (
+    AddAlike,
+    AddTask,
+    EditRequest,
+    EncodedValue,
+    InputBody,
+    Op,
+    RunRequest,
+    TaskBody,
+    WorkflowRequest,
+)
 from maze_protocol.ids import WORKFLOW, format_id
 from maze_protocol.messages import Hello
 from maze_protocol.values import MSGPACK
@@ -40,12 +51,15 @@ WORKFLOW_ID, RUN_ID = b"w" * 16, b"r" * 16
 NOW = ev.Instant(1000.0, 1e9)
 
 
-def requests(tasks: int, part: int, sources: int) -> list[bytes]:
+def requests(tasks: int, part: int, sources: int, *, full: bool = False) -> list[bytes]:
     """Return the edits that bring so many tasks, as the SDK writes them."""
     written = []
     for revision, first in enumerate(range(0, tasks, part)):
-        ops = [AddTask(_task(number, sources)) for number in range(first, min(tasks, first + part))]
-        request = EditRequest(list(ops), [] if revision else [CODE], revision, f"edit {revision}")
+        ops: list[Op] = []
+        for number in range(first, min(tasks, first + part)):
+            task = _task(number, sources)
+            ops.append(AddAlike(0, task.task_id, task.inputs) if ops and not full else AddTask(task))
+        request = EditRequest(ops, [] if revision else [CODE], revision, f"edit {revision}")
         written.append(msgspec.msgpack.encode(request))
     return written
 
@@ -102,9 +116,8 @@ def one_round(bodies: list[bytes], tasks: int) -> dict[str, list[float]]:
     return {step: intake.spent[step] for step in ("parse", "edit", "submit")}
 
 
-def measured(tasks: int, part: int, sources: int, rounds: int) -> dict[str, Any]:
+def measured(tasks: int, bodies: list[bytes], rounds: int) -> dict[str, Any]:
     """Return the smallest figures of some rounds."""
-    bodies = requests(tasks, part, sources)
     found = []
     for _ in range(rounds):
         quiet_collector()
@@ -113,14 +126,14 @@ def measured(tasks: int, part: int, sources: int, rounds: int) -> dict[str, Any]
     whole = {step: min(sum(one[step]) for one in found) for step in found[0]}
     together = min(sum(map(sum, one.values())) for one in found)
     return {
+        "bytes_per_task": round(sum(map(len, bodies)) / tasks, 1),
         "us_per_task": {step: round(1e6 * spent / tasks, 2) for step, spent in {**whole, "all": together}.items()},
         "longest_ms": {step: round(1e3 * min(max(one[step]) for one in found), 1) for step in found[0]},
     }
 
 
-def profile(tasks: int, part: int, sources: int) -> None:
+def profile(tasks: int, bodies: list[bytes]) -> None:
     """Print where the time goes."""
-    bodies = requests(tasks, part, sources)
     quiet_collector()
     with cProfile.Profile() as profiler:
         one_round(bodies, tasks)
@@ -132,13 +145,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("tasks", 10_000), ("part", PART_OPS), ("sources", 0), ("rounds", 7)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--full", action="store_true")
     parser.add_argument("--profile", action="store_true")
     given = parser.parse_args()
+    size = {"tasks": given.tasks, "part": given.part, "sources": given.sources, "full": given.full}
+    bodies = requests(**size)
     if given.profile:
-        profile(given.tasks, given.part, given.sources)
+        profile(given.tasks, bodies)
         return
-    size = {"tasks": given.tasks, "part": given.part, "sources": given.sources}
-    print(json.dumps({"bench": "admission", **describe(), **size, **measured(**size, rounds=given.rounds)}, indent=2))
+    found = measured(given.tasks, bodies, given.rounds)
+    print(json.dumps({"bench": "admission", **describe(), **size, **found}, indent=2))
 
 
 if __name__ == "__main__":

@@ -69,7 +69,8 @@ __all__ = ["Head", "run"]
 
 log = logging.getLogger(__name__)
 
-API_VERSION: Final = "v1"
+API_VERSION: Final = "v1.1"
+"""The second number grows with what requests may hold besides; 1: `add_alike`."""
 SUSPECT_MARGIN: Final = 5 / 6
 LOST_MARGIN: Final = 0.9
 SECRET_BYTES: Final = 32

@@ -198,6 +198,8 @@ def _check_inputs(metadata: TaskMetadata, inputs: Mapping[str, Any] | None) -> M
 
 def _lighten(specs: dict[str, InputSpec]) -> None:
     """Have some inputs sent by themselves if all together are more than one task takes."""
+    if len(specs) * UPLOADED_FROM <= MAX_TASK_VALUES:
+        return
     total = 0
     for spec in specs.values():
         if spec.data is not None:
@@ -213,15 +215,19 @@ def _spec(
     name: str, value: object, declared: str | None, workflow_id: str, literals: Literals | None = None
 ) -> InputSpec:
     if isinstance(value, TaskOutput):
-        return InputSpec(refs=(_reference(value, workflow_id),))
+        return InputSpec((_reference(value, workflow_id),))
     if isinstance(value, Reference):
         return InputSpec((), value._codec, None, Literal(value.size, source=value))
-    _check_type(name, value, declared)
+    if declared is not None:
+        _check_type(name, value, declared)
     return _encode(name, value, workflow_id, literals)
 
 
 def _encode(name: str, value: object, workflow_id: str, literals: Literals | None) -> InputSpec:
-    encode_pieces, failed = _encoder()
+    short_codec, encode_short, encode_pieces, failed = _encoder()
+    short = encode_short(value)
+    if short is not None:
+        return InputSpec((), short_codec, short)
     try:
         codec, pieces, holes = encode_pieces(value, _hole)
     except (failed, _NoValue) as error:
@@ -234,12 +240,12 @@ def _encode(name: str, value: object, workflow_id: str, literals: Literals | Non
 
 
 @cache
-def _encoder() -> tuple[Callable[..., Any], type[ValueEncodeError]]:
+def _encoder() -> tuple[int, Callable[[object], bytes | None], Callable[..., Any], type[ValueEncodeError]]:
     """Load what encodes values, once: an import statement costs as much as a small value."""
-    from maze._values.codec import encode_pieces
-    from maze._values.errors import ValueEncodeError
+    from maze._values import ValueEncodeError, encode_pieces, encode_short
+    from maze_protocol.values import MSGPACK
 
-    return encode_pieces, ValueEncodeError
+    return MSGPACK, encode_short, encode_pieces, ValueEncodeError
 
 
 class _NoValue(Exception):
@@ -263,9 +269,9 @@ def _reference(output: TaskOutput, workflow_id: str) -> tuple[str, str]:
     return output.task_id, output.output_key
 
 
-def _check_type(name: str, value: object, declared: str | None) -> None:
+def _check_type(name: str, value: object, declared: str) -> None:
     """Check a literal against an explicit declaration: int passes for float, bool is not a number."""
-    allowed = _TYPES.get(declared) if declared else None
+    allowed = _TYPES.get(declared)
     if allowed is None:
         return
     if not isinstance(value, allowed) or (isinstance(value, bool) and declared != "bool"):

@@ -54,12 +54,12 @@ class Draft:
 
     def code_of(self, function: Callable[..., Any]) -> Code:
         """Return the one Code of a function in this workflow, so that it is pickled once."""
-        with self.lock:
-            # The Code keeps the function alive, so its id stays taken.
-            known = self._functions.get(id(function))
-            if known is None:
-                known = self._functions[id(function)] = Code("pickle", function, function.__name__)
-            return known
+        # The Code keeps the function alive, so its id stays taken.
+        known = self._functions.get(id(function))
+        if known is None:
+            with self.lock:
+                known = self._functions.setdefault(id(function), Code("pickle", function, function.__name__))
+        return known
 
     def record(self, op: Op) -> None:
         """Apply an operation and queue it for the head.
@@ -90,16 +90,23 @@ class Draft:
             ops: list[Op] = []
             codes: dict[str, Code] = {}
             size = 0
+            last: Code | None = None
             for op in self.pending[:most_ops]:
-                code = _code_of(op)
-                if code is not None and not code.digest:
-                    break  # recorded after its flush began; the next one takes it
-                new = code is not None and code.digest not in self._known_codes and code.digest not in codes
-                size += _literals(op) + (len(code.body) if code is not None and new else 0)
+                task = op.task if isinstance(op, (AddTask, SaveTask)) else None
+                size += 64 if task is None else _size(task)
+                code = None if task is None else task.code
+                new = None
+                if isinstance(code, Code) and code is not last:
+                    if not code.digest:
+                        break  # recorded after its flush began; the next one takes it
+                    last = code
+                    if code.digest not in self._known_codes and code.digest not in codes:
+                        new = code
+                        size += len(code.body)
                 if ops and size > most_bytes:
                     break
-                if code is not None and new:
-                    codes[code.digest] = code
+                if new is not None:
+                    codes[new.digest] = new
                 ops.append(op)
             self._maybe_sent = max(self._maybe_sent, len(ops))
             return Batch(tuple(ops), tuple(codes.values()), self.revision)
@@ -206,12 +213,10 @@ def _concerns(op: Op, task_id: str) -> bool:
             return task_id in (source, target)
 
 
-def _code_of(op: Op) -> Code | None:
-    code = op.task.code if isinstance(op, (AddTask, SaveTask)) else None
-    return code if isinstance(code, Code) else None
-
-
-def _literals(op: Op) -> int:
-    if not isinstance(op, (AddTask, SaveTask)):
-        return 64
-    return 256 + sum(len(spec.data or b"") for spec in op.task.inputs.values())
+def _size(task: Vertex) -> int:
+    """Return about how many bytes a task takes in a request."""
+    size = 256
+    for spec in task.inputs.values():
+        if spec.data is not None:
+            size += len(spec.data)
+    return size

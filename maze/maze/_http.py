@@ -165,6 +165,11 @@ class Connection:
             self.info = self._check(status, answer)
         return self.info
 
+    async def minor(self) -> int:
+        """Return the second number of the head's API version: how much of what came to v1 later it takes."""
+        text = (await self.probe()).api.partition(".")[2]
+        return int(text) if text.isdecimal() else 0
+
     async def close(self) -> None:
         """Close all sockets; the next request opens new ones."""
         if self._events is not None:

@@ -35,6 +35,7 @@ from maze.errors import (
     UnknownWorkflowError,
 )
 from maze_protocol import http
+from maze_protocol.alike import ALIKE_SINCE
 from maze_protocol.ids import RUN, WORKFLOW
 from maze_protocol.limits import MAX_TASK_VALUES, MIB
 from maze_protocol.waiting import RunExplanation, WaitingGroup
@@ -262,9 +263,11 @@ async def _send(state: WorkflowState, batch: Batch) -> bool:
     where = path("workflows", state.workflow_id, "edits")
     if large := literals_of(batch.ops):
         await bring(state.url, large)
-    request = edit_request(batch, os.urandom(16).hex())
+    known = connection(state.url)
+    alike = await known.minor() >= ALIKE_SINCE
+    request = edit_request(batch, os.urandom(16).hex(), alike=alike)
     try:
-        reply = await connection(state.url).request("POST", where, http.EditResponse, request)
+        reply = await known.request("POST", where, http.EditResponse, request)
     except RequestError as error:
         await _mend(state, batch, error)
         return False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
@@ -11,6 +13,7 @@ from maze import _graph
 from maze._burst import Burst
 from maze._draft import Batch
 from maze_protocol import http
+from maze_protocol.alike import is_model
 from maze_protocol.graph import format_reference, parse_reference
 from maze_protocol.policy import NO_POLICY, Policy
 from maze_protocol.terms import NO_TERMS, Terms, make_terms
@@ -20,10 +23,16 @@ __all__ = ["edit_request", "vertices"]
 _PYTHON: Final = (sys.version_info[0], sys.version_info[1])
 
 
-def edit_request(batch: Batch, edit_id: str) -> http.EditRequest:
-    """Return the request that sends a batch; the head refuses it unless it is at the batch's revision."""
+def edit_request(batch: Batch, edit_id: str, *, alike: bool = False) -> http.EditRequest:
+    """Return the request that sends a batch; the head refuses it unless it is at the batch's revision.
+
+    Args:
+        batch: what to send.
+        edit_id: by which the head knows the request again.
+        alike: the head knows `add_alike`: what tasks have in common is said once.
+    """
     with Burst():
-        ops = [_op(op) for op in batch.ops]
+        ops = _alike(batch.ops) if alike else [_op(op) for op in batch.ops]
     return http.EditRequest(
         ops=ops,
         codes=[http.CodeBody(code.digest, code.kind, _PYTHON, code.body, code.name) for code in batch.codes],
@@ -51,6 +60,54 @@ def _op(op: _graph.Op) -> http.Op:
             return http.DelEdge(source, target)
 
 
+def _alike(ops: Sequence[_graph.Op]) -> list[http.Op]:
+    """Return the bodies of operations; a task that is like the last one of its function names that one."""
+    models: dict[object, _Model] = {}
+    written: list[http.Op] = []
+    for op in ops:
+        if type(op) is not _graph.AddTask:
+            written.append(_op(op))
+            continue
+        task = op.task
+        model = models.get(task.code)
+        if model is None or not _agree(task, model.task):
+            models[task.code] = _Model(len(written), task)
+        elif model.serves:
+            name = "" if task.name == model.task.name else task.name
+            written.append(http.AddAlike(model.number, task.task_id, _inputs(task), name))
+            continue
+        written.append(http.AddTask(_task(task)))
+    return written
+
+
+class _Model:
+    """A task that others of its request may be like."""
+
+    def __init__(self, number: int, task: _graph.Vertex) -> None:
+        self.number = number
+        self.task = task
+
+    @cached_property
+    def serves(self) -> bool:
+        """Tell whether it says little enough for that."""
+        return is_model(_task(self.task))
+
+
+def _agree(one: _graph.Vertex, other: _graph.Vertex) -> bool:
+    """Tell whether two tasks of one function differ in nothing but id, name and inputs."""
+    return (
+        one.resources == other.resources
+        and one.outputs == other.outputs
+        and one.policy == other.policy
+        and one.terms == other.terms
+        and one.data_types == other.data_types
+        and one.same_node_as == other.same_node_as
+        and one.keep == other.keep
+        and one.sandbox == other.sandbox
+        and one.func_name == other.func_name
+    )
+
+
 def _task(task: _graph.Vertex) -> http.TaskBody:
     code, strict = _code(task.code)
     body = http.TaskBody(
@@ -58,7 +115,7 @@ def _task(task: _graph.Vertex) -> http.TaskBody:
         task.name,
         task.func_name,
         code,
-        {name: _input(spec) for name, spec in task.inputs.items()},
+        _inputs(task),
         list(task.outputs),
         task.data_types,
         task.resources,
@@ -87,6 +144,10 @@ def _policy_fields(policy: Policy) -> dict[str, Any]:
 def _terms_fields(terms: Terms) -> dict[str, Any]:
     labels = {"require": dict(terms.require), "prefer": dict(terms.prefer)}
     return {**labels, "limits": dict(terms.limits), "apart": terms.apart, "nodes": terms.nodes}
+
+
+def _inputs(task: _graph.Vertex) -> dict[str, http.InputBody]:
+    return {name: _input(spec) for name, spec in task.inputs.items()}
 
 
 def _input(spec: _graph.InputSpec) -> http.InputBody:

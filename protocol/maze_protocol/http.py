@@ -15,14 +15,12 @@ from msgspec import UNSET, UnsetType
 from maze_protocol.waiting import NamedTask, RunExplanation, WaitingGroup
 
 __all__ = [
-    "MSGPACK_TYPE", "AddEdge", "AddTask", "ClientEvent", "CodeBody", "DelEdge", "DelTask", "EditRequest",
-    "EditResponse", "ErrorBody", "ErrorDetail", "InfeasibleTask", "InfoBody", "InputBody", "LostAttempt", "NamedTask",
-    "NodeBody", "NodeList", "Op", "RunExplanation",
-    "RetryRequest", "RunBody", "RunList", "RunRequest", "RunTaskBody", "RunTaskList", "SaveTask", "TaskBody",
-    "WaitingGroup", "WorkflowBody", "WorkflowList", "WorkflowRequest", "WorkflowSummary", "EncodedValue",
-    "CapBody",
-    "LimitBody", "LimitList", "LimitRequest", "ProjectBody", "ProjectList", "ProjectRequest", "UploadBody",
-    "UploadedValue",
+    "MSGPACK_TYPE", "AddAlike", "AddEdge", "AddTask", "CapBody", "ClientEvent", "CodeBody", "DelEdge", "DelTask",
+    "EditRequest", "EditResponse", "EncodedValue", "ErrorBody", "ErrorDetail", "InfeasibleTask", "InfoBody",
+    "InputBody", "LimitBody", "LimitList", "LimitRequest", "LostAttempt", "NamedTask", "NodeBody", "NodeList", "Op",
+    "ProjectBody", "ProjectList", "ProjectRequest", "RetryRequest", "RunBody", "RunExplanation", "RunList",
+    "RunRequest", "RunTaskBody", "RunTaskList", "SaveTask", "TaskBody", "UploadBody", "UploadedValue", "WaitingGroup",
+    "WorkflowBody", "WorkflowList", "WorkflowRequest", "WorkflowSummary",
 ]  # fmt: skip
 
 MSGPACK_TYPE: Final = "application/msgpack"
@@ -125,6 +123,15 @@ class AddTask(_Request, tag_field="op", tag="add_task"):
     task: TaskBody
 
 
+class AddAlike(_Request, tag_field="op", tag="add_alike"):
+    """Add the task of operation `like`, an `add_task` (`maze_protocol.alike`), under this id, with these inputs."""
+
+    like: int
+    task_id: str
+    inputs: dict[str, InputBody] = {}
+    name: str = ""
+
+
 class SaveTask(_Request, tag_field="op", tag="save_task"):
     """Replace the definition of an existing task (legacy `MaTask.save`)."""
 
@@ -151,7 +158,7 @@ class DelEdge(_Request, tag_field="op", tag="del_edge"):
     target: str
 
 
-Op = AddTask | SaveTask | DelTask | AddEdge | DelEdge
+Op = AddTask | AddAlike | SaveTask | DelTask | AddEdge | DelEdge
 
 
 class EditRequest(_Request):
@@ -370,23 +377,21 @@ class LimitRequest(_Request):
 
 
 class LimitBody(msgspec.Struct):
-    """A named limit and its use. One that only tasks name, and nobody has set, has no bound of either kind."""
+    """A named limit, and how much of it tasks hold now. One that nobody has set has no bound of either kind."""
 
     name: str
     concurrency: int | None
     rate: str | None
     held: int
-    """Units that tasks hold now."""
     next_s: float
     """Seconds until the rate lets another unit begin."""
 
 
 class CapBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The most that a project may hold at once. What is not given has no bound."""
+    """The most that a project may hold at once, memory in MiB. What is not given has no bound."""
 
     cpu: float | None = None
     cpu_mem: int | None = None
-    """MiB."""
     gpu: float | None = None
     """Devices; a share by memory alone counts as its part of an average one."""
     tasks: int | None = None
@@ -454,11 +459,10 @@ class InfoBody(msgspec.Struct):
 
 
 class UploadBody(msgspec.Struct):
-    """How much of an uploaded value the head has."""
+    """How much of an uploaded value the head has: its first `offset` bytes."""
 
     hash: str
     offset: int
-    """The bytes that are there, from the first on."""
     complete: bool
 
 

@@ -54,3 +54,5 @@ NODE_LOSS_BUDGET: Final = 5
 NAME_LENGTH: Final = 256
 MAX_REQUEST_BODY: Final = 64 * MIB
 MAX_OPS_PER_REQUEST: Final = 20_000
+MAX_ALIKE: Final = 1 * KIB
+"""What other tasks of a request may take over from one (`add_alike`), as MessagePack: the head keeps it with each."""

@@ -19,6 +19,11 @@ class FakeConnection:
         self.asked: list[tuple[str, str, Any]] = []
         self.events = self
         """Its event socket, which is not open."""
+        self.api_minor = 1
+
+    async def minor(self) -> int:
+        """Return how much of what came to v1 later the head takes."""
+        return self.api_minor
 
     async def submit(self, request: Any) -> None:
         """Run nothing: ask over HTTP."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from aiohttp import web
@@ -21,7 +21,7 @@ from maze_head.api.call import Call
 from maze_head.api.errors import Malformed, TooLarge, TooSlow, WrongOffset
 from maze_head.blobfile import BlobError, NoRoomForBlob, Upload, WrongUpload
 from maze_head.core.errors import Invalid, NotFound, Unavailable
-from maze_protocol.http import AddTask, Op, SaveTask, UploadBody, UploadedValue
+from maze_protocol.http import AddAlike, AddTask, InputBody, Op, SaveTask, UploadBody, UploadedValue
 from maze_protocol.limits import MAX_OBJECT, MIB
 
 __all__ = ["check_uploads", "look", "put"]
@@ -75,14 +75,22 @@ async def check_uploads(call: Call, ops: Iterable[Op]) -> None:
     """
     known: dict[str, int | None] = {}
     for index, op in enumerate(ops):
-        if not isinstance(op, (AddTask, SaveTask)):
-            continue
-        for name, entry in op.task.inputs.items():
+        inputs, where = _inputs(op)
+        for name, entry in inputs.items():
             if (value := entry.upload) is not UNSET:
                 if value.hash not in known:
                     known[value.hash] = await _size(call, value.hash)
                 if known[value.hash] != value.size:
-                    raise _absent(value, index, name)
+                    raise _absent(value, index, f"{where}.{name[:80]}", name)
+
+
+def _inputs(op: Op) -> tuple[Mapping[str, InputBody], str]:
+    """Return the inputs of a task that an operation brings, and where they stand in it."""
+    if isinstance(op, AddAlike):
+        return op.inputs, "inputs"
+    if isinstance(op, (AddTask, SaveTask)):
+        return op.task.inputs, "task.inputs"
+    return {}, ""
 
 
 async def _size(call: Call, text: str) -> int | None:
@@ -91,9 +99,9 @@ async def _size(call: Call, text: str) -> int | None:
     return await asyncio.to_thread(call.services.blobs.touch_upload, bytes.fromhex(text))
 
 
-def _absent(value: UploadedValue, index: int, name: str) -> Invalid:
+def _absent(value: UploadedValue, index: int, where: str, name: str) -> Invalid:
     message = f"input {name[:80]!a}: no value of {value.size} bytes with hash {value.hash[:80]!a} was uploaded"
-    field = f"$.ops[{index}].task.inputs.{name[:80]}.upload"
+    field = f"$.ops[{index}].{where}.upload"
     return Invalid("unknown_upload", message, hint="PUT it to /api/v1/values/{hash} first", field=field, op=index)
 
 

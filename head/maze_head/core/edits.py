@@ -7,17 +7,18 @@ effects; commands.py journals what was kept. The rules are those of docs/semanti
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
+from maze_head.core.alike import Models
 from maze_head.core.contents import MANUAL, REFERENCE, Contents
 from maze_head.core.errors import Conflict, NotFound, Rejected
 from maze_head.core.graph import InputSpec, TaskSpec, pack
 from maze_head.core.specs import CodeOf, spec_of, task_id_of
 from maze_head.core.workflows import Edit, Workflow
 from maze_protocol.graph import find_path
-from maze_protocol.http import AddEdge, AddTask, DelEdge, DelTask, Op, SaveTask
+from maze_protocol.http import AddAlike, AddEdge, AddTask, DelEdge, DelTask, Op, SaveTask
 from maze_protocol.ids import TASK, format_id, short_id
 
 __all__ = ["UnknownTask", "apply_ops", "check_base"]
@@ -44,15 +45,19 @@ def check_base(workflow: Workflow, base_revision: int | None) -> None:
         raise Conflict("edit_conflict", message, hint="fetch the workflow and apply the change again")
 
 
-def apply_ops(edit: Edit, ops: Iterable[Op], code_of: CodeOf) -> None:
+def apply_ops(edit: Edit, ops: Sequence[Op], code_of: CodeOf) -> None:
     """Apply operations in order.
 
     Raises:
         Rejected: an operation is refused; `op` and `field` say which. The edit is to be taken back.
     """
+    models = Models(ops, code_of)
     for index, op in enumerate(ops):
         try:
-            _apply(edit, op, code_of)
+            if isinstance(op, AddAlike):
+                _add_task(edit, models.spec(index, op))
+            else:
+                _apply(edit, op, code_of)
         except Rejected as error:
             inner = ".task" if isinstance(op, AddTask | SaveTask) else ""
             error.op = index
@@ -60,7 +65,7 @@ def apply_ops(edit: Edit, ops: Iterable[Op], code_of: CodeOf) -> None:
             raise
 
 
-def _apply(edit: Edit, op: Op, code_of: CodeOf) -> None:
+def _apply(edit: Edit, op: AddTask | SaveTask | DelTask | AddEdge | DelEdge, code_of: CodeOf) -> None:
     if isinstance(op, AddTask):
         _add_task(edit, spec_of(op.task, code_of))
     elif isinstance(op, SaveTask):

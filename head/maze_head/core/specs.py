@@ -28,7 +28,7 @@ from maze_protocol.resources import Request
 from maze_protocol.terms import NO_TERMS, Terms, TermsError, check_same_node, make_terms
 from maze_protocol.values import FILE, MSGPACK, PICKLE
 
-__all__ = ["CodeOf", "body_of_spec", "encode_literal", "spec_of", "task_id_of"]
+__all__ = ["CodeOf", "body_of_spec", "encode_literal", "inputs_of", "spec_of", "task_id_of"]
 
 CodeOf = Callable[[bytes], CodeFacts | None]
 """What is known of the function of a hash."""
@@ -88,7 +88,7 @@ def spec_of(body: TaskBody, code_of: CodeOf) -> TaskSpec:
         checked.request,
         python,
         code,
-        _inputs(body.inputs),
+        inputs_of(body.inputs),
         checked.outputs,
         body.strict_outputs,
         body.keep,
@@ -197,7 +197,8 @@ def _outputs(given: Alike) -> tuple[OutputDecl, ...]:
     return tuple(OutputDecl(key, types.get(key, "") if given.strict_outputs else "") for key in given.outputs)
 
 
-def _inputs(bodies: Mapping[str, InputBody]) -> tuple[InputSpec, ...]:
+def inputs_of(bodies: Mapping[str, InputBody]) -> tuple[InputSpec, ...]:
+    """Take in the inputs of a task, or raise Invalid."""
     inputs: list[InputSpec] = []
     size = 0
     for name, body in bodies.items():

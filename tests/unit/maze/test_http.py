@@ -106,6 +106,12 @@ def test_what_is_not_a_head_is_told(answer: bytes) -> None:
         ask(url)
 
 
+@pytest.mark.parametrize(("api", "minor"), [("v1", 0), ("v1.1", 1), ("v1.12", 12), ("v1.x", 0)])
+def test_what_came_to_the_api_later_is_told_by_its_second_number(api: str, minor: int) -> None:
+    with server(packed(msgspec.structs.replace(INFO, api=api))) as url:
+        assert call(connection(url).minor()) == minor
+
+
 def test_another_api_is_told_with_both_versions() -> None:
     other = packed(msgspec.structs.replace(INFO, api="v2", version="9.0"))
     with server(other) as url, pytest.raises(ProtocolMismatchError, match=r"Maze 9.0\) speaks API v2"):

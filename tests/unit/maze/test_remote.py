@@ -86,6 +86,19 @@ def test_many_edits_are_few_requests(state: WorkflowState, head: Callable[..., F
     assert (state.draft.dirty, state.draft.revision, unsent()) == (False, 10, [])
 
 
+@pytest.mark.parametrize("minor", [0, 1])
+def test_what_tasks_have_in_common_is_said_once_to_heads_that_know_how(
+    state: WorkflowState, head: Callable[..., FakeConnection], minor: int
+) -> None:
+    connection = head(post_edits=accept)
+    connection.api_minor = minor
+    for number in range(3):
+        state.record(AddTask(vertex(f"t{number}")))
+    asyncio.run(_remote.flush(state))
+    ((_, _, body),) = connection.asked
+    assert [type(op) for op in body.ops] == [http.AddTask, *([http.AddAlike if minor else http.AddTask] * 2)]
+
+
 def test_nothing_to_send_is_no_request(state: WorkflowState, head: Callable[..., FakeConnection]) -> None:
     connection = head()
     asyncio.run(_remote.flush(state))
@@ -331,6 +344,6 @@ def test_large_literals_are_brought_before_the_tasks_that_name_them(
     asyncio.run(_remote.flush(state))
     assert brought == [2**21]
     body = known.asked[0][2]
-    assert [op.task.inputs["x"] for op in body.ops] == [
-        http.InputBody(upload=http.UploadedValue(0, "ab" * 32, 2**21))
-    ] * 2
+    first, second = body.ops
+    assert first.task.inputs == second.inputs
+    assert second.inputs["x"] == http.InputBody(upload=http.UploadedValue(0, "ab" * 32, 2**21))

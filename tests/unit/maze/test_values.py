@@ -72,6 +72,7 @@ def test_importing_the_package_loads_no_pickler() -> None:
 def test_plain_values_are_messagepack_that_others_read(value: object) -> None:
     codec, body = encode(value)
     assert codec == MSGPACK
+    assert body == msgpack.packb(value)
     assert msgpack.unpackb(body) == value
     assert _same(decode(codec, body), value)
 

@@ -95,3 +95,32 @@ def test_a_fetched_workflow_gives_vertices() -> None:
     )
     assert vertex.sources() == {"task_1": ["source", "nested"], "task_2": ["nested"]}
     assert list(vertex.inputs) == ["value", "source", "nested"]
+
+
+def test_a_task_names_the_last_one_of_its_function_that_it_agrees_with() -> None:
+    f, g = (_graph.Code("pickle", None, name, name.encode(), name) for name in "fg")
+    tasks = (
+        _graph.Vertex("a", "one", "f", f, outputs=("y",)),
+        _graph.Vertex("b", "one", "g", g, outputs=("y",)),
+        _graph.Vertex("c", "one", "f", f, {"x": _graph.InputSpec((), 0, b"1")}, ("y",)),
+        _graph.Vertex("d", "two", "g", g, outputs=("y",)),
+        _graph.Vertex("e", "one", "f", f, outputs=("y",), keep=True),
+        _graph.Vertex("f", "two", "f", f, outputs=("y",), keep=True),
+    )
+    ops = [_graph.DelTask("z"), *map(_graph.AddTask, tasks), _graph.SaveTask(tasks[0])]
+    request = edit_request(Batch(tuple(ops), (), 0), "e", alike=True)
+    literal = http.InputBody(encoded=http.EncodedValue(0, b"1"))
+    in_full = [op.task.task_id for op in request.ops if isinstance(op, http.AddTask)]
+    assert in_full == ["a", "b", "e"]
+    assert [op for op in request.ops if isinstance(op, http.AddAlike)] == [
+        http.AddAlike(1, "c", {"x": literal}),
+        http.AddAlike(2, "d", {}, "two"),
+        http.AddAlike(5, "f", {}, "two"),
+    ]
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(request), type=http.EditRequest) == request
+
+
+def test_what_says_much_is_sent_in_full_each_time() -> None:
+    many = tuple(f"output {number}" for number in range(200))
+    ops = tuple(_graph.AddTask(_graph.Vertex(name, name, "f", "hash", outputs=many)) for name in "abc")
+    assert {type(op) for op in edit_request(Batch(ops, (), 0), "e", alike=True).ops} == {http.AddTask}

@@ -16,7 +16,7 @@ from aiohttp import ClientResponse
 
 from maze_head.api import uploads
 from maze_protocol.limits import MAX_OBJECT, MIB
-from support.api_double import Served, asynchronous, serving
+from support.api_double import WORKFLOW_TEXT, Served, asynchronous, serving
 from support.tokens import LINE
 
 DATA = random.Random(7).randbytes(2 * MIB + 12_345)
@@ -194,3 +194,17 @@ def test_a_disk_that_does_not_take_it(number: int, expected: tuple[int, str], mo
             assert await put(head, DATA) == (201, (len(DATA), True))
 
     check()
+
+
+@asynchronous
+async def test_a_task_whose_value_was_not_brought_is_refused_by_its_number_and_place() -> None:
+    inputs = {"x": {"upload": {"codec": 0, "hash": HASH, "size": len(DATA)}}}
+    first = {"op": "add_task", "task": {"task_id": f"task_{1:032x}", "name": "t"}}
+    whole = {"op": "add_task", "task": {"task_id": f"task_{2:032x}", "name": "t", "inputs": inputs}}
+    short = {"op": "add_alike", "like": 0, "task_id": f"task_{2:032x}", "inputs": inputs}
+    async with serving() as head:
+        url = f"/api/v1/workflows/{WORKFLOW_TEXT}/edits"
+        for op, field in ((whole, "$.ops[1].task.inputs.x.upload"), (short, "$.ops[1].inputs.x.upload")):
+            async with head.http.post(url, json={"ops": [first, op]}) as response:
+                error = (await response.json())["error"]
+            assert (response.status, error["code"], error["op"], error["field"]) == (422, "unknown_upload", 1, field)
