@@ -21,8 +21,9 @@ import msgspec
 from _core import quiet_collector
 
 from maze_head.api.bodies import parse
+from maze_head.api.encoder import encode_segment
 from maze_head.api.frames import framed
-from maze_head.api.render import PACKED, Names, encoded
+from maze_head.api.render import LOG, GraphNames
 from maze_head.assign import pack_assignments
 from maze_head.batch import Batch, Durable
 from maze_head.core import effects as fx
@@ -74,7 +75,7 @@ class Way:
         self.clock = Clock()
         self.journal = Journal.open(folder, PROCESS, time.time())
         self.core = HeadCore(Settings(), self.journal.epoch, self.journal.cluster_id)
-        self.names: Names | None = None
+        self.names: GraphNames | None = None
         self.session = 1
         capacity = Capacity(1000 * batch, 1_000_000, (), batch)
         self._turn([ev.NodeGreeted(LINK, Hello(1, 1, 0, "n1", 1, capacity, (3, 11, 9), "0.1"))], "")
@@ -126,7 +127,7 @@ class Way:
             assert done.wait(60)
         for fact in batch.facts:
             if isinstance(fact, fx.SaveGraph):
-                self.names = Names(
+                self.names = GraphNames(
                     format_id(RUN_ID, RUN),
                     format_id(WORKFLOW_ID, WORKFLOW),
                     load_graph(fact.workflow_id, fact.version, fact.body),
@@ -135,7 +136,7 @@ class Way:
         for _, segment in batch.segments():
             assert self.names is not None, "a run before its graph"
             with self.clock.on("event"):
-                framed(encoded(segment, self.names, outputs, PACKED), PACKED)
+                framed(encode_segment(segment, self.names, outputs, LOG).pieces, LOG)
 
     def _encode(self, assigned: list[fx.AssignTask]) -> list[fx.AssignTask]:
         with self.clock.on("encode"):

@@ -23,7 +23,7 @@ STAGES: Mapping[str, Mapping[str, Places]] = {
         "submit": ["maze/_wire.py", "maze/_http.py", "maze/_sync.py", "maze/_remote.py", "aiohttp/client.py"],
         "result decode": [
             "maze/_results.py", "maze/_collector.py", "maze/_values/", "maze/_report.py", "maze/_terms.py",
-            "_cluster.py values_of", "maze/_render.py", "maze/_stream.py", "maze/_feed.py",
+            "_cluster.py values_of", "maze/_render.py", "maze/_stream.py", "maze/_feed.py", "maze/_events.py",
         ],
         "WebSocket": ["aiohttp/client_ws.py", "aiohttp/_websocket/", "maze/_shared.py"],
     },
@@ -38,8 +38,10 @@ STAGES: Mapping[str, Mapping[str, Places]] = {
         "encode and send": ["maze_head/dispatch.py", "transport.py Transport.send", "transport.py Transport._write"],
         "receive and decode": ["transport.py Transport._take", "transport.py Transport._hear"],
         "journal": ["maze_head/journal.py", "maze_head/journal_writer.py", "maze_head/batch.py"],
-        "event": ["api/render.py", "api/frames.py", "api/events.py", "api/encoder.py", "maze_head/hub.py",
-                  "maze_head/publisher.py"],
+        "event": [
+            "api/render.py", "api/log_parts.py", "maze_protocol/rendering.py", "api/frames.py", "api/events.py",
+            "api/encoder.py", "maze_head/hub.py", "maze_head/publisher.py",
+        ],
         "WebSocket": ["api/websocket.py", "api/multiplex.py", "aiohttp/web_ws.py", "aiohttp/_websocket/"],
         "turn": ["maze_head/driver.py", "core/scheduler.py"],
     },

@@ -10,41 +10,17 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from maze._burst import Burst
 from maze._results import Entry, Retry, RunRecord, Step, allows_pickle, decode_values
 
 if TYPE_CHECKING:
-    from maze_protocol.streams import PackedEvent
+    from maze._events import Event
 
 __all__ = ["Collector"]
 
 _NOT_ITS_OWN: Final = ("crash", "memory", "node_lost", "cancelled")
 """Kinds of errors that `retries` has nothing to do with."""
 _HEADLINE = re.compile(r"[A-Za-z_][\w.]*(: |$)")
-
-
-class _Started(msgspec.Struct, gc=False):
-    workflow_id: str
-    task_id: str
-    node_ip: str
-
-
-class _Task(msgspec.Struct, gc=False):
-    workflow_id: str
-    task_id: str
-
-
-class _Finished(_Task):
-    result: dict[str, Any]
-
-
-# Of what every task has, only what is told is decoded; the rest is rare.
-_of_start: Final = msgspec.msgpack.Decoder(_Started).decode
-_of_task: Final = msgspec.msgpack.Decoder(_Task).decode
-_of_finish: Final = msgspec.msgpack.Decoder(_Finished).decode
-_whole: Final = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
 class Collector:
@@ -63,66 +39,64 @@ class Collector:
         """Return how many tasks neither run nor are over, as far as the events tell."""
         return self.record.total - self.done - len(self._running)
 
-    def add(self, event: PackedEvent) -> list[Step]:
+    def add(self, event: Event) -> list[Step]:
         """Take one event; return what it says in the reference's words, and what people want to see besides."""
         take = _TAKE.get(event.type)
         steps = [] if take is None else take(self, event)
         self.record.story += steps
         return steps
 
-    def show(self, events: Iterable[PackedEvent], show: Callable[[Step], None]) -> None:
+    def show(self, events: Iterable[Event], show: Callable[[Step], None]) -> None:
         """Take events and show what they say."""
         with Burst():
             for event in events:
                 for step in self.add(event):
                     show(step)
 
-    def _submitted(self, event: PackedEvent) -> list[Step]:
-        self.record.total = _whole(event.data)["tasks"]
+    def _submitted(self, event: Event) -> list[Step]:
+        self.record.total = event.whole()["tasks"]
         return []
 
-    def _start(self, event: PackedEvent) -> list[Step]:
+    def _start(self, event: Event) -> list[Step]:
         # A retried task starts again; the documented stream says it once.
-        data = _of_start(event.data)
-        task_id = data.task_id
+        workflow_id, task_id, node_ip = event.start()
         self._running[task_id] = None
         if task_id in self._started:
             return []
         self._started[task_id] = None
-        told = {"workflow_id": data.workflow_id, "task_id": task_id, "node_ip": data.node_ip}
+        told = {"workflow_id": workflow_id, "task_id": task_id, "node_ip": node_ip}
         return [Entry({"type": "start_task", "data": told})]
 
     def _over(self, task_id: str) -> None:
         self.done += 1
         self._running.pop(task_id, None)
 
-    def _finish(self, event: PackedEvent) -> list[Step]:
-        data = _of_task(event.data)
-        self._over(data.task_id)
-        return [Entry(self._finished(data, event))]
+    def _finish(self, event: Event) -> list[Step]:
+        workflow_id, task_id = event.task()
+        self._over(task_id)
+        return [Entry(self._finished(workflow_id, task_id, event))]
 
-    def _reuse(self, event: PackedEvent) -> list[Step]:
-        data = _of_task(event.data)
-        self._over(data.task_id)
-        begun = {"workflow_id": data.workflow_id, "task_id": data.task_id, "node_ip": ""}
+    def _reuse(self, event: Event) -> list[Step]:
+        workflow_id, task_id = event.task()
+        self._over(task_id)
+        begun = {"workflow_id": workflow_id, "task_id": task_id, "node_ip": ""}
         return [
             Entry({"type": "start_task", "data": begun}, reused=True),
-            Entry(self._finished(data, event), reused=True),
+            Entry(self._finished(workflow_id, task_id, event), reused=True),
         ]
 
-    def _finished(self, data: _Task, event: PackedEvent) -> dict[str, Any]:
-        found = _of_finish(event.data).result if event.result is None else event.result
+    def _finished(self, workflow_id: str, task_id: str, event: Event) -> dict[str, Any]:
+        found = event.returned() if event.result is None else event.result
         result = decode_values(found, allow_pickle=self._allow_pickle)
-        told = {"workflow_id": data.workflow_id, "task_id": data.task_id, "result": result}
-        return {"type": "finish_task", "data": told}
+        return {"type": "finish_task", "data": {"workflow_id": workflow_id, "task_id": task_id, "result": result}}
 
-    def _fail(self, event: PackedEvent) -> list[Step]:
-        data = _whole(event.data)
+    def _fail(self, event: Event) -> list[Step]:
+        data = event.whole()
         self._over(data["task_id"])
         return [_message("task_exception", data, _short(data), result=data["result"])]
 
-    def _lose(self, event: PackedEvent) -> list[Step]:
-        data = _whole(event.data)
+    def _lose(self, event: Event) -> list[Step]:
+        data = event.whole()
         task_id, pause = data["task_id"], max(0.0, data.get("not_before", 0.0) - event.time)
         self._running.pop(task_id, None)
         if data["kind"] in _NOT_ITS_OWN:
@@ -130,27 +104,27 @@ class Collector:
         self._own_errors[task_id] = self._own_errors.get(task_id, 0) + 1
         return [Retry(task_id, _short(data), pause, self._own_errors[task_id] + 1, data.get("retries", 0) + 1)]
 
-    def _cancel(self, event: PackedEvent) -> list[Step]:
-        data = _whole(event.data)
+    def _cancel(self, event: Event) -> list[Step]:
+        data = event.whole()
         if not data["was_running"]:
             return []
         self._over(data["task_id"])
         text = f"Cancelled: {data['reason']}"
         return [_message("task_exception", data, text, result=text)]
 
-    def _skip(self, event: PackedEvent) -> list[Step]:
-        self._over(_whole(event.data)["task_id"])
+    def _skip(self, event: Event) -> list[Step]:
+        self._over(event.task()[1])
         self.record.skipped += 1
         return []
 
-    def _end(self, event: PackedEvent) -> list[Step]:
+    def _end(self, event: Event) -> list[Step]:
         if event.type == "cancel_workflow":
             self.record.cancelled = True
             return []
         return [Entry({"type": "finish_workflow", "data": {}})]
 
 
-_TAKE: Final[dict[str, Callable[[Collector, PackedEvent], list[Step]]]] = {
+_TAKE: Final[dict[str, Callable[[Collector, Event], list[Step]]]] = {
     "run_submitted": Collector._submitted,
     "start_task": Collector._start,
     "finish_task": Collector._finish,

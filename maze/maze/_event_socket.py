@@ -8,13 +8,26 @@ means is the streams' to say; each has its own patience.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
 import msgspec
 
+from maze._events import Event, events_of
 from maze.errors import HeadUnavailableError, MazeError, NotAMazeHeadError, ProtocolMismatchError
-from maze_protocol.streams import Asked, End, Events, PackedEvent, Submit, Submitted, Subscribe, Told, Unsubscribe
+from maze_protocol.streams import (
+    KINDS,
+    Asked,
+    End,
+    Events,
+    Log,
+    Submit,
+    Submitted,
+    Subscribe,
+    Told,
+    Unsubscribe,
+)
 
 if TYPE_CHECKING:
     from maze._http import Connection
@@ -37,7 +50,7 @@ class Reader(Protocol):
     def position(self) -> int: ...
     @property
     def pause(self) -> float: ...
-    def take(self, events: list[PackedEvent]) -> bool: ...
+    def take(self, events: Sequence[Event]) -> bool: ...
     def end(self, end: End) -> None: ...
     def lost(self, final: HeadUnavailableError, error: Exception) -> bool: ...
     def found(self) -> None: ...
@@ -121,13 +134,13 @@ class EventSocket:
                 return
             self._pause = 0.0
             try:
-                told: Events | End | Submitted = _decode(message.data)
+                told: Events | Log | End | Submitted = _decode(message.data)
             except msgspec.DecodeError as error:
                 self._fail_all(NotAMazeHeadError(f"{self._known.url} says what no head would: {error}"))
                 return
             await self._hear(told)
 
-    async def _hear(self, told: Events | End | Submitted) -> None:
+    async def _hear(self, told: Events | Log | End | Submitted) -> None:
         answer = self._answers.get(told.id)
         if answer is not None:
             _settle(answer, told.run if isinstance(told, Submitted) else None)
@@ -141,7 +154,8 @@ class EventSocket:
             return
         if told.sealed:
             del self._readers[told.id]
-        if told.events and not reader.take(told.events):
+        events = _events_in(told, reader.run_id)
+        if events and not reader.take(events):
             await self._drop(told.id)
 
     async def _drop(self, number: int) -> None:
@@ -160,7 +174,7 @@ class EventSocket:
         self._pause = min(LONGEST_PAUSE, self._pause * 2 or 0.05)
         known = self._known
         try:
-            return await known.websocket("/api/v1/events")
+            return await known.websocket("/api/v1/events", log=str(KINDS))
         except aiohttp.WSServerHandshakeError as error:
             self._refused(error)
         except _GONE as error:
@@ -189,6 +203,14 @@ class EventSocket:
         readers, self._readers = self._readers, {}
         for reader in readers.values():
             reader.fail(error)
+
+
+def _events_in(told: Events | Log, run_id: str) -> Sequence[Event]:
+    if isinstance(told, Events):
+        return told.events
+    if len(told.parts) == 1:
+        return events_of(run_id, told.parts[0])
+    return [event for part in told.parts for event in events_of(run_id, part)]
 
 
 def _settle(answer: asyncio.Future[RunBody | None], run: RunBody | None) -> None:

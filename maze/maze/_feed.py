@@ -16,7 +16,9 @@ from maze._inline import fill_in
 from maze.errors import EventsLostError, HeadUnavailableError, UnknownRunError
 
 if TYPE_CHECKING:
-    from maze_protocol.streams import PackedEvent
+    from collections.abc import Sequence
+
+    from maze._events import Event
 
 __all__ = ["GATHER_SECONDS", "READ_AHEAD", "RECONNECT_SECONDS", "EventFeed"]
 
@@ -36,7 +38,7 @@ class EventFeed:
         self.run_id = run_id
         self.sealed = False
         self._after = after
-        self._events: list[PackedEvent] = []
+        self._events: list[Event] = []
         self._news = asyncio.Event()
         self._over = asyncio.Event()
         self._returned_at = time.monotonic() if patient else 0.0
@@ -46,7 +48,7 @@ class EventFeed:
         self._failure: BaseException | None = None
         self._lost_at: float | None = None
 
-    async def next(self, seconds: float | None = None) -> list[PackedEvent] | None:
+    async def next(self, seconds: float | None = None) -> list[Event] | None:
         """Return the next events, at least one; an empty list after `seconds`; None once all were returned.
 
         Raises:
@@ -103,7 +105,7 @@ class EventFeed:
         """Tell whether the reader has enough to read."""
         return len(self._events) >= READ_AHEAD
 
-    def _put(self, new: list[PackedEvent], *, last: bool) -> None:
+    def _put(self, new: Sequence[Event], *, last: bool) -> None:
         """Take events for the reader; with the last ones nobody waits for more."""
         self._after = new[-1].seq
         self._events += new

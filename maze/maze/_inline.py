@@ -11,13 +11,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from maze_protocol.limits import INLINE_CLIENT, MIB
 from maze_protocol.values import FILE
 
 if TYPE_CHECKING:
-    from maze_protocol.streams import PackedEvent
+    from maze._events import Event
 
 __all__ = ["fill_in"]
 
@@ -29,15 +27,7 @@ AWAY_SECONDS: Final = 15.0
 _WITH_RESULTS: Final = ("finish_task", "task_reused")
 
 
-class _Result(msgspec.Struct):
-    task_id: str
-    result: dict[str, Any]
-
-
-_decode: Final = msgspec.msgpack.Decoder(_Result).decode
-
-
-async def fill_in(url: str, run_id: str, events: Sequence[PackedEvent]) -> int:
+async def fill_in(url: str, run_id: str, events: Sequence[Event]) -> int:
     """Complete the results of events; return how many of them, from the first on, are complete now.
 
     Raises:
@@ -56,13 +46,13 @@ async def fill_in(url: str, run_id: str, events: Sequence[PackedEvent]) -> int:
     return count
 
 
-def _look_at(event: PackedEvent, wanted: list[tuple[dict[str, Any], str, str]], url: str, run_id: str) -> int:
+def _look_at(event: Event, wanted: list[tuple[dict[str, Any], str, str]], url: str, run_id: str) -> int:
     """Decode a result and note what it lacks; return how much is to be fetched."""
-    data = _decode(event.data)
     if event.result is None:
-        event.result = data.result
-    lacks = [key for key, found in event.result.items() if isinstance(found, (list, tuple)) and len(found) != 2]
-    return sum(_note(wanted, url, run_id, data.task_id, event.result, key) for key in lacks)
+        event.result = event.returned()
+    result = event.result
+    lacks = [key for key, found in result.items() if isinstance(found, (list, tuple)) and len(found) != 2]
+    return sum([_note(wanted, url, run_id, event.task()[1], result, key) for key in lacks]) if lacks else 0
 
 
 def _note(

@@ -141,7 +141,7 @@ def decode_values(result: Mapping[str, Any], *, allow_pickle: bool) -> dict[str,
     What is not encoded is there already: a `RemoteValue`, or the word that there is nothing to fetch (`_inline`).
     """
     return {
-        key: _decode_value(*found, allow_pickle=allow_pickle) if isinstance(found, (list, tuple)) else found
+        key: _decode_value(found[0], found[1], allow_pickle) if isinstance(found, (list, tuple)) else found
         for key, found in result.items()
     }
 
@@ -154,7 +154,7 @@ def _decoder() -> tuple[Callable[..., Any], type[ValueDecodeError]]:
     return decode, ValueDecodeError
 
 
-def _decode_value(codec: int, body: bytes, *, allow_pickle: bool) -> Any:
+def _decode_value(codec: int, body: bytes, allow_pickle: bool) -> Any:
     decode, failed = _decoder()
     try:
         return decode(codec, body, allow_pickle=allow_pickle)

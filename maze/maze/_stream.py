@@ -10,6 +10,7 @@ it does.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from maze._feed import GATHER_SECONDS, EventFeed
@@ -17,7 +18,8 @@ from maze.errors import HeadUnavailableError, RequestError
 
 if TYPE_CHECKING:
     from maze._event_socket import EventSocket
-    from maze_protocol.streams import End, PackedEvent
+    from maze._events import Event
+    from maze_protocol.streams import End
 
 __all__ = ["EventStream"]
 
@@ -39,7 +41,7 @@ class EventStream(EventFeed):
         """Return behind which event to go on: the one before the last that was read."""
         return self._after - bool(self._epoch)
 
-    def take(self, events: list[PackedEvent]) -> bool:
+    def take(self, events: Sequence[Event]) -> bool:
         """Take events from the socket; return False if no more shall come for now."""
         new = events
         if events[0].seq <= self._after:
@@ -88,7 +90,7 @@ class EventStream(EventFeed):
         self._socket = None
         self._finish(error)
 
-    def _rewrote(self, events: list[PackedEvent]) -> bool:
+    def _rewrote(self, events: Sequence[Event]) -> bool:
         """Tell whether another event stands where the last one was."""
         for event in events:
             if event.seq == self._after and self._epoch not in (0, event.epoch):

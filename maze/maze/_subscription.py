@@ -16,8 +16,8 @@ from maze._loop import bridge, call, submit
 from maze.errors import InputError
 
 if TYPE_CHECKING:
+    from maze._events import Event
     from maze._feed import EventFeed
-    from maze_protocol.streams import PackedEvent
 
 __all__ = ["AsyncSubscription", "Subscription", "Transport"]
 
@@ -31,9 +31,9 @@ class _Source:
     def __init__(self, feed: EventFeed, check: Callable[[], Awaitable[object]] | None) -> None:
         self._feed = feed
         self._check = check
-        self._ready: list[PackedEvent] | None = []
+        self._ready: list[Event] | None = []
 
-    async def next(self, seen: int) -> list[PackedEvent] | None:
+    async def next(self, seen: int) -> list[Event] | None:
         """Return events; those of the last call again unless `seen` tells that they arrived."""
         if self._check is not None:
             await self._check()
@@ -64,7 +64,7 @@ class _Subscription:
         self.seq = after
         """The number of the last event that was returned; `subscribe(run_id, after=seq)` goes on behind it."""
         self._allow_pickle = allows_pickle()
-        self._batch: deque[PackedEvent] = deque()
+        self._batch: deque[Event] = deque()
         self._closed = False
         self._source = _Source(_feed(url, run_id, after, transport), check)
         # A reader that is dropped without `close` must not be read for until the process ends.
@@ -74,7 +74,7 @@ class _Subscription:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.run_id!r}, seq={self.seq}{', closed' if self._closed else ''})"
 
-    def _accept(self, events: list[PackedEvent] | None) -> bool:
+    def _accept(self, events: list[Event] | None) -> bool:
         """Take over a batch; return False at the end."""
         if events is None:
             self._end()
@@ -87,13 +87,11 @@ class _Subscription:
         self._leave.detach()
 
     def _pop(self) -> dict[str, Any]:
-        import msgspec
-
         from maze._results import decode_values
 
         event = self._batch.popleft()
         self.seq = event.seq
-        data: dict[str, Any] = msgspec.msgpack.decode(event.data)
+        data = event.whole()
         if "result" in data and event.type in ("finish_task", "task_reused"):
             result = data["result"] if event.result is None else event.result
             data["result"] = decode_values(result, allow_pickle=self._allow_pickle)

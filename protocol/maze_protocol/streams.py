@@ -3,6 +3,9 @@
 Binary frames, one MessagePack map each, told apart by `op`. The client subscribes to runs under numbers of its own;
 every answer carries the number that it is meant for. A subscription ends with the last event of its run, or with an
 End; its number is free again then. What was on its way when a client unsubscribed is to be dropped.
+
+Who opens it with `?log=N` knows the first N kinds of events (events.py) and is sent the log as it is, a sixth of the
+bytes, unless the head knows more kinds than that: then it gets rendered events, as everybody else does.
 """
 
 from __future__ import annotations
@@ -12,12 +15,17 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from maze_protocol.events import TYPE_NAMES, RunEvent
 from maze_protocol.http import RunBody, RunRequest
+from maze_protocol.values import OutputValue
 
 __all__ = [
-    "MAX_PAUSE", "MAX_SEQ", "MAX_SUBSCRIPTIONS", "SEALED", "Asked", "End", "Events", "PackedEvent", "Submit",
-    "Submitted", "Subscribe", "Told", "Unsubscribe",
+    "KINDS", "MAX_PAUSE", "MAX_SEQ", "MAX_SUBSCRIPTIONS", "SEALED", "Asked", "End", "Events", "Log", "LogPart",
+    "PackedEvent", "Submit", "Submitted", "Subscribe", "Told", "Unsubscribe",
 ]  # fmt: skip
+
+KINDS: Final = len(TYPE_NAMES)
+"""How many kinds of events there are, as far as is known here."""
 
 MAX_SEQ: Final = 2**53
 MAX_SUBSCRIPTIONS: Final = 4096
@@ -72,6 +80,46 @@ class PackedEvent(msgspec.Struct, gc=False, omit_defaults=True):
     result: dict[str, Any] | None = None
     """Never sent: where a reader keeps the result once it has fetched what the message does not carry."""
 
+    def whole(self) -> dict[str, Any]:
+        """Return its data, with values as they are encoded."""
+        return _whole(self.data)
+
+    def start(self) -> tuple[str, str, str]:
+        """Return workflow, task and address of the node of a start_task."""
+        found = _of_start(self.data)
+        return found.workflow_id, found.task_id, found.node_ip
+
+    def task(self) -> tuple[str, str]:
+        """Return workflow and task of an event about a task."""
+        found = _of_task(self.data)
+        return found.workflow_id, found.task_id
+
+    def returned(self) -> dict[str, Any]:
+        """Return the result of a finish_task or task_reused, with values as they are encoded."""
+        return _of_finish(self.data).result
+
+
+# Of what every task has, only what is asked for is decoded.
+
+
+class _Task(msgspec.Struct, gc=False):
+    workflow_id: str
+    task_id: str
+
+
+class _Started(_Task):
+    node_ip: str
+
+
+class _Finished(msgspec.Struct, gc=False):
+    result: dict[str, Any]
+
+
+_of_start: Final = msgspec.msgpack.Decoder(_Started).decode
+_of_task: Final = msgspec.msgpack.Decoder(_Task).decode
+_of_finish: Final = msgspec.msgpack.Decoder(_Finished).decode
+_whole: Final = msgspec.msgpack.Decoder(dict[str, Any]).decode
+
 
 class Events(msgspec.Struct, tag_field="op", tag="events"):
     """Events of a subscription, in order, as on the WebSocket of one run.
@@ -82,6 +130,30 @@ class Events(msgspec.Struct, tag_field="op", tag="events"):
     id: int
     sealed: bool
     events: list[PackedEvent]
+
+
+class LogPart(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Events of one commit as the log has them, with what the numbers in them stand for."""
+
+    epoch: int
+    time: float
+    workflow_id: bytes
+    first_seq: int
+    events: tuple[RunEvent, ...]
+    tasks: tuple[tuple[int, bytes, str], ...]
+    """Number, id and name of each task that they name."""
+    outputs: tuple[tuple[OutputValue, ...], ...]
+    """What the finished and the reused ones among them returned, in their order."""
+    retries: tuple[tuple[int, int], ...] = ()
+    """How many retries those tasks allow of which an attempt was lost."""
+
+
+class Log(msgspec.Struct, tag_field="op", tag="log"):
+    """Events of a subscription, in order, as the log has them; `sealed` as in Events. Some may be known already."""
+
+    id: int
+    sealed: bool
+    parts: list[LogPart]
 
 
 class End(msgspec.Struct, tag_field="op", tag="end", omit_defaults=True):
@@ -105,4 +177,4 @@ class Submitted(msgspec.Struct, tag_field="op", tag="submitted"):
     run: RunBody
 
 
-Told = Events | End | Submitted
+Told = Events | Log | End | Submitted

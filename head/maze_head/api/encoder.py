@@ -7,13 +7,16 @@ bytes; what it drops is made again from the log. Segments never change, so entri
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, ParamSpec, TypeVar
 
 import msgspec
 
-from maze_head.api.render import Names, Outputs, encoded
+from maze_head.api.frames import FRAME_BYTES
+from maze_head.api.log_parts import parts
+from maze_head.api.render import LOG, GraphNames, Outputs, encoded
 from maze_head.api.services import RunReading
 from maze_head.cache import ByteCache
 from maze_head.core.graph import Graph, load_graph
@@ -34,7 +37,7 @@ CACHE_TASKS: Final = 200_000
 GRAPH_TASKS: Final = 20
 """What a graph takes without its tasks, as a number of tasks."""
 ENCODED_BYTES: Final = 500
-EVENT_BYTES: Final = 50
+PIECE_BYTES: Final = 50
 """What entry and objects take beside the bytes of events."""
 THREAD_FROM: Final = 256 * KIB
 
@@ -45,29 +48,28 @@ class OpenRun:
 
     run_id: bytes
     place: RunPlace
-    names: Names
+    names: GraphNames
 
 
 class Encoded(msgspec.Struct, frozen=True, gc=False):
-    """The events of one segment, each encoded by itself so that readers can begin anywhere."""
+    """One segment, encoded in pieces so that readers can begin anywhere: one for each event, or parts of the log."""
 
-    first_seq: int
-    events: tuple[bytes, ...]
+    starts: Sequence[int]
+    """The number of the first event of each piece."""
+    pieces: Sequence[bytes]
+    last_seq: int
     sealed: bool
-
-    @property
-    def last_seq(self) -> int:
-        """Return the number of the last event."""
-        return self.first_seq + len(self.events) - 1
 
     @property
     def size(self) -> int:
         """Return the bytes that it takes, of small events mostly those around them."""
-        return ENCODED_BYTES + sum(map(len, self.events)) + EVENT_BYTES * len(self.events)
+        return ENCODED_BYTES + sum(map(len, self.pieces)) + PIECE_BYTES * len(self.pieces)
 
-    def since(self, after: int) -> tuple[bytes, ...]:
-        """Return the events after that number."""
-        return self.events[max(0, after + 1 - self.first_seq) :]
+    def since(self, after: int) -> Sequence[bytes]:
+        """Return the pieces that hold events after that number; a part of the log may hold some before it, too."""
+        if after >= self.last_seq:
+            return ()
+        return self.pieces[max(0, bisect_right(self.starts, after + 1) - 1) :]
 
 
 class EventEncoder:
@@ -87,7 +89,7 @@ class EventEncoder:
         place = await self._hub.find(run_id)
         if place is None:
             return None
-        names = Names(format_id(run_id, RUN), format_id(place.workflow_id, WORKFLOW), await self.graph(place))
+        names = GraphNames(format_id(run_id, RUN), format_id(place.workflow_id, WORKFLOW), await self.graph(place))
         return OpenRun(run_id, place, names)
 
     async def graph(self, place: RunPlace) -> Graph:
@@ -151,10 +153,17 @@ class EventEncoder:
         return encoded
 
 
-def encode_segment(segment: Segment, names: Names, outputs: Outputs, fmt: str) -> Encoded:
-    """Encode every event of a segment by itself."""
-    events = encoded(segment, names, outputs, fmt)
-    return Encoded(segment.first_seq, events, isinstance(segment.events[-1], SEALING))
+def encode_segment(segment: Segment, names: GraphNames, outputs: Outputs, fmt: str) -> Encoded:
+    """Encode a segment for readers of a format."""
+    starts: Sequence[int]
+    pieces: Sequence[bytes]
+    if fmt == LOG:
+        starts, pieces = parts(segment, names.graph, outputs, FRAME_BYTES)
+    else:
+        pieces = encoded(segment, names, outputs, fmt)
+        starts = range(segment.first_seq, segment.first_seq + len(pieces))
+    last_seq = segment.first_seq + len(segment.events) - 1
+    return Encoded(starts, pieces, last_seq, isinstance(segment.events[-1], SEALING))
 
 
 async def _maybe_threaded(size: int, make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -98,7 +98,7 @@ async def frames(call: Call, run: OpenRun, after: int, fmt: str, pause: float = 
         call: the request.
         run: whose log.
         after: the number of the event before the first one.
-        fmt: JSON or PACKED.
+        fmt: JSON, PACKED or LOG; who reads the LOG may get events again that it has.
         pause: seconds that events wait for more, unless the last one is among them.
 
     Raises:
@@ -138,7 +138,7 @@ async def publication(encoder: EventEncoder, run_id: bytes, segment: Segment, li
     run = await encoder.open(run_id)
     if run is None:
         return []
-    return framed((await encoder.encode(run, segment, PACKED)).events, PACKED, limit)
+    return framed((await encoder.encode(run, segment, PACKED)).pieces, PACKED, limit)
 
 
 async def _page(call: Call, run_id: bytes, after: int) -> EventPage:

@@ -1,4 +1,7 @@
-"""Encoded events joined to what is sent at once: arrays for readers of one run, maps for those of many. Pure."""
+"""Encoded events joined to what is sent at once: arrays for readers of one run, maps for those of many. Pure.
+
+A piece is one event, or a part of the log (log_parts.py).
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,8 @@ from typing import Final
 
 import msgspec
 
-from maze_head.api.render import JSON
-from maze_protocol.streams import Events
+from maze_head.api.render import JSON, LOG
+from maze_protocol.streams import Events, Log
 
 __all__ = ["FRAME_BYTES", "framed", "numbered"]
 
@@ -16,18 +19,18 @@ FRAME_BYTES: Final = 1024 * 1024
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
-def framed(events: Sequence[bytes], fmt: str, limit: int = FRAME_BYTES) -> list[bytes]:
-    """Join encoded events to arrays of about `limit` bytes at most; one event is never cut."""
+def framed(pieces: Sequence[bytes], fmt: str, limit: int = FRAME_BYTES) -> list[bytes]:
+    """Join pieces to arrays of about `limit` bytes at most; one piece is never cut."""
     frames: list[bytes] = []
-    piece: list[bytes] = []
+    array: list[bytes] = []
     size = 0
-    for event in events:
-        if piece and size + len(event) > limit:
-            frames.append(_array(piece, fmt))
-            piece, size = [], 0
-        piece.append(event)
-        size += len(event)
-    return [*frames, _array(piece, fmt)] if piece else frames
+    for piece in pieces:
+        if array and size + len(piece) > limit:
+            frames.append(_array(array, fmt))
+            array, size = [], 0
+        array.append(piece)
+        size += len(piece)
+    return [*frames, _array(array, fmt)] if array else frames
 
 
 def _array(items: Sequence[bytes], fmt: str) -> bytes:
@@ -37,6 +40,7 @@ def _array(items: Sequence[bytes], fmt: str) -> bytes:
     return header + b"".join(items)
 
 
-def numbered(subscription: int, array: bytes, *, sealed: bool) -> bytes:
-    """Return an array of events as the frame of a subscription, maybe its last."""
-    return _encode(Events(subscription, sealed, []))[:-1] + array  # in place of the empty array, which is the last byte
+def numbered(subscription: int, array: bytes, fmt: str, *, sealed: bool) -> bytes:
+    """Return an array of pieces as the frame of a subscription, maybe its last."""
+    frame = Log(subscription, sealed, []) if fmt == LOG else Events(subscription, sealed, [])
+    return _encode(frame)[:-1] + array  # in place of the empty array, which is the last byte

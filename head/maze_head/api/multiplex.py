@@ -23,13 +23,24 @@ from maze_head.api.call import Call, raw_id
 from maze_head.api.errors import INTERNAL, status_of
 from maze_head.api.events import frames, open_run
 from maze_head.api.frames import numbered
-from maze_head.api.render import PACKED
+from maze_head.api.render import LOG, PACKED
 from maze_head.api.runs import submit_run
 from maze_head.api.websocket import LAGGED, Lagged, push, serve, upgrade
 from maze_head.core.errors import Rejected
 from maze_head.tokens import SUBMIT
 from maze_protocol.ids import RUN
-from maze_protocol.streams import MAX_SUBSCRIPTIONS, SEALED, Asked, End, Submit, Submitted, Subscribe, Unsubscribe
+from maze_protocol.streams import (
+    KINDS,
+    MAX_SEQ,
+    MAX_SUBSCRIPTIONS,
+    SEALED,
+    Asked,
+    End,
+    Submit,
+    Submitted,
+    Subscribe,
+    Unsubscribe,
+)
 
 __all__ = ["all_events"]
 
@@ -42,8 +53,9 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 
 async def all_events(call: Call) -> web.StreamResponse:
     """Serve the subscriptions of one client until it leaves."""
+    fmt = LOG if call.number("log", 0, 0, MAX_SEQ) >= KINDS else PACKED
     socket = await upgrade(call)
-    connection = _Connection(call, socket)
+    connection = _Connection(call, socket, fmt)
     try:
         await serve(call, socket, connection.trouble(), connection.hear())
     finally:
@@ -54,9 +66,10 @@ async def all_events(call: Call) -> web.StreamResponse:
 class _Connection:
     """A WebSocket and its subscriptions."""
 
-    def __init__(self, call: Call, socket: web.WebSocketResponse) -> None:
+    def __init__(self, call: Call, socket: web.WebSocketResponse, fmt: str) -> None:
         self._call = call
         self._socket = socket
+        self._format = fmt
         self._readers: dict[int, asyncio.Task[None]] = {}
         """By the numbers in use; the last word of a subscription is sent when its number is free."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -149,11 +162,11 @@ class _Connection:
         traffic.streams_open += 1
         try:
             run = await open_run(self._call, raw_id(asked.run, RUN))
-            async with aclosing(frames(self._call, run, asked.after, PACKED, asked.pause)) as arrays:
+            async with aclosing(frames(self._call, run, asked.after, self._format, asked.pause)) as arrays:
                 async for array, sealed in arrays:
                     if sealed:
                         self._readers.pop(asked.id, None)
-                    await self._send(numbered(asked.id, array, sealed=sealed))
+                    await self._send(numbered(asked.id, array, self._format, sealed=sealed))
             return None if sealed else End(asked.id, SEALED, 200)
         finally:
             traffic.streams_open -= 1

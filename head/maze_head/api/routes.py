@@ -76,7 +76,7 @@ from maze_protocol.http import (
     WorkflowRequest,
     WorkflowSummary,
 )
-from maze_protocol.streams import End, Events, Submit, Submitted, Subscribe, Unsubscribe
+from maze_protocol.streams import End, Events, Log, Submit, Submitted, Subscribe, Unsubscribe
 from maze_protocol.waiting import Demand, Explanation, RunExplanation
 
 __all__ = ["OPENAPI_PATH", "ROUTES", "Query", "Route", "endpoint", "scopes"]
@@ -133,6 +133,9 @@ _EVENTS: Final = (
     Query("format", "of a WebSocket: json (text frames) or msgpack (binary frames)", str),
     Query("wait", "without Upgrade: wait up to so many seconds for the first event (0 to 60)"),
     Query("limit", "without Upgrade: at most so many events (1 to 1000)"),
+)
+_LOG: Final = (
+    Query("log", "how many kinds of events the client knows: with all that the head knows, it is sent `log` messages"),
 )
 _OFFSET: Final = (Query("offset", "where the body begins in the value; `Content-Range` says the same"),)
 _LOGS: Final = (
@@ -245,7 +248,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         "GET", f"{API}/events", READ, multiplex.all_events, None, None,
         "Many runs and their logs over one WebSocket", 101,
-        messages=((Submit, Subscribe, Unsubscribe), (Submitted, Events, End)),
+        query=_LOG, messages=((Submit, Subscribe, Unsubscribe), (Submitted, Events, Log, End)),
     ),
     Route("PUT", VALUE, SUBMIT, uploads.put, bytes, UploadBody, "Bring a value by its content", 201, _OFFSET),
     Route("HEAD", VALUE, READ, uploads.look, None, None, "How much of an uploaded value is there"),

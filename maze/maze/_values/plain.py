@@ -106,9 +106,13 @@ def unpack_plain(body: Body, parts: Sequence[object] = ()) -> Any:
     import msgpack
 
     try:
-        return msgpack.unpackb(body, ext_hook=partial(_fill, parts))
+        return msgpack.unpackb(body, ext_hook=partial(_fill, parts) if parts else _no_part)
     except (ValueError, TypeError, OverflowError, MemoryError, msgpack.UnpackException) as error:
         raise ValueDecodeError(f"not a MessagePack value ({error})") from error
+
+
+def _no_part(code: int, data: bytes) -> object:
+    return _fill((), code, data)
 
 
 def _fill(parts: Sequence[object], code: int, data: bytes) -> object:

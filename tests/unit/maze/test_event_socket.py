@@ -14,8 +14,22 @@ import pytest
 from maze import _event_socket
 from maze._event_socket import EventSocket
 from maze.errors import HeadUnavailableError
+from maze_protocol.events import RunFinished, TaskWarned
 from maze_protocol.http import RunBody, RunRequest
-from maze_protocol.streams import Asked, End, Events, PackedEvent, Submit, Submitted, Subscribe, Told, Unsubscribe
+from maze_protocol.streams import (
+    KINDS,
+    Asked,
+    End,
+    Events,
+    Log,
+    LogPart,
+    PackedEvent,
+    Submit,
+    Submitted,
+    Subscribe,
+    Told,
+    Unsubscribe,
+)
 from support.run_story import packed
 
 
@@ -55,11 +69,13 @@ class Head:
 
     def __init__(self) -> None:
         self.wires: list[Wire] = []
+        self.known: list[str] = []
         self.refuse: Exception | None = None
         self.tries = 0
 
-    async def websocket(self, where: str) -> Wire:
+    async def websocket(self, where: str, log: str) -> Wire:
         self.tries += 1
+        self.known.append(log)
         if self.refuse is not None:
             raise self.refuse
         self.wires.append(Wire())
@@ -143,6 +159,22 @@ def test_streams_share_one_socket_and_get_what_is_theirs() -> None:
         await socket.join(three)
         assert wire.said[2:] == [Subscribe(3, "run_3", 0)]
         assert len(head.wires) == 1
+
+    play(scene)
+
+
+def test_the_log_as_it_is_is_read_as_events() -> None:
+    async def scene(head: Head, socket: EventSocket) -> None:
+        one = Stream("run_1")
+        await socket.join(one)
+        await until(lambda: bool(head.wires))
+        assert head.known == [str(KINDS)], "it says which kinds of events it knows"
+        parts = [
+            LogPart(1, 0.0, b"w" * 16, 1, (TaskWarned(0, "hm"), TaskWarned(0, "hm")), ((0, b"t" * 16, "t"),), ()),
+            LogPart(1, 0.0, b"w" * 16, 3, (RunFinished(1, 0, 0),), (), ()),
+        ]
+        head.wires[0].tell(Log(1, True, parts))
+        await until(lambda: one.got == [1, 2, 3])
 
     play(scene)
 

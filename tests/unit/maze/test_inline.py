@@ -16,14 +16,14 @@ from maze._values import encode
 from maze_protocol.limits import INLINE_CLIENT
 from maze_protocol.streams import PackedEvent
 from support.api_double import asynchronous
-from support.run_story import packed
+from support.run_story import WORKFLOW, packed
 from support.value_server import GONE, NOT_NOW, serving_values
 
 CODEC, BODY = encode(os.urandom(1000))
 
 
 def finished(seq: int, kind: str = "finish_task", **result: Any) -> PackedEvent:
-    return packed(seq, kind, {"task_id": f"task_{seq}", "result": result})
+    return packed(seq, kind, {"workflow_id": WORKFLOW, "task_id": f"task_{seq}", "result": result})
 
 
 def absent(size: int = len(BODY)) -> list[Any]:

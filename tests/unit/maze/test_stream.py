@@ -22,7 +22,7 @@ from maze.errors import (
     RequestError,
     UnknownRunError,
 )
-from maze_protocol.streams import Asked, End, Events, PackedEvent, Subscribe, Told, Unsubscribe
+from maze_protocol.streams import KINDS, Asked, End, Events, PackedEvent, Subscribe, Told, Unsubscribe
 from support.run_story import packed
 
 
@@ -86,8 +86,8 @@ def head(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Asking]:
     def install(*answers: Socket | Exception, info: Any = None) -> Asking:
         queue, asking = list(answers), Asking()
 
-        async def websocket(where: str) -> Socket:
-            assert where == "/api/v1/events"
+        async def websocket(where: str, log: str) -> Socket:
+            assert (where, log) == ("/api/v1/events", str(KINDS))
             answer = queue.pop(0) if len(queue) > 1 else queue[0]
             if isinstance(answer, Exception):
                 raise answer

@@ -47,10 +47,16 @@ async def filled() -> SlowHub:
 
 
 def test_a_reader_begins_anywhere_in_a_segment() -> None:
-    encoded = Encoded(4, (b"4", b"5", b"6"), sealed=False)
-    assert encoded.last_seq == 6
+    encoded = Encoded(range(4, 7), (b"4", b"5", b"6"), 6, sealed=False)
     assert [encoded.since(after) for after in (0, 3, 4, 6, 9)] == [
         (b"4", b"5", b"6"), (b"4", b"5", b"6"), (b"5", b"6"), (), (),
+    ]  # fmt: skip
+
+
+def test_a_part_of_the_log_is_sent_whole_to_who_has_half_of_it() -> None:
+    encoded = Encoded((4, 6), (b"45", b"6"), 6, sealed=False)
+    assert [encoded.since(after) for after in (0, 3, 4, 5, 6)] == [
+        (b"45", b"6"), (b"45", b"6"), (b"45", b"6"), (b"6",), (),
     ]  # fmt: skip
 
 
@@ -66,7 +72,7 @@ async def test_readers_that_come_together_share_one_encoding() -> None:
     told = await asyncio.gather(*readers[1:])
     assert (encoder.made, hub.asked) == (1, 1)
     assert all(each is told[0] for each in told)
-    assert msgspec.json.decode(told[0].events[0])["data"]["result"] == {"y": 7}
+    assert msgspec.json.decode(told[0].pieces[0])["data"]["result"] == {"y": 7}
     with pytest.raises(asyncio.CancelledError):
         await readers[0]
 
@@ -78,7 +84,7 @@ async def test_formats_are_kept_apart_and_the_end_is_marked() -> None:
     run = await opened(encoder)
     ends = [await encoder.encode(run, hub.segments[2], fmt) for fmt in (JSON, PACKED)]
     assert [end.sealed for end in ends] == [True, True]
-    assert msgspec.json.decode(ends[0].events[0]) == msgspec.msgpack.decode(ends[1].events[0])
+    assert msgspec.json.decode(ends[0].pieces[0]) == msgspec.msgpack.decode(ends[1].pieces[0])
     assert not (await encoder.encode(run, hub.segments[0], JSON)).sealed
 
 
@@ -93,7 +99,7 @@ async def test_a_small_cache_forgets_and_encodes_again() -> None:
 
 
 def test_an_encoding_takes_more_than_its_bytes() -> None:
-    assert Encoded(1, (b"x",) * 10, sealed=False).size >= 10 * 50 + 500
+    assert Encoded(range(1, 11), (b"x",) * 10, 10, sealed=False).size >= 10 * 50 + 500
 
 
 @asynchronous
@@ -106,7 +112,7 @@ async def test_a_failure_reaches_every_reader_and_is_not_kept() -> None:
     with pytest.raises(KeyError):
         await encoder.encode(run, hub.segments[1], JSON)
     hub.results[0] = outputs
-    assert (await encoder.encode(run, hub.segments[1], JSON)).events
+    assert (await encoder.encode(run, hub.segments[1], JSON)).pieces
 
 
 @asynchronous

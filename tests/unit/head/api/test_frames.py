@@ -33,7 +33,7 @@ def test_a_numbered_frame_holds_the_array_as_it_is(count: int, number: int) -> N
     data = msgspec.Raw(msgspec.msgpack.encode({"task_id": "t"}))
     events = [PackedEvent(seq, 1, 0.5, "start_task", data) for seq in range(count)]
     (array,) = framed([msgspec.msgpack.encode(event) for event in events], PACKED, 1 << 30)
-    told = msgspec.msgpack.decode(numbered(number, array, sealed=count == 1), type=Told)
+    told = msgspec.msgpack.decode(numbered(number, array, PACKED, sealed=count == 1), type=Told)
     assert isinstance(told, Events)
     assert (told.id, told.sealed, len(told.events)) == (number, count == 1, count)
     assert told.events[-1].seq == count - 1

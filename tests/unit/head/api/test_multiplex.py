@@ -15,7 +15,19 @@ from maze_head.core.errors import Gone, Invalid, Unavailable
 from maze_head.core.events import CountersAsked, DescribeRun, SubmitRun
 from maze_protocol.events import RunFinished, RunSubmitted, TaskStarted, TaskWarned
 from maze_protocol.http import RunRequest
-from maze_protocol.streams import MAX_PAUSE, Asked, End, Events, Submit, Submitted, Subscribe, Told, Unsubscribe
+from maze_protocol.streams import (
+    KINDS,
+    MAX_PAUSE,
+    Asked,
+    End,
+    Events,
+    Log,
+    Submit,
+    Submitted,
+    Subscribe,
+    Told,
+    Unsubscribe,
+)
 from support.api_double import RUN_ID, RUN_TEXT, WORKFLOW_ID, WORKFLOW_TEXT, Served, asynchronous, serving
 from support.zmq_peers import until
 
@@ -34,10 +46,10 @@ async def say(socket: ClientWebSocketResponse, *asked: Asked) -> None:
         await socket.send_bytes(msgspec.msgpack.encode(each))
 
 
-async def hear(socket: ClientWebSocketResponse) -> Events | End | Submitted:
+async def hear(socket: ClientWebSocketResponse) -> Events | Log | End | Submitted:
     message = await socket.receive()
     assert message.type is WSMsgType.BINARY, message
-    told: Events | End | Submitted = msgspec.msgpack.decode(message.data, type=Told)
+    told: Events | Log | End | Submitted = msgspec.msgpack.decode(message.data, type=Told)
     return told
 
 
@@ -83,6 +95,27 @@ async def test_subscriptions_begin_anywhere_and_end_with_their_run() -> None:
         assert (await ends(socket, 1))[0] == {1: [3]}, "the number is free again"
         await socket.close()
         await settled(head)
+
+
+@pytest.mark.parametrize(("known", "form"), [(KINDS, Log), (KINDS + 1, Log), (KINDS - 1, Events), (0, Events)])
+def test_who_knows_all_kinds_of_events_is_sent_the_log_as_it_is(known: int, form: type) -> None:
+    @asynchronous
+    async def scene() -> None:
+        async with serving() as head:
+            await begun(head)
+            socket = await head.http.ws_connect(f"{PATH}?log={known}", max_msg_size=0)
+            await say(socket, Subscribe(1, RUN_TEXT, 1))
+            await head.hub.commit(RunFinished(2, 0, 0))
+            first, last = await hear(socket), await hear(socket)
+            assert type(first) is type(last) is form
+            assert not isinstance(last, Events) or [event.seq for event in last.events] == [3]
+            if isinstance(first, Log) and isinstance(last, Log):
+                assert (first.id, first.sealed, last.sealed) == (1, False, True)
+                assert first.parts[0].events[-1] == TaskStarted(0, 1, 1, "n", "ip", 0.0)
+                assert (last.parts[0].first_seq, last.parts[0].events) == (3, (RunFinished(2, 0, 0),))
+            await socket.close()
+
+    scene()
 
 
 @asynchronous

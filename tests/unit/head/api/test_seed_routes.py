@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from maze_head.api.encoder import OpenRun
-from maze_head.api.render import Names
+from maze_head.api.render import GraphNames
 from maze_head.api.seed_routes import seed_messages
 from maze_head.core.effects import ObjectPlace
 from maze_head.core.events import DescribeWorkflow, EditWorkflow, LocateObject
@@ -127,7 +127,7 @@ async def test_the_original_gets_objects_whole_up_to_what_it_always_got() -> Non
 
 
 def test_the_original_sees_nothing_of_a_finished_task_that_runs_once_more() -> None:
-    run = OpenRun(b"", RunPlace(1, b"", 1), Names("run_x", WORKFLOW_TEXT, graph_of(["one"])))
+    run = OpenRun(b"", RunPlace(1, b"", 1), GraphNames("run_x", WORKFLOW_TEXT, graph_of(["one"])))
     started = TaskStarted(0, 2, 8, "n2", "", 1.0, rebuild=True)
     events = (ObjectLost(0, (0,), "n1"), started, ObjectRebuilt(0, 2, 8, "n2", ()))
     assert [seed_messages(event, run, (), {}) for event in events] == [[], [], []]
