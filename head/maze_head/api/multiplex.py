@@ -167,6 +167,9 @@ class _Connection:
                     if sealed:
                         self._readers.pop(asked.id, None)
                     await self._send(numbered(asked.id, array, self._format, sealed=sealed))
+                    if not sealed:
+                        # A socket that takes everything suspends nobody: a long replay must not hold up the head.
+                        await asyncio.sleep(0)
             return None if sealed else End(asked.id, SEALED, 200)
         finally:
             traffic.streams_open -= 1
@@ -175,8 +178,6 @@ class _Connection:
         async with self._turn:
             await push(self._call, self._socket, frame, WSMsgType.BINARY)
         self._call.traffic.frames_sent_total += 1
-        # A socket that takes everything suspends nobody: a long replay must not hold up the rest of the head.
-        await asyncio.sleep(0)
 
     def _break(self, code: int | None) -> None:
         if not self._broken.done():
