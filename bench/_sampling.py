@@ -127,11 +127,12 @@ class Calls:
         self._profile.enable()
 
     def stop(self) -> dict[str, Any]:
-        """Return calls and milliseconds by function: by themselves, and with what they called."""
+        """Return milliseconds, and calls and milliseconds by function: by themselves, and with what they called."""
         self._profile.disable()
         found = pstats.Stats(self._profile).stats  # type: ignore[attr-defined]
         dearest = sorted(found.items(), key=lambda each: -each[1][2])[:_MOST]
         return {
+            "cpu_ms": round(1e3 * sum(each[2] for each in found.values()), 1),
             "own": [
                 {
                     "ms": round(1e3 * own, 1),
@@ -140,7 +141,7 @@ class Calls:
                     "where": _place(at),
                 }
                 for at, (_, calls, own, within, _) in dearest
-            ]
+            ],
         }
 
 

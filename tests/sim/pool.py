@@ -150,11 +150,13 @@ class Pool:
         inputs = [self._body(part) for each in frame.inputs for part in each.parts]
         body = output_of(frame.name, inputs, bulky=plan.bulky)
         value = Value(MSGPACK, len(body), body)
-        if plan.bulky and frame.spool:
+        as_object = plan.bulky and bool(frame.spool)
+        if as_object:
             self._node.objects[ObjectKey(frame.lease, 0)] = body
             value = Value(MSGPACK, len(body), ref=ObjectRef(frame.lease, 0, len(body), zlib.crc32(body)))
         outputs = (OutputValue("y", value),)
-        self._node.post(WorkerReported(worker, ReportFrame(frame.lease, OK, plan.seconds * 1e3, outputs)))
+        report = ReportFrame(frame.lease, OK, plan.seconds * 1e3, outputs, objects=int(as_object))
+        self._node.post(WorkerReported(worker, report))
         self._go_on(worker)
 
     def _body(self, part: Value) -> bytes:

@@ -6,7 +6,20 @@ from collections.abc import Sequence
 
 from maze_protocol.values import Input, ObjectKey, ObjectRef, OutputValue, Value, body_of, key_of
 
-__all__ = ["filled", "refs_of", "total_size", "with_bodies"]
+__all__ = ["filled", "plain_size", "refs_of", "total_size", "with_bodies"]
+
+
+def plain_size(inputs: Sequence[Input]) -> int | None:
+    """Return the bytes of all values if each has its body with it, the usual case; None: see the other functions."""
+    size = 0
+    for each in inputs:
+        if each.template is not None:
+            return None
+        for value in each.parts:
+            if value.frame or value.ref is not None:
+                return None
+            size += value.size
+    return size
 
 
 def with_bodies(inputs: tuple[Input, ...], payloads: tuple[bytes, ...]) -> tuple[Input, ...]:

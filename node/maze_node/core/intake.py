@@ -7,9 +7,11 @@ Rules
 
 from __future__ import annotations
 
+from typing import Final
+
 from maze_node.core import outcomes
 from maze_node.core.events import Instant
-from maze_node.core.inputs import refs_of, total_size, with_bodies
+from maze_node.core.inputs import plain_size, refs_of, total_size, with_bodies
 from maze_node.core.leases import Lease
 from maze_node.core.outbox import Outbox
 from maze_node.core.runner import Runner
@@ -17,9 +19,11 @@ from maze_node.frames import CodeBody
 from maze_protocol.errors import BadMessage
 from maze_protocol.limits import MAX_TASK_VALUES
 from maze_protocol.messages import Assignment, Code
-from maze_protocol.values import body_of
+from maze_protocol.values import ObjectRef, body_of
 
 __all__ = ["Intake"]
+
+_NONE: Final[tuple[ObjectRef, ...]] = ()
 
 
 class Intake:
@@ -46,13 +50,15 @@ class Intake:
 
     def accept(self, assignment: Assignment, payloads: tuple[bytes, ...], now: Instant) -> None:
         """Let a new lease wait for its turn, or keep the outcome that says why it cannot begin."""
-        token = assignment.lease
-        try:
-            inputs = with_bodies(assignment.inputs, payloads)
-        except BadMessage as error:
-            self._outbox.keep(outcomes.of_refusal(token, "bad_input", "InputError", str(error), now))
-            return
-        total = total_size(inputs)
+        token, inputs, refs = assignment.lease, assignment.inputs, _NONE
+        total = plain_size(inputs)
+        if total is None:
+            try:
+                inputs = with_bodies(inputs, payloads)
+            except BadMessage as error:
+                self._outbox.keep(outcomes.of_refusal(token, "bad_input", "InputError", str(error), now))
+                return
+            total, refs = total_size(inputs), refs_of(inputs)
         if total > MAX_TASK_VALUES:
             reason = f"the inputs are {total:,} bytes together, at most {MAX_TASK_VALUES:,} are allowed"
             self._outbox.keep(outcomes.of_refusal(token, "too_large", "InputTooLarge", reason, now))
@@ -60,4 +66,4 @@ class Intake:
             reason = f"the function {assignment.code.hex()[:16]} has not been sent to this node"
             self._outbox.keep(outcomes.of_refusal(token, "bad_code", "CodeMissing", reason, now))
         else:
-            self._runner.admit(Lease(token, assignment, inputs, total, refs_of(inputs)))
+            self._runner.admit(Lease(token, assignment, inputs, total, refs))

@@ -25,6 +25,8 @@ __all__ = ["Outbox"]
 
 MAX_ITEMS: Final = 1_000
 _OVERHEAD: Final = 256
+_OUTPUT: Final = 32
+"""Characters of an output besides its name and its value."""
 
 
 class Outbox:
@@ -60,14 +62,14 @@ class Outbox:
 
     def keep(self, outcome: Outcome, after: int = 0) -> None:
         """Keep an outcome until it is acknowledged; of an early lease, `after` is the one that it followed."""
-        text, size = _text_size(outcome), 0
+        lease, keys, size = outcome.lease, 0, 0
         for each in outcome.outputs:
+            keys += len(each.key) + _OUTPUT
             size += len(each.value.body)
-        kept = self._kept[outcome.lease] = Kept(
-            self._next, outcome.lease, outcome, outcome.started_at, text + size, text, after
-        )
+        text = _text_size(outcome, keys)
+        self._kept[lease] = kept = Kept(self._next, lease, outcome, outcome.started_at, text + size, text, after)
         self._next += 1
-        self.unsent[outcome.lease] = None
+        self.unsent[lease] = None
         self._shelf.add(kept)
 
     def forget(self, lease: int) -> None:
@@ -132,12 +134,14 @@ class Outbox:
             kept.said = True
             self._shelf.said(kept)
             text, total = kept.text, kept.size - kept.text
-            full = size + text > FLUSH_BYTES or payload + total > MAX_CONTROL_MESSAGE // 2 or not _fits(outcome, packer)
+            size, payload = size + text, payload + total
+            inline = packer.takes_inline(total)
+            full = size > FLUSH_BYTES or payload > MAX_CONTROL_MESSAGE // 2 or not (inline or _fits(outcome, packer))
             if batch and (full or len(batch) >= MAX_ITEMS):
                 yield Result(tuple(batch)), tuple(packer.payloads)
-                batch, packer, size, payload = [], ValuePacker(), 0, 0
-            batch.append(_packed(outcome, packer))
-            size, payload = size + text, payload + total
+                batch, packer, size, payload = [], ValuePacker(), text, total
+                inline = packer.takes_inline(total)
+            batch.append(outcome if inline else _packed(outcome, packer))
         if batch:
             yield Result(tuple(batch)), tuple(packer.payloads)
 
@@ -148,7 +152,11 @@ class Outbox:
         for lease in unsent:
             if lease in taken:
                 continue
-            chain = [self._kept[lease]]
+            kept = self._kept[lease]
+            if not kept.after:
+                yield kept
+                continue
+            chain = [kept]
             while (before := self._before(chain[-1])) is not None and before.lease in unsent:
                 chain.append(before)
             if before is not None:
@@ -170,23 +178,15 @@ def _fits(outcome: Outcome, packer: ValuePacker) -> bool:
 
 
 def _packed(outcome: Outcome, packer: ValuePacker) -> Outcome:
-    small = 0
-    for each in outcome.outputs:
-        small += len(each.value.body)
-    if packer.takes_inline(small):
-        return outcome
     outputs = [OutputValue(each.key, packer.pack(each.value, each.value.body), each.type) for each in outcome.outputs]
     return msgspec.structs.replace(outcome, outputs=tuple(outputs))
 
 
-def _text_size(outcome: Outcome) -> int:
-    """Estimate the meta bytes of an outcome without its values."""
-    if outcome.error is None and not outcome.warnings:
-        texts = 0
-        for each in outcome.outputs:
-            texts += len(each.key) + 32
-        return _OVERHEAD + 4 * texts + len(outcome.stdout_tail) + len(outcome.stderr_tail)
+def _text_size(outcome: Outcome, texts: int) -> int:
+    """Estimate the meta bytes of an outcome without its values; `texts` is what its outputs have of it."""
     error = outcome.error
-    texts = len(error.traceback) + len(error.message) + len(error.stderr_tail) if error is not None else 0
-    texts += sum(map(len, outcome.warnings)) + sum(len(each.key) + 32 for each in outcome.outputs)
+    if error is not None:
+        texts += len(error.traceback) + len(error.message) + len(error.stderr_tail)
+    if outcome.warnings:
+        texts += sum(map(len, outcome.warnings))
     return _OVERHEAD + 4 * texts + len(outcome.stdout_tail) + len(outcome.stderr_tail)

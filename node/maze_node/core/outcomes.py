@@ -47,7 +47,7 @@ def of_report(lease: Lease, pid: int, event: WorkerReported) -> Outcome:
         warnings=report.warnings,
         pid=pid,
     )
-    return outcome if tails == NO_OUTPUT else _with_logs(outcome, tails)
+    return outcome if tails is NO_OUTPUT else _with_logs(outcome, tails)
 
 
 def without_objects(report: ReportFrame) -> ReportFrame:

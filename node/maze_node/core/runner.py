@@ -257,25 +257,26 @@ class Runner:
         worker = self.roster.get(event.worker)
         if worker is None or worker.lease is None:
             return
-        lease = worker.lease
+        lease, report = worker.lease, event.report
         self.health.succeeded()
-        self.objects.made(lease, event.report)
+        if report.objects:
+            self.objects.made(lease, report)
         if lease.ending is not None:
-            lease.report, lease.kill_at = None if event.report.late else event, now.mono
+            lease.report, lease.kill_at = None if report.late else event, now.mono
             self._emit(Signal(worker.number, "SIGKILL"))
             return
         worker.lease, worker.closed = None, False
-        if event.report.late:
+        if report.late:
             self._return(lease)
         else:
             self._finish(lease, outcomes.of_report(lease, worker.pid, event), now)
-        if event.report.unclean:
+        if report.unclean:
             self.ahead.put_back(self.leases.ahead_of(lease.grant))
         following = self.leases.follow(lease.grant)
         if following is not None:
             self._begin(following, worker, now)
         else:
-            self._rest(worker, lease, clean=not (event.report.unclean or worker.doomed), now=now)
+            self._rest(worker, lease, clean=not (report.unclean or worker.doomed), now=now)
 
     def _return(self, lease: Lease) -> None:
         """Let an attempt wait again that did not begin."""
@@ -419,12 +420,13 @@ class Runner:
         self.leases.over(lease)
         if lease.objects:
             self.objects.is_over(lease, now)
-        self.started.pop(lease.token, None)
-        if not lease.unwanted:
+        token, unwanted = lease.token, lease.unwanted
+        self.started.pop(token, None)
+        if not unwanted:
             self._outbox.keep(outcome, lease.assignment.after)
-        if lease.unwanted or outcome.status != OK:
-            self.objects.forget((lease.token,))
-        self.early.is_over(lease.token, None if lease.unwanted else outcome)
+        if unwanted or outcome.status != OK:
+            self.objects.forget((token,))
+        self.early.is_over(token, None if unwanted else outcome)
 
     def _release(self, grant: int) -> None:
         if not self.leases.uses(grant) and grant not in self._blocked:

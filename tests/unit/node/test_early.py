@@ -139,7 +139,7 @@ def test_an_object_is_mapped_where_it_was_made() -> None:
     rig.said(CODE)
     rig.assign(make_assignment(1), early(2, 1))
     value = Value(0, 100_000, ref=ObjectRef(1, 0, 100_000, 7))
-    rig.do(WorkerReported(rig.worker_of(1), ReportFrame(1, OK, 1.0, (OutputValue("out", value),))))
+    rig.do(WorkerReported(rig.worker_of(1), ReportFrame(1, OK, 1.0, (OutputValue("out", value),), objects=1)))
     assert started(rig) == [1, 2]
     assert rig.all(Start)[1].frame.objects == 1
     assert rig.all(Start)[1].frame.inputs[0].parts == (value,)

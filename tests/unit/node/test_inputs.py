@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maze_node.core.inputs import filled, refs_of, total_size, with_bodies
+from maze_node.core.inputs import filled, plain_size, refs_of, total_size, with_bodies
 from maze_protocol.errors import BadMessage
 from maze_protocol.values import Input, ObjectRef, OutputValue, Value
 
@@ -46,3 +46,12 @@ def test_what_an_early_lease_lacks_follows_the_parts_that_it_has() -> None:
 def test_what_was_not_made_or_has_no_place_cannot_be_filled_in(awaits: tuple[tuple[int, str], ...]) -> None:
     inputs = (Input("a", None), Input("b", None))
     assert filled(inputs, awaits, (OutputValue("y", Value(0, 1, b"1")),)) is None
+
+
+def test_inputs_with_all_their_bodies_are_measured_at_once() -> None:
+    here, elsewhere = Value(0, 3, b"abc"), Value(0, 5, b"", 1)
+    kept = Value(0, 9, ref=ObjectRef(7, 0, 9, 0))
+    assert plain_size(()) == 0
+    assert plain_size((Input("x", None, (here,)), Input("y", None, (here,)))) == 6
+    for odd in (Input("y", None, (elsewhere,)), Input("y", None, (here, kept)), Input("y", here, (here,))):
+        assert plain_size((Input("x", None, (here,)), odd)) is None
