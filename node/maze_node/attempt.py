@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from maze._values import ValueDecodeError, ValueEncodeError, decode, decode_input, encode_pieces, encode_short
 from maze_node.beside import Beside
 from maze_node.errors import TaskFault
-from maze_node.frames import ReportFrame, TaskFrame
+from maze_node.frames import LikeFrame, ReportFrame, TaskFrame
 from maze_node.meter import Meter
 from maze_node.surroundings import Surroundings
 from maze_node.tracebacks import describe
@@ -44,6 +44,7 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
 
 def run_attempt(
     frame: TaskFrame,
+    own: TaskFrame | LikeFrame,
     load: Callable[[bytes], Callable[..., Any]],
     surroundings: Surroundings,
     meter: Meter,
@@ -53,7 +54,8 @@ def run_attempt(
     """Run one attempt and report how it ended.
 
     Args:
-        frame: the attempt.
+        frame: what it has in common with those before and behind it.
+        own: what it has for itself; often the same frame.
         load: returns a function by its hash.
         surroundings: of the process, restored in the end.
         meter: measures the call.
@@ -62,15 +64,15 @@ def run_attempt(
     """
     beside = beside or Beside()
     started_at = time()
-    surroundings.enter(_identity(frame), _gang(frame.gang) if frame.gang else _NOTHING)
+    surroundings.enter(_identity(frame.run, own), _gang(frame.gang) if frame.gang else _NOTHING)
     if surroundings.reaped:
         meter.reset()
     meter.clear()
-    workspace = Workspace(frame)
+    workspace = Workspace(frame.outputs, own.lease)
     made, error = _NONE, None
     try:
         # What the attempt had goes with that call and its exception: the next attempt would pay for it.
-        made = _perform(frame, load, meter, workspace, beside)
+        made = _perform(frame, own, load, meter, workspace, beside)
     except TaskFault as fault:
         error = fault.info
     except BaseException as fault:  # noqa: BLE001 -- user code: SystemExit and KeyboardInterrupt are its failures too
@@ -82,7 +84,7 @@ def run_attempt(
         workspace.remove()
     outputs, objects, on_disk = made
     return ReportFrame(
-        frame.lease,
+        own.lease,
         OK if error is None else FAILED,
         meter.wall_ms,
         outputs,
@@ -101,6 +103,7 @@ def run_attempt(
 
 def _perform(
     frame: TaskFrame,
+    own: TaskFrame | LikeFrame,
     load: Callable[[bytes], Callable[..., Any]],
     meter: Meter,
     workspace: Workspace,
@@ -113,7 +116,7 @@ def _perform(
     """
     function = load(frame.code)
     workspace.open()
-    params = _decode_inputs(frame.inputs, workspace, beside)
+    params = _decode_inputs(own.inputs, workspace, beside)
     meter.start()
     try:
         returned = function(params)
@@ -125,14 +128,12 @@ def _perform(
     short = None if workspace.declared else _short_outputs(outputs)
     if short is not None:
         return short, 0, ()
-    return _encode_outputs(workspace.given(outputs), frame, beside)
+    return _encode_outputs(workspace.given(outputs), own.lease, frame, beside)
 
 
-def _identity(frame: TaskFrame) -> tuple[bytes, ...]:
+def _identity(run: bytes, own: TaskFrame | LikeFrame) -> tuple[bytes, ...]:
     """Return what task code may know itself by, for keys that make its side effects happen once (surroundings.py)."""
-    return (
-        _RUN + hexlify(frame.run), _TASK + hexlify(frame.task), b"%d" % frame.attempt, b"%d" % frame.lease
-    )  # fmt: skip
+    return _RUN + hexlify(run), _TASK + hexlify(own.task), b"%d" % own.attempt, b"%d" % own.lease
 
 
 def _gang(addresses: tuple[str, ...]) -> dict[str, str]:
@@ -245,7 +246,7 @@ def _short_outputs(outputs: dict[str, Any]) -> tuple[OutputValue, ...] | None:
     return tuple(found) if len(found) <= FEW else None
 
 
-def _encode_outputs(outputs: dict[str, Any], frame: TaskFrame, beside: Beside) -> Made:
+def _encode_outputs(outputs: dict[str, Any], lease: int, frame: TaskFrame, beside: Beside) -> Made:
     if len(outputs) > MAX_OUTPUTS:
         raise _bad_return(f"{len(outputs)} outputs, at most {MAX_OUTPUTS}")
     encoded = [_encode_output(key, value) for key, value in outputs.items()]
@@ -253,7 +254,7 @@ def _encode_outputs(outputs: dict[str, Any], frame: TaskFrame, beside: Beside) -
     if total <= INLINE_VALUE:
         return tuple(map(_inline, encoded)), 0, ()
     if frame.spool:
-        return _with_objects(encoded, frame, beside)
+        return _with_objects(encoded, lease, frame, beside)
     _check_total(encoded, total)
     return tuple(map(_inline, encoded)), 0, ()
 
@@ -269,7 +270,7 @@ def _check_total(encoded: list[Encoded], total: int) -> None:
         )
 
 
-def _with_objects(encoded: list[Encoded], frame: TaskFrame, beside: Beside) -> Made:
+def _with_objects(encoded: list[Encoded], lease: int, frame: TaskFrame, beside: Beside) -> Made:
     large = _large(encoded)
     outputs, on_disk = [], []
     for number, each in enumerate(encoded):
@@ -278,7 +279,7 @@ def _with_objects(encoded: list[Encoded], frame: TaskFrame, beside: Beside) -> M
             continue
         if beside.write(each.key, each.pieces, each.size, frame, file=each.codec == FILE):
             on_disk.append(number)
-        value = Value(each.codec, each.size, ref=ObjectRef(frame.lease, number, each.size, 0))
+        value = Value(each.codec, each.size, ref=ObjectRef(lease, number, each.size, 0))
         outputs.append(OutputValue(each.key, value, _name_of(each.kind)))
     return tuple(outputs), len(large), tuple(on_disk)
 

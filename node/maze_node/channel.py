@@ -21,7 +21,7 @@ from maze_node.core import outcomes
 from maze_node.core.events import LogTails
 from maze_node.core.inputs import refs_of
 from maze_node.descriptors import Givings
-from maze_node.frames import FrameBuffer, ReportFrame, TaskFrame, decode_report, encode_frame
+from maze_node.frames import FrameBuffer, LikeFrame, ReportFrame, TaskFrame, decode_report, encode_frame
 from maze_node.gauge import Gauge
 from maze_node.logs import STDERR, STDOUT, Logs
 from maze_node.permits import Permits
@@ -159,7 +159,7 @@ class Channel:
         for stream in self._streams:
             os.close(stream.far)
 
-    def give(self, frames: Iterable[TaskFrame]) -> None:
+    def give(self, frames: Iterable[TaskFrame | LikeFrame]) -> None:
         """Put tasks behind those that the worker has; `push` sends them."""
         for frame in frames:
             self._leases.append(frame.lease)

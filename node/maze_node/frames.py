@@ -4,7 +4,8 @@ Rules
 * Pure: bytes in, structs out. The sockets are in pool.py, spawner.py and worker.py.
 * Agent and worker speak over a stream socket: u32 length, big-endian, then a MessagePack array. A worker may be sent
   many tasks, begins one at a time as it is permitted to (permits.py), and writes its report before it goes on: so the
-  first task without a report is the one to blame.
+  first task without a report is the one to blame. Of tasks that are alike, one after the other, only the first is told
+  whole.
 * Agent and spawner speak over a SEQPACKET socket, one array per packet; FORK carries descriptors beside it.
 """
 
@@ -19,8 +20,8 @@ from maze_protocol.messages import ErrorInfo, OutputDecl
 from maze_protocol.values import Input, OutputValue
 
 __all__ = [
-    "CodeBody", "Exited", "Fork", "Forked", "FrameBuffer", "Kill", "Ping", "Preloaded", "ReportFrame", "Sandbox",
-    "TaskFrame",
+    "CodeBody", "Exited", "Fork", "Forked", "FrameBuffer", "Kill", "LikeFrame", "Ping", "Preloaded", "ReportFrame",
+    "Sandbox", "TaskFrame",
     "decode_packet", "decode_report", "decode_task", "encode_frame", "encode_packet", "LENGTH",
 ]  # fmt: skip
 
@@ -46,7 +47,7 @@ class Sandbox(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """What it may take beyond what the worker has before; 0: no limit."""
 
 
-class TaskFrame(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class TaskFrame(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=1):
     """One attempt for a worker. All values carry their bodies, but for those that are objects."""
 
     lease: int
@@ -77,6 +78,21 @@ class TaskFrame(msgspec.Struct, array_like=True, frozen=True, gc=False):
     on_disk: bool = False
     """Large outputs are to be files from the beginning: the node's budget of memory is used up."""
     sandbox: Sandbox | None = None
+
+
+class LikeFrame(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=2):
+    """One more attempt for a worker, in all but this like that of its last TaskFrame. No input of it is an object."""
+
+    lease: int
+    inputs: tuple[Input, ...]
+    task: bytes
+    attempt: int
+    until: float
+
+    @property
+    def objects(self) -> int:
+        """Return how many of its inputs are objects."""
+        return 0
 
 
 class ReportFrame(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -153,7 +169,7 @@ class Preloaded(msgspec.Struct, array_like=True, frozen=True, gc=False, tag=6):
 Packet = Fork | Kill | Forked | Exited | Ping | Preloaded
 
 _encoder: Final = msgspec.msgpack.Encoder()
-_tasks: Final = msgspec.msgpack.Decoder(TaskFrame)
+_tasks: Final[msgspec.msgpack.Decoder[TaskFrame | LikeFrame]] = msgspec.msgpack.Decoder(TaskFrame | LikeFrame)
 _reports: Final = msgspec.msgpack.Decoder(ReportFrame)
 _packets: Final = msgspec.msgpack.Decoder(Packet)
 
@@ -163,7 +179,7 @@ decode_task = _tasks.decode
 decode_report = _reports.decode
 
 
-def encode_frame(frame: TaskFrame | ReportFrame) -> bytes:
+def encode_frame(frame: TaskFrame | LikeFrame | ReportFrame) -> bytes:
     """Return a frame with its length in front."""
     body = _encoder.encode(frame)
     return LENGTH.pack(len(body)) + body

@@ -34,6 +34,7 @@ from maze_node.frames import (
     Fork,
     Forked,
     Kill,
+    LikeFrame,
     Ping,
     Preloaded,
     ReportFrame,
@@ -125,7 +126,7 @@ class Pool:
         self._channels[number] = Channel(number, self._turns, self._logs, self._objects, self._on_report)
         self._send(encode_packet(Fork(number)), number)
 
-    def give(self, number: int, frames: Iterable[TaskFrame]) -> None:
+    def give(self, number: int, frames: Iterable[TaskFrame | LikeFrame]) -> None:
         """Give a worker tasks; `push` sends them."""
         channel = self._channels.get(number)
         if channel is not None:

@@ -28,7 +28,7 @@ from maze_node.attempt import run_attempt
 from maze_node.beside import Beside
 from maze_node.clock import monotonic
 from maze_node.core.slots import THREAD_VARIABLES
-from maze_node.frames import LENGTH, CodeBody, ReportFrame, TaskFrame, decode_task, encode_frame
+from maze_node.frames import LENGTH, CodeBody, LikeFrame, ReportFrame, TaskFrame, decode_task, encode_frame
 from maze_node.gauge import Gauge
 from maze_node.isolation import BWRAP, NONE, PROCESS
 from maze_node.limits import allowed_cpus, become_subreaper, harden_worker, high_descriptor, run_on
@@ -102,6 +102,8 @@ class Worker:
         self._bodies: dict[bytes, CodeBody] = {}
         self._functions: dict[bytes, Callable[..., Any]] = {}
         self._surroundings: Surroundings | None = None
+        self._frame: TaskFrame | None = None
+        """The last one that was told whole."""
         self._meter = Meter()
         self._allowed = allowed_cpus()
         self._cpus = self._allowed
@@ -109,31 +111,32 @@ class Worker:
     def serve(self) -> None:
         """Run what may be run until nothing can follow."""
         while permit := os.read(self._permits, 1):
-            frame = self._next()
-            if frame is None:
+            own = self._next()
+            if own is None:
                 return
-            surroundings = self._prepare(frame)
-            if frame.objects:
-                self._beside.arrive(frame)
+            if isinstance(own, TaskFrame):
+                self._prepare(own)
+                self._beside.arrive(own)
             if permit != BEGIN:
                 self._beside.clear()
                 continue
-            report = self._attempt(frame, surroundings)
+            report = self._attempt(own)
             self._only_here()
-            if frame.objects or report.objects:
+            if own.objects or report.objects:
                 self._beside.send()
             self._channel.sendall(encode_frame(report))
             if report.unclean:
                 self._wait_for_the_end()
 
-    def _next(self) -> TaskFrame | None:
+    def _next(self) -> TaskFrame | LikeFrame | None:
         head = self._stream.read(LENGTH.size)
         if len(head) < LENGTH.size:
             return None
         return decode_task(self._stream.read(LENGTH.unpack(head)[0]))
 
-    def _prepare(self, frame: TaskFrame) -> Surroundings:
+    def _prepare(self, frame: TaskFrame) -> None:
         """Take from a frame what also holds for later ones."""
+        self._frame = frame
         for code in frame.forget:
             self._bodies.pop(code, None)
             self._functions.pop(code, None)
@@ -147,7 +150,6 @@ class Worker:
             if self._preloaded and threads:
                 resize(int(threads))
             self._surroundings = Surroundings()
-        return self._surroundings
 
     def _confine(self, frame: TaskFrame) -> None:
         if frame.sandbox is not None:
@@ -158,16 +160,18 @@ class Worker:
         elif self._level == BWRAP and os.geteuid() == 0:
             drop_capabilities()
 
-    def _attempt(self, frame: TaskFrame, surroundings: Surroundings) -> ReportFrame:
-        if 0 < frame.until < monotonic():
+    def _attempt(self, own: TaskFrame | LikeFrame) -> ReportFrame:
+        frame, surroundings = self._frame, self._surroundings
+        assert frame is not None and surroundings is not None, "the first task is told whole"  # noqa: PT018 -- no test
+        if 0 < own.until < monotonic():
             stdout_end, stderr_end = self._written()
-            return ReportFrame(frame.lease, OK, 0.0, late=True, stdout_end=stdout_end, stderr_end=stderr_end)
+            return ReportFrame(own.lease, OK, 0.0, late=True, stdout_end=stdout_end, stderr_end=stderr_end)
         if self._open_air:
-            return _refusal(frame.lease, self._open_air)
+            return _refusal(own.lease, self._open_air)
         cpus = frame.cpus or self._allowed
         if cpus != self._cpus:
             self._move_to(cpus)
-        return run_attempt(frame, self._function, surroundings, self._meter, self._written, self._beside)
+        return run_attempt(frame, own, self._function, surroundings, self._meter, self._written, self._beside)
 
     def _written(self) -> tuple[int, int]:
         """Return how much has been written to the pipes of standard output and of standard error."""

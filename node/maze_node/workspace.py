@@ -7,13 +7,14 @@ pay nothing, and run where the node was started. workdirs.py tells where it is, 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from maze._values.file import File
 from maze_node.errors import NotOurs, TaskFault
-from maze_node.frames import TaskFrame
 from maze_node.workdirs import make
+from maze_protocol.messages import OutputDecl
 
 __all__ = ["Workspace"]
 
@@ -23,13 +24,13 @@ FILE_TYPES: Final = frozenset(("file", "file:image"))
 class Workspace:
     """The files of one attempt."""
 
-    __slots__ = ("_frame", "declared", "made", "warnings")
+    __slots__ = ("_lease", "declared", "made", "warnings")
 
-    def __init__(self, frame: TaskFrame) -> None:
-        self._frame = frame
+    def __init__(self, outputs: Sequence[OutputDecl], lease: int) -> None:
+        self._lease = lease
         self.made: Path | None = None
         """The directory, if one was needed."""
-        self.declared = [each.key for each in frame.outputs if each.data_type in FILE_TYPES]
+        self.declared = [each.key for each in outputs if each.data_type in FILE_TYPES]
         """Outputs that are to be files."""
         self.warnings: list[str] = []
         """Of the attempt, about what it returned."""
@@ -76,7 +77,7 @@ class Workspace:
     def _enter(self) -> Path:
         if self.made is None:
             try:
-                self.made = make(os.getppid(), os.getpid(), self._frame.lease)
+                self.made = make(os.getppid(), os.getpid(), self._lease)
             except (OSError, NotOurs) as error:
                 raise TaskFault("no_room", "NoRoom", f"no working directory for files: {error}") from error
             os.chdir(self.made)

@@ -49,7 +49,7 @@ from maze_protocol.messages import (
 )
 from maze_protocol.resources import Capacity, Claim, DeviceClaim
 from maze_protocol.values import Input, ObjectKey, ObjectRef, Value, key_of
-from support.node_core import CAPACITY, Rig, make_assignment, of
+from support.node_core import CAPACITY, Rig, make_assignment, of, whole
 
 CPUS = (0, 1, 2, 3)
 CLAIMS = (Claim(1000, 0), Claim(2500, 0), Claim(2000, 0), Claim(500, 4000), Claim(1000, 0, (DeviceClaim(0, 600, 400),)))
@@ -76,6 +76,7 @@ class AgentMachine(RuleBasedStateMachine):
         self.tasks: dict[int, int] = {}
         """What each worker runs, as far as the agent can know."""
         self.ahead: dict[int, list[int]] = {}
+        self.told: dict[int, TaskFrame] = {}
         """What each worker is to run next, without being told."""
         self.progress: dict[int, int] = {}
         """How many of its tasks each worker has finished whose reports nobody has read."""
@@ -169,7 +170,7 @@ class AgentMachine(RuleBasedStateMachine):
     def check_enqueue(self, effect: Enqueue) -> None:
         assert effect.worker in self.alive
         assert effect.worker not in self.signalled, "a signalled worker gets nothing more"
-        for frame in effect.frames:
+        for frame in whole(effect.frames, self.told[effect.worker]):
             assert not self.needs[frame.lease], "its inputs could go before it begins"
             self.check_early(frame)
             assert self.fate[frame.lease] == "held"
@@ -177,6 +178,7 @@ class AgentMachine(RuleBasedStateMachine):
             assert self.rig.mono <= frame.until <= self.heard + 10.0, "not to begin behind the fence"
             self.until[frame.lease] = frame.until
             self.cpus[frame.lease] = frame.cpus
+            self.told[effect.worker] = frame
         self.ahead.setdefault(effect.worker, []).extend(frame.lease for frame in effect.frames)
         self.go_on(effect.worker)
 
@@ -201,6 +203,7 @@ class AgentMachine(RuleBasedStateMachine):
         busy = [self.grants[other] for other in self.tasks.values()] + list(self.held_back.values())
         assert grant not in busy, "one at a time per grant"
         self.fate[lease] = "running"
+        self.told[effect.worker] = effect.frame
         self.rig.begun.add(lease)
         running = [self.claims[other] for other in (*self.tasks.values(), lease)]
         if len(running) > 1:

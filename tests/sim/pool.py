@@ -14,12 +14,13 @@ from typing import Any
 
 from maze_node.core.effects import Dismiss, Enqueue, Fork, Signal, Start, TakeBack
 from maze_node.core.events import TakenBack, WorkerExited, WorkerForked, WorkerReported
-from maze_node.frames import ReportFrame, TaskFrame
+from maze_node.frames import LikeFrame, ReportFrame, TaskFrame
 from maze_protocol.limits import INLINE_VALUE
 from maze_protocol.messages import FAILED, OK, ErrorInfo
 from maze_protocol.values import MSGPACK, ObjectKey, ObjectRef, OutputValue, Value, key_of
 from sim.clock import Entry
 from sim.knobs import Knobs
+from support.node_core import whole
 
 NEVER = 1e9
 BULK = b"\xa0" * (INLINE_VALUE + 1)
@@ -78,6 +79,8 @@ class Pool:
         self._alive: dict[int, None] = {}
         self._tasks: dict[int, tuple[TaskFrame, Entry]] = {}
         self._queues: dict[int, list[TaskFrame]] = {}
+        self._told: dict[int, TaskFrame] = {}
+        """The last task that each worker was given, taken back or not."""
 
     def obey(self, effect: Fork | Start | Enqueue | TakeBack | Signal | Dismiss) -> None:
         """Carry out an order of the agent."""
@@ -114,9 +117,11 @@ class Pool:
         self._alive[worker] = None
         self._node.post(WorkerForked(worker, 1_000 + worker))
 
-    def _give(self, worker: int, frames: Sequence[TaskFrame]) -> None:
+    def _give(self, worker: int, frames: Sequence[TaskFrame | LikeFrame]) -> None:
         if worker in self._alive:
-            self._queues.setdefault(worker, []).extend(frames)
+            tasks = whole(frames, self._told.get(worker))
+            self._told[worker] = tasks[-1]
+            self._queues.setdefault(worker, []).extend(tasks)
             self._go_on(worker)
 
     def _go_on(self, worker: int) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
+
+import msgspec
 
 from maze_node.core.agent import STARTED_AFTER, Agent
 from maze_node.core.effects import Discard, Effect, Enqueue, Fork, Load, Send, Spill, Start, TakeBack
@@ -20,7 +23,7 @@ from maze_node.core.events import (
     WorkerForked,
     WorkerReported,
 )
-from maze_node.frames import ReportFrame, TaskFrame
+from maze_node.frames import LikeFrame, ReportFrame, TaskFrame
 from maze_protocol.messages import (
     OK,
     Assign,
@@ -163,13 +166,26 @@ class Rig:
         """Return every task that a worker was given, with the worker: to be begun at once, or ahead."""
         found: list[tuple[int, TaskFrame]] = []
         for effect in self.effects:
-            if isinstance(effect, Start):
-                found.append((effect.worker, effect.frame))
-            elif isinstance(effect, Enqueue):
-                found += ((effect.worker, frame) for frame in effect.frames)
+            if isinstance(effect, (Start, Enqueue)):
+                frames = (effect.frame,) if isinstance(effect, Start) else effect.frames
+                told = next((frame for worker, frame in reversed(found) if worker == effect.worker), None)
+                found += ((effect.worker, frame) for frame in whole(frames, told))
         return found
 
 
 def of(effects: list[Effect], kind: type[E]) -> list[E]:
     sent = [effect.message for effect in effects if isinstance(effect, Send)]
     return [each for each in (*effects, *sent) if isinstance(each, kind)]
+
+
+def whole(frames: Sequence[TaskFrame | LikeFrame], told: TaskFrame | None) -> list[TaskFrame]:
+    """Return tasks as their worker understands them; `told` is the one before them."""
+    found: list[TaskFrame] = []
+    for frame in frames:
+        if isinstance(frame, LikeFrame):
+            assert told is not None, "the first one is told whole"
+            own = {name: getattr(frame, name) for name in ("lease", "inputs", "task", "attempt", "until", "objects")}
+            frame = msgspec.structs.replace(told, fresh=None, forget=(), environ={}, **own)
+        found.append(frame)
+        told = frame
+    return found

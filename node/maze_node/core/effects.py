@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from maze_node.frames import TaskFrame
+from maze_node.frames import LikeFrame, TaskFrame
 from maze_protocol.messages import LogPull, Message
 from maze_protocol.values import ObjectKey, ObjectRef
 
@@ -51,7 +51,7 @@ class Enqueue(msgspec.Struct, frozen=True, gc=False):
     """Put tasks behind the one that a worker has, and behind those that are ahead already."""
 
     worker: int
-    frames: tuple[TaskFrame, ...]
+    frames: tuple[TaskFrame | LikeFrame, ...]
 
 
 class TakeBack(msgspec.Struct, frozen=True, gc=False):

@@ -13,6 +13,7 @@ from typing import Final
 
 from maze_node.core.leases import Lease
 from maze_node.core.slots import Binding
+from maze_node.frames import TaskFrame
 
 __all__ = ["Roster", "Stage", "Worker"]
 
@@ -40,6 +41,8 @@ class Worker:
     lease: Lease | None = None
     holds: int = 0
     """The grant whose resources it keeps until it is dead, or 0."""
+    told: TaskFrame | None = None
+    """The last task that it was sent as a whole."""
     codes: OrderedDict[bytes, None] = field(default_factory=OrderedDict)
     idle_since: float = 0.0
     asked: bool = False

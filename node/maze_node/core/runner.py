@@ -42,7 +42,7 @@ from maze_node.core.objects import Objects
 from maze_node.core.outbox import Outbox
 from maze_node.core.roster import Roster, Stage, Worker
 from maze_node.core.slots import Binding, Slots, bind
-from maze_node.frames import CodeBody, TaskFrame
+from maze_node.frames import CodeBody, LikeFrame, TaskFrame
 from maze_protocol.messages import OK, SANDBOX, Assignment, NodeLoad, Outcome, StartedItem
 from maze_protocol.resources import Capacity
 
@@ -189,7 +189,7 @@ class Runner:
     ) -> TaskFrame:
         assignment = lease.assignment
         new, forget = worker.learn(assignment.code)
-        return TaskFrame(
+        worker.told = frame = TaskFrame(
             lease.token,
             assignment.name,
             assignment.code,
@@ -210,6 +210,21 @@ class Runner:
             self.objects.full,
             confine(assignment, cut_network=self.cuts_network) if assignment.flags & SANDBOX else None,
         )
+        return frame
+
+    def _tells(self, told: TaskFrame | None, assignment: Assignment) -> bool:
+        """Tell whether a frame says, but for what is each attempt's own, what is to be said of one that goes ahead."""
+        return (
+            told is not None
+            and told.run == assignment.run
+            and told.code == assignment.code
+            and told.outputs == assignment.outputs
+            and told.name == assignment.name
+            and told.strict == assignment.strict_outputs
+            and not told.gang
+            and told.on_disk == self.objects.full
+            and told.spool == self.objects.spool
+        )
 
     def _send_ahead(self, running: Lease, until: float) -> None:
         """Let what is like a running lease follow it."""
@@ -218,13 +233,17 @@ class Runner:
             return
         if self.slots.gives_cpus and not worker.binding.cpus:
             return  # which CPUs are left to share is known only when it begins
-        frames = []
+        frames: list[TaskFrame | LikeFrame] = []
         for _ in range(self.ahead.room(grant)):
             lease = self.leases.first_of(grant)
             if lease is None or not self.ahead.suits(lease, running):
                 break
             self.leases.send_ahead(lease, worker.number)
-            frames.append(self._frame(lease, worker, worker.binding, {}, until))
+            assignment = lease.assignment
+            if self._tells(worker.told, assignment):
+                frames.append(LikeFrame(lease.token, lease.inputs, assignment.task, assignment.attempt, until))
+            else:
+                frames.append(self._frame(lease, worker, worker.binding, {}, until))
         if frames:
             self._emit(Enqueue(worker.number, tuple(frames)))
 

@@ -7,7 +7,8 @@ import pytest
 from maze_node.core.ahead import MAX_AHEAD, MAX_SIZE
 from maze_node.core.effects import Effect, Enqueue, Leave, Signal, Start, TakeBack
 from maze_node.core.events import DrainAsked, LinkLost, Said, StopAsked, WorkerExited, WorkerReported, WorkersDoomed
-from maze_node.frames import ReportFrame
+from maze_node.core.objects import Room
+from maze_node.frames import LikeFrame, ReportFrame, TaskFrame
 from maze_protocol.messages import (
     AT_MOST_ONCE,
     CANCELLED,
@@ -19,6 +20,7 @@ from maze_protocol.messages import (
     TIMED_OUT,
     Assignment,
     Cancel,
+    Code,
     Outcome,
     Recall,
     Release,
@@ -26,8 +28,8 @@ from maze_protocol.messages import (
     Started,
 )
 from maze_protocol.resources import Claim, DeviceClaim
-from maze_protocol.values import Input, Value
-from support.node_core import Rig, make_assignment, of
+from maze_protocol.values import Input, ObjectRef, OutputValue, Value
+from support.node_core import CODE, Rig, make_assignment, of
 
 
 def outcomes(effects: list[Effect]) -> list[tuple[int, int]]:
@@ -293,3 +295,41 @@ def test_an_assignment_of_a_queue_that_comes_again_changes_nothing() -> None:
     again: list[Assignment] = [make_assignment(lease, grant=1) for lease in (1, 2, 3)]
     assert not [effect for effect in rig.assign(*again) if isinstance(effect, (Start, Enqueue, TakeBack))]
     assert rig.worker_of(3) == worker
+
+
+def test_of_tasks_that_are_alike_only_the_first_is_told_whole() -> None:
+    rig = Rig()
+    rig.said(Code(b"g" * 16, "pickle", (3, 11), Value(1, 5, b"other"), "other"))
+    alike = [make_assignment(lease, grant=1, task=bytes([lease]) * 16, attempt=lease) for lease in (1, 2, 3)]
+    others = [
+        make_assignment(4, grant=1, code=b"g" * 16),
+        make_assignment(5, grant=1, code=b"g" * 16),
+        make_assignment(6, grant=1, code=b"g" * 16, run=b"other"),
+        make_assignment(7, grant=1, code=b"g" * 16, run=b"other", outputs=()),
+        make_assignment(8, grant=1, code=b"g" * 16, run=b"other", outputs=(), name="else"),
+        make_assignment(9, grant=1, code=b"g" * 16, run=b"other", outputs=(), name="else", strict_outputs=False),
+    ]
+    rig.assign(*alike, *others)
+    (enqueue,) = rig.all(Enqueue)
+    whole_ones = [frame.lease for frame in enqueue.frames if isinstance(frame, TaskFrame)]
+    assert whole_ones == [4, 6, 7, 8, 9]
+    for given, (_, frame) in zip((*alike, *others), rig.given(), strict=True):
+        told = (frame.lease, frame.run, frame.task, frame.attempt, frame.name, frame.code, frame.inputs, frame.outputs)
+        assert told == (
+            given.lease, given.run, given.task, given.attempt, given.name, given.code, given.inputs, given.outputs,
+        )  # fmt: skip
+        assert frame.strict == given.strict_outputs
+    assert [frame.fresh is not None for _, frame in rig.given()] == [frame.lease in (1, 4) for _, frame in rig.given()]
+
+
+def test_what_the_node_says_of_objects_is_told_anew_when_it_changes() -> None:
+    rig = Rig(welcome=False)
+    rig.agent.provide(Room(10, directory="/objects"))
+    rig.welcome(minor=5, blob_endpoint="tcp://head:1")
+    rig.said(CODE)
+    rig.assign(*(make_assignment(lease, grant=1) for lease in (1, 2)))
+    outputs = (OutputValue("out", Value(0, 100_000, ref=ObjectRef(1, 0, 100_000, 7))),)
+    rig.do(WorkerReported(rig.worker_of(1), ReportFrame(1, OK, 1.0, outputs, objects=1)))
+    rig.assign(*(make_assignment(lease, grant=1) for lease in (3, 4)))
+    assert [frame.on_disk for _, frame in rig.given()] == [False, False, True, True]
+    assert [type(frame) for frame in rig.all(Enqueue)[-1].frames] == [TaskFrame, LikeFrame]

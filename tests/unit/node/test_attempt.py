@@ -41,7 +41,7 @@ def run(
 ) -> ReportFrame:
     declared = tuple(OutputDecl(key) for key in outputs)
     frame = TaskFrame(5, "t", b"h", None, (), inputs, declared, strict, {}, b"r" * 16, b"t" * 16, 3, gang)
-    return run_attempt(frame, {b"h": function}.__getitem__, NoSurroundings(), Meter())  # type: ignore[arg-type]
+    return run_attempt(frame, frame, {b"h": function}.__getitem__, NoSurroundings(), Meter())  # type: ignore[arg-type]
 
 
 def test_a_report_carries_everything() -> None:
@@ -141,7 +141,7 @@ def test_a_failure_before_the_call_costs_nothing_and_one_in_it_what_it_took() ->
         return fail if code == b"h" else 1 / 0
 
     frames = [TaskFrame(5, "t", code, None, (), (), (), True, {}) for code in (b"h", b"bad")]
-    called, not_called = (run_attempt(each, load, NoSurroundings(), meter) for each in frames)  # type: ignore[arg-type]
+    called, not_called = (run_attempt(each, each, load, NoSurroundings(), meter) for each in frames)  # type: ignore[arg-type]
     assert (called.error.type_name, not_called.error.type_name) == ("ValueError", "ZeroDivisionError")
     assert called.wall_ms > 0
     assert called.peak_rss_kib > 0

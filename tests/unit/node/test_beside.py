@@ -52,7 +52,7 @@ class Bench:
             5, "t", b"h", None, (), inputs, (), True, {}, b"r" * 16, b"t" * 16, objects=objects, spool=where, **more
         )
         self.beside.arrive(frame)
-        report = run_attempt(frame, lambda code: function, NoSurroundings(), Meter(), beside=self.beside)  # type: ignore[arg-type]
+        report = run_attempt(frame, frame, lambda code: function, NoSurroundings(), Meter(), beside=self.beside)  # type: ignore[arg-type]
         self.beside.send()
         return report
 

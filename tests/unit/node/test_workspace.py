@@ -10,7 +10,6 @@ import pytest
 from maze import File
 from maze._values import decode, encode
 from maze_node.errors import TaskFault
-from maze_node.frames import TaskFrame
 from maze_node.spawning import WORK_DIR
 from maze_node.workspace import Workspace
 from maze_protocol.messages import OutputDecl
@@ -25,9 +24,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "here"
 
 
-def workspace(*outputs: str, strict: bool = True) -> Workspace:
+def workspace(*outputs: str) -> Workspace:
     declared = tuple(OutputDecl(*name.split(":", 1)) for name in outputs)
-    return Workspace(TaskFrame(5, "t", b"h", None, (), (), declared, strict, {}))
+    return Workspace(declared, 5)
 
 
 def test_attempts_without_files_get_no_directory(here: Path) -> None:
