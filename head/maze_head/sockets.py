@@ -137,6 +137,8 @@ class Pump:
         self._loop = asyncio.get_running_loop()
         self._scheduled = False
         self._draining = False
+        self._nudged = False
+        """Something was sent since the socket was asked last, or there was more than a share."""
         self._closed = False
         self._drains = 0
         self._drains_checked = -1
@@ -148,6 +150,7 @@ class Pump:
 
     def nudge(self) -> None:
         """See to it that what has come is received; call it after every send."""
+        self._nudged = True
         if not self._draining and not self._scheduled and self._has_news():
             self._schedule()
 
@@ -178,13 +181,14 @@ class Pump:
 
     def _drain(self) -> None:
         self._drains += 1
-        self._draining = True
+        self._draining, self._nudged = True, False
         try:
             if self._take_share():
                 self._taken()
         finally:
             self._draining = False
-        self.nudge()
+        if self._nudged:
+            self.nudge()
 
     def _take_share(self) -> bool:
         """Receive what there is, within limits; tell whether it was anything."""
@@ -194,4 +198,5 @@ class Pump:
                 return number > 0
             if time.monotonic() >= until:
                 break
+        self._nudged = True
         return True

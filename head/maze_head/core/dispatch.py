@@ -8,7 +8,7 @@ that never came: it gets None, with a warning.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from maze_head.core.effects import AssignTask, SendCode, Source
 from maze_head.core.ends import fail
@@ -32,7 +32,18 @@ __all__ = ["dispatch", "follow", "lease_early"]
 COMPLETE: Final = 4 * KIB
 NONE: Final = Value(MSGPACK, 1, b"\xc0")
 
+_ELSEWHERE: Final = (SOURCE, UPLOADED)
+"""Forms of inputs whose bytes did not come with the task."""
+
 _Filled = tuple[str, Value | None, tuple[Source, ...]]
+
+
+class _Inputs(NamedTuple):
+    """What an attempt gets: either as it is sent, with its size, or with bytes still to be filled in."""
+
+    ready: tuple[Input, ...]
+    filled: tuple[_Filled, ...]
+    size: int
 
 
 def dispatch(state: State, nodes: list[Node], run: Run, task: int, queue: Queue) -> None:
@@ -44,7 +55,7 @@ def dispatch(state: State, nodes: list[Node], run: Run, task: int, queue: Queue)
     """
     spec, shape = run.graph.spec(task), queue.shape
     first, *others = nodes
-    inputs = _inputs_or_end(state, run, task, spec, first)
+    inputs = _literals(spec) or _inputs_or_end(state, run, task, spec, first)
     if inputs is None:
         return
     claim = _claim(first, shape.request)
@@ -62,7 +73,7 @@ def dispatch(state: State, nodes: list[Node], run: Run, task: int, queue: Queue)
 
 def follow(state: State, grant: Grant, run: Run, task: int, spec: TaskSpec) -> None:
     """Lease a ready task to queue behind a grant, or fail it if its inputs cannot be sent."""
-    inputs = _inputs_or_end(state, run, task, spec, grant.node)
+    inputs = _literals(spec) or _inputs_or_end(state, run, task, spec, grant.node)
     if inputs is None:
         return
     lease = Lease(state.leases.next_token(), run, task, grant, NO_TERMS)
@@ -93,11 +104,10 @@ def _claim(node: Node, request: Request) -> Claim:
     return claim
 
 
-def _send(state: State, lease: Lease, spec: TaskSpec, inputs: tuple[_Filled, ...]) -> None:
-    ready, size = _complete(inputs)
-    assignment = _assignment(lease, spec, ready)
+def _send(state: State, lease: Lease, spec: TaskSpec, inputs: _Inputs) -> None:
+    assignment = _assignment(lease, spec, inputs.ready)
     _put_in_force(state, lease, spec)
-    state.emit(AssignTask(_link(lease), assignment, () if ready else inputs, size))
+    state.emit(AssignTask(_link(lease), assignment, inputs.filled, inputs.size))
 
 
 def _put_in_force(state: State, lease: Lease, spec: TaskSpec) -> None:
@@ -107,8 +117,9 @@ def _put_in_force(state: State, lease: Lease, spec: TaskSpec) -> None:
     state.leases.grant(lease, state.now.mono)
     state.counters.leases += 1
     gang = tuple([(member.id, part) for member, part in lease.gang]) if lease.gang else ()
-    attempt = run.attempt[task] + 1
-    state.record(run, TaskLeased(task, attempt, lease.token, node.id, lease.claim, lease.grant.id, gang))
+    state.record(
+        run, TaskLeased(task, run.attempt[task] + 1, lease.token, node.id, lease.claim, lease.grant.id, gang)
+    )
     if spec.code not in node.codes:
         node.codes[spec.code] = None
         state.emit(SendCode(_link(lease), spec.code))
@@ -150,25 +161,38 @@ def _assignment(
     )
 
 
-def _complete(inputs: tuple[_Filled, ...]) -> tuple[tuple[Input, ...], int]:
-    """Return the inputs as they are sent, with their size; nothing if bytes are missing, or are many."""
+def _literals(spec: TaskSpec) -> _Inputs | None:
+    """Return the inputs of a task as they are sent, if each of them came with the task and they are small."""
     ready: list[Input] = []
     size = 0
-    for name, template, sources in inputs:
+    for entry in spec.inputs:
+        if entry.refs or entry.form in _ELSEWHERE:
+            return None
+        body = entry.body
+        size += len(body)
+        ready.append(Input(entry.name, Value(entry.codec, len(body), body)))
+    return _Inputs(tuple(ready), (), size) if size <= COMPLETE else None
+
+
+def _complete(filled: tuple[_Filled, ...]) -> _Inputs:
+    """Return inputs as they are sent, unless bytes are missing, or are many."""
+    ready: list[Input] = []
+    size = 0
+    for name, template, sources in filled:
         if sources or template is None:
-            return (), 0
+            return _Inputs((), filled, 0)
         ready.append(Input(name, template))
         size += template.size
-    return (tuple(ready), size) if size <= COMPLETE else ((), 0)
+    return _Inputs(tuple(ready), (), size) if size <= COMPLETE else _Inputs((), filled, 0)
 
 
-def _inputs_or_end(state: State, run: Run, task: int, spec: TaskSpec, node: Node) -> tuple[_Filled, ...] | None:
+def _inputs_or_end(state: State, run: Run, task: int, spec: TaskSpec, node: Node) -> _Inputs | None:
     """Return the inputs of a task for a node; None if it failed for them, or waits for objects that nobody has."""
     if run.objects.made and not at_hand(state, run, task, spec, node):
         return None
-    inputs, error = _inputs(state, run, task, spec, node)
+    filled, error = _inputs(state, run, task, spec, node)
     if error is None:
-        return inputs
+        return _complete(filled)
     fail(state, run, TaskFailed(task, run.attempt[task], 0, error))
     return None
 

@@ -19,7 +19,7 @@ from typing import Final
 from maze_head.core.dispatch import lease_early
 from maze_head.core.graph import TaskSpec
 from maze_head.core.leases import Grant, Lease
-from maze_head.core.queueing import may_follow, would_fit
+from maze_head.core.queueing import may_follow, may_grow, would_fit
 from maze_head.core.ready import Queue
 from maze_head.core.runs import Run
 from maze_head.core.state import State
@@ -49,7 +49,8 @@ def lead(state: State, roomless: list[Queue]) -> None:
 
 
 def _is_open(grant: Grant) -> bool:
-    return grant.queue is not None and grant.node.takes_work and grant.node.hello.minor >= EARLY_MINOR
+    node = grant.node
+    return grant.queue is not None and node.takes_work and node.hello.minor >= EARLY_MINOR and may_grow(grant)
 
 
 def _extend(state: State, grant: Grant) -> None:

@@ -52,14 +52,19 @@ def give_back(state: State, lease: Lease) -> None:
     An early lease that lacks its outputs is taken back, too. Its node mostly has handed it back before; where it has
     not, it believes that those outputs count. Where the run stops, it was told to stop both, and answers for each.
     """
+    if lease.follows is not None or lease.follower is not None:
+        _take_back_early(state, lease)
+    if state.leases.end(lease, state.now.mono):
+        for node, _ in lease.parts():
+            state.gain(node)
+
+
+def _take_back_early(state: State, lease: Lease) -> None:
     follower = lease.part()
     if follower is not None and not lease.run.halting:
         release(state, follower, NOT_MADE)
         if follower.node.link is not None:
             state.emit(Send(follower.node.link, Cancel((follower.token,), NOT_MADE, state.settings.cancel_grace)))
-    if state.leases.end(lease, state.now.mono):
-        for node, _ in lease.parts():
-            state.gain(node)
 
 
 def release(state: State, lease: Lease, reason: str) -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from maze_head.core.observed import kind_of
 from maze_protocol.messages import OutputDecl
 from maze_protocol.resources import Request
 from maze_protocol.terms import NO_TERMS, Terms
@@ -210,8 +211,8 @@ class Graph:
     """One version of a workflow, ready to run."""
 
     __slots__ = (
-        "anchors", "first", "followed", "function_of", "functions", "ids", "index", "live_runs", "manual", "missing",
-        "name", "packed", "roots", "shape_of", "shapes", "standings", "stretches", "successors", "uploads",
+        "anchors", "first", "followed", "function_of", "functions", "ids", "index", "kinds", "live_runs", "manual",
+        "missing", "name", "packed", "roots", "shape_of", "shapes", "standings", "stretches", "successors", "uploads",
         "version", "workflow_id",
     )  # fmt: skip
 
@@ -225,6 +226,8 @@ class Graph:
         self.manual: list[tuple[int, int]] = []
         self.shapes: list[Shape] = []
         self.shape_of = array("I")
+        self.kinds: list[str] = []
+        """Per shape, what its tasks are mostly busy with."""
         self.functions: list[bytes] = []
         """Hashes of code."""
         self.function_of = array("I")
@@ -262,6 +265,10 @@ class Graph:
     def shape(self, task: int) -> Shape:
         """Return what decides where a task fits."""
         return self.shapes[self.shape_of[task]]
+
+    def kind(self, task: int) -> str:
+        """Return what a task is mostly busy with."""
+        return self.kinds[self.shape_of[task]]
 
     def function(self, task: int) -> bytes:
         """Return the hash of a task's code."""
@@ -341,6 +348,7 @@ def assemble(
     graph.ids = list(ids)
     graph.index = {task_id: number for number, task_id in enumerate(graph.ids)}
     graph.shapes, graph.shape_of = outline.shapes.copy(), outline.shape_of[:]
+    graph.kinds = [kind_of(shape.request) for shape in graph.shapes]
     graph.functions, graph.function_of = list(outline.functions), outline.function_of[:]
     graph.uploads = outline.uploads.copy()
     graph.anchors = {target: graph.index[source] for target, source in outline.anchors.items()}

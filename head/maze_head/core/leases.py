@@ -160,8 +160,9 @@ class Leases:
         """Put a new lease in force; the claims of a new grant are already taken from the ledgers of its nodes."""
         lease.since = now
         self._hold(lease)
-        if lease.terms.limits:
-            self._allowances.take(lease.terms.limits, now)
+        limits = lease.terms.limits
+        if limits:
+            self._allowances.take(limits, now)
 
     def restore(self, lease: Lease, now: float) -> None:
         """Put a lease in force whose attempt began before: of an earlier epoch, or given up for a while."""
@@ -171,10 +172,10 @@ class Leases:
             self._allowances.restore(lease.terms.limits)
 
     def _hold(self, lease: Lease) -> None:
-        self.current[lease.token] = lease
-        lease.node.leases[lease.token] = lease
-        grant = lease.grant
-        grant.leases[lease.token] = lease
+        token, grant = lease.token, lease.grant
+        self.current[token] = lease
+        lease.node.leases[token] = lease
+        grant.leases[token] = lease
         if len(grant.leases) > 1:
             self.queued[grant.id] = grant
             return
@@ -196,10 +197,10 @@ class Leases:
 
     def end(self, lease: Lease, now: float) -> bool:
         """Take a lease out of force; with the last one of its grant give back all that was held, and return True."""
-        del self.current[lease.token]
-        del lease.node.leases[lease.token]
-        grant = lease.grant
-        del grant.leases[lease.token]
+        token, grant = lease.token, lease.grant
+        del self.current[token]
+        del lease.node.leases[token]
+        del grant.leases[token]
         if grant.leases:
             grant.moved_at = now
             return False

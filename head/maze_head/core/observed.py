@@ -68,7 +68,8 @@ class Observed:
         """Take note of a finished attempt."""
         average = self._functions[code] = _averaged(self._functions.get(code), wall_s, FUNCTION_ALPHA)
         longest = self._longest.get(code, wall_s)
-        self._longest[code] = max(wall_s, longest - LONGEST_ALPHA * (longest - average[0]))
+        longest -= LONGEST_ALPHA * (longest - average[0])
+        self._longest[code] = wall_s if wall_s > longest else longest
         self._functions.move_to_end(code)
         if len(self._functions) > self._keep:
             forgotten, _ = self._functions.popitem(last=False)
@@ -102,4 +103,5 @@ def _averaged(average: _Average | None, value: float, alpha: float) -> _Average:
         return value, 1
     mean, count = average
     count += 1
-    return mean + max(alpha, 1 / count) * (value - mean), count
+    weight = 1 / count
+    return mean + (weight if weight > alpha else alpha) * (value - mean), count

@@ -27,7 +27,7 @@ from maze_head.core.state import State
 from maze_head.core.transitions import READY
 from maze_protocol.messages import Recall
 
-__all__ = ["QUEUED_SECONDS", "STUCK_SECONDS", "fill_up", "may_follow", "recall_stuck", "would_fit"]
+__all__ = ["QUEUED_SECONDS", "STUCK_SECONDS", "fill_up", "may_follow", "may_grow", "recall_stuck", "would_fit"]
 
 QUEUED_SECONDS: Final = 0.02
 MOST_QUEUED: Final = 256
@@ -76,7 +76,7 @@ def would_fit(queue: Queue, grant: Grant) -> bool:
 def _fill(state: State, queue: Queue, grant: Grant, most: int) -> int:
     """Fill one grant up, from the queue's first task on."""
     filled = 0
-    while len(grant.leases) < most and queue.best() is not None:
+    while len(grant.leases) < most and may_grow(grant) and queue.best() is not None:
         run_no, task = queue.head()
         run = state.runs.get(run_no)
         if run is None or run.phase[task] != READY:
@@ -93,19 +93,20 @@ def _fill(state: State, queue: Queue, grant: Grant, most: int) -> int:
     return filled
 
 
+def may_grow(grant: Grant) -> bool:
+    """Tell whether anything may queue behind a grant."""
+    # Room that is kept for somebody has to come free, and so has what is not there any more.
+    return grant.node.reservation is None and not grant.node.ledger.overdrawn
+
+
 def may_follow(state: State, grant: Grant, run: Run, task: int, spec: TaskSpec) -> bool:
-    """Tell whether a task may queue behind a grant."""
+    """Tell whether a task may queue behind a grant that may grow."""
     node, seconds = grant.node, state.observed.known(spec.code)
     if seconds is None or len(grant.leases) * seconds >= QUEUED_SECONDS or spec.at_most_once:
         return False
     if run.avoid and node.id in run.avoid.get(task, ()):
         return False
-    if is_too_old(node, run, task):
-        return False
-    # Room that is kept for somebody has to come free, and so has what is not there any more.
-    if node.reservation is not None or node.ledger.overdrawn:
-        return False
-    return has_time(node, QUEUED_SECONDS + seconds, state.now.mono)
+    return not is_too_old(node, run, task) and has_time(node, QUEUED_SECONDS + seconds, state.now.mono)
 
 
 def recall_stuck(state: State) -> None:

@@ -120,9 +120,10 @@ class Queue:
             heappop(self.heap)
             self._close(lane)
             return
+        entry = entries[0]
         if lane.key is not _FRONT:
-            lane.rank = rank_of(*_split(entries[0]))
-        heapreplace(self.heap, (lane.rank, entries[0] >> _KEY_BITS, lane))
+            lane.rank = rank_of(*_split(entry))
+        heapreplace(self.heap, (lane.rank, entry >> _KEY_BITS, lane))
 
     def append(self, key: Hashable, entry: int, rank_of: RankOf) -> None:
         """Put a task at the end of its lane."""

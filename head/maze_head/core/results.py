@@ -21,7 +21,6 @@ from maze_head.core.membership import lose_attempt
 from maze_head.core.memory import lose_for_memory
 from maze_head.core.nodes import Node
 from maze_head.core.objects import settle_kept
-from maze_head.core.observed import kind_of
 from maze_head.core.quarantine import acquit, judge_crash
 from maze_head.core.rebuilds import end_rebuild
 from maze_head.core.retry import CRASH, NODE_LOST, SPAWNER_LOSS, crash_of, lacked_memory, retry_pause
@@ -96,22 +95,24 @@ def _judge(state: State, node: Node, outcome: Outcome, payloads: tuple[bytes, ..
         _judge_claim(state, node, outcome.lease)
         _disown(state, node, outcome)
         return STALE
-    if lease.follows is not None and not lease.run.halting:
+    run = lease.run
+    halting = run.halting
+    if lease.follows is not None and not halting:
         # Whatever it ran with has not been told: no result may count before those that it was made from.
         state.counters.results_stale += 1
         release(state, lease, OUT_OF_ORDER)
         _disown(state, node, outcome)
         return STALE
-    if lease.run.phase[lease.task] == LEASED and not lease.lacks_inputs:
+    if run.phase[lease.task] == LEASED and not (halting and lease.lacks_inputs):
         _start(state, lease, outcome.started_at)
-    if lease.run.halting:
+    if outcome.stdout_tail or outcome.stderr_tail:
         _keep_log(state, lease, outcome)
+    if halting:
         end_cancelled(state, lease)
         _disown(state, node, outcome)
         return STALE
     if outcome.warnings:
         _warn(state, lease, outcome)
-    _keep_log(state, lease, outcome)
     problem = _problem(outcome, payloads)
     if problem:
         state.counters.results_malformed += 1
@@ -149,8 +150,6 @@ def _warn(state: State, lease: Lease, outcome: Outcome) -> None:
 
 
 def _keep_log(state: State, lease: Lease, outcome: Outcome) -> None:
-    if not (outcome.stdout_tail or outcome.stderr_tail):
-        return
     stdout, stderr = outcome.stdout_tail[-LOG_TAIL:], outcome.stderr_tail[-LOG_TAIL:]
     run, task = lease.run, lease.task
     sizes = max(outcome.stdout_size, len(outcome.stdout_tail)), max(outcome.stderr_size, len(outcome.stderr_tail))
@@ -207,23 +206,23 @@ def _disown(state: State, node: Node, outcome: Outcome) -> None:
 
 def _finish(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...]) -> None:
     run, task = lease.run, lease.task
-    if lease.part() is not None:  # it has what it lacked
+    if lease.follower is not None:  # it has what it lacked
+        lease.part()
         state.chains[lease.grant.id] = lease.grant
     give_back(state, lease)
     acquit(lease.node)
     graph = run.graph
     # Before the event, by which others become ready: they are ranked by what is known then.
-    state.observed.note(graph.function(task), kind_of(graph.shape(task).request), outcome.wall_ms / 1000)
+    state.observed.note(graph.function(task), graph.kind(task), outcome.wall_ms / 1000)
     outputs, holder = outcome.outputs, ""
-    metas = tuple([_meta(output) for output in outputs])
+    metas, size, has_objects = _metas(outputs)
     if task in run.objects.lost:
         if not end_rebuild(state, lease, metas, outcome.wall_ms):
             _disown(state, lease.node, outcome)
         return
-    if any(meta.object for meta in metas):
+    if has_objects:
         outputs, holder = tuple([_plain(output) for output in outputs]), lease.node.id
     state.counters.tasks_finished += 1
-    size = sum([output.value.size for output in outputs if output.value.ref is None])
     state.emit(Accept(run.no, task, lease.token, outputs, payloads, size))
     state.record(
         run,
@@ -238,11 +237,19 @@ def _finish(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes,
             settle_kept(state, run, source)
 
 
-def _meta(output: OutputValue) -> OutputMeta:
-    value = output.value
-    if value.ref is None:
-        return OutputMeta(output.key, value.codec, value.size)
-    return OutputMeta(output.key, value.codec, value.size, True, output.type[:TYPE_LENGTH], value.ref.crc)
+def _metas(outputs: tuple[OutputValue, ...]) -> tuple[tuple[OutputMeta, ...], int, bool]:
+    """Return what the log says of outputs, the bytes of those that are no objects, and whether there are objects."""
+    metas: list[OutputMeta] = []
+    size, has_objects = 0, False
+    for output in outputs:
+        value = output.value
+        if value.ref is None:
+            metas.append(OutputMeta(output.key, value.codec, value.size))
+            size += value.size
+        else:
+            type_name, has_objects = output.type[:TYPE_LENGTH], True
+            metas.append(OutputMeta(output.key, value.codec, value.size, True, type_name, value.ref.crc))
+    return tuple(metas), size, has_objects
 
 
 def _plain(output: OutputValue) -> OutputValue:

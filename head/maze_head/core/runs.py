@@ -12,7 +12,7 @@ Rules
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from maze_head.core.errors import IllegalMove
@@ -175,8 +175,9 @@ class Run:
         if not IS_LEGAL[before][to]:
             raise IllegalMove(f"{TYPE_NAMES[type(event)]} does not fit; {self.story(task)}")
         self.phase[task] = to
-        self.counts[before] -= 1
-        self.counts[to] += 1
+        counts = self.counts
+        counts[before] -= 1
+        counts[to] += 1
         if to == READY:
             self.ready_of[self.graph.shape_of[task]] += 1
         elif before == READY:
@@ -195,13 +196,15 @@ class Run:
         self.fresh.extend(roots)
 
     def _leased(self, event: TaskLeased) -> None:
-        self._move(event.task, LEASED, event)
-        self.attempt[event.task] = event.attempt
-        self.lease[event.task] = event.lease
-        self._note_place(event)
+        task = event.task
+        self._move(task, LEASED, event)
+        self.attempt[task] = event.attempt
+        self.lease[task] = event.lease
+        if self.graph.followed:
+            self._note_place(event)
         self.begun = True
         if self.not_before:
-            self.not_before.pop(event.task, None)
+            self.not_before.pop(task, None)
 
     def _adopted(self, event: TaskAdopted) -> None:
         task = event.task
@@ -235,23 +238,24 @@ class Run:
     def _finished(self, event: TaskFinished | TaskReused) -> None:
         task = event.task
         self._move(task, FINISHED, event)
-        self._forget_faults(task)
-        after = self.graph.after(task)
-        if after:
-            self.outputs[task] = event.outputs
+        if self.faults:
+            self._forget_faults(task)
         if isinstance(event, TaskFinished):
             if event.node:
                 self.objects.finished(event, keeps=self._keeps(task))
         elif any(meta.object for meta in event.outputs):
             self.objects.reused(event, -1 - (self.no << TASK_BITS | task), keeps=self._keeps(task))
-        self._wake(task, event)
+        after = self.graph.after(task)
+        if after:
+            self.outputs[task] = event.outputs
+            self._wake(after, event)
 
     def _keeps(self, task: int) -> bool:
         return not self.graph.after(task) or self.graph.spec(task).keep
 
-    def _wake(self, task: int, event: RunEvent) -> None:
+    def _wake(self, after: Iterable[int], event: RunEvent) -> None:
         """Let the tasks after a finished one wait for it no longer."""
-        for there in self.graph.after(task):
+        for there in after:
             self.missing[there] -= 1
             if not self.missing[there] and self.phase[there] == WAITING:
                 self._move(there, READY, event)
@@ -273,7 +277,7 @@ class Run:
         self.objects.were_rebuilt(event)
         self._move(event.task, FINISHED, event)
         self._forget_faults(event.task)
-        self._wake(event.task, event)
+        self._wake(self.graph.after(event.task), event)
 
     def _gone(self, event: ObjectGone) -> None:
         if self.objects.are_gone(event):
@@ -281,7 +285,7 @@ class Run:
             for phase in range(self.phase[event.task], FINISHED):
                 self._move(event.task, phase + 1, event)
             self._forget_faults(event.task)
-            self._wake(event.task, event)
+            self._wake(self.graph.after(event.task), event)
 
     def _again(self, task: int, event: RunEvent) -> None:
         """Let a task be ready once more, or wait if what it needs is being made anew."""
@@ -309,9 +313,8 @@ class Run:
         self._again(task, event)
 
     def _forget_faults(self, task: int) -> None:
-        if self.faults:
-            self.faults.pop(task, None)
-            self.avoid.pop(task, None)
+        self.faults.pop(task, None)
+        self.avoid.pop(task, None)
 
     def _returned(self, event: TaskReleased | AttemptInterrupted) -> None:
         self._again(event.task, event)

@@ -200,26 +200,21 @@ class State:
 
     def record(self, run: Run, event: RunEvent) -> None:
         """Let something happen in a run: its state, its log, the ready queues."""
-        if type(event) in HELD_ANYWAY:
-            run.apply(event)
-        else:
-            self._apply(run, event)
         events = self.touched.get(run.no)
         if events is None:
-            self.touched[run.no] = [event]
-        else:
+            events = self.touched[run.no] = []
+        if type(event) in HELD_ANYWAY:
+            run.apply(event)
             events.append(event)
-        if run.fresh or run.again or run.later:
-            enqueue(self, run)
-
-    def _apply(self, run: Run, event: RunEvent) -> None:
+            return
         before = run.open
         run.apply(event)
-        ended = before - run.open
-        if ended:
-            self.pending -= ended
-            if ended > 0 and isinstance(event, TASK_ENDS):
-                self.discipline.finished(run, event.task)
+        events.append(event)
+        self.pending += run.open - before
+        if isinstance(event, TASK_ENDS):
+            self.discipline.finished(run, event.task)
+        if run.fresh or run.again or run.later:
+            enqueue(self, run)
 
     def gain(self, node: Node) -> None:
         """Note that a node may have more room than before."""

@@ -137,6 +137,27 @@ async def test_a_turn_that_is_due_is_made_in_the_call_that_fed_it_and_only_once(
 
 
 @scenario
+async def test_a_command_has_its_turn_in_the_call_that_asks_if_the_last_one_was_a_while_ago(world: World) -> None:
+    world.core.on = lambda event: [Reply(event.ticket, "done")] if isinstance(event, DescribeNodes) else []
+    world.driver.feed(lost(0))
+    asked = world.driver.ask(ask)
+    with pytest.raises(StopIteration, match="done"):
+        asked.send(None)
+    assert world.core.handled == [lost(0), DescribeNodes(1)]
+    assert world.core.passes == 1
+
+
+@scenario
+async def test_commands_that_come_fast_gather_for_a_turn(world: World) -> None:
+    world.core.on = lambda event: [Reply(event.ticket, "done")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("maze_head.driver.RARE", float("inf"))
+        replies = await asyncio.gather(*(world.driver.ask(ask) for _ in range(3)))
+    assert replies == ["done"] * 3
+    assert world.core.passes == 1
+
+
+@scenario
 async def test_a_turn_that_waits_for_more_is_not_hurried(world: World) -> None:
     world.driver.feed(lost(0))
     await turn()
