@@ -91,7 +91,7 @@ def withdraw(state: State, run: Run, tasks: dict[int, None]) -> None:
     shapes = [shape_of(run, task) for task in tasks]
     keys = frozenset((run.no, task) for task in tasks)
     for queue in [queue for queue in state.ready.waiting if queue.shape in shapes]:
-        state.ready.withdraw(queue, keys)
+        queue.withdraw(keys)
     state.ready.withdraw_delayed(keys)
     state.set_aside[:] = [entry for entry in state.set_aside if entry[1:] not in keys]
 

@@ -8,7 +8,7 @@ that never came: it gets None, with a warning.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from maze_head.core.effects import AssignTask, SendCode, Source
 from maze_head.core.ends import fail
@@ -38,12 +38,8 @@ _ELSEWHERE: Final = (SOURCE, UPLOADED)
 _Filled = tuple[str, Value | None, tuple[Source, ...]]
 
 
-class _Inputs(NamedTuple):
-    """What an attempt gets: either as it is sent, with its size, or with bytes still to be filled in."""
-
-    ready: tuple[Input, ...]
-    filled: tuple[_Filled, ...]
-    size: int
+_Inputs = tuple[tuple[Input, ...], tuple[_Filled, ...], int]
+"""What an attempt gets: as it is sent, or with bytes still to be filled in; the size of the former."""
 
 
 def dispatch(state: State, nodes: list[Node], run: Run, task: int, queue: Queue) -> None:
@@ -71,24 +67,28 @@ def dispatch(state: State, nodes: list[Node], run: Run, task: int, queue: Queue)
     _send(state, lease, spec, inputs)
 
 
-def follow(state: State, grant: Grant, run: Run, task: int, spec: TaskSpec) -> None:
-    """Lease a ready task to queue behind a grant, or fail it if its inputs cannot be sent."""
+def follow(state: State, grant: Grant, run: Run, task: int, spec: TaskSpec, seconds: float) -> None:
+    """Lease a ready task to queue behind a grant, or fail it if its inputs cannot be sent.
+
+    Args:
+        seconds: how long it will run, as far as one can tell.
+    """
     inputs = _literals(spec) or _inputs_or_end(state, run, task, spec, grant.node)
     if inputs is None:
         return
     lease = Lease(state.leases.next_token(), run, task, grant, NO_TERMS)
-    lease.seconds = state.observed.known(spec.code) or 0.0
+    lease.seconds = seconds
     _send(state, lease, spec, inputs)
 
 
-def lease_early(state: State, before: Lease, task: int, spec: TaskSpec) -> bool:
+def lease_early(state: State, before: Lease, task: int, spec: TaskSpec, seconds: float) -> bool:
     """Lease a task that waits for another one to the node of that, behind it; return False if it has large inputs."""
     size = sum([len(entry.body) for entry in spec.inputs])
     if size > COMPLETE:
         return False
     lease = Lease(state.leases.next_token(), before.run, task, before.grant, NO_TERMS)
     lease.follow(before)
-    lease.seconds = state.observed.known(spec.code) or 0.0
+    lease.seconds = seconds
     state.counters.leases_early += 1
     given = tuple([Input(each.name, None if each.form == SOURCE else _template(each)) for each in spec.inputs])
     awaits = tuple([(number, key) for number, each in enumerate(spec.inputs) for _, key in each.refs])
@@ -105,9 +105,10 @@ def _claim(node: Node, request: Request) -> Claim:
 
 
 def _send(state: State, lease: Lease, spec: TaskSpec, inputs: _Inputs) -> None:
-    assignment = _assignment(lease, spec, inputs.ready)
+    ready, filled, size = inputs
+    assignment = _assignment(lease, spec, ready)
     _put_in_force(state, lease, spec)
-    state.emit(AssignTask(_link(lease), assignment, inputs.filled, inputs.size))
+    state.emit(AssignTask(_link(lease), assignment, filled, size))
 
 
 def _put_in_force(state: State, lease: Lease, spec: TaskSpec) -> None:
@@ -117,9 +118,7 @@ def _put_in_force(state: State, lease: Lease, spec: TaskSpec) -> None:
     state.leases.grant(lease, state.now.mono)
     state.counters.leases += 1
     gang = tuple([(member.id, part) for member, part in lease.gang]) if lease.gang else ()
-    state.record(
-        run, TaskLeased(task, run.attempt[task] + 1, lease.token, node.id, lease.claim, lease.grant.id, gang)
-    )
+    state.record(run, TaskLeased(task, run.attempt[task] + 1, lease.token, node.id, lease.claim, lease.grant.id, gang))
     if spec.code not in node.codes:
         node.codes[spec.code] = None
         state.emit(SendCode(_link(lease), spec.code))
@@ -171,7 +170,7 @@ def _literals(spec: TaskSpec) -> _Inputs | None:
         body = entry.body
         size += len(body)
         ready.append(Input(entry.name, Value(entry.codec, len(body), body)))
-    return _Inputs(tuple(ready), (), size) if size <= COMPLETE else None
+    return (tuple(ready), (), size) if size <= COMPLETE else None
 
 
 def _complete(filled: tuple[_Filled, ...]) -> _Inputs:
@@ -180,10 +179,10 @@ def _complete(filled: tuple[_Filled, ...]) -> _Inputs:
     size = 0
     for name, template, sources in filled:
         if sources or template is None:
-            return _Inputs((), filled, 0)
+            return (), filled, 0
         ready.append(Input(name, template))
         size += template.size
-    return _Inputs(tuple(ready), (), size) if size <= COMPLETE else _Inputs((), filled, 0)
+    return (tuple(ready), (), size) if size <= COMPLETE else ((), filled, 0)
 
 
 def _inputs_or_end(state: State, run: Run, task: int, spec: TaskSpec, node: Node) -> _Inputs | None:

@@ -60,8 +60,10 @@ def _extend(state: State, grant: Grant) -> None:
         if task is None:
             return
         spec = before.run.graph.spec(task)
-        fits = _declares(before.run, before.task, spec) and may_follow(state, grant, before.run, task, spec)
-        if not fits or not lease_early(state, before, task, spec):
+        seconds = may_follow(state, grant, before.run, task, spec)
+        if seconds is None or not _declares(before.run, before.task, spec):
+            return
+        if not lease_early(state, before, task, spec, seconds):
             return
 
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["Grant", "Lease", "Leases"]
 
 REMEMBERED: Final = 16_384
+LAST: Final = (1 << 32) - 1
+"""No life of a head has more leases: four thousand million."""
 
 
 class Grant:
@@ -140,8 +142,7 @@ class Leases:
     """All current leases of this head."""
 
     def __init__(self, epoch: int, shares: Shares, allowances: Allowances) -> None:
-        self._epoch = epoch
-        self._counter = 0
+        self._tokens = iter(range(make_lease(epoch, 1), make_lease(epoch, LAST) + 1))
         self._shares = shares
         self._allowances = allowances
         self.current: dict[int, Lease] = {}
@@ -153,8 +154,7 @@ class Leases:
 
     def next_token(self) -> int:
         """Return a token that was never used."""
-        self._counter += 1
-        return make_lease(self._epoch, self._counter)
+        return next(self._tokens)
 
     def grant(self, lease: Lease, now: float) -> None:
         """Put a new lease in force; the claims of a new grant are already taken from the ledgers of its nodes."""

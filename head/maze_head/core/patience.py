@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from maze_head.core.events import NodeSaid
-from maze_head.core.leases import Lease
+from maze_head.core.leases import Grant
 from maze_head.core.state import State
 from maze_protocol.messages import Result
 
@@ -29,17 +29,16 @@ def patience(state: State, said: NodeSaid) -> float:
     node = state.links.get(said.link)
     if node is None or not isinstance(said.message, Result):
         return 0.0
-    last: dict[int, Lease] = {}
-    told: dict[int, int] = {}
+    leases, told = node.leases, dict[Grant, int]()
     for outcome in said.message.items:
-        lease = node.leases.get(outcome.lease)
+        lease = leases.get(outcome.lease)
         if lease is not None:
-            last[lease.grant.id] = lease
-            told[lease.grant.id] = told.get(lease.grant.id, 0) + 1
-    seconds = min([_in_hand(lease, told[number]) for number, lease in last.items()], default=0.0)
+            told[lease.grant] = told.get(lease.grant, 0) + 1
+    seconds = min([_in_hand(grant, ends) for grant, ends in told.items()], default=0.0)
     return min(LONGEST, SHARE * seconds) if SHARE * seconds >= SHORTEST else 0.0
 
 
-def _in_hand(lease: Lease, told: int) -> float:
-    """Return for how long what is left of a grant keeps its worker busy, once so many of its ends are taken in."""
-    return (len(lease.grant.leases) - told) * (lease.seconds + HANDLING) if lease.seconds else 0.0
+def _in_hand(grant: Grant, ends: int) -> float:
+    """Return for how long what is left of a grant keeps its worker busy, once so many ends are taken in."""
+    last = next(reversed(grant.leases.values()))
+    return (len(grant.leases) - ends) * (last.seconds + HANDLING) if last.seconds else 0.0

@@ -113,6 +113,8 @@ def _serve(state: State, line: _Line, roomless: list[Queue], shunning: list[tupl
     if not queue.lanes or not _place_head(state, queue, roomless, shunning):
         heappop(line)
         return False
+    if len(line) == 1 and queue.lanes:
+        return True  # there is nobody to compare with
     best = queue.best()
     if best is None:
         heappop(line)
@@ -126,7 +128,7 @@ def _place_head(state: State, queue: Queue, roomless: list[Queue], shunning: lis
     run_no, task = queue.head()
     run = state.runs.get(run_no)
     if run is None or run.phase[task] != READY:
-        state.ready.pop(queue)
+        queue.pop()
         return True
     if not may_start(state, queue):
         return False
@@ -135,7 +137,7 @@ def _place_head(state: State, queue: Queue, roomless: list[Queue], shunning: lis
     if not nodes and shunned:
         if _may_wait(state, queue, (run_no, task), shunned):
             shunning.append((queue, run_no, task))
-            state.ready.pop(queue)
+            queue.pop()
             return True
         nodes = _nodes_for(state, queue, run, task, ())
     if not nodes:
@@ -143,7 +145,7 @@ def _place_head(state: State, queue: Queue, roomless: list[Queue], shunning: lis
             return True
         roomless.append(queue)
         return False
-    state.ready.pop(queue)
+    queue.pop()
     if shunned:
         state.shunning.pop((run_no, task), None)
     _note_served(state, queue, nodes, run, task)

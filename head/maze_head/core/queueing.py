@@ -49,7 +49,7 @@ def fill_up(state: State, queue: Queue, roomless: list[Queue]) -> int:
 
 def _grants_for(state: State, queue: Queue, roomless: list[Queue]) -> list[Grant]:
     """Return the grants that may be filled up: those on which nobody with an earlier turn waits."""
-    grants = [grant for grant in queue.grants.values() if grant.node.takes_work]
+    grants = [grant for grant in queue.grants.values() if grant.node.takes_work and may_grow(grant)]
     if not grants:
         return []
     rivals = [each for each in roomless if each is not queue and _precedes(state, each, queue)]
@@ -75,18 +75,19 @@ def would_fit(queue: Queue, grant: Grant) -> bool:
 
 def _fill(state: State, queue: Queue, grant: Grant, most: int) -> int:
     """Fill one grant up, from the queue's first task on."""
-    filled = 0
-    while len(grant.leases) < most and may_grow(grant) and queue.best() is not None:
-        run_no, task = queue.head()
+    filled, leases = 0, grant.leases
+    while len(leases) < most and (first := queue.first()) is not None:
+        run_no, task = first
         run = state.runs.get(run_no)
         if run is None or run.phase[task] != READY:
-            state.ready.pop(queue)
+            queue.pop()
             continue
         spec = run.graph.spec(task)
-        if not may_follow(state, grant, run, task, spec):
+        seconds = may_follow(state, grant, run, task, spec)
+        if seconds is None:
             break
-        state.ready.pop(queue)
-        follow(state, grant, run, task, spec)
+        queue.pop()
+        follow(state, grant, run, task, spec, seconds)
         filled += 1
     if filled:
         queue.served_at = state.now.mono
@@ -99,14 +100,16 @@ def may_grow(grant: Grant) -> bool:
     return grant.node.reservation is None and not grant.node.ledger.overdrawn
 
 
-def may_follow(state: State, grant: Grant, run: Run, task: int, spec: TaskSpec) -> bool:
-    """Tell whether a task may queue behind a grant that may grow."""
+def may_follow(state: State, grant: Grant, run: Run, task: int, spec: TaskSpec) -> float | None:
+    """Return how long a task will run if it may queue behind a grant that may grow, else None."""
     node, seconds = grant.node, state.observed.known(spec.code)
     if seconds is None or len(grant.leases) * seconds >= QUEUED_SECONDS or spec.at_most_once:
-        return False
+        return None
     if run.avoid and node.id in run.avoid.get(task, ()):
-        return False
-    return not is_too_old(node, run, task) and has_time(node, QUEUED_SECONDS + seconds, state.now.mono)
+        return None
+    if is_too_old(node, run, task) or not has_time(node, QUEUED_SECONDS + seconds, state.now.mono):
+        return None
+    return seconds
 
 
 def recall_stuck(state: State) -> None:

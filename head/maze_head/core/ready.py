@@ -12,7 +12,8 @@ not ready any more (a task is never READY with two entries, so no entry can be m
 task: what leaves READY for a while, by adoption, is withdrawn).
 
 Ranks come from the discipline, lower first. A heap entry that no longer says what its lane does is dropped when it is
-met: ranks change for whole lanes, and rarely.
+met: ranks change for whole lanes, and rarely. Of a queue with one lane only, the rank of what comes next is asked for
+when somebody compares it: until then there is nobody before whom it might come.
 """
 
 from __future__ import annotations
@@ -74,14 +75,15 @@ class Queue:
     """The ready tasks of one place."""
 
     __slots__ = (
-        "candidates", "deep", "grants", "heap", "lanes", "of_run", "place", "reservation", "served_at", "shape",
-        "users",
+        "_rank_of", "_unranked", "candidates", "deep", "grants", "heap", "lanes", "of_run", "place", "reservation",
+        "served_at", "shape", "users",
     )  # fmt: skip
 
-    def __init__(self, place: Place, candidates: Candidates) -> None:
+    def __init__(self, place: Place, candidates: Candidates, rank_of: RankOf) -> None:
         self.place = place
         self.shape = place.shape
         self.candidates = candidates
+        self._rank_of = rank_of
         self.grants: dict[int, Grant] = {}
         """Those behind which more of its tasks may queue, by id."""
         self.deep = _is_deep(place)
@@ -89,6 +91,8 @@ class Queue:
         self.lanes: dict[Hashable, _Lane] = {}
         self.of_run: dict[int, dict[Hashable, _Lane]] = {}
         self.heap: list[tuple[float, int, _Lane]] = []
+        self._unranked = False
+        """The only entry of the heap tells of what was the first of its lane before."""
         self.users = 0
         self.served_at = -inf
         """When a task of this queue last found room that was not kept for it."""
@@ -99,6 +103,8 @@ class Queue:
 
     def best(self) -> tuple[float, int] | None:
         """Return rank and serial of the task whose turn it is, comparable with those of other queues."""
+        if self._unranked:
+            self._rank_first()
         heap = self.heap
         while heap:
             rank, serial, lane = heap[0]
@@ -107,40 +113,62 @@ class Queue:
             heappop(heap)
         return None
 
-    def head(self) -> tuple[int, int]:
-        """Return (run number, task number) of the task whose turn it is; `best` was called before."""
-        return _split(self.heap[0][2].entries[0])
+    def first(self) -> tuple[int, int] | None:
+        """Return (run number, task number) of the task whose turn it is."""
+        if self._unranked or self.best() is not None:
+            return _split(self.heap[0][2].entries[0])
+        return None
 
-    def pop(self, rank_of: RankOf) -> None:
-        """Take out the task whose turn it is."""
+    def head(self) -> tuple[int, int]:
+        """Return (run number, task number) of the task whose turn it is; there is one."""
+        first = self.first()
+        assert first is not None, "nobody waits in this queue"
+        return first
+
+    def pop(self) -> None:
+        """Take out the task whose turn it is; `first` told it."""
         _, _, lane = self.heap[0]
         entries = lane.entries
         entries.popleft()
         if not entries:
             heappop(self.heap)
+            self._unranked = False
             self._close(lane)
-            return
-        entry = entries[0]
+        elif len(self.heap) == 1:
+            self._unranked = True
+        else:
+            self._rank_first()
+
+    def _rank_first(self) -> None:
+        """Say in the heap what the lane at its top has first now."""
+        self._unranked = False
+        lane = self.heap[0][2]
+        entry = lane.entries[0]
         if lane.key is not _FRONT:
-            lane.rank = rank_of(*_split(entry))
+            lane.rank = self._rank_of(*_split(entry))
         heapreplace(self.heap, (lane.rank, entry >> _KEY_BITS, lane))
 
-    def append(self, key: Hashable, entry: int, rank_of: RankOf) -> None:
+    def append(self, key: Hashable, entry: int) -> None:
         """Put a task at the end of its lane."""
         lane = self.lanes.get(key)
         if lane is None:
             run_no, task = _split(entry)
-            lane = self._open(_Lane(key, run_no, rank_of(run_no, task)))
-            heappush(self.heap, (lane.rank, entry >> _KEY_BITS, lane))
+            lane = self._open(_Lane(key, run_no, self._rank_of(run_no, task)))
+            self._push(lane, entry)
         lane.entries.append(entry)
+
+    def _push(self, lane: _Lane, entry: int) -> None:
+        if self._unranked:
+            self._rank_first()
+        heappush(self.heap, (lane.rank, entry >> _KEY_BITS, lane))
 
     def prepend(self, entry: int) -> None:
         """Put a task before all others."""
         lane = self.lanes.get(_FRONT)
         if lane is None:
             lane = self._open(_Lane(_FRONT, 0, -inf))
+        self._push(lane, entry)
         lane.entries.appendleft(entry)
-        heappush(self.heap, (-inf, entry >> _KEY_BITS, lane))
 
     def _open(self, lane: _Lane) -> _Lane:
         self.lanes[lane.key] = lane
@@ -154,32 +182,33 @@ class Queue:
         if not siblings:
             del self.of_run[lane.run_no]
 
-    def rerank(self, rank_of: RankOf) -> None:
+    def rerank(self) -> None:
         """Compute the ranks of all lanes anew."""
         for lane in self.lanes.values():
             if lane.key is not _FRONT:
-                lane.rank = rank_of(*_split(lane.entries[0]))
+                lane.rank = self._rank_of(*_split(lane.entries[0]))
         self._rebuild()
 
-    def rerank_run(self, rank_of: RankOf, run_no: int) -> None:
+    def rerank_run(self, run_no: int) -> None:
         """Compute the ranks of one run's lanes anew."""
         for lane in self.of_run.get(run_no, {}).values():
             head = lane.entries[0]
-            lane.rank = rank_of(*_split(head))
-            heappush(self.heap, (lane.rank, head >> _KEY_BITS, lane))
+            lane.rank = self._rank_of(*_split(head))
+            self._push(lane, head)
         # Entries that no longer say what their lane does sink: without this a run that moves often would fill the heap.
         if len(self.heap) > 2 * len(self.lanes) + _STALE:
             self._rebuild()
 
-    def withdraw(self, keys: Container[tuple[int, int]], rank_of: RankOf) -> None:
+    def withdraw(self, keys: Container[tuple[int, int]]) -> None:
         """Take out the entries of some tasks."""
         for lane in list(self.lanes.values()):
             lane.entries = deque(entry for entry in lane.entries if _split(entry) not in keys)
             if not lane.entries:
                 self._close(lane)
-        self.rerank(rank_of)
+        self.rerank()
 
     def _rebuild(self) -> None:
+        self._unranked = False
         self.heap = [(lane.rank, lane.entries[0] >> _KEY_BITS, lane) for lane in self.lanes.values()]
         heapify(self.heap)
 
@@ -189,6 +218,7 @@ class Queue:
         self.lanes.clear()
         self.of_run.clear()
         self.heap.clear()
+        self._unranked = False
         return taken[::-1]
 
     def heads(self) -> list[tuple[int, int]]:
@@ -238,7 +268,7 @@ class ReadyQueues:
         """Return the queue of a place."""
         queue = self.queues.get(place)
         if queue is None:
-            queue = self.queues[place] = Queue(place, self._candidates_of(place.shape))
+            queue = self.queues[place] = Queue(place, self._candidates_of(place.shape), self._rank_of)
             self.changed = True
         return queue
 
@@ -263,7 +293,7 @@ class ReadyQueues:
     def push(self, queue: Queue, lane: Hashable, run_no: int, task: int) -> None:
         """Put a newly ready task at the back of its lane."""
         self._back += 1
-        queue.append(lane, self._back << _KEY_BITS | run_no << TASK_BITS | task, self._rank_of)
+        queue.append(lane, self._back << _KEY_BITS | run_no << TASK_BITS | task)
         self.waiting[queue] = None
 
     def push_front(self, queue: Queue, run_no: int, task: int) -> None:
@@ -272,23 +302,15 @@ class ReadyQueues:
         queue.prepend(self._front << _KEY_BITS | run_no << TASK_BITS | task)
         self.waiting[queue] = None
 
-    def pop(self, queue: Queue) -> None:
-        """Take out the task whose turn it is."""
-        queue.pop(self._rank_of)
-
-    def withdraw(self, queue: Queue, keys: Container[tuple[int, int]]) -> None:
-        """Take out the entries of tasks that go on without waiting their turn."""
-        queue.withdraw(keys, self._rank_of)
-
     def rerank(self) -> None:
         """Compute all ranks anew."""
         for queue in self.waiting:
-            queue.rerank(self._rank_of)
+            queue.rerank()
 
     def rerank_run(self, run_no: int) -> None:
         """Compute the ranks of one run's tasks anew."""
         for queue in self.waiting:
-            queue.rerank_run(self._rank_of, run_no)
+            queue.rerank_run(run_no)
 
     def delay(self, until: float, run_no: int, task: int) -> None:
         """Keep a task out of its queue until then."""

@@ -171,11 +171,11 @@ class Run:
             task += 1
 
     def _move(self, task: int, to: int, event: RunEvent) -> None:
-        before = self.phase[task]
+        phase, counts = self.phase, self.counts
+        before = phase[task]
         if not IS_LEGAL[before][to]:
             raise IllegalMove(f"{TYPE_NAMES[type(event)]} does not fit; {self.story(task)}")
-        self.phase[task] = to
-        counts = self.counts
+        phase[task] = to
         counts[before] -= 1
         counts[to] += 1
         if to == READY:

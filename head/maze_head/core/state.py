@@ -207,12 +207,15 @@ class State:
             run.apply(event)
             events.append(event)
             return
-        before = run.open
-        run.apply(event)
-        events.append(event)
-        self.pending += run.open - before
         if isinstance(event, TASK_ENDS):
+            run.apply(event)
+            self.pending -= 1
             self.discipline.finished(run, event.task)
+        else:
+            before = run.open
+            run.apply(event)
+            self.pending += run.open - before
+        events.append(event)
         if run.fresh or run.again or run.later:
             enqueue(self, run)
 

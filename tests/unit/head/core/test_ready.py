@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from maze_head.core.candidates import Rooms
@@ -19,6 +21,7 @@ class Ranked:
         self.ranks: dict[tuple[int, int], float] = {}
         self.ready = ReadyQueues(lambda run_no, task: self.ranks.get((run_no, task), 0.0), Rooms().candidates)
         self.queue = self.ready.use(PLACE)
+        self.taken: list[tuple[int, int]] = []
 
     def push(self, run_no: int, task: int, rank: float, lane: object = None) -> None:
         self.ranks[run_no, task] = rank
@@ -26,9 +29,9 @@ class Ranked:
 
     def drain(self) -> list[tuple[int, int]]:
         taken = []
-        while self.queue.best() is not None:
-            taken.append(self.queue.head())
-            self.ready.pop(self.queue)
+        while (first := self.queue.first()) is not None:
+            taken.append(first)
+            self.queue.pop()
         assert len(self.queue) == 0
         assert not self.queue.of_run
         return taken
@@ -40,6 +43,29 @@ def test_lanes_go_by_rank_and_within_a_lane_by_arrival() -> None:
         ranked.push(1, task, rank, lane)
     assert len(ranked.queue) == 4
     assert ranked.drain() == [(1, 3), (1, 1), (1, 4), (1, 2)]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_asking_for_ranks_late_changes_no_order(seed: int) -> None:
+    random = Random(seed)
+    asked, late = Ranked(), Ranked()
+    for task in range(120):
+        step, lane, rank = random.random(), random.choice("ab"), float(task + random.choice((0, 50)))
+        for ranked in (asked, late):
+            if step < 0.5:
+                ranked.push(1, task, rank, lane if seed % 2 else "only")
+            elif step < 0.6:
+                ranked.ready.push_front(ranked.queue, 2, task)
+            elif step < 0.65:
+                ranked.ready.rerank_run(1)
+            elif ranked.queue.lanes:
+                ranked.taken.append(ranked.queue.head())
+                ranked.queue.pop()
+        asked.queue.best()
+        assert late.taken == asked.taken
+        if step > 0.95:
+            assert late.queue.best() == asked.queue.best()
+    assert late.drain() == asked.drain()
 
 
 def test_equal_ranks_go_by_arrival() -> None:
@@ -103,7 +129,7 @@ def test_what_is_withdrawn_is_gone_and_the_rest_keeps_its_order() -> None:
     for task in range(4):
         ranked.push(1, task, float(task), "a")
     ranked.push(1, 7, 0.5, "b")
-    ranked.ready.withdraw(ranked.queue, {(1, 0), (1, 7)})
+    ranked.queue.withdraw({(1, 0), (1, 7)})
     assert ranked.drain() == [(1, 1), (1, 2), (1, 3)]
 
 
@@ -115,7 +141,7 @@ def test_an_empty_queue_is_kept_as_long_as_a_run_uses_it(users: int) -> None:
     other: Queue = ranked.ready.at(PLACE)
     ranked.ready.push(other, "a", 1, 1)
     assert ranked.ready.live() == [other]
-    ranked.ready.pop(other)
+    other.pop()
     assert ranked.ready.live() == []
     assert (PLACE in ranked.ready.queues) is bool(users)
 
