@@ -35,10 +35,10 @@ def pack_assignments(effects: Iterable[AssignTask], lookup: Lookup) -> Iterator[
     """Yield ASSIGN messages with their payload frames, in the order of the effects."""
     message = _Message(lookup)
     for effect in effects:
-        if message.items and not message.has_room(effect):
+        if not message.add(effect):
             yield message.close()
             message = _Message(lookup)
-        message.add(effect)
+            message.add(effect)
     if message.items:
         yield message.close()
 
@@ -53,7 +53,7 @@ class _Message:
         self._packed: dict[Source, Value] = {}
         self._bytes = 0
 
-    def has_room(self, effect: AssignTask) -> bool:
+    def _has_room(self, effect: AssignTask) -> bool:
         if not effect.inputs:
             return len(self.items) < MAX_ITEMS and self._packer.inline + effect.size <= FLUSH_BYTES
         sizes = [len(value.body) for value in self._values(effect)]
@@ -64,14 +64,18 @@ class _Message:
             and self._packer.fits(sizes)
         )
 
-    def add(self, effect: AssignTask) -> None:
+    def add(self, effect: AssignTask) -> bool:
+        """Take in an assignment; return False if there is no room for one more."""
+        if self.items and not self._has_room(effect):
+            return False
         if not effect.inputs:
             self._packer.inline += effect.size
             self._bytes += effect.size
             self.items.append(effect.assignment)
-            return
+            return True
         inputs = tuple(self._input(*given) for given in effect.inputs)
         self.items.append(msgspec.structs.replace(effect.assignment, inputs=inputs))
+        return True
 
     def close(self) -> tuple[Assign, list[bytes]]:
         return Assign(tuple(self.items)), self._packer.payloads

@@ -75,12 +75,13 @@ class Dispatcher:
     def release(self, effects: Iterable[LinkEffect]) -> None:
         """Carry out effects whose batch is committed."""
         touched: dict[bytes, _Lane] = {}
+        lanes = self._lanes
         for effect in effects:
-            lane = self._lanes.get(effect.link)
+            link = effect.link
+            lane = touched.get(link)
             if lane is None:
-                lane = self._lanes[effect.link] = _Lane()
+                lane = touched[link] = lanes.get(link) or lanes.setdefault(link, _Lane())
             lane.waiting.append(effect)
-            touched[effect.link] = lane
         for link, lane in touched.items():
             if lane.loading is None:
                 self._advance(link, lane)
@@ -104,13 +105,14 @@ class Dispatcher:
     def _missing(self, lane: _Lane) -> list[Read]:
         """Note the bytes that are in memory; return a read for each of the others."""
         reads: list[Read] = []
-        for key in _needed_outputs(lane):
+        outputs, codes = _needed(lane)
+        for key in outputs:
             found = self._store.peek_outputs(*key)
             if found is None:
                 reads.append(partial(self._read_outputs, lane, key))
             else:
                 lane.outputs[key] = found
-        for hash_ in _needed_codes(lane):
+        for hash_ in codes:
             body = self._store.peek_code(hash_)
             if body is None:
                 reads.append(partial(self._read_code, lane, hash_))
@@ -169,11 +171,14 @@ class Dispatcher:
                 self._wire.refuse(link, farewell)
 
 
-def _needed_outputs(lane: _Lane) -> list[tuple[int, int]]:
-    keys = dict.fromkeys(key for effect in lane.waiting if isinstance(effect, AssignTask) for key in sources_of(effect))
-    return [key for key in keys if key not in lane.outputs]
-
-
-def _needed_codes(lane: _Lane) -> list[bytes]:
-    hashes = dict.fromkeys(effect.hash for effect in lane.waiting if isinstance(effect, SendCode))
-    return [hash_ for hash_ in hashes if hash_ not in lane.codes]
+def _needed(lane: _Lane) -> tuple[list[tuple[int, int]], list[bytes]]:
+    """Return the tasks whose outputs, and the functions whose bodies a lane's effects take and that it lacks."""
+    outputs: dict[tuple[int, int], None] = {}
+    codes: dict[bytes, None] = {}
+    for effect in lane.waiting:
+        if isinstance(effect, AssignTask):
+            if effect.inputs:
+                outputs.update(dict.fromkeys(sources_of(effect)))
+        elif isinstance(effect, SendCode):
+            codes[effect.hash] = None
+    return [key for key in outputs if key not in lane.outputs], [hash_ for hash_ in codes if hash_ not in lane.codes]

@@ -54,6 +54,7 @@ _IS_DURABLE: Final = frozenset(_DURABLE)
 ObjectEffect = KeepObject | DropObjects
 _ON_OBJECTS: Final = get_args(ObjectEffect)
 _ON_LINKS: Final = (Send, SendCode, AssignTask, Admit, Refuse, Drop)
+_IS_ON_LINKS: Final = frozenset(_ON_LINKS)
 
 
 class Core(Protocol):
@@ -248,13 +249,14 @@ class Driver:
         batch = Batch(self._epoch, now.wall)
         held: list[Effect] = []
         free: list[LinkEffect] = []
+        add, hold = batch.add, held.append
         for effect in effects:
             if type(effect) in _IS_DURABLE:
-                batch.add(effect)  # type: ignore[arg-type]  # the set holds just these types; isinstance tries twelve
+                add(effect)  # type: ignore[arg-type]  # the set holds just these types; isinstance tries twelve
             elif isinstance(effect, Send) and effect.free:
                 free.append(effect)
             else:
-                held.append(effect)
+                hold(effect)
         if free:
             self._ports.release(free)
         if not batch:
@@ -291,10 +293,10 @@ class Driver:
         on_links: list[LinkEffect] = []
         on_objects: list[ObjectEffect] = []
         for effect in effects:
-            if isinstance(effect, Reply):
+            if type(effect) in _IS_ON_LINKS:
+                on_links.append(effect)  # type: ignore[arg-type]  # the set holds just these types
+            elif isinstance(effect, Reply):
                 self._answer(effect)
-            elif isinstance(effect, _ON_LINKS):
-                on_links.append(effect)
             elif isinstance(effect, _ON_OBJECTS):
                 on_objects.append(effect)
             elif isinstance(effect, ReadGraph):

@@ -93,7 +93,7 @@ def write_batch(connection: sqlite3.Connection, batch: Batch, commit_no: int) ->
     for pos, row in enumerate(batch.ordered):
         _write_ordered(connection, row, batch, (commit_no, pos))
     if batch.accepted:
-        connection.executemany(_INSERT_ACCEPTED, map(_accepted_row, batch.accepted))
+        connection.executemany(_INSERT_ACCEPTED, [_accepted_row(accept) for accept in batch.accepted])
     for copy in batch.copies:
         _copy_accepted(connection, copy)
     if batch.codes:
@@ -123,7 +123,8 @@ def _write_ordered(
 
 
 def _accepted_row(accept: Accept) -> tuple[int, int, bytes]:
-    return task_key(accept.run_no, accept.task_no), to_signed(accept.lease), _encode(inline_outputs(accept))
+    outputs = inline_outputs(accept) if accept.payloads else accept.outputs
+    return task_key(accept.run_no, accept.task_no), to_signed(accept.lease), _encode(outputs)
 
 
 def _copy_accepted(connection: sqlite3.Connection, copy: CopyAccepted) -> None:

@@ -128,9 +128,10 @@ class Lease:
     def started(self, at: float) -> TaskStarted:
         """Return the event that it runs, since `at` by the wall clock of its node."""
         run, task, node = self.run, self.task, self.node
+        graph, hello = run.graph, node.hello
+        isolation = hello.sandbox if graph.shapes[graph.shape_of[task]].sandbox else hello.isolation
         again = task in run.objects.lost
-        isolation = node.hello.sandbox if run.graph.shape(task).sandbox else node.hello.isolation
-        return TaskStarted(task, run.attempt[task], self.token, node.id, node.hello.address, at, again, isolation)
+        return TaskStarted(task, run.attempt[task], self.token, node.id, hello.address, at, again, isolation)
 
     @property
     def company(self) -> tuple[int, str]:

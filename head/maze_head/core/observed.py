@@ -66,13 +66,14 @@ class Observed:
 
     def note(self, code: bytes, kind: str, wall_s: float) -> None:
         """Take note of a finished attempt."""
-        average = self._functions[code] = _averaged(self._functions.get(code), wall_s, FUNCTION_ALPHA)
+        functions = self._functions
+        average = functions[code] = _averaged(functions.get(code), wall_s, FUNCTION_ALPHA)
         longest = self._longest.get(code, wall_s)
         longest -= LONGEST_ALPHA * (longest - average[0])
         self._longest[code] = wall_s if wall_s > longest else longest
-        self._functions.move_to_end(code)
-        if len(self._functions) > self._keep:
-            forgotten, _ = self._functions.popitem(last=False)
+        functions.move_to_end(code)
+        if len(functions) > self._keep:
+            forgotten, _ = functions.popitem(last=False)
             del self._longest[forgotten]
         self._kinds[kind] = _averaged(self._kinds.get(kind), wall_s, KIND_ALPHA)
 

@@ -178,10 +178,8 @@ class Run:
         phase[task] = to
         counts[before] -= 1
         counts[to] += 1
-        if to == READY:
-            self.ready_of[self.graph.shape_of[task]] += 1
-        elif before == READY:
-            self.ready_of[self.graph.shape_of[task]] -= 1
+        if to == READY or before == READY:
+            self.ready_of[self.graph.shape_of[task]] += 1 if to == READY else -1
 
     def _submitted(self, event: RunSubmitted) -> None:
         if self.counts[WAITING] != len(self.graph):
