@@ -251,7 +251,11 @@ class Head:
         )
         self.driver = Driver(self.core, self.journal.epoch, self._fail)
         self.transport = Transport(
-            self.endpoints.node, self.driver.feed, fed=self.driver.turn_now, http=self.endpoints.addresses["url"]
+            self.endpoints.node,
+            self.driver.feed,
+            gather=self.driver.gather,
+            gathered=self.driver.turn_now,
+            http=self.endpoints.addresses["url"],
         )
         self._undo.callback(self.transport.close)
         self.encoder = EventEncoder(self.hub, live=self._live_graph)

@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final, Protocol, get_args
 
 from maze_head.batch import Batch, Durable
@@ -113,12 +114,11 @@ class Driver:
         self._inputs: deque[Event] = deque()
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._last_ticket = 0
+        self._due = inf
+        """By when, in the loop's time, the next turn is to be made for what has come; 0: at once."""
         self._next: asyncio.Handle | None = None
         """The next turn."""
-        self._patient = False
-        """It waits for more."""
-        self._due = 0.0
-        """Until when, by the loop's clock."""
+        self._next_due = inf
         self._turned_at = 0.0
         self._held: list[Effect] = []
         """Effects of the turn whose batch is being committed."""
@@ -149,15 +149,26 @@ class Driver:
 
     def feed(self, event: Event) -> None:
         """Take in an event; it is handled in the next turn, which may wait a little for what nodes say."""
-        if not self._stopped:
-            self._inputs.append(event)
-            self._wake(event)
+        self.gather(event)
+        self._wake()
+
+    def gather(self, event: Event) -> None:
+        """Take in an event and leave it to `turn_now`, which is called soon, to see to it that it is handled."""
+        if self._stopped:
+            return
+        self._inputs.append(event)
+        if self._due:
+            patience = self._core.patience(event) if isinstance(event, NodeSaid) else 0.0
+            self._due = min(self._due, self._turned_at + patience) if patience else 0.0
 
     def turn_now(self) -> None:
         """Make the turn that is due, if one is: in the callback that received its inputs, not in a round of its own."""
-        if self._next is not None and not self._patient:
+        if self._loop is None or self._in_flight is not None or self._due > self._loop.time():
+            self._wake()
+            return
+        if self._next is not None:
             self._next.cancel()
-            self._turn()
+        self._turn()
 
     async def ask(self, make: Callable[[int], Command]) -> Any:
         """Hand the core the command made for a fresh ticket; return the reply after its commit.
@@ -171,9 +182,11 @@ class Driver:
         ticket = self._last_ticket
         future: asyncio.Future[Any] = self._loop.create_future()
         self._asked[ticket] = future
-        self.feed(make(ticket))
+        self.gather(make(ticket))
         if self._loop.time() - self._turned_at >= RARE:
             self.turn_now()
+        else:
+            self._wake()
         try:
             return await future
         finally:
@@ -198,23 +211,18 @@ class Driver:
             "driver_asked": len(self._asked),
         }
 
-    def _wake(self, event: Event | None = None) -> None:
-        """See to it that a turn is made: at once, or as soon as an event that came may not wait any longer for more."""
-        if self._in_flight is not None or self._loop is None or self._stopped:
+    def _wake(self) -> None:
+        """See to it that a turn is made when it is due."""
+        if self._in_flight is not None or self._loop is None or self._stopped or self._due >= self._next_due:
             return
-        if self._next is not None and not self._patient:
-            return
-        patience = self._core.patience(event) if isinstance(event, NodeSaid) else 0.0
-        due = self._turned_at + patience if patience else 0.0
         if self._next is not None:
-            if due >= self._due:
-                return
             self._next.cancel()
-        self._due, self._patient = due, due > self._loop.time()
-        self._next = self._loop.call_at(due, self._turn) if self._patient else self._loop.call_soon(self._turn)
+        self._next_due = due = self._due
+        soon = due <= self._loop.time()
+        self._next = self._loop.call_soon(self._turn) if soon else self._loop.call_at(due, self._turn)
 
     def _turn(self) -> None:
-        self._next = None
+        self._next, self._next_due, self._due = None, inf, inf
         self._turned_at = self._loop.time() if self._loop is not None else 0.0
         if self._stopped:
             return
@@ -231,6 +239,8 @@ class Driver:
                 effects += self._core.handle(event, now)
                 self.events += 1
             event = None
+            if self._inputs:
+                self._due = 0.0
             effects += self._core.schedule(now)
             self.turns += 1
             self._close_turn(effects, now)
@@ -306,8 +316,8 @@ class Driver:
         if on_objects:
             self._ports.objects(on_objects)
         self._idle.set()
-        for event in self._inputs:
-            self._wake(event)
+        if self._inputs:
+            self._wake()
 
     def _answer(self, reply: Reply) -> None:
         future = self._asked.pop(reply.ticket, None)
@@ -326,6 +336,7 @@ class Driver:
         self._ticker = self._loop.call_at(self._tick_due, self._tick)
         self._ports.tick()
         if paused:
+            self._due = 0.0
             self._wake()
         else:
             self.feed(Ticked(0.0))

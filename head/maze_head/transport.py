@@ -49,8 +49,9 @@ class Transport:
     """Owns the sessions on a bound ROUTER. Made and used on the event loop.
 
     Args:
-        feed: takes what was heard.
-        fed: called when all that came together has been fed.
+        feed: takes news of links.
+        gather: takes what nodes say; `feed` does if there is none.
+        gathered: called when all that came together has been taken.
         http: where HTTP is served; told to the log when somebody comes here who speaks no ZeroMQ.
     """
 
@@ -59,11 +60,13 @@ class Transport:
         router: zmq.Socket[bytes],
         feed: Callable[[Event], None],
         clock: Callable[[], float] = time.monotonic,
-        fed: Callable[[], None] = lambda: None,
+        gather: Callable[[Event], None] | None = None,
+        gathered: Callable[[], None] = lambda: None,
         http: str = "",
     ) -> None:
         self._router = router
         self._feed = feed
+        self._gather = gather or feed
         self._clock = clock
         self._links = LinkTable()
         self._pulls = LogPulls()
@@ -74,7 +77,7 @@ class Transport:
         self._told_at = -TELL_EVERY
         self._monitor = router.get_monitor_socket(zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
         self._monitor_pump = Pump(self._monitor, self._take_notice)
-        self._pump = Pump(router, self._take, fed)
+        self._pump = Pump(router, self._take, gathered)
 
     def close(self) -> None:
         """Stop receiving and close the sockets; nodes keep what they run and look for the next head."""
@@ -234,7 +237,7 @@ class Transport:
                 case Deliver(LogChunk() as chunk):
                     self._pulls.deliver(link.id, chunk)
                 case Deliver(message, payloads):
-                    self._feed(NodeSaid(link.id, message, payloads))
+                    self._gather(NodeSaid(link.id, message, payloads))
                 case Greeted(hello):
                     link.greeted = True
                     self._feed(NodeGreeted(link.id, hello, link.key))

@@ -251,7 +251,7 @@ class SimTransport(Transport):
     def __init__(self, head: HeadProcess, feed: Any) -> None:
         self._head = head
         self._router = Router(head)  # type: ignore[assignment]
-        self._feed = feed
+        self._feed = self._gather = feed
         self._clock = head.mono
         self._links = LinkTable()
         self._pulls = LogPulls()

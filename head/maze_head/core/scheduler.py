@@ -134,8 +134,9 @@ class HeadCore:
         for run in touched:
             if run.sealed_by is not None:
                 retire(state, run)
-        unsaved, state.unsaved_sealed = state.unsaved_sealed, []
-        effects += [SaveSealed(no, pack_sealed(state.sealed[no])) for no in unsaved if no in state.sealed]
+        if state.unsaved_sealed:
+            unsaved, state.unsaved_sealed = state.unsaved_sealed, []
+            effects += [SaveSealed(no, pack_sealed(state.sealed[no])) for no in unsaved if no in state.sealed]
         return effects
 
     def restore_graph(self, workflow_id: bytes, version: int, body: bytes | None) -> None:

@@ -38,6 +38,10 @@ from maze_head.core.shares import Shares
 from maze_head.core.shelf import Shelf
 from maze_head.core.workflows import Workflow
 from maze_protocol.events import (
+    CancelRequested,
+    ObjectGone,
+    ObjectLost,
+    ObjectRebuilt,
     RunEvent,
     TaskAdopted,
     TaskCancelled,
@@ -67,6 +71,8 @@ GONE_REMEMBERED: Final = 100_000
 """Of how many removed things it is still known that they were there."""
 
 TASK_ENDS: Final = (TaskFinished, TaskReused, TaskFailed, TaskSkipped, TaskCancelled)
+REOPENING: Final = (CancelRequested, ObjectLost, ObjectRebuilt, ObjectGone)
+"""Events by which several tasks may be over, or not be over any more."""
 HELD_ANYWAY: Final = frozenset({TaskLeased, TaskStarted})
 """Events that end no task and bring none back: the most frequent ones."""
 
@@ -211,10 +217,12 @@ class State:
             run.apply(event)
             self.pending -= 1
             self.discipline.finished(run, event.task)
-        else:
+        elif isinstance(event, REOPENING):
             before = run.open
             run.apply(event)
             self.pending += run.open - before
+        else:
+            run.apply(event)
         events.append(event)
         if run.fresh or run.again or run.later:
             enqueue(self, run)
@@ -377,15 +385,12 @@ class State:
 
     def take_effects(self) -> list[Effect]:
         """Return the effects of this call and forget them."""
-        effects = [*self.graphs_to_save, *self._appends(), *self.effects]
-        self.graphs_to_save.clear()
+        effects, self.graphs_to_save = self.graphs_to_save, []
+        if self.touched:
+            touched, self.touched = self.touched, {}
+            for no, events in touched.items():
+                if events:
+                    effects.append(Append(no, self.runs[no].next_seq - len(events), tuple(events)))
+        effects += self.effects
         self.effects.clear()
-        return effects
-
-    def _appends(self) -> list[Effect]:
-        effects: list[Effect] = []
-        for no, events in self.touched.items():
-            if events:
-                effects.append(Append(no, self.runs[no].next_seq - len(events), tuple(events)))
-        self.touched.clear()
         return effects

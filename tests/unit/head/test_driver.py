@@ -137,6 +137,22 @@ async def test_a_turn_that_is_due_is_made_in_the_call_that_fed_it_and_only_once(
 
 
 @scenario
+async def test_what_is_gathered_has_its_turn_when_its_share_is_over(world: World) -> None:
+    world.driver.gather(said(1))
+    world.driver.gather(said(2))
+    await turn()
+    assert world.core.handled == []
+    world.driver.turn_now()
+    assert world.core.handled == [said(1), said(2)]
+    world.core.patient = lambda event: 0.01
+    world.driver.gather(said(3))
+    world.driver.turn_now()
+    async with asyncio.timeout(30):
+        while len(world.core.handled) < 3:
+            await turn()
+
+
+@scenario
 async def test_a_command_has_its_turn_in_the_call_that_asks_if_the_last_one_was_a_while_ago(world: World) -> None:
     world.core.on = lambda event: [Reply(event.ticket, "done")] if isinstance(event, DescribeNodes) else []
     world.driver.feed(lost(0))
