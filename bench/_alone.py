@@ -32,7 +32,7 @@ from maze_head.core.graph import load_graph
 from maze_head.core.scheduler import HeadCore
 from maze_head.core.settings import Settings
 from maze_head.journal import PROCESS, Journal
-from maze_node.attempt import run_attempt
+from maze_node.attempt import Kind, run_attempt
 from maze_node.frames import LikeFrame, TaskFrame, decode_task, encode_frame
 from maze_node.meter import Meter
 from maze_node.surroundings import Surroundings
@@ -153,12 +153,12 @@ def _task(number: int) -> TaskBody:
 def _worker(clock: Clock, tasks: int, leased: fx.AssignTask) -> None:
     """Run so many attempts as a worker does, without its socket."""
     given = leased.assignment
-    frame = TaskFrame(1, "f", b"c", None, (), given.inputs, given.outputs, False, {})
+    kind = Kind(TaskFrame(1, "f", b"c", None, (), given.inputs, given.outputs, True, {}))
     body = encode_frame(LikeFrame(1, given.inputs, b"t" * 16, 1, 0.0))[4:]
     surroundings, meter = Surroundings(), Meter()
     with clock.on("worker"):
         for _ in range(tasks):
-            encode_frame(run_attempt(frame, decode_task(body), lambda code: _no_op, surroundings, meter))
+            encode_frame(run_attempt(kind, decode_task(body), lambda code: _no_op, surroundings, meter))
 
 
 def _no_op(params: dict[str, Any]) -> dict[str, Any]:

@@ -60,10 +60,10 @@ STAGES: Mapping[str, Mapping[str, Places]] = {
         "inputs": ["attempt.py _decode_inputs"],
         "surroundings": ["maze_node/surroundings.py"],
         "meter": ["maze_node/meter.py"],
-        "function": ["attempt.py _call"],
-        "outputs": ["attempt.py _encode_outputs", "attempt.py _checked"],
+        "function": ["_maze_tasks.py"],
+        "outputs": ["attempt.py _short_outputs", "attempt.py _encode_outputs", "maze_node/declared.py"],
         "report": ["worker.py Worker.serve", "maze_node/frames.py encode_frame"],
-        "around": ["attempt.py run_attempt", "worker.py Worker._attempt"],
+        "around": ["maze_node/attempt.py", "maze_node/workspace.py", "worker.py Worker._attempt"],
     },
 }  # fmt: skip
 

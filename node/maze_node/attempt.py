@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from maze._values import ValueDecodeError, ValueEncodeError, decode, decode_input, encode_pieces, encode_short
 from maze_node.beside import Beside
+from maze_node.declared import Declared, bad_return
 from maze_node.errors import TaskFault
 from maze_node.frames import LikeFrame, ReportFrame, TaskFrame
 from maze_node.meter import Meter
@@ -22,11 +23,11 @@ from maze_node.surroundings import Surroundings
 from maze_node.tracebacks import describe
 from maze_node.workspace import Workspace
 from maze_protocol.ids import RUN, TASK
-from maze_protocol.limits import INLINE_TASK, INLINE_VALUE, MAX_TASK_VALUES, NAME_LENGTH
-from maze_protocol.messages import FAILED, OK, OutputDecl
+from maze_protocol.limits import INLINE_TASK, INLINE_VALUE, MAX_TASK_VALUES
+from maze_protocol.messages import FAILED, OK
 from maze_protocol.values import FILE, MSGPACK, Input, ObjectRef, OutputValue, Value
 
-__all__ = ["run_attempt"]
+__all__ = ["Kind", "run_attempt"]
 
 MAX_OUTPUTS: Final = 1_000
 FEW: Final = 32
@@ -37,13 +38,21 @@ _NONE: Final[Made] = ((), 0, ())
 _NOTHING: Final[Mapping[str, str]] = {}
 _RUN: Final = f"{RUN}_".encode()
 _TASK: Final = f"{TASK}_".encode()
-_TYPES: Final[dict[str, tuple[type, ...]]] = {
-    "str": (str,), "int": (int,), "float": (float, int), "bool": (bool,), "list": (list,), "dict": (dict,),
-}  # fmt: skip
+
+
+class Kind:
+    """What an attempt has in common with those before and behind it, as their first frame tells."""
+
+    __slots__ = ("declared", "frame", "run_id")
+
+    def __init__(self, frame: TaskFrame) -> None:
+        self.frame = frame
+        self.declared = Declared(frame.outputs, strict=frame.strict)
+        self.run_id = _RUN + hexlify(frame.run)
 
 
 def run_attempt(
-    frame: TaskFrame,
+    kind: Kind,
     own: TaskFrame | LikeFrame,
     load: Callable[[bytes], Callable[..., Any]],
     surroundings: Surroundings,
@@ -54,8 +63,8 @@ def run_attempt(
     """Run one attempt and report how it ended.
 
     Args:
-        frame: what it has in common with those before and behind it.
-        own: what it has for itself; often the same frame.
+        kind: what it has in common with others.
+        own: what it has for itself.
         load: returns a function by its hash.
         surroundings: of the process, restored in the end.
         meter: measures the call.
@@ -64,15 +73,16 @@ def run_attempt(
     """
     beside = beside or Beside()
     started_at = time()
-    surroundings.enter(_identity(frame.run, own), _gang(frame.gang) if frame.gang else _NOTHING)
+    gang = kind.frame.gang
+    surroundings.enter(_identity(kind.run_id, own), _gang(gang) if gang else _NOTHING)
     if surroundings.reaped:
         meter.reset()
     meter.clear()
-    workspace = Workspace(frame.outputs, own.lease)
+    workspace = Workspace(kind.declared.files, own.lease)
     made, error = _NONE, None
     try:
         # What the attempt had goes with that call and its exception: the next attempt would pay for it.
-        made = _perform(frame, own, load, meter, workspace, beside)
+        made = _perform(kind, own, load, meter, workspace, beside)
     except TaskFault as fault:
         error = fault.info
     except BaseException as fault:  # noqa: BLE001 -- user code: SystemExit and KeyboardInterrupt are its failures too
@@ -102,7 +112,7 @@ def run_attempt(
 
 
 def _perform(
-    frame: TaskFrame,
+    kind: Kind,
     own: TaskFrame | LikeFrame,
     load: Callable[[bytes], Callable[..., Any]],
     meter: Meter,
@@ -114,8 +124,9 @@ def _perform(
     Raises:
         TaskFault: for whatever is at fault but the function itself, which raises what it likes.
     """
-    function = load(frame.code)
-    workspace.open()
+    function = load(kind.frame.code)
+    if workspace.declared:
+        workspace.open()
     params = _decode_inputs(own.inputs, workspace, beside)
     meter.start()
     try:
@@ -124,16 +135,21 @@ def _perform(
             returned = _run_coroutine(returned)
     finally:
         meter.stop()
-    outputs = _checked(returned, frame, workspace.warnings)
+    outputs = kind.declared.checked(returned, workspace.warnings)
     short = None if workspace.declared else _short_outputs(outputs)
     if short is not None:
         return short, 0, ()
-    return _encode_outputs(workspace.given(outputs), own.lease, frame, beside)
+    return _encode_outputs(workspace.given(outputs), own.lease, kind.frame, beside)
 
 
-def _identity(run: bytes, own: TaskFrame | LikeFrame) -> tuple[bytes, ...]:
-    """Return what task code may know itself by, for keys that make its side effects happen once (surroundings.py)."""
-    return _RUN + hexlify(run), _TASK + hexlify(own.task), b"%d" % own.attempt, b"%d" % own.lease
+def _identity(run_id: bytes, own: TaskFrame | LikeFrame) -> dict[bytes, bytes]:
+    """Return what task code may know itself by, for keys that make its side effects happen once."""
+    return {
+        b"MAZE_RUN_ID": run_id,
+        b"MAZE_TASK_ID": _TASK + hexlify(own.task),
+        b"MAZE_ATTEMPT": b"%d" % own.attempt,
+        b"MAZE_LEASE": b"%d" % own.lease,
+    }
 
 
 def _gang(addresses: tuple[str, ...]) -> dict[str, str]:
@@ -172,59 +188,6 @@ def _decode_one(each: Input, workspace: Workspace, beside: Beside) -> Any:
     return workspace.received(decode_input(template.codec, beside.body(template), parts, copy=template.ref is None))
 
 
-def _checked(returned: Any, frame: TaskFrame, warnings: list[str]) -> dict[str, Any]:
-    """Return the outputs by key, or say what is wrong with them."""
-    if not frame.strict:
-        # The original's wire takes whatever comes; what is no dictionary of names travels under the empty key.
-        named = isinstance(returned, dict) and all(isinstance(key, str) for key in returned)
-        return {key: _listed(value) for key, value in (returned if named else {"": returned}).items()}
-    if not isinstance(returned, dict):
-        keys = ", ".join(repr(declared.key) for declared in frame.outputs) or "no keys"
-        raise _bad_return(f"the task must return a dict with {keys:.400}, not {type(returned).__name__}")
-    for key in returned:
-        if not isinstance(key, str) or not 0 < len(key) <= NAME_LENGTH or not key.isprintable():
-            what = f"strings of 1 to {NAME_LENGTH} printable characters"
-            raise _bad_return(f"output names must be {what}, not {_short(key)}")
-    for declared in frame.outputs:
-        if declared.data_type or declared.key not in returned:
-            _check_output(returned, declared)
-    if len(returned) > len(frame.outputs):
-        extra = returned.keys() - {declared.key for declared in frame.outputs}
-        warnings.extend(f"undeclared output {key!r} was kept" for key in sorted(extra)[:20])
-    return returned
-
-
-def _short(key: object) -> str:
-    """Return a key as text of a bounded length, without running the user's `__repr__`."""
-    return repr(key[:80]) if type(key) is str else f"a key of type {type(key).__name__}"
-
-
-def _listed(value: Any) -> Any:
-    """Replace tuples by lists, as the original's JSON did."""
-    if type(value) in (list, tuple):
-        return [_listed(item) for item in value]
-    if type(value) is dict:
-        return {key: _listed(item) for key, item in value.items()}
-    return value
-
-
-def _check_output(returned: dict[str, Any], declared: OutputDecl) -> None:
-    if declared.key not in returned:
-        keys = ", ".join(map(repr, returned)) or "none"
-        raise _bad_return(f"missing output {declared.key!r} (returned keys: {keys:.400})")
-    allowed = _TYPES.get(declared.data_type)
-    value = returned[declared.key]
-    if allowed is None:
-        return
-    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
-        kind = type(value).__name__
-        raise _bad_return(f"output {declared.key!r} is declared as {declared.data_type}, the task returned {kind}")
-
-
-def _bad_return(message: str) -> TaskFault:
-    return TaskFault("bad_return", "BadReturn", message)
-
-
 class Encoded(NamedTuple):
     """An output as bytes that are not joined yet."""
 
@@ -248,7 +211,7 @@ def _short_outputs(outputs: dict[str, Any]) -> tuple[OutputValue, ...] | None:
 
 def _encode_outputs(outputs: dict[str, Any], lease: int, frame: TaskFrame, beside: Beside) -> Made:
     if len(outputs) > MAX_OUTPUTS:
-        raise _bad_return(f"{len(outputs)} outputs, at most {MAX_OUTPUTS}")
+        raise bad_return(f"{len(outputs)} outputs, at most {MAX_OUTPUTS}")
     encoded = [_encode_output(key, value) for key, value in outputs.items()]
     total = sum([each.size for each in encoded])
     if total <= INLINE_VALUE:
@@ -308,6 +271,6 @@ def _encode_output(key: str, value: Any) -> Encoded:
         codec, pieces, _ = encode_pieces(value)
     except ValueEncodeError as error:
         where = f"output {key!r}{error.path}"
-        raise _bad_return(f"{where}: an object of type {error.type_name} cannot be sent: {error.reason}") from error
+        raise bad_return(f"{where}: an object of type {error.type_name} cannot be sent: {error.reason}") from error
     size = sum([piece.nbytes if isinstance(piece, memoryview) else len(piece) for piece in pieces])
     return Encoded(key, codec, pieces, size, type(value))

@@ -28,6 +28,7 @@ _WAIT: Final = 0.0001
 _WORDS: Final = 2
 _BOTH: Final = struct.Struct("4Q")
 """Of either stream: the count of reads, odd during one, and how much was read."""
+_COUNTS: Final = slice(_BOTH.size)
 _LEFT: Final = termios.FIONREAD
 _F_SEAL_FUTURE_WRITE: Final = 0x0010
 """Only what is mapped by now may be written, and only there (Linux 5.1)."""
@@ -67,14 +68,14 @@ class Gauge:
 
     def written(self, descriptors: tuple[int, int]) -> tuple[int, int]:
         """Return how many bytes were ever written to each pipe; the worker's part, with its own ends of the pipes."""
-        page, answer, (first, second) = self._page, self._answer, descriptors
+        page, answer = self._page, self._answer
         while True:
-            before = page[: _BOTH.size]
-            ioctl(first, _LEFT, answer)
+            before = page[_COUNTS]
+            ioctl(descriptors[0], _LEFT, answer)
             left = answer[0]
-            ioctl(second, _LEFT, answer)
+            ioctl(descriptors[1], _LEFT, answer)
             first_round, first_read, second_round, second_read = _BOTH.unpack(before)
-            if page[: _BOTH.size] == before and not (first_round | second_round) & 1:
+            if page[_COUNTS] == before and not (first_round | second_round) & 1:
                 return first_read + left, second_read + answer[0]
             # The agent is reading; if it was stopped while it did, nobody could take our report either.
             time.sleep(_WAIT)

@@ -14,7 +14,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from os import dup2, fchdir, umask
 from signal import setitimer
 from typing import Any, Final
@@ -31,7 +31,6 @@ _WATCHED: Final = tuple(map(int, (
     signal.SIGTERM, signal.SIGCHLD,
 )))  # fmt: skip
 _ALWAYS: Final = (b"MAZE_RUN_ID", b"MAZE_TASK_ID", b"MAZE_ATTEMPT", b"MAZE_LEASE")
-"""What every attempt is given."""
 _NOTHING: Final[Mapping[str, str]] = {}
 _REAL_TIME: Final = int(signal.ITIMER_REAL)
 
@@ -50,22 +49,22 @@ class Surroundings:
         umask(self._umask)
         self._handlers = list(map(_getsignal, _WATCHED))
         self._streams = (sys.stdin, sys.stdout, sys.stderr)
-        self._spares = [(high_descriptor(os.dup(target)), target) for target in (1, 2)]
+        self._spare_output, self._spare_error = high_descriptor(os.dup(1)), high_descriptor(os.dup(2))
         self._threads = threading.active_count()
         self._path = list(sys.path)
         self.reaped = False
         """Whether the last attempt left dead children behind."""
 
-    def enter(self, identity: Sequence[bytes], more: Mapping[str, str] = _NOTHING) -> None:
+    def enter(self, identity: Mapping[bytes, bytes], more: Mapping[str, str] = _NOTHING) -> None:
         """Give the next attempt its variables; they replace those of the one before.
 
         Args:
-            identity: its run, its task, which attempt of that it is, its lease.
+            identity: what every attempt is given: its run, its task, which attempt of that it is, its lease.
             more: what else it is given.
         """
         if more or self._given:
             self._enter_special(more)
-        self._environ.update(zip(_ALWAYS, identity, strict=True))
+        self._environ.update(identity)
         self._variables.set(identity)
 
     def _enter_special(self, variables: Mapping[str, str]) -> None:
@@ -113,11 +112,16 @@ class Surroundings:
         _flush(self._streams[1])
         _flush(self._streams[2])
         flush_c_streams()
-        for spare, target in self._spares:
-            try:
-                dup2(spare, target)
-            except OSError:  # user code has closed the spare
-                continue
+        try:
+            dup2(self._spare_output, 1)
+            dup2(self._spare_error, 2)
+        except OSError:
+            self._restore_what_is_left()
+
+    def _restore_what_is_left(self) -> None:
+        """Put the second stream back, too: user code has closed the spare of the first, or of both."""
+        with contextlib.suppress(OSError):
+            dup2(self._spare_error, 2)
 
     def _leftovers(self) -> str:
         if _threads() > self._threads:

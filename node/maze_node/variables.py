@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import add
 from typing import Any, Final
 
@@ -27,14 +27,13 @@ class Variables:
     """Some variables, by name, which have no values until they are set."""
 
     def __init__(self, names: Sequence[bytes]) -> None:
-        self._names = tuple(names)
         self._heads = [name + b"=" for name in names]
         sizes = [len(head) + CAPACITY + 1 for head in self._heads]
         # What is packed is shorter than its place by a byte at least: zeros end it.
         self._layout = struct.Struct("".join(f"{size}s" for size in sizes))
         self._memory = ctypes.create_string_buffer(self._layout.size)
         self._places = [ctypes.addressof(self._memory) + sum(sizes[:number]) for number in range(len(sizes))]
-        self._values: dict[bytes, bytes] = {}
+        self._values: Mapping[bytes, bytes] = {}
         _kept.append(self._memory)
 
     def install(self) -> None:
@@ -44,13 +43,13 @@ class Variables:
             for place in self._places:
                 _libc.putenv(ctypes.c_void_p(place))
 
-    def set(self, values: Sequence[bytes]) -> None:
-        """Give all of them values of at most CAPACITY bytes, in the order of their names."""
-        self._layout.pack_into(self._memory, 0, *map(add, self._heads, values))
-        first = not self._values
-        self._values.update(zip(self._names, values, strict=True))
-        environ_data().update(self._values)
-        if first:
+    def set(self, values: Mapping[bytes, bytes]) -> None:
+        """Give all of them values of at most CAPACITY bytes, in the order in which they were named."""
+        self._layout.pack_into(self._memory, 0, *map(add, self._heads, values.values()))
+        before, self._values = self._values, values
+        if before:
+            environ_data().update(values)
+        else:
             self.install()
 
 

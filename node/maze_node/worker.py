@@ -22,9 +22,10 @@ import socket
 import sys
 import types
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from maze_node.attempt import run_attempt
+from maze_node.attempt import Kind, run_attempt
 from maze_node.beside import Beside
 from maze_node.clock import monotonic
 from maze_node.core.slots import THREAD_VARIABLES
@@ -95,15 +96,18 @@ class Worker:
         self._pid = os.getpid()
         self._channel = channel
         self._permits = permits
-        self._gauge = gauge
         self._beside = beside
-        self._outputs = (high_descriptor(os.dup(1)), high_descriptor(os.dup(2)))
+        outputs = (high_descriptor(os.dup(1)), high_descriptor(os.dup(2)))
+        self._written = partial(gauge.written, outputs)
+        """Returns how much has been written to the pipes of standard output and of standard error."""
         self._stream = channel.makefile("rb", buffering=65_536)
         self._bodies: dict[bytes, CodeBody] = {}
         self._functions: dict[bytes, Callable[..., Any]] = {}
-        self._surroundings: Surroundings | None = None
-        self._frame: TaskFrame | None = None
-        """The last one that was told whole."""
+        self._bound = False
+        # The first task, which is told whole, brings these.
+        self._surroundings: Surroundings
+        self._kind: Kind
+        """That of the last task that was told whole."""
         self._meter = Meter()
         self._allowed = allowed_cpus()
         self._cpus = self._allowed
@@ -136,13 +140,13 @@ class Worker:
 
     def _prepare(self, frame: TaskFrame) -> None:
         """Take from a frame what also holds for later ones."""
-        self._frame = frame
+        self._kind = Kind(frame)
         for code in frame.forget:
             self._bodies.pop(code, None)
             self._functions.pop(code, None)
         if frame.fresh is not None:
             self._bodies[frame.code] = frame.fresh
-        if self._surroundings is None:
+        if not self._bound:
             # The first task binds this process to its sandbox, devices and thread count for life.
             self._confine(frame)
             os.environ.update(frame.environ)
@@ -150,6 +154,7 @@ class Worker:
             if self._preloaded and threads:
                 resize(int(threads))
             self._surroundings = Surroundings()
+            self._bound = True
 
     def _confine(self, frame: TaskFrame) -> None:
         if frame.sandbox is not None:
@@ -161,21 +166,16 @@ class Worker:
             drop_capabilities()
 
     def _attempt(self, own: TaskFrame | LikeFrame) -> ReportFrame:
-        frame, surroundings = self._frame, self._surroundings
-        assert frame is not None and surroundings is not None, "the first task is told whole"  # noqa: PT018 -- no test
         if 0 < own.until < monotonic():
             stdout_end, stderr_end = self._written()
             return ReportFrame(own.lease, OK, 0.0, late=True, stdout_end=stdout_end, stderr_end=stderr_end)
         if self._open_air:
             return _refusal(own.lease, self._open_air)
-        cpus = frame.cpus or self._allowed
+        kind = self._kind
+        cpus = kind.frame.cpus or self._allowed
         if cpus != self._cpus:
             self._move_to(cpus)
-        return run_attempt(frame, own, self._function, surroundings, self._meter, self._written, self._beside)
-
-    def _written(self) -> tuple[int, int]:
-        """Return how much has been written to the pipes of standard output and of standard error."""
-        return self._gauge.written(self._outputs)
+        return run_attempt(kind, own, self._function, self._surroundings, self._meter, self._written, self._beside)
 
     def _wait_for_the_end(self) -> None:
         """Do nothing more: what is left in this process could disturb the next attempt, and the agent ends it."""

@@ -9,16 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from maze._values.file import File
 from maze_node.errors import NotOurs, TaskFault
 from maze_node.workdirs import make
-from maze_protocol.messages import OutputDecl
 
 __all__ = ["Workspace"]
-
-FILE_TYPES: Final = frozenset(("file", "file:image"))
 
 
 class Workspace:
@@ -26,23 +23,22 @@ class Workspace:
 
     __slots__ = ("_lease", "declared", "made", "warnings")
 
-    def __init__(self, outputs: Sequence[OutputDecl], lease: int) -> None:
+    def __init__(self, declared: Sequence[str], lease: int) -> None:
         self._lease = lease
         self.made: Path | None = None
         """The directory, if one was needed."""
-        self.declared = [each.key for each in outputs if each.data_type in FILE_TYPES]
+        self.declared = declared
         """Outputs that are to be files."""
         self.warnings: list[str] = []
         """Of the attempt, about what it returned."""
 
     def open(self) -> None:
-        """Make the directory if an output is to be a file.
+        """Make the directory: an output is to be a file.
 
         Raises:
             TaskFault: there is no room for it.
         """
-        if self.declared:
-            self._enter()
+        self._enter()
 
     def received(self, value: Any) -> Any:
         """Put a file that came as an input into the working directory; return any value as it is.

@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from maze._values import decode, encode, encode_input
-from maze_node.attempt import MAX_OUTPUTS, run_attempt
+from maze_node.attempt import MAX_OUTPUTS, Kind, run_attempt
 from maze_node.frames import ReportFrame, TaskFrame
 from maze_node.meter import Meter
+from maze_node.surroundings import _ALWAYS
 from maze_protocol.ids import RUN, TASK, format_id
 from maze_protocol.messages import FAILED, OK, OutputDecl
 from maze_protocol.values import Input, Value
 
-entered: list[tuple[tuple[bytes, ...], dict[str, str]]] = []
+entered: list[tuple[dict[bytes, bytes], dict[str, str]]] = []
 
 
 class NoSurroundings:
@@ -25,7 +26,7 @@ class NoSurroundings:
 
     """Leaves the test process alone."""
 
-    def enter(self, identity: tuple[bytes, ...], more: dict[str, str]) -> None:
+    def enter(self, identity: dict[bytes, bytes], more: dict[str, str]) -> None:
         entered.append((identity, more))
 
     def restore(self) -> str:
@@ -41,7 +42,7 @@ def run(
 ) -> ReportFrame:
     declared = tuple(OutputDecl(key) for key in outputs)
     frame = TaskFrame(5, "t", b"h", None, (), inputs, declared, strict, {}, b"r" * 16, b"t" * 16, 3, gang)
-    return run_attempt(frame, frame, {b"h": function}.__getitem__, NoSurroundings(), Meter())  # type: ignore[arg-type]
+    return run_attempt(Kind(frame), frame, {b"h": function}.__getitem__, NoSurroundings(), Meter())  # type: ignore[arg-type]
 
 
 def test_a_report_carries_everything() -> None:
@@ -55,7 +56,16 @@ def test_a_report_carries_everything() -> None:
 def test_an_attempt_can_know_itself() -> None:
     run(lambda params: {"out": 1})
     run_id, task_id = format_id(b"r" * 16, RUN), format_id(b"t" * 16, TASK)
-    assert entered[-1] == ((run_id.encode(), task_id.encode(), b"3", b"5"), {})
+    assert entered[-1] == (
+        {
+            b"MAZE_RUN_ID": run_id.encode(),
+            b"MAZE_TASK_ID": task_id.encode(),
+            b"MAZE_ATTEMPT": b"3",
+            b"MAZE_LEASE": b"5",
+        },
+        {},
+    )
+    assert list(entered[-1][0]) == list(_ALWAYS), "in the order in which they lie in memory"
 
 
 def test_an_attempt_of_several_nodes_knows_them() -> None:
@@ -141,7 +151,7 @@ def test_a_failure_before_the_call_costs_nothing_and_one_in_it_what_it_took() ->
         return fail if code == b"h" else 1 / 0
 
     frames = [TaskFrame(5, "t", code, None, (), (), (), True, {}) for code in (b"h", b"bad")]
-    called, not_called = (run_attempt(each, each, load, NoSurroundings(), meter) for each in frames)  # type: ignore[arg-type]
+    called, not_called = (run_attempt(Kind(each), each, load, NoSurroundings(), meter) for each in frames)  # type: ignore[arg-type]
     assert (called.error.type_name, not_called.error.type_name) == ("ValueError", "ZeroDivisionError")
     assert called.wall_ms > 0
     assert called.peak_rss_kib > 0

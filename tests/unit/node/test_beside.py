@@ -14,7 +14,7 @@ import pytest
 from maze import File
 from maze._values import decode, encode
 from maze_node import beside
-from maze_node.attempt import run_attempt
+from maze_node.attempt import Kind, run_attempt
 from maze_node.beside import Beside
 from maze_node.bodies import is_in_memory, read_body, write_body
 from maze_node.descriptors import give, take
@@ -30,7 +30,7 @@ class NoSurroundings:
 
     reaped = False
 
-    def enter(self, identity: tuple[bytes, ...], more: dict[str, str]) -> None:
+    def enter(self, identity: dict[bytes, bytes], more: dict[str, str]) -> None:
         pass
 
     def restore(self) -> str:
@@ -52,7 +52,7 @@ class Bench:
             5, "t", b"h", None, (), inputs, (), True, {}, b"r" * 16, b"t" * 16, objects=objects, spool=where, **more
         )
         self.beside.arrive(frame)
-        report = run_attempt(frame, frame, lambda code: function, NoSurroundings(), Meter(), beside=self.beside)  # type: ignore[arg-type]
+        report = run_attempt(Kind(frame), frame, lambda code: function, NoSurroundings(), Meter(), beside=self.beside)  # type: ignore[arg-type]
         self.beside.send()
         return report
 

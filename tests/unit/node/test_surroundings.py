@@ -27,6 +27,7 @@ def run(body: str) -> str:
         ("sys.stderr = None", "sys.stderr is None"),
         ("os.close(2)", "bool(os.fstat(2))"),
         ("os.dup2(os.open('/dev/null', 1), 2)", "os.fstat(2).st_ino"),
+        ("os.close(s._spare_output); os.dup2(os.open('/dev/null', 1), 2)", "os.fstat(2).st_ino"),
         ("os.closerange(3, 60); os.chdir('/')", "os.getcwd()"),
         ("os.closerange(3, 5000); os.chdir('/')", "os.getcwd()"),
     ],
@@ -79,12 +80,13 @@ def test_output_of_a_closed_stream_does_no_harm() -> None:
 def test_an_attempts_variables_replace_those_of_the_one_before_and_survive_nothing_else() -> None:
     body = """
 s = Surroundings()
-s.enter((b"run", b"one", b"1", b"7"))
+always = (b"MAZE_RUN_ID", b"MAZE_TASK_ID", b"MAZE_ATTEMPT", b"MAZE_LEASE")
+s.enter(dict(zip(always, (b"run", b"one", b"1", b"7"))))
 print(os.environ["MAZE_TASK_ID"], end=" ")
 os.environ["MAZE_ATTEMPT"] = "forged"
 os.environ["LEFT"] = "1"
 s.restore()
-s.enter((b"run", b"two", b"2", b"8"))
+s.enter(dict(zip(always, (b"run", b"two", b"2", b"8"))))
 s.restore()
 print(os.environ["MAZE_RUN_ID"], os.environ["MAZE_TASK_ID"], os.environ["MAZE_ATTEMPT"], os.environ["MAZE_LEASE"])
 print("LEFT" in os.environ)
@@ -96,7 +98,7 @@ def test_variables_that_the_next_attempt_is_not_given_are_gone() -> None:
     body = """
 s = Surroundings()
 for number, more in (b"1", {"MAZE_GANG_SIZE": "2"}), (b"2", {}), (b"3", {}):
-    s.enter((b"r", b"t", number, b"7"), more)
+    s.enter({b"MAZE_RUN_ID": b"r", b"MAZE_TASK_ID": b"t", b"MAZE_ATTEMPT": number, b"MAZE_LEASE": b"7"}, more)
     print(os.environ["MAZE_ATTEMPT"], os.environ.get("MAZE_GANG_SIZE"))
     os.environ.pop("MAZE_GANG_SIZE", None)
     s.restore()

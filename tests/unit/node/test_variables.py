@@ -27,7 +27,7 @@ def test_python_c_and_children_see_the_same() -> None:
 variables = Variables([b"ONE", b"TWO"])
 look()
 for values in ((b"first", b"2"), (b"x", b"22"), (b"y" * 64, b""), (b"z", b"3")):
-    variables.set(values)
+    variables.set(dict(zip((b"ONE", b"TWO"), values)))
     look()
 """
     y = "y" * 64
@@ -41,13 +41,13 @@ def test_what_was_taken_out_of_the_environment_can_be_put_back() -> None:
 variables = Variables([b"ONE", b"TWO"])
 variables.install()
 look()
-variables.set((b"1", b"2"))
+variables.set({b"ONE": b"1", b"TWO": b"2"})
 os.environ.clear()
 look()
 os.environ["ONE"] = "forged"
 variables.install()
 look()
-variables.set((b"2", b"3"))
+variables.set({b"ONE": b"2", b"TWO": b"3"})
 look()
 """
     assert run(LOOK + body) == ["-", "-", ",", "-", "-", ",", "1", "1", "1,2", "2", "2", "2,3"]
@@ -59,7 +59,7 @@ import resource
 variables = Variables([b"ONE"])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for number in range(200_000):
-    variables.set((b"%064d" % number,))
+    variables.set({b"ONE": b"%064d" % number})
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2048)
 """
     assert run(body) == ["True"]

@@ -9,6 +9,7 @@ import pytest
 
 from maze import File
 from maze._values import decode, encode
+from maze_node.declared import Declared
 from maze_node.errors import TaskFault
 from maze_node.spawning import WORK_DIR
 from maze_node.workspace import Workspace
@@ -26,7 +27,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def workspace(*outputs: str) -> Workspace:
     declared = tuple(OutputDecl(*name.split(":", 1)) for name in outputs)
-    return Workspace(declared, 5)
+    return Workspace(Declared(declared).files, 5)
 
 
 def test_attempts_without_files_get_no_directory(here: Path) -> None:
