@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from maze_node.core import outcomes
-from maze_node.core.events import LogTails
+from maze_node.core.events import LogTails, WorkerReported
 from maze_node.core.inputs import refs_of
 from maze_node.descriptors import Givings
 from maze_node.frames import FrameBuffer, LikeFrame, ReportFrame, TaskFrame, decode_report, encode_frame
@@ -102,7 +102,7 @@ class Channel:
         turns: Turns,
         logs: Logs,
         objects: ObjectStore,
-        on_report: Callable[[int, ReportFrame, LogTails], None],
+        on_report: Callable[[WorkerReported], None],
     ) -> None:
         self.number = number
         self.pid = 0
@@ -280,7 +280,7 @@ class Channel:
             self._note(lease, self._stdout, self._stdout.up_to(report.stdout_end))
         if report.stderr_end > self._stderr.passed:
             self._note(lease, self._stderr, self._stderr.up_to(report.stderr_end))
-        self._on_report(self.number, report, self._logs.end(lease))
+        self._on_report(WorkerReported(self.number, report, self._logs.end(lease)))
 
     def _with_objects(self, report: ReportFrame) -> ReportFrame:
         """Put into the store what came beside a report."""

@@ -192,14 +192,14 @@ class FrameBuffer:
         if self._pending:
             self._pending += data
             data = bytes(self._pending) if self._is_whole() else b""
-        start, bodies, size = 0, [], len(data)
-        while size - start >= LENGTH.size:
-            body = start + LENGTH.size
-            end = body + LENGTH.unpack_from(data, start)[0]
+        bodies, size = [], len(data)
+        start, body, unpack = 0, LENGTH.size, LENGTH.unpack_from
+        while body <= size:
+            end = body + unpack(data, start)[0]
             if end > size:
                 break
             bodies.append(data[body:end])
-            start = end
+            start, body = end, end + LENGTH.size
         if start or not self._pending:
             self._pending = bytearray(data[start:])
         return bodies

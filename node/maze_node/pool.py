@@ -22,11 +22,9 @@ from typing import Final
 from maze_node.box import Box, outer_pid
 from maze_node.channel import Channel
 from maze_node.core.events import (
-    LogTails,
     TakenBack,
     WorkerExited,
     WorkerForked,
-    WorkerReported,
     WorkersDoomed,
 )
 from maze_node.frames import (
@@ -37,7 +35,6 @@ from maze_node.frames import (
     LikeFrame,
     Ping,
     Preloaded,
-    ReportFrame,
     TaskFrame,
     decode_packet,
     encode_packet,
@@ -123,7 +120,7 @@ class Pool:
 
     def fork(self, number: int) -> None:
         """Order a worker."""
-        self._channels[number] = Channel(number, self._turns, self._logs, self._objects, self._on_report)
+        self._channels[number] = Channel(number, self._turns, self._logs, self._objects, self._post)
         self._send(encode_packet(Fork(number)), number)
 
     def give(self, number: int, frames: Iterable[TaskFrame | LikeFrame]) -> None:
@@ -279,9 +276,6 @@ class Pool:
                 blameless,
             )
         )
-
-    def _on_report(self, number: int, report: ReportFrame, tails: LogTails) -> None:
-        self._post(WorkerReported(number, report, tails))
 
     # -- a spawner's death
 

@@ -22,12 +22,14 @@ from maze_node.core.events import Instant
 from maze_node.core.leases import Ending, Lease, Leases, Wish
 from maze_node.core.roster import Roster, Worker
 from maze_protocol.messages import AT_MOST_ONCE, SANDBOX
+from maze_protocol.resources import Claim
 
 __all__ = ["MAX_AHEAD", "Ahead"]
 
 MAX_AHEAD: Final = 256
 MAX_SIZE: Final = 16_384
 """Bytes of inputs of one that goes ahead: so the queues of a node stay small."""
+_ALONE: Final = AT_MOST_ONCE | SANDBOX
 
 
 class Ahead:
@@ -55,20 +57,20 @@ class Ahead:
         """Workers whose queues are to be taken back at the end of this turn."""
         self._returned: list[Lease] = []
 
-    def suits(self, lease: Lease, running: Lease) -> bool:
-        """Tell whether a lease may be sent ahead behind one that runs."""
-        its, other = lease.assignment, running.assignment
-        return (
-            lease.size <= MAX_SIZE
-            and not lease.objects
-            and its.claim == other.claim
-            and not (its.claim.mem_mib or its.claim.devices or its.gang)
-            and not (its.flags | other.flags) & (AT_MOST_ONCE | SANDBOX)
-        )
-
-    def room(self, grant: int) -> int:
-        """Return how many more may be sent ahead."""
-        return MAX_AHEAD - len(self._leases.ahead_of(grant))
+    def send(self, running: Lease) -> list[Lease]:
+        """Send ahead what is like a lease that runs, and its next in order; return those that were."""
+        its = running.assignment
+        claim, room = its.claim, MAX_AHEAD - len(self._leases.ahead_of(running.grant))
+        if claim.mem_mib or claim.devices or its.flags & _ALONE:
+            return []
+        sent: list[Lease] = []
+        for lease in self._leases.waiting_of(running.grant):
+            if len(sent) >= room or not _suits(lease, claim):
+                break
+            sent.append(lease)
+        if sent:
+            self._leases.send_ahead(sent, running.worker)
+        return sent
 
     def wish(self, lease: Lease, wish: Wish) -> None:
         """Do something with a lease as soon as it is known whether it has begun; the strongest wish counts."""
@@ -125,3 +127,11 @@ class Ahead:
         """Return those that have not begun and that something is wished of, once."""
         returned, self._returned = self._returned, []
         return returned
+
+
+def _suits(lease: Lease, claim: Claim) -> bool:
+    """Tell whether a lease may be sent ahead behind one that claims that."""
+    its = lease.assignment
+    return (
+        lease.size <= MAX_SIZE and not lease.objects and not its.flags & _ALONE and not its.gang and its.claim == claim
+    )

@@ -178,10 +178,9 @@ class Leases:
         """Return the first waiting lease of each grant, in order of the grants."""
         return [queue[0] for queue in self._waiting.values()]
 
-    def first_of(self, grant: int) -> Lease | None:
-        """Return the first waiting lease of a grant."""
-        queue = self._waiting.get(grant)
-        return queue[0] if queue else None
+    def waiting_of(self, grant: int) -> Sequence[Lease]:
+        """Return the waiting leases of a grant, in order."""
+        return self._waiting.get(grant, ())
 
     def running_of(self, grant: int) -> Lease | None:
         """Return the lease of a grant that runs."""
@@ -205,14 +204,17 @@ class Leases:
         lease.worker = worker
         self._running[lease.grant] = lease
 
-    def send_ahead(self, lease: Lease, worker: int) -> None:
-        """Put the first waiting lease of its grant into the queue of the worker that runs one of the grant."""
-        self._leave_queue(lease)
-        lease.worker, lease.ahead = worker, True
-        queue = self._ahead.get(lease.grant)
-        if queue is None:
-            queue = self._ahead[lease.grant] = deque()
-        queue.append(lease)
+    def send_ahead(self, leases: Sequence[Lease], worker: int) -> None:
+        """Put the first waiting leases of a grant into the queue of the worker that runs one of the grant."""
+        grant = leases[0].grant
+        queue = self._waiting[grant]
+        for lease in leases:
+            assert queue[0] is lease, "leases of a grant go in order"
+            queue.popleft()
+            lease.worker, lease.ahead = worker, True
+        if not queue:
+            del self._waiting[grant]
+        self._ahead.setdefault(grant, deque()).extend(leases)
 
     def _leave_queue(self, lease: Lease) -> None:
         queue = self._waiting[lease.grant]

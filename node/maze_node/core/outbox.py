@@ -25,8 +25,8 @@ __all__ = ["Outbox"]
 
 MAX_ITEMS: Final = 1_000
 _OVERHEAD: Final = 256
-_OUTPUT: Final = 32
-"""Characters of an output besides its name and its value."""
+_OUTPUT: Final = 128
+"""Bytes of an output besides its name and its value."""
 
 
 class Outbox:
@@ -62,11 +62,12 @@ class Outbox:
 
     def keep(self, outcome: Outcome, after: int = 0) -> None:
         """Keep an outcome until it is acknowledged; of an early lease, `after` is the one that it followed."""
-        lease, keys, size = outcome.lease, 0, 0
+        lease, text, size = outcome.lease, _OVERHEAD, 0
         for each in outcome.outputs:
-            keys += len(each.key) + _OUTPUT
+            text += 4 * len(each.key) + _OUTPUT
             size += len(each.value.body)
-        text = _text_size(outcome, keys)
+        if outcome.error is not None or outcome.warnings or outcome.stdout_tail or outcome.stderr_tail:
+            text += _words_size(outcome)
         self._kept[lease] = kept = Kept(self._next, lease, outcome, outcome.started_at, text + size, text, after)
         self._next += 1
         self.unsent[lease] = None
@@ -182,11 +183,10 @@ def _packed(outcome: Outcome, packer: ValuePacker) -> Outcome:
     return msgspec.structs.replace(outcome, outputs=tuple(outputs))
 
 
-def _text_size(outcome: Outcome, texts: int) -> int:
-    """Estimate the meta bytes of an outcome without its values; `texts` is what its outputs have of it."""
-    error = outcome.error
+def _words_size(outcome: Outcome) -> int:
+    """Estimate the meta bytes of what people read of an outcome."""
+    error, texts = outcome.error, 0
     if error is not None:
         texts += len(error.traceback) + len(error.message) + len(error.stderr_tail)
-    if outcome.warnings:
-        texts += sum(map(len, outcome.warnings))
-    return _OVERHEAD + 4 * texts + len(outcome.stdout_tail) + len(outcome.stderr_tail)
+    texts += sum(map(len, outcome.warnings))
+    return 4 * texts + len(outcome.stdout_tail) + len(outcome.stderr_tail)

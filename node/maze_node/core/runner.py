@@ -212,40 +212,30 @@ class Runner:
         )
         return frame
 
-    def _tells(self, told: TaskFrame | None, assignment: Assignment) -> bool:
-        """Tell whether a frame says, but for what is each attempt's own, what is to be said of one that goes ahead."""
-        return (
-            told is not None
-            and told.run == assignment.run
-            and told.code == assignment.code
-            and told.outputs == assignment.outputs
-            and told.name == assignment.name
-            and told.strict == assignment.strict_outputs
-            and not told.gang
-            and told.on_disk == self.objects.full
-            and told.spool == self.objects.spool
-        )
-
     def _send_ahead(self, running: Lease, until: float) -> None:
         """Let what is like a running lease follow it."""
-        worker, grant = self.roster.get(running.worker), running.grant
+        worker = self.roster.get(running.worker)
         if worker is None or worker.binding is None or not worker.takes_ahead or running.ending is not None:
             return
         if self.slots.gives_cpus and not worker.binding.cpus:
             return  # which CPUs are left to share is known only when it begins
+        sent = self.ahead.send(running)
+        if not sent:
+            return
         frames: list[TaskFrame | LikeFrame] = []
-        for _ in range(self.ahead.room(grant)):
-            lease = self.leases.first_of(grant)
-            if lease is None or not self.ahead.suits(lease, running):
-                break
-            self.leases.send_ahead(lease, worker.number)
-            assignment = lease.assignment
-            if self._tells(worker.told, assignment):
-                frames.append(LikeFrame(lease.token, lease.inputs, assignment.task, assignment.attempt, until))
+        told = worker.told if self._still_tells(worker.told) else None
+        for lease in sent:
+            its = lease.assignment
+            if told is not None and _tells(told, its):
+                frames.append(LikeFrame(lease.token, lease.inputs, its.task, its.attempt, until))
             else:
-                frames.append(self._frame(lease, worker, worker.binding, {}, until))
-        if frames:
-            self._emit(Enqueue(worker.number, tuple(frames)))
+                told = self._frame(lease, worker, worker.binding, {}, until)
+                frames.append(told)
+        self._emit(Enqueue(worker.number, tuple(frames)))
+
+    def _still_tells(self, told: TaskFrame | None) -> bool:
+        """Tell whether what a frame says of this node still holds."""
+        return told is not None and told.on_disk == self.objects.full and told.spool == self.objects.spool
 
     def _make_room(self, lacking: int, now: Instant) -> None:
         short = lacking - len(self.roster.in_stage(Stage.FORKING))
@@ -439,7 +429,8 @@ class Runner:
         self.leases.over(lease)
         if lease.objects:
             self.objects.is_over(lease, now)
-        token, unwanted = lease.token, lease.unwanted
+        token = lease.token
+        unwanted = (lease.ending is not None or lease.wish is not None) and lease.unwanted
         self.started.pop(token, None)
         if not unwanted:
             self._outbox.keep(outcome, lease.assignment.after)
@@ -478,3 +469,15 @@ class Runner:
     def _signal(self, worker: Worker, name: str, now: Instant) -> None:
         worker.stage, worker.kill_at = Stage.LEAVING, now.mono + KILL_GRACE
         self._emit(Signal(worker.number, name))
+
+
+def _tells(told: TaskFrame, its: Assignment) -> bool:
+    """Tell whether a frame says of its task what is to be said of another one, but for what is each one's own."""
+    return (
+        told.run == its.run
+        and told.code == its.code
+        and told.outputs == its.outputs
+        and told.name == its.name
+        and told.strict == its.strict_outputs
+        and not told.gang
+    )

@@ -11,7 +11,7 @@ from functools import wraps
 from typing import Any
 
 from maze_node.channel import LONGEST_REST, SHORTEST_REST, Channel, rest_of
-from maze_node.core.events import Event, LogTails
+from maze_node.core.events import Event, LogTails, WorkerReported
 from maze_node.frames import FrameBuffer, ReportFrame, TaskFrame, decode_task, encode_frame
 from maze_node.gauge import Gauge
 from maze_node.logs import Logs
@@ -40,9 +40,9 @@ class Far:
     def _turn(self, events: list[Event]) -> None:
         raise AssertionError(f"a channel posts nothing: {events}")
 
-    def _take(self, number: int, report: ReportFrame, tails: LogTails) -> None:
-        assert number == 1
-        self.reports.append((report.lease, tails))
+    def _take(self, event: WorkerReported) -> None:
+        assert event.worker == 1
+        self.reports.append((event.report.lease, event.tails))
         # After the look in which it came, and before any timer: a rest is over in milliseconds.
         asyncio.get_running_loop().call_soon(lambda: self.rested.append(not self.channel.listens))
 

@@ -47,8 +47,8 @@ def test_what_is_ahead_follows_in_order_and_is_put_back_into_its_old_place() -> 
     leases = fill(10, 10, 10, 10)
     first, second, third, fourth = take(leases, 1, 2, 3, 4)
     leases.start(first, 5)
-    for lease in (second, third):
-        leases.send_ahead(lease, 5)
+    leases.send_ahead([second], 5)
+    leases.send_ahead([third], 5)
     assert (leases.ahead_of(10), leases.all_ahead()) == (deque([second, third]), [second, third])
     assert [held.state for held in leases.inventory()] == [HELD_RUNNING, HELD_LEASED, HELD_LEASED, HELD_LEASED]
     leases.remove(first)
@@ -59,9 +59,9 @@ def test_what_is_ahead_follows_in_order_and_is_put_back_into_its_old_place() -> 
     leases.put_back(second)
     assert [lease.token for lease in leases.waiting()] == [2, 3, 4]
     for lease in (second, third, fourth):
-        assert leases.first_of(10) is lease
+        assert leases.waiting_of(10)[0] is lease
         leases.remove(lease)
-    assert (leases.uses(10), leases.follow(10), leases.first_of(10), len(leases)) == (False, None, None, 0)
+    assert (leases.uses(10), leases.follow(10), leases.waiting_of(10), len(leases)) == (False, None, (), 0)
 
 
 def test_order_within_a_grant_is_kept() -> None:
@@ -87,3 +87,14 @@ def test_removing_and_renaming() -> None:
 
 def test_a_lease_without_a_grant_is_its_own() -> None:
     assert Lease(4, make_assignment(4, grant=0), ()).grant == 4
+
+
+def test_several_go_ahead_at_once_in_their_order_only() -> None:
+    leases = fill(10, 10, 10)
+    first, second, third = take(leases, 1, 2, 3)
+    leases.start(first, 5)
+    with pytest.raises(AssertionError, match="in order"):
+        leases.send_ahead([third, second], 5)
+    leases.send_ahead([second, third], 5)
+    assert (leases.ahead_of(10), leases.waiting_of(10)) == (deque([second, third]), ())
+    assert [(lease.worker, lease.ahead) for lease in (second, third)] == [(5, True)] * 2
