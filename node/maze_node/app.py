@@ -94,6 +94,7 @@ SURVEY_TICKS: Final = 2
 MEMORY_PART: Final = 4
 """One part of so many of the node's memory is for objects, unless it was told otherwise."""
 MIB: Final = 2**20
+_OF_LINKS: Final = frozenset((Welcomed, LinkLost))
 
 
 class Node:
@@ -196,12 +197,8 @@ class Node:
     def _turn(self, events: list[Event]) -> None:
         now = Instant(monotonic(), time.time())
         effects = self._agent.handle_all(events, now)
-        for event in events:
-            if isinstance(event, Welcomed):
-                self._announce()
-                self._peers.welcome(event.welcome, self._transport.head)
-            elif isinstance(event, LinkLost):
-                self._peers.leave(event.reason or event.code)
+        if not _OF_LINKS.isdisjoint(map(type, events)):
+            self._tell_peers(events)
         self._perform(effects + self._agent.start(now))
         patience = self._agent.patience
         if not patience or not self._pool.attentive:
@@ -211,6 +208,14 @@ class Node:
         elif self._flushing.when() > self._loop.time() + patience:
             self._flushing.cancel()
             self._flushing = self._loop.call_later(patience, self._flush)
+
+    def _tell_peers(self, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, Welcomed):
+                self._announce()
+                self._peers.welcome(event.welcome, self._transport.head)
+            elif isinstance(event, LinkLost):
+                self._peers.leave(event.reason or event.code)
 
     def _flush(self, now: Instant | None = None) -> None:
         if self._flushing is not None:

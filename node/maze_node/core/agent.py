@@ -213,8 +213,9 @@ class Agent:
 
     def handle_all(self, events: Sequence[Event], now: Instant) -> list[Effect]:
         """Take the events of a turn, in order."""
+        on = self._on
         for event in events:
-            self._on[type(event)](event, now)
+            on[type(event)](event, now)
             # New leases fill no memory and end nothing: between them and their outcomes nothing is to be settled.
             if type(event) is not Said or type(event.message) is not Assign:
                 self._unsettled = True

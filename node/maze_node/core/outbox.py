@@ -76,8 +76,8 @@ class Outbox:
     def forget(self, lease: int) -> None:
         """Drop an outcome that is acknowledged or unwanted."""
         kept = self._kept.pop(lease, None)
-        self.unsent.pop(lease, None)
         if kept is not None:
+            self.unsent.pop(lease, None)
             self._shelf.remove(kept)
 
     def rename(self, old: int, new: int) -> None:

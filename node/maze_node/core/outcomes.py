@@ -44,8 +44,12 @@ def of_report(lease: Lease, pid: int, event: WorkerReported) -> Outcome:
         error,
         report.cpu_ms,
         max(report.peak_rss_kib, lease.peak_kib),
-        warnings=report.warnings,
-        pid=pid,
+        b"",
+        b"",
+        0,
+        0,
+        report.warnings,
+        pid,
     )
     return outcome if tails is NO_OUTPUT else _with_logs(outcome, tails)
 
