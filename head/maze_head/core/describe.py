@@ -26,25 +26,26 @@ def ready_nodes(state: State) -> int:
 
 def run_body(state: State, run: Run) -> RunBody:
     """Return the summary of a live run, or of one that was sealed in this very call."""
+    submitted, counts, sealed = run.submitted, run.counts, run.sealed_by is not None
     return RunBody(
-        run_id=format_id(run.submitted.run_id, RUN),
-        workflow_id=format_id(run.submitted.workflow_id, WORKFLOW),
-        revision=run.submitted.version,
+        run_id=format_id(submitted.run_id, RUN),
+        workflow_id=format_id(submitted.workflow_id, WORKFLOW),
+        revision=submitted.version,
         status=run_status(run),
         tasks=len(run.graph),
-        finished=run.counts[FINISHED],
-        failed=run.counts[FAILED],
-        skipped=run.counts[SKIPPED] + run.counts[CANCELLED],
+        finished=counts[FINISHED],
+        failed=counts[FAILED],
+        skipped=counts[SKIPPED] + counts[CANCELLED],
         running=run.held,
         submitted_at=run.submitted_at,
         ended_at=run.ended_at,
         last_seq=run.next_seq - 1,
-        sealed=run.sealed_by is not None,
+        sealed=sealed,
         # Not of one that is over: to look at every node when each run ends costs more than most runs.
-        ready_nodes=0 if run.sealed_by is not None else ready_nodes(state),
-        retry_of=format_id(run.submitted.retry_of, RUN) if run.submitted.retry_of else "",
-        priority=run.submitted.priority,
-        project=run.submitted.project,
+        ready_nodes=0 if sealed else ready_nodes(state),
+        retry_of=format_id(submitted.retry_of, RUN) if submitted.retry_of else "",
+        priority=submitted.priority,
+        project=submitted.project,
     )
 
 

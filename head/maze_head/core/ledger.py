@@ -167,14 +167,17 @@ class Ledger:
         self.attempts -= sign
         self.cpu_free += sign * claim.cpu_milli
         self.mem_free += sign * claim.mem_mib
+        if claim.devices:
+            self._move_devices(claim, sign)
+        self.load = self._measure()
+
+    def _move_devices(self, claim: Claim, sign: int) -> None:
         for part in claim.devices:
             device = self.devices.get(part.index)
             if device is not None:
                 device.free_milli += sign * part.milli
                 device.free_mem += sign * part.mem_mib
-        if claim.devices:
-            self._survey()
-        self.load = self._measure()
+        self._survey()
 
     def _survey(self) -> None:
         """Note what rules most requests out without a look at each device."""

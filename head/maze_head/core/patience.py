@@ -27,7 +27,8 @@ HANDLING: Final = 0.0001
 def patience(state: State, said: NodeSaid) -> float:
     """Return for how many seconds after a turn what a node says may wait."""
     node = state.links.get(said.link)
-    if node is None or not isinstance(said.message, Result):
+    # Where it holds no more than it tells of, nothing is in hand: so it is with lone tasks.
+    if node is None or not isinstance(said.message, Result) or len(node.leases) <= len(said.message.items):
         return 0.0
     leases, told = node.leases, dict[Grant, int]()
     for outcome in said.message.items:

@@ -56,18 +56,25 @@ def place(state: State) -> None:
         state.ready.changed = False
         state.rooms.follow(state.ready.queues)
     relevel(state)
-    for reservation in [each for each in state.reservations if not each.holds()]:
-        state.drop_reservation(reservation)
+    if state.reservations:
+        for reservation in [each for each in state.reservations if not each.holds()]:
+            state.drop_reservation(reservation)
+    queues = state.ready.live()
+    roomless = _pass(state, queues) if queues else []
+    if state.chains:
+        lead(state, roomless)
+
+
+def _pass(state: State, queues: list[Queue]) -> list[Queue]:
+    """Serve what waits, and keep room for it; return the queues that found none."""
     roomless: list[Queue] = []
     shunning = state.set_aside
-    lines = _lines(state, roomless)
-    _take_turns(state, lines, roomless, shunning)
+    _take_turns(state, _lines(queues, roomless), roomless, shunning)
     _keep_room(state, roomless)
     for queue, run_no, task in reversed(shunning):
         state.ready.push_front(queue, run_no, task)
     shunning.clear()
-    if state.chains:
-        lead(state, roomless)
+    return roomless
 
 
 def _take_turns(
@@ -91,10 +98,10 @@ def _take_turns(
         turns.clear()
 
 
-def _lines(state: State, roomless: list[Queue]) -> dict[str, _Line]:
+def _lines(queues: list[Queue], roomless: list[Queue]) -> dict[str, _Line]:
     """Return per project the queues that may be served, as heaps by rank."""
     lines: dict[str, _Line] = {}
-    for queue in state.ready.live():
+    for queue in queues:
         if queue.candidates.idle() and not queue.place.pin and not queue.grants:
             roomless.append(queue)
             continue

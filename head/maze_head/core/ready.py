@@ -272,9 +272,8 @@ class ReadyQueues:
             self.changed = True
         return queue
 
-    def leave(self, place: Place) -> None:
+    def leave(self, queue: Queue) -> None:
         """Give up a run's use of a queue."""
-        queue = self.queues[place]
         queue.users -= 1
         self._forget_if_unused(queue)
 

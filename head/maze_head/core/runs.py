@@ -23,9 +23,9 @@ from maze_head.core.transitions import (
     CANCELLED,
     FAILED,
     FINISHED,
-    IS_LEGAL,
     IS_OVER,
     LEASED,
+    MORE_READY,
     PHASE_NAMES,
     READY,
     RUNNING,
@@ -171,15 +171,16 @@ class Run:
             task += 1
 
     def _move(self, task: int, to: int, event: RunEvent) -> None:
-        phase, counts = self.phase, self.counts
-        before = phase[task]
-        if not IS_LEGAL[before][to]:
+        before = self.phase[task]
+        more = MORE_READY[before][to]
+        if more is None:
             raise IllegalMove(f"{TYPE_NAMES[type(event)]} does not fit; {self.story(task)}")
-        phase[task] = to
+        self.phase[task] = to
+        counts = self.counts
         counts[before] -= 1
         counts[to] += 1
-        if to == READY or before == READY:
-            self.ready_of[self.graph.shape_of[task]] += 1 if to == READY else -1
+        if more:
+            self.ready_of[self.graph.shape_of[task]] += more
 
     def _submitted(self, event: RunSubmitted) -> None:
         if self.counts[WAITING] != len(self.graph):

@@ -127,6 +127,8 @@ class HeadCore:
     def _flush(self) -> list[Effect]:
         """Seal what is over and hand out the effects of this call."""
         state = self.state
+        if not (state.touched or state.unsaved_sealed):
+            return state.take_effects()
         touched = [state.runs[no] for no in state.touched]
         for run in touched:
             seal_if_over(state, run)
@@ -134,9 +136,8 @@ class HeadCore:
         for run in touched:
             if run.sealed_by is not None:
                 retire(state, run)
-        if state.unsaved_sealed:
-            unsaved, state.unsaved_sealed = state.unsaved_sealed, []
-            effects += [SaveSealed(no, pack_sealed(state.sealed[no])) for no in unsaved if no in state.sealed]
+        unsaved, state.unsaved_sealed = state.unsaved_sealed, []
+        effects += [SaveSealed(no, pack_sealed(state.sealed[no])) for no in unsaved if no in state.sealed]
         return effects
 
     def restore_graph(self, workflow_id: bytes, version: int, body: bytes | None) -> None:

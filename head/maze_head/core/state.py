@@ -71,7 +71,7 @@ GONE_REMEMBERED: Final = 100_000
 """Of how many removed things it is still known that they were there."""
 
 TASK_ENDS: Final = (TaskFinished, TaskReused, TaskFailed, TaskSkipped, TaskCancelled)
-REOPENING: Final = (CancelRequested, ObjectLost, ObjectRebuilt, ObjectGone)
+REOPENING: Final = frozenset({CancelRequested, ObjectLost, ObjectRebuilt, ObjectGone})
 """Events by which several tasks may be over, or not be over any more."""
 HELD_ANYWAY: Final = frozenset({TaskLeased, TaskStarted})
 """Events that end no task and bring none back: the most frequent ones."""
@@ -209,21 +209,17 @@ class State:
         events = self.touched.get(run.no)
         if events is None:
             events = self.touched[run.no] = []
-        if type(event) in HELD_ANYWAY:
-            run.apply(event)
-            events.append(event)
+        kind = type(event)
+        before = run.open if kind in REOPENING else None
+        run.apply(event)
+        events.append(event)
+        if kind in HELD_ANYWAY:
             return
         if isinstance(event, TASK_ENDS):
-            run.apply(event)
             self.pending -= 1
             self.discipline.finished(run, event.task)
-        elif isinstance(event, REOPENING):
-            before = run.open
-            run.apply(event)
+        elif before is not None:
             self.pending += run.open - before
-        else:
-            run.apply(event)
-        events.append(event)
         if run.fresh or run.again or run.later:
             enqueue(self, run)
 
@@ -273,11 +269,10 @@ class State:
         graph.live_runs -= 1
         del self.runs[run.no]
         self.impatient.pop(run.no, None)
-        del self.queues[run.no]
         for key in [key for key in self.shunning if key[0] == run.no]:
             del self.shunning[key]
-        for place in places_of(run):
-            self.ready.leave(place)
+        for queue in self.queues.pop(run.no):
+            self.ready.leave(queue)
         self.discipline.closed(run)
         attempts = {task: count for task, count in enumerate(run.attempt) if count > 1}
         self.sealed[run.no] = Sealed(summary, attempts)
@@ -385,12 +380,13 @@ class State:
 
     def take_effects(self) -> list[Effect]:
         """Return the effects of this call and forget them."""
-        effects, self.graphs_to_save = self.graphs_to_save, []
-        if self.touched:
-            touched, self.touched = self.touched, {}
-            for no, events in touched.items():
-                if events:
-                    effects.append(Append(no, self.runs[no].next_seq - len(events), tuple(events)))
-        effects += self.effects
-        self.effects.clear()
-        return effects
+        effects, self.effects = self.effects, []
+        if not (self.graphs_to_save or self.touched):
+            return effects
+        before, self.graphs_to_save = self.graphs_to_save, []
+        touched, self.touched = self.touched, {}
+        for no, events in touched.items():
+            if events:
+                before.append(Append(no, self.runs[no].next_seq - len(events), tuple(events)))
+        before += effects
+        return before

@@ -18,8 +18,8 @@ from __future__ import annotations
 from typing import Final
 
 __all__ = [
-    "CANCELLED", "FAILED", "FINISHED", "IS_LEGAL", "IS_OVER", "LEASED", "PHASE_NAMES", "READY", "RUNNING", "SKIPPED",
-    "UNHELD_CANCELLED", "WAITING",
+    "CANCELLED", "FAILED", "FINISHED", "IS_LEGAL", "IS_OVER", "LEASED", "MORE_READY", "PHASE_NAMES", "READY", "RUNNING",
+    "SKIPPED", "UNHELD_CANCELLED", "WAITING",
 ]  # fmt: skip
 
 WAITING: Final = 0
@@ -46,6 +46,10 @@ _LEGAL: Final[dict[int, tuple[int, ...]]] = {
 
 IS_LEGAL: Final = tuple(tuple(to in _LEGAL[phase] for to in range(8)) for phase in range(8))
 """`IS_LEGAL[from][to]`."""
+MORE_READY: Final = tuple(
+    tuple((to == READY) - (phase == READY) if IS_LEGAL[phase][to] else None for to in range(8)) for phase in range(8)
+)
+"""`MORE_READY[from][to]`: by how much a move changes the number of ready tasks; None if it is illegal."""
 IS_OVER: Final = tuple(phase >= FINISHED for phase in range(8))
 
 UNHELD_CANCELLED: Final = bytes([CANCELLED, CANCELLED, *range(2, 256)])

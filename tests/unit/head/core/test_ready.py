@@ -137,7 +137,7 @@ def test_what_is_withdrawn_is_gone_and_the_rest_keeps_its_order() -> None:
 def test_an_empty_queue_is_kept_as_long_as_a_run_uses_it(users: int) -> None:
     ranked = Ranked()
     if not users:
-        ranked.ready.leave(PLACE)
+        ranked.ready.leave(ranked.queue)
     other: Queue = ranked.ready.at(PLACE)
     ranked.ready.push(other, "a", 1, 1)
     assert ranked.ready.live() == [other]
