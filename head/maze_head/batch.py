@@ -7,7 +7,7 @@ read back; among themselves they stand in the order of their runs' first events.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from maze_head.core.effects import (
@@ -48,26 +48,32 @@ class RunSegment:
         return Segment(epoch, time, self.first_seq, tuple(self.events))
 
 
-@dataclass(slots=True)
 class Batch:
     """The durable effects of one turn."""
 
-    epoch: int
-    time: float
-    facts: list[SaveGraph | AppendCluster] = field(default_factory=list)
-    accepted: list[Accept] = field(default_factory=list)
-    copies: list[CopyAccepted] = field(default_factory=list)
-    codes: list[SaveCode] = field(default_factory=list)
-    logs: list[SaveLog] = field(default_factory=list)
-    sealed: list[SaveSealed] = field(default_factory=list)
-    drops: list[Drop] = field(default_factory=list)
-    runs: dict[int, RunSegment] = field(default_factory=dict)
-    weight: int = 0
-    """About how many bytes it adds to the journal."""
+    __slots__ = (
+        "accepted", "codes", "copies", "drops", "epoch", "facts", "logs", "runs", "sealed", "time", "weight",
+    )  # fmt: skip
+
+    def __init__(self, epoch: int, time: float) -> None:
+        self.epoch = epoch
+        self.time = time
+        self.facts: list[SaveGraph | AppendCluster] = []
+        self.accepted: list[Accept] = []
+        self.copies: list[CopyAccepted] = []
+        self.codes: list[SaveCode] = []
+        self.logs: list[SaveLog] = []
+        self.sealed: list[SaveSealed] = []
+        self.drops: list[Drop] = []
+        self.runs: dict[int, RunSegment] = {}
+        self.weight = 0
+        """About how many bytes it adds to the journal."""
 
     def __bool__(self) -> bool:
-        rows = (self.facts, self.runs, self.accepted, self.copies, self.codes, self.logs, self.sealed, self.drops)
-        return any(rows)
+        return bool(
+            self.runs or self.facts or self.accepted or self.copies or self.codes or self.logs or self.sealed
+            or self.drops
+        )  # fmt: skip
 
     @property
     def ordered(self) -> list[SaveGraph | AppendCluster | RunSegment]:
@@ -108,8 +114,8 @@ class Batch:
     def _append(self, effect: Append) -> None:
         segment = self.runs.get(effect.run_no)
         if segment is None:
-            segment = RunSegment(effect.run_no, effect.first_seq, [])
-            self.runs[effect.run_no] = segment
+            self.runs[effect.run_no] = RunSegment(effect.run_no, effect.first_seq, list(effect.events))
+            return
         expected = segment.first_seq + len(segment.events)
         assert effect.first_seq == expected, f"run {effect.run_no}: event {effect.first_seq} after {expected - 1}"
         segment.events.extend(effect.events)

@@ -11,7 +11,6 @@ Rules
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Protocol
@@ -52,8 +51,8 @@ class _Lane:
 
     __slots__ = ("codes", "loading", "outputs", "waiting")
 
-    def __init__(self) -> None:
-        self.waiting: deque[LinkEffect] = deque()
+    def __init__(self, waiting: list[LinkEffect]) -> None:
+        self.waiting = waiting
         self.outputs: dict[tuple[int, int], Outputs] = {}
         self.codes: dict[bytes, bytes] = {}
         self.loading: asyncio.Task[None] | None = None
@@ -74,16 +73,19 @@ class Dispatcher:
 
     def release(self, effects: Iterable[LinkEffect]) -> None:
         """Carry out effects whose batch is committed."""
-        touched: dict[bytes, _Lane] = {}
-        lanes = self._lanes
+        by_link: dict[bytes, list[LinkEffect]] = {}
         for effect in effects:
-            link = effect.link
-            lane = touched.get(link)
-            if lane is None:
-                lane = touched[link] = lanes.get(link) or lanes.setdefault(link, _Lane())
-            lane.waiting.append(effect)
-        for link, lane in touched.items():
-            if lane.loading is None:
+            waiting = by_link.get(effect.link)
+            if waiting is None:
+                by_link[effect.link] = [effect]
+            else:
+                waiting.append(effect)
+        for link, waiting in by_link.items():
+            lane = self._lanes.get(link)
+            if lane is not None:
+                lane.waiting += waiting  # behind what it loads bytes for
+            else:
+                lane = self._lanes[link] = _Lane(waiting)
                 self._advance(link, lane)
 
     async def close(self) -> None:

@@ -20,7 +20,7 @@ from maze_head.core.ready import Queue
 from maze_head.core.references import reference
 from maze_head.core.runs import Run
 from maze_head.core.state import State
-from maze_protocol.events import TaskFailed, TaskLeased, TaskWarned
+from maze_protocol.events import OutputMeta, TaskFailed, TaskLeased, TaskWarned
 from maze_protocol.limits import KIB, MAX_TASK_VALUES
 from maze_protocol.messages import AT_MOST_ONCE, KEEP, SANDBOX, Assignment, ErrorInfo
 from maze_protocol.resources import Claim, Request
@@ -219,7 +219,7 @@ def _input(state: State, run: Run, task: int, entry: InputSpec, node: Node) -> t
     sources: list[Source] = []
     for task_id, key in entry.refs:
         producer = run.graph.index[task_id]
-        meta = next((meta for meta in run.outputs[producer] if meta.key == key), None)
+        meta = _output(run, producer, key)
         if meta is None:
             return _absent(state, run, task, entry, producer, key)
         if meta.object:
@@ -228,6 +228,13 @@ def _input(state: State, run: Run, task: int, entry: InputSpec, node: Node) -> t
         sources.append(Source(run.no, producer, key))
         size += meta.size
     return (entry.name, template, tuple(sources)), size, None
+
+
+def _output(run: Run, producer: int, key: str) -> OutputMeta | None:
+    for meta in run.outputs[producer]:
+        if meta.key == key:
+            return meta
+    return None
 
 
 def _template(entry: InputSpec) -> Value:
