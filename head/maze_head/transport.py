@@ -42,7 +42,6 @@ TELL_EVERY: Final = 60.0
 """Seconds between two lines of the log about connections of whoever speaks no ZeroMQ."""
 _MONITOR_EVENT: Final = struct.Struct("=HI")
 _UNSENT: Final = (zmq.EHOSTUNREACH, zmq.EAGAIN)
-_RCVMORE: Final = int(zmq.RCVMORE)
 
 
 class Transport:
@@ -145,35 +144,36 @@ class Transport:
     def _take(self) -> bool:
         """Receive one message; False if there is none."""
         try:
-            link_id = self._router.recv(NOBLOCK)
+            routing = self._router.recv(NOBLOCK, copy=False)
         except zmq.Again:
             return False
-        link = self._links.get(link_id)
+        link = self._links.get(routing.bytes)
         if link is None:
-            frames, fd, key = self._receive_first()
-            link = self._meet(link_id, fd, key)
+            frames, fd, key = self._receive_first(routing)
+            link = self._meet(routing.bytes, fd, key)
         else:
-            frames = self._receive_rest()
+            frames = self._receive_rest(routing)
         link.heard_at = self._clock()
         self._counts["messages_in"] += 1
         self._hear(link, frames)
         return True
 
-    def _receive_rest(self) -> list[bytes]:
-        """Receive the frames after the routing id; a surplus is read and dropped, one above the limit remains."""
+    def _receive_rest(self, before: zmq.Frame) -> list[bytes]:
+        """Receive the frames after another one; a surplus is read and dropped, one above the limit remains."""
         frames: list[bytes] = []
-        while self._router.getsockopt(_RCVMORE):
-            frame = self._router.recv(NOBLOCK)
+        # A frame knows whether more follow; to ask the socket after each costs more than the frame itself.
+        while before.more:
+            before = self._router.recv(NOBLOCK, copy=False)
             if len(frames) <= MAX_FRAMES:
-                frames.append(frame)
+                frames.append(before.bytes)
         return frames
 
-    def _receive_first(self) -> tuple[list[bytes], int, str]:
+    def _receive_first(self, routing: zmq.Frame) -> tuple[list[bytes], int, str]:
         """Receive the frames of a new link, the descriptor of its connection, -1 if that is not known, and its key."""
-        if not self._router.getsockopt(_RCVMORE):
+        if not routing.more:
             return [], -1, ""
         frame = self._router.recv(NOBLOCK, copy=False)
-        return [frame.bytes, *self._receive_rest()], _descriptor(frame), key_of_frame(frame)
+        return [frame.bytes, *self._receive_rest(frame)], _descriptor(frame), key_of_frame(frame)
 
     def _meet(self, link_id: bytes, fd: int, key: str) -> Link:
         while self._take_notice():

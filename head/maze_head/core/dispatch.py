@@ -93,8 +93,7 @@ def lease_early(state: State, before: Lease, task: int, spec: TaskSpec, seconds:
     given = tuple([Input(each.name, None if each.form == SOURCE else _template(each)) for each in spec.inputs])
     awaits = tuple([(number, key) for number, each in enumerate(spec.inputs) for _, key in each.refs])
     assignment = _assignment(lease, spec, given, before.token, awaits)
-    _put_in_force(state, lease, spec)
-    state.emit(AssignTask(_link(lease), assignment, (), size))
+    state.emit(AssignTask(_put_in_force(state, lease, spec), assignment, (), size))
     return True
 
 
@@ -107,13 +106,14 @@ def _claim(node: Node, request: Request) -> Claim:
 def _send(state: State, lease: Lease, spec: TaskSpec, inputs: _Inputs) -> None:
     ready, filled, size = inputs
     assignment = _assignment(lease, spec, ready)
-    _put_in_force(state, lease, spec)
-    state.emit(AssignTask(_link(lease), assignment, filled, size))
+    state.emit(AssignTask(_put_in_force(state, lease, spec), assignment, filled, size))
 
 
-def _put_in_force(state: State, lease: Lease, spec: TaskSpec) -> None:
-    """Let a lease count, in the log as well, and send its function ahead if its node lacks it."""
+def _put_in_force(state: State, lease: Lease, spec: TaskSpec) -> bytes:
+    """Let a lease count, in the log as well, and send its function ahead if its node lacks it; return its link."""
     run, task, node = lease.run, lease.task, lease.node
+    link = node.link
+    assert link is not None, "placement chose a node without a link"
     lease.session = node.session
     state.leases.grant(lease, state.now.mono)
     state.counters.leases += 1
@@ -121,12 +121,7 @@ def _put_in_force(state: State, lease: Lease, spec: TaskSpec) -> None:
     state.record(run, TaskLeased(task, run.attempt[task] + 1, lease.token, node.id, lease.claim, lease.grant.id, gang))
     if spec.code not in node.codes:
         node.codes[spec.code] = None
-        state.emit(SendCode(_link(lease), spec.code))
-
-
-def _link(lease: Lease) -> bytes:
-    link = lease.node.link
-    assert link is not None, "placement chose a node without a link"
+        state.emit(SendCode(link, spec.code))
     return link
 
 

@@ -13,7 +13,7 @@ grants have one lease. Those of short tasks are filled up as long as they last (
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -149,9 +149,8 @@ class Leases:
         self.current: dict[int, Lease] = {}
         self.queued: dict[int, Grant] = {}
         """Grants that had several leases at once."""
-        self._accepted: set[int] = set()
-        # Beside the set, since taking a dict's first key again and again is quadratic.
-        self._oldest: deque[int] = deque()
+        # An ordered one: to take a plain dict's first key again and again is quadratic.
+        self._accepted: OrderedDict[int, None] = OrderedDict()
 
     def next_token(self) -> int:
         """Return a token that was never used."""
@@ -228,12 +227,10 @@ class Leases:
 
     def remember(self, token: int) -> None:
         """Note that the result under this token was accepted."""
-        if token in self._accepted:
-            return
-        self._accepted.add(token)
-        self._oldest.append(token)
-        if len(self._oldest) > REMEMBERED:
-            self._accepted.discard(self._oldest.popleft())
+        accepted = self._accepted
+        accepted[token] = None
+        if len(accepted) > REMEMBERED:
+            accepted.popitem(last=False)
 
     def was_accepted(self, token: int) -> bool:
         """Tell whether the result under this token was accepted, as far as remembered."""

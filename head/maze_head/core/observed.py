@@ -39,6 +39,7 @@ FIRST_RUN: Final = 60.0
 
 _Average = tuple[float, int]
 """Seconds, and how many observations they come from."""
+_NOTHING: Final = 0.0, 0
 
 
 def kind_of(request: Request) -> str:
@@ -67,7 +68,7 @@ class Observed:
     def note(self, code: bytes, kind: str, wall_s: float) -> None:
         """Take note of a finished attempt."""
         functions = self._functions
-        average = functions[code] = _averaged(functions.get(code), wall_s, FUNCTION_ALPHA)
+        average = functions[code] = _averaged(functions.get(code, _NOTHING), wall_s, FUNCTION_ALPHA)
         longest = self._longest.get(code, wall_s)
         longest -= LONGEST_ALPHA * (longest - average[0])
         self._longest[code] = wall_s if wall_s > longest else longest
@@ -75,7 +76,7 @@ class Observed:
         if len(functions) > self._keep:
             forgotten, _ = functions.popitem(last=False)
             del self._longest[forgotten]
-        self._kinds[kind] = _averaged(self._kinds.get(kind), wall_s, KIND_ALPHA)
+        self._kinds[kind] = _averaged(self._kinds.get(kind, _NOTHING), wall_s, KIND_ALPHA)
 
     def note_run(self, seconds: float) -> None:
         """Take note of a run that succeeded."""
@@ -99,9 +100,7 @@ class Observed:
         return UNKNOWN[kind] if average is None else max(SHORTEST, average[0])
 
 
-def _averaged(average: _Average | None, value: float, alpha: float) -> _Average:
-    if average is None:
-        return value, 1
+def _averaged(average: _Average, value: float, alpha: float) -> _Average:
     mean, count = average
     count += 1
     weight = 1 / count

@@ -209,19 +209,25 @@ class State:
         events = self.touched.get(run.no)
         if events is None:
             events = self.touched[run.no] = []
-        kind = type(event)
-        before = run.open if kind in REOPENING else None
-        run.apply(event)
+        if type(event) in HELD_ANYWAY:
+            run.apply(event)
+        else:
+            self._apply(run, event)
         events.append(event)
-        if kind in HELD_ANYWAY:
-            return
-        if isinstance(event, TASK_ENDS):
-            self.pending -= 1
-            self.discipline.finished(run, event.task)
-        elif before is not None:
-            self.pending += run.open - before
         if run.fresh or run.again or run.later:
             enqueue(self, run)
+
+    def _apply(self, run: Run, event: RunEvent) -> None:
+        if isinstance(event, TASK_ENDS):
+            run.apply(event)
+            self.pending -= 1
+            self.discipline.finished(run, event.task)
+        elif type(event) in REOPENING:
+            before = run.open
+            run.apply(event)
+            self.pending += run.open - before
+        else:
+            run.apply(event)
 
     def gain(self, node: Node) -> None:
         """Note that a node may have more room than before."""
