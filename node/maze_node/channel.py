@@ -38,6 +38,8 @@ PIPE_BYTES: Final = 64 * 1024
 SHORTEST_REST: Final = 0.001
 LONGEST_REST: Final = 0.005
 SEVERAL: Final = 2
+RISE: Final = 8
+"""One part of so many of a longer call counts at once, a shorter one all."""
 BESIDE: Final = 30e-6
 """Seconds that a worker needs for an attempt besides the call."""
 
@@ -50,7 +52,7 @@ def rest_of(in_hand: int, wall_ms: float) -> float:
 
     Args:
         in_hand: how many tasks it has that it has not reported.
-        wall_ms: how long the call of the last one took.
+        wall_ms: how long a call takes.
     """
     each = wall_ms / 1000 + BESIDE
     rest = min(LONGEST_REST, in_hand * each / 2)
@@ -129,8 +131,8 @@ class Channel:
             loop.add_reader(stream.descriptor, turns.ending(self._on_pipe), stream)
         self.listens = True
         """Whether each report wakes us up."""
-        self._last_ms = 0.0
-        """How long the call of the last report took."""
+        self._usual_ms = 0.0
+        """How long a call takes here that has a CPU: one that had to wait for it tells little of the next."""
         self._fetching: asyncio.TimerHandle | None = None
         """The next look at the socket, while nobody listens to it."""
         self._open = True
@@ -243,7 +245,7 @@ class Channel:
             return
         if self._stdout.pending or self._stderr.pending:
             self._settle()
-        self._rest(rest_of(len(self._leases), self._last_ms) if received else 0.0)
+        self._rest(rest_of(len(self._leases), self._usual_ms) if received else 0.0)
 
     def _rest(self, seconds: float) -> None:
         """Look at the socket again after so many seconds; 0: as soon as something comes."""
@@ -273,7 +275,8 @@ class Channel:
 
     def _take_report(self, report: ReportFrame) -> None:
         lease = self._leases.popleft()
-        self._last_ms = report.wall_ms
+        usual, wall = self._usual_ms, report.wall_ms
+        self._usual_ms = wall if wall <= usual else usual + (wall - usual) / RISE
         if report.objects:
             report = self._with_objects(report)
         if report.stdout_end > self._stdout.passed:

@@ -53,9 +53,9 @@ class Far:
     def say(self, text: bytes, stream: int = 0) -> None:
         os.write(self.outputs[stream], text)
 
-    def report(self, lease: int) -> None:
+    def report(self, lease: int, wall_ms: float = 1.0) -> None:
         ends = self.gauge.written(self.outputs)
-        self.socket.sendall(encode_frame(ReportFrame(lease, OK, 1.0, stdout_end=ends[0], stderr_end=ends[1])))
+        self.socket.sendall(encode_frame(ReportFrame(lease, OK, wall_ms, stdout_end=ends[0], stderr_end=ends[1])))
 
     async def until(self, condition: Callable[[], Any]) -> None:
         async with asyncio.timeout(20):
@@ -214,3 +214,13 @@ async def test_a_worker_that_says_nothing_after_a_rest_is_listened_to(far: Far) 
     await far.until(lambda: far.channel.listens)
     far.report(2)
     await far.until(lambda: len(far.reports) == 2)
+
+
+@worker
+async def test_a_call_that_waited_for_a_cpu_ends_no_rests_and_several_do(far: Far) -> None:
+    far.give(*range(1, 101))
+    for lease, wall_ms in enumerate([1.0] * 9 + [8.0, 1.0] + [30.0] * 9, 1):
+        far.report(lease, wall_ms)
+        await far.until(lambda upto=lease: len(far.rested) == upto)
+    assert far.rested[:11] == [True] * 11
+    assert far.rested[-8:] == [False] * 8
