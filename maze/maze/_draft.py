@@ -138,8 +138,9 @@ class Draft:
             self.graph.deleted = dict(before.deleted)
             queue, self.pending, self._maybe_sent = self.pending, [], 0
             refused = []
+            going = {op.task_id for op in queue if isinstance(op, DelTask)}
             for op in queue:
-                reason = self._replay(op)
+                reason = self._replay(op, going)
                 if reason:
                     refused.append(f"{describe_op(op, before)}: {reason}")
             self.revision = revision
@@ -166,10 +167,18 @@ class Draft:
         with self.lock:
             self.pending = [queued for queued in self.pending if queued is not op]
 
-    def _replay(self, op: Op) -> str:
+    def _replay(self, op: Op, going: set[str]) -> str:
+        """Apply an operation again; say why not if it no longer applies.
+
+        Args:
+            op: the operation.
+            going: tasks that the queue itself deletes. What concerned them may be done with on the head already.
+        """
         if self.graph.holds(op):
             return ""
         missing = self.graph.missing(op)
+        if missing and going.issuperset(missing):
+            return ""
         if missing:
             return f"task {', '.join(missing)} is not in the workflow any more"
         try:

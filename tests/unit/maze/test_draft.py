@@ -181,3 +181,13 @@ def test_operations_read_as_people_write_them() -> None:
     assert describe_op(SaveTask(vertex("a")), graph) == "save 'a' (a)"
     assert describe_op(DelTask("a"), graph) == "delete 'a' (a)"
     assert describe_op(DelEdge("a", "b"), graph) == "del_edge 'a' (a) -> 'b' (b)"
+
+
+def test_what_the_author_deleted_itself_is_no_conflict_when_the_answer_was_lost() -> None:
+    draft = draft_of(vertex("a"), vertex("b"))
+    draft.confirm(draft.take(10, 10**6), 1)
+    for op in (AddEdge("a", "b"), DelEdge("a", "b"), DelTask("b")):
+        draft.record(op)
+    draft.take(10, 10**6)
+    assert draft.rebase([vertex("a")], [], 2) == []
+    assert (draft.dirty, list(draft.graph.tasks)) == (False, ["a"])
