@@ -134,7 +134,9 @@ class HeadCoreMachine(RuleBasedStateMachine):
     def retry(self, data: st.DataObject, reuse: bool) -> None:
         earlier = data.draw(st.sampled_from([no for no, run in self.oracle.runs.items() if run.over]))
         no, view = len(self.oracle.runs) + 1, self._view(earlier)
-        told = view.run.submitted, view.run.next_seq - 1, self._saved(earlier).body, view.results() if reuse else ()
+        saved = self._saved(earlier)
+        graph = load_graph(saved.workflow_id, saved.version, saved.body)
+        told = view.run.submitted, view.run.next_seq - 1, graph, view.results() if reuse else ()
         made = view.made() if reuse else ()
         if reuse and set(self.oracle.states(earlier)) == {"finished"}:
             with pytest.raises(Conflict, match="every task"):

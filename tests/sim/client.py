@@ -11,6 +11,7 @@ from typing import Any
 
 from maze_head.core import events as ev
 from maze_head.core.errors import Unavailable
+from maze_head.core.graph import load_graph
 from maze_protocol.http import EditRequest, RunRequest, WorkflowRequest
 from maze_protocol.ids import WORKFLOW, format_id
 from sim.shapes import LIMIT
@@ -167,13 +168,14 @@ class Client:
         if len(reused) == len(run.tasks):
             reused = reused[: len(reused) // 2] if self._random.random() < 0.5 else ()
         made = history.made_in(number)
-        body = history.bodies[run.submitted.workflow_id, run.submitted.version]
+        key = run.submitted.workflow_id, run.submitted.version
+        graph = load_graph(*key, history.bodies[key])
 
         def retried(_: Any) -> None:
             self._world.watch.acked("run", run_id)
 
         self._ask(
-            lambda ticket: ev.RetryRun(ticket, run_id, run.submitted, run.last_seq, body, reused, made=made), retried
+            lambda ticket: ev.RetryRun(ticket, run_id, run.submitted, run.last_seq, graph, reused, made=made), retried
         )
 
     def _show(self, workflow_id: bytes) -> None:

@@ -49,11 +49,10 @@ async def retry(call: Call) -> RunBody:
     raw = call.new_id() if request.run_id is None else raw_id(request.run_id, RUN)
     earlier = await open_run(call, call.id("run_id", RUN))
     view = await call.views.current(earlier)
-    graph = await call.services.hub.graph(earlier.place.workflow_id, earlier.place.version)
     # The view of a run that goes on may be moved on by another thread; the core will refuse it anyway.
     reuses = request.from_failed and view.run.sealed_by is not None
     reused, made = (view.results(), view.made()) if reuses else ((), ())
-    submitted, last_seq = view.run.submitted, view.run.next_seq - 1
+    submitted, last_seq, graph = view.run.submitted, view.run.next_seq - 1, earlier.names.graph
     body: RunBody = await call.ask(
         lambda ticket: RetryRun(ticket, raw, submitted, last_seq, graph, reused, request.from_failed, made)
     )

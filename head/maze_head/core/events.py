@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from maze_head.core.contents import Contents
+from maze_head.core.graph import Graph
 from maze_protocol.events import OutputMeta, RunSubmitted
 from maze_protocol.http import EditRequest, LimitRequest, ProjectRequest, RunRequest, WorkflowRequest
 from maze_protocol.messages import Hello, Message
@@ -136,16 +137,17 @@ class RetryRun(msgspec.Struct, frozen=True):
     """Run the graph of an earlier run again; idempotent by run id. Reply: RunBody.
 
     The core keeps neither graphs nor outputs of runs that are over, so whoever asks brings what the journal has:
-    how the earlier run was submitted, the `graph` as it was saved, and the outputs of the tasks whose results are
-    reused, in the order in which those came to be. `last_seq` is how far the earlier log was read. `made` tells of
-    their objects: (task, lease, node, outputs that the head keeps for the earlier run).
+    how the earlier run was submitted, the `graph` of the version that it ran (to compile one takes longer than a turn
+    may), and the outputs of the tasks whose results are reused, in the order in which those came to be. `last_seq` is
+    how far the earlier log was read. `made` tells of their objects: (task, lease, node, outputs that the head keeps for
+    the earlier run).
     """
 
     ticket: int
     run_id: bytes
     earlier: RunSubmitted
     last_seq: int
-    graph: bytes
+    graph: Graph
     reused: tuple[tuple[int, tuple[OutputMeta, ...]], ...] = ()
     from_failed: bool = False
     made: tuple[tuple[int, int, str, tuple[int, ...]], ...] = ()

@@ -16,7 +16,7 @@ from maze_head.core import events as asked
 from maze_head.core.commands import begin_run, check_room
 from maze_head.core.effects import CopyAccepted
 from maze_head.core.errors import Conflict
-from maze_head.core.graph import Graph, load_graph
+from maze_head.core.graph import Graph
 from maze_head.core.infeasible import announce
 from maze_head.core.keeping import take_in
 from maze_head.core.lookups import find_run, refuse_gone, show
@@ -87,7 +87,4 @@ def _check_over(state: State, number: int, command: asked.RetryRun) -> None:
 
 def _graph(state: State, command: asked.RetryRun) -> Graph:
     key = command.earlier.workflow_id, command.earlier.version
-    graph = state.graphs.get(key)
-    if graph is None:
-        graph = state.graphs[key] = load_graph(*key, command.graph)
-    return graph
+    return state.graphs.setdefault(key, command.graph)

@@ -54,7 +54,7 @@ async def test_a_retry_brings_the_graph_and_no_results() -> None:
     assert (status, body["run_id"], body["retry_of"]) == (201, NEW, RUN_TEXT)
     assert (command.run_id, command.earlier, command.last_seq) == (b"\xab" * 16, SUBMITTED, 8)
     assert (command.reused, command.from_failed) == ((), False)
-    assert command.graph
+    assert (command.graph.workflow_id, len(command.graph)) == (WORKFLOW_ID, 2)
 
 
 @asynchronous

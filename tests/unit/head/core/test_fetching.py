@@ -9,6 +9,7 @@ import pytest
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_head.core.errors import Conflict, Gone, NotFound
+from maze_head.core.graph import load_graph
 from maze_head.core.settings import Settings
 from maze_protocol.events import RunSubmitted
 from maze_protocol.http import EditRequest, RunRequest, WorkflowRequest
@@ -144,8 +145,8 @@ def test_the_task_of_a_workflow_that_is_away_is_nobodys(head: Head) -> None:
 def test_a_retry_of_a_run_brings_its_graph_and_leaves_the_workflow_away(head: Head) -> None:
     (sealed,) = [entry.body for entry in head.core.state.sealed.values() if entry.body.run_id == format_id(R, RUN)]
     earlier = RunSubmitted(R, W, 1, 3, True, 0, "default")
-    body = head.saved_graph(W, 1)
-    assert head.ask(ev.RetryRun, run_id(3), earlier, sealed.last_seq, body).tasks == 3
+    graph = load_graph(W, 1, head.saved_graph(W, 1))
+    assert head.ask(ev.RetryRun, run_id(3), earlier, sealed.last_seq, graph).tasks == 3
     assert head.core.state.workflows[W].away
     head.ask(ev.CancelRun, run_id(3))
     assert (W, 1) not in head.core.state.graphs

@@ -6,6 +6,7 @@ from typing import Any
 
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
+from maze_head.core.graph import load_graph
 from maze_protocol.events import RunFinished, TaskFailed, TaskSkipped, TaskWarned
 from maze_protocol.http import InfeasibleTask, Op
 from maze_protocol.messages import Drain, Goodbye, Measured
@@ -119,8 +120,9 @@ def test_a_retry_tells_it_as_the_first_run_did() -> None:
     head.run()
     submitted = head.core.state.runs[1].submitted
     head.ask(ev.CancelRun, R)
-    saved = head.take(fx.SaveGraph)[0].body
-    body = head.ask(ev.RetryRun, b"s" * 16, submitted, 4, saved)
+    saved = head.take(fx.SaveGraph)[0]
+    graph = load_graph(saved.workflow_id, saved.version, saved.body)
+    body = head.ask(ev.RetryRun, b"s" * 16, submitted, 4, graph)
     assert [task.name for task in body.infeasible] == ["t1"]
     assert [event for event in head.log(2) if isinstance(event, TaskWarned)] == [TaskWarned(0, TEXT)]
 

@@ -8,7 +8,7 @@ from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_head.core.errors import Conflict, NotFound, Rejected, Unavailable
 from maze_head.core.fold import RunView, fold
-from maze_head.core.graph import load_graph
+from maze_head.core.graph import Graph, load_graph
 from maze_head.core.settings import Settings
 from maze_protocol.events import RunFinished, RunSubmitted, TaskLeased, TaskReused
 from maze_protocol.http import DelTask
@@ -22,17 +22,20 @@ THIRD = b"t" * 16
 
 def view_of(head: Head, run_no: int = 1) -> RunView:
     """Read a run as the API does."""
-    (saved,) = [row for row in head.journal if isinstance(row, fx.SaveGraph)]
     segments = [row[1] for row in head.journal if isinstance(row, tuple) and row[0] == run_no]
-    return fold(segments, load_graph(saved.workflow_id, saved.version, saved.body))
+    return fold(segments, graph_of(head))
+
+
+def graph_of(head: Head) -> Graph:
+    (saved,) = [row for row in head.journal if isinstance(row, fx.SaveGraph)]
+    return load_graph(saved.workflow_id, saved.version, saved.body)
 
 
 def retry(head: Head, run_id: bytes = AGAIN, run_no: int = 1, *, from_failed: bool = False, **given):
     view = view_of(head, run_no)
-    (saved,) = [row for row in head.journal if isinstance(row, fx.SaveGraph)]
     reused = view.results() if from_failed else ()
     made = view.made() if from_failed else ()
-    told = {"last_seq": view.run.next_seq - 1, "graph": saved.body, "reused": reused, "made": made, **given}
+    told = {"last_seq": view.run.next_seq - 1, "graph": graph_of(head), "reused": reused, "made": made, **given}
     return head.ask(ev.RetryRun, run_id, view.run.submitted, from_failed=from_failed, **told)
 
 
@@ -160,7 +163,7 @@ def test_nothing_to_run_is_told_and_all_of_it_can_be_run_again() -> None:
 def test_an_unknown_run_is_told() -> None:
     head = failed_head()
     with pytest.raises(NotFound, match="no run"):
-        head.ask(ev.RetryRun, AGAIN, RunSubmitted(b"?" * 16, W, 1, 4), 1, b"")
+        head.ask(ev.RetryRun, AGAIN, RunSubmitted(b"?" * 16, W, 1, 4), 1, graph_of(head))
 
 
 def test_only_what_is_left_to_run_counts_as_pending() -> None:
