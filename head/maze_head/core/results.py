@@ -139,9 +139,8 @@ def _judge_claim(state: State, node: Node, token: int) -> None:
 
 
 def _start(state: State, lease: Lease, started_at: float) -> None:
-    run = lease.run
-    at = started_at if math.isfinite(started_at) and started_at > 0 else state.now.wall
-    state.record(run, lease.started(at))
+    at = started_at if 0 < started_at < math.inf else state.now.wall
+    state.record(lease.run, lease.started(at))
 
 
 def _warn(state: State, lease: Lease, outcome: Outcome) -> None:

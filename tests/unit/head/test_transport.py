@@ -47,7 +47,26 @@ class World:
         self.endpoint = f"tcp://127.0.0.1:{bind(router, '127.0.0.1', 0, '--node-port')}"
         self.events: list[Event] = []
         self.now = 100.0
-        self.transport = Transport(router, self.events.append, lambda: self.now, http="http://localhost:8000")
+        self.gathered = 0
+        self.transport = Transport(
+            router,
+            self.events.append,
+            lambda: self.now,
+            gather=self._gather,
+            gathered=self._take_gathered,
+            http="http://localhost:8000",
+        )
+        self._waiting: list[Event] = []
+
+    def _gather(self, event: Event) -> None:
+        assert isinstance(event, NodeSaid), "news of links do not wait for the rest of a share"
+        self._waiting.append(event)
+
+    def _take_gathered(self) -> None:
+        """Take over what nodes said: nothing of it is left behind when a share is over."""
+        self.gathered += 1
+        self.events += self._waiting
+        self._waiting.clear()
 
     @property
     def counters(self) -> dict[str, int | float]:
@@ -95,6 +114,7 @@ async def test_a_greeting_reaches_the_driver_and_an_admitted_node_is_heard(world
         assert world.counters["transport_sessions"] == 1
         await peer.say(Release((7,), "full"), SESSION, 1)
         assert await world.event(NodeSaid) == NodeSaid(link, Release((7,), "full"))
+        assert world.gathered > 0
         world.transport.send(link, Cancel((7,)))
         envelope = await peer.hear_envelope()
         assert (envelope.session, envelope.seq, envelope.ack, envelope.message) == (SESSION, 1, 1, Cancel((7,)))

@@ -9,6 +9,10 @@ import pytest
 
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
+from maze_head.core import leases
+from maze_head.core.allowances import Allowances
+from maze_head.core.shares import Shares
+from maze_protocol.leases import make_lease
 from maze_protocol.messages import FAILED, Cancel, ErrorInfo, Goodbye, Hello, Outcome
 from maze_protocol.resources import Capacity
 from support.head_core import Head, add, hello, ok
@@ -31,6 +35,14 @@ def _hello(name: str, number: int, capacity: Capacity, incarnation: int = 1) -> 
 def free(head: Head) -> list[int]:
     """Return the free CPUs of each node, in thousandths."""
     return [node.ledger.cpu_free for node in head.core.state.nodes.values()]
+
+
+def test_tokens_count_up_within_the_epoch_and_not_beyond_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "LAST", 2)
+    tokens = leases.Leases(7, Shares(), Allowances())
+    assert [tokens.next_token(), tokens.next_token()] == [make_lease(7, 1), make_lease(7, 2)]
+    with pytest.raises(StopIteration):
+        tokens.next_token()
 
 
 def test_a_gang_takes_all_its_nodes_or_none_and_its_code_runs_on_the_first() -> None:

@@ -7,7 +7,7 @@ import pytest
 from maze_head.core.errors import IllegalMove
 from maze_head.core.graph import Graph, TaskSpec, compile_graph, load_graph, pack
 from maze_head.core.runs import _APPLY, Run
-from maze_head.core.transitions import FINISHED, IS_LEGAL, IS_OVER, PHASE_NAMES, READY
+from maze_head.core.transitions import FINISHED, IS_LEGAL, IS_OVER, MORE_READY, PHASE_NAMES, READY
 from maze_protocol.events import (
     AttemptLost,
     ObjectLost,
@@ -48,6 +48,13 @@ def test_phases_that_are_over_are_left_by_no_move_but_to_make_lost_objects_anew(
     ]  # fmt: skip
     left = [(phase, to) for phase in range(8) if IS_OVER[phase] for to in range(8) if IS_LEGAL[phase][to]]
     assert left == [(FINISHED, READY)]
+
+
+def test_only_legal_moves_to_and_from_ready_change_how_many_are_ready() -> None:
+    for phase in range(8):
+        for to in range(8):
+            more = (to == READY) - (phase == READY)
+            assert MORE_READY[phase][to] == (more if IS_LEGAL[phase][to] else None)
 
 
 def test_a_run_is_submitted_once() -> None:
