@@ -10,7 +10,6 @@ Waking up for each costs more, on both sides, than a tiny attempt that it tells 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 from collections import deque
@@ -108,6 +107,7 @@ class Channel:
     ) -> None:
         self.number = number
         self.pid = 0
+        self._turns = turns
         self._loop = loop = turns.loop
         self._on_socket = turns.ending(self._take_socket)
         self._logs = logs
@@ -133,8 +133,6 @@ class Channel:
         """Whether each report wakes us up."""
         self._usual_ms = 0.0
         """How long a call takes here that has a CPU: one that had to wait for it tells little of the next."""
-        self._fetching: asyncio.TimerHandle | None = None
-        """The next look at the socket, while nobody listens to it."""
         self._open = True
 
     @property
@@ -208,8 +206,6 @@ class Channel:
         if not self._open:
             return
         self._open = False
-        if self._fetching is not None:
-            self._fetching.cancel()
         self.close_far_ends()
         self._loop.remove_writer(self._socket.fileno())
         self._loop.remove_reader(self._socket.fileno())
@@ -259,7 +255,11 @@ class Channel:
         if not listening:
             # Those that rest wake up together, and are one turn.
             step = LONGEST_REST if seconds >= LONGEST_REST else SHORTEST_REST
-            self._fetching = self._loop.call_at((self._loop.time() + seconds) // step * step, self._take_socket)
+            self._turns.at((self._loop.time() + seconds) // step * step, self._fetch)
+
+    def _fetch(self) -> None:
+        if self._open:
+            self._take_socket()
 
     def _receive(self) -> bool | None:
         """Take reports that have come; False if there will be no more, None if there are none now."""

@@ -3,7 +3,8 @@
 Rules
 * A callback of a descriptor that may bring events is wrapped by `ending`: its events are taken before the loop goes on,
   since each further iteration of the loop costs as much as a small turn.
-* What is posted elsewhere (by timers, by other tasks, in the midst of a turn) is taken in the next iteration.
+* Steps that are to be done at one moment are done together, and are one turn.
+* What is posted elsewhere (by other timers, by other tasks, in the midst of a turn) is taken in the next iteration.
 * Events are taken in the order in which they were posted, each once.
 """
 
@@ -33,6 +34,9 @@ class Turns:
         self._inside = False
         """Whether a wrapped callback or a turn is going on."""
         self._due = False
+        self._later: dict[float, list[Callable[[], object]]] = {}
+        """Steps, by the moments at which they are to be done."""
+        self._at_last = self.ending(self._do)
 
     def post(self, event: Event) -> None:
         """Take an event into the coming turn."""
@@ -53,6 +57,18 @@ class Turns:
                 self._turn()
 
         return run
+
+    def at(self, when: float, step: Callable[[], object]) -> None:
+        """Do a step at that moment, by the clock of the loop."""
+        steps = self._later.get(when)
+        if steps is None:
+            steps = self._later[when] = []
+            self.loop.call_at(when, self._at_last, when)
+        steps.append(step)
+
+    def _do(self, when: float) -> None:
+        for step in self._later.pop(when):
+            step()
 
     def _soon(self) -> None:
         if not self._due:

@@ -54,7 +54,6 @@ from maze_protocol.limits import ORPHAN_TIMEOUT
 from maze_protocol.messages import (
     STALE,
     Assign,
-    Assignment,
     Cancel,
     Code,
     Forget,
@@ -213,9 +212,8 @@ class Agent:
 
     def handle_all(self, events: Sequence[Event], now: Instant) -> list[Effect]:
         """Take the events of a turn, in order."""
-        on = self._on
         for event in events:
-            on[type(event)](event, now)
+            self._on[type(event)](event, now)
             # New leases fill no memory and end nothing: between them and their outcomes nothing is to be settled.
             if type(event) is not Said or type(event.message) is not Assign:
                 self._unsettled = True
@@ -302,24 +300,26 @@ class Agent:
         self._heard_at = now.mono
         message = event.message
         if isinstance(message, Assign):
-            for assignment in message.items:
-                self._accept(assignment, event.payloads, now)
+            self._take_in(message, event.payloads, now)
         elif isinstance(message, Code):
             self._intake.learn(message, event.payloads)
         elif type(message) in self._on_message:
             self._on_message[type(message)](message, now)
 
-    def _accept(self, assignment: Assignment, payloads: tuple[bytes, ...], now: Instant) -> None:
-        if self._intake.knows(assignment.lease):
-            return
-        if self._departure.begun:
-            self._release(assignment.lease, "draining")
-        elif not self._runner.can_hold(assignment):
-            self._release(assignment.lease, NO_ROOM)
-        elif assignment.after and not self._runner.early.can_follow(assignment.after):
-            self._release(assignment.lease, NOT_MADE)
-        else:
-            self._intake.accept(assignment, payloads, now)
+    def _take_in(self, message: Assign, payloads: tuple[bytes, ...], now: Instant) -> None:
+        intake, runner, leaving = self._intake, self._runner, self._departure.begun
+        for assignment in message.items:
+            token, after = assignment.lease, assignment.after
+            if intake.knows(token):
+                continue
+            if leaving:
+                self._release(token, "draining")
+            elif not runner.can_hold(assignment):
+                self._release(token, NO_ROOM)
+            elif after and not runner.early.can_follow(after):
+                self._release(token, NOT_MADE)
+            else:
+                intake.accept(assignment, payloads, now)
 
     def _on_answer(self, message: HeartbeatAck, now: Instant) -> None:
         self._fence.answer(message.echo)

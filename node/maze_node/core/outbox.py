@@ -129,11 +129,14 @@ class Outbox:
         """Yield what has not been sent in this session, in messages within the limits."""
         batch: list[Outcome] = []
         packer, size, payload = ValuePacker(), 0, 0
+        on_disk = self._shelf.on_disk
         for kept in self._take_unsent():
             outcome = kept.outcome
             assert outcome is not None, "what is only on disk waits on the shelf"
             kept.said = True
-            self._shelf.said(kept)
+            if kept.number in on_disk:
+                # It was read to be said.
+                kept.outcome = None
             text, total = kept.text, kept.size - kept.text
             size, payload = size + text, payload + total
             inline = packer.takes_inline(total)

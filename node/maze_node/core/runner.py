@@ -95,8 +95,9 @@ class Runner:
 
         A claim too large for a node that never changed is a head's mistake, and runs alone: see slots.py.
         """
-        grant = assignment.grant or assignment.lease
-        return not self._resized or self.slots.holds(grant) or self.slots.could_fit(assignment.claim)
+        if not self._resized:
+            return True
+        return self.slots.holds(assignment.grant or assignment.lease) or self.slots.could_fit(assignment.claim)
 
     def admit(self, lease: Lease) -> None:
         """Let a new lease wait for its turn, or for its inputs before that."""
@@ -267,7 +268,8 @@ class Runner:
         if worker is None or worker.lease is None:
             return
         lease, report = worker.lease, event.report
-        self.health.succeeded()
+        if self.health.failures:
+            self.health.succeeded()
         if report.objects:
             self.objects.made(lease, report)
         if lease.ending is not None:

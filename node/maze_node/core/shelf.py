@@ -12,7 +12,7 @@ Rules
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Final
 
 import msgspec
@@ -115,10 +115,10 @@ class Shelf:
         self._ahead += kept.size
         self._emit(Load(kept.number))
 
-    def said(self, kept: Kept) -> None:
-        """An outcome was said: memory need not have it any more if the disk does."""
-        if kept.number in self._stored:
-            kept.outcome = None
+    @property
+    def on_disk(self) -> Container[int]:
+        """Return the numbers of those that only the disk has, but for the moment in which they are said."""
+        return self._stored
 
     def settle(self, mono: float, *, live: bool) -> None:
         """Order what is to be written and loaded now."""

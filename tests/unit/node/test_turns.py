@@ -119,3 +119,17 @@ async def test_a_descriptor_that_is_readable_costs_one_iteration(taken: Taken) -
         taken.loop.remove_reader(readable)
         os.close(readable)
         os.close(writable)
+
+
+@turns
+async def test_steps_of_one_moment_are_one_turn(taken: Taken) -> None:
+    soon = taken.loop.time() + 0.001
+    for when, name in ((soon, "a"), (soon + 0.001, "c"), (soon, "b")):
+        taken.turns.at(when, lambda name=name: taken.post(name))
+    while sum(map(len, taken.log)) < 3:
+        await asyncio.sleep(0)
+    assert taken.log == [["a", "b"], ["c"]]
+    taken.turns.at(soon, lambda: taken.post("late"))
+    while len(taken.log) < 3:
+        await asyncio.sleep(0)
+    assert taken.log[2] == ["late"]
