@@ -1,8 +1,9 @@
-"""For how long results may wait for more, to be handled in one turn: a turn costs as much as several results.
+"""For how long what nodes say may wait for more, to be handled in one turn: a turn costs as much as several results.
 
-* As long as each worker that they tell of has enough in hand meanwhile: SHARE of what its grant still holds, by how
-  long that was expected to run. The rest is for what the node takes to tell of its ends, and for the way of what comes.
-* The last result of a grant waits for nothing, so a lone task never does; nor does anything but results.
+* Results: as long as each worker that they tell of has enough in hand meanwhile: SHARE of what its grant still holds,
+  by how long that was expected to run. The rest is for the node, which gathers its ends, and for the way of what comes.
+* The last result of a grant waits for nothing, so a lone task never does.
+* Starts and heartbeats only tell how things stand: nobody is idle for want of them. All else is taken in at once.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from typing import Final
 
 from maze_head.core.events import NodeSaid
 from maze_head.core.leases import Grant
+from maze_head.core.nodes import Node
 from maze_head.core.state import State
-from maze_protocol.messages import Result
+from maze_protocol.messages import Heartbeat, Result, Started
 
 __all__ = ["HANDLING", "LONGEST", "patience"]
 
@@ -27,11 +29,18 @@ HANDLING: Final = 0.0001
 def patience(state: State, said: NodeSaid) -> float:
     """Return for how many seconds after a turn what a node says may wait."""
     node = state.links.get(said.link)
-    # Where it holds no more than it tells of, nothing is in hand: so it is with lone tasks.
-    if node is None or not isinstance(said.message, Result) or len(node.leases) <= len(said.message.items):
+    if node is None:
         return 0.0
+    if isinstance(said.message, Result):
+        return _of_results(node, said.message)
+    return LONGEST if isinstance(said.message, (Started, Heartbeat)) else 0.0
+
+
+def _of_results(node: Node, message: Result) -> float:
     leases, told = node.leases, dict[Grant, int]()
-    for outcome in said.message.items:
+    if len(leases) <= len(message.items):
+        return 0.0  # nothing is in hand: so it is with lone tasks
+    for outcome in message.items:
         lease = leases.get(outcome.lease)
         if lease is not None:
             told[lease.grant] = told.get(lease.grant, 0) + 1

@@ -7,7 +7,7 @@ import pytest
 from maze_head.core import effects as fx
 from maze_head.core.events import NodeSaid
 from maze_head.core.patience import HANDLING, LONGEST, SHARE, SHORTEST
-from maze_protocol.messages import Heartbeat, Message, Outcome, Result
+from maze_protocol.messages import Goodbye, Heartbeat, Message, Outcome, Release, Result, Started, StartedItem
 from maze_protocol.resources import Capacity
 from support.head_core import Head, add, ok
 
@@ -68,9 +68,17 @@ def test_a_lone_task_does_not_wait() -> None:
     assert patience(head, ends(order.assignment.lease)) == 0.0
 
 
-def test_only_results_wait_and_only_those_that_count() -> None:
+def test_what_only_tells_how_things_stand_waits_and_everything_else_does_not() -> None:
     head, leases = head_with(1.0)
-    assert patience(head, Heartbeat(0.0)) == 0.0
+    assert patience(head, Heartbeat(0.0)) == LONGEST
+    assert patience(head, Started((StartedItem(leases[0], 1.0),))) == LONGEST
+    assert patience(head, Release((leases[-1],), "full")) == 0.0
+    assert patience(head, Goodbye("gone")) == 0.0
+
+
+def test_only_results_that_count_wait() -> None:
+    head, leases = head_with(1.0)
     assert patience(head, ends(12345)) == 0.0, "stale: answered at once"
     assert patience(head, ends(leases[0]), b"nobody") == 0.0
+    assert patience(head, Heartbeat(0.0), b"nobody") == 0.0
     assert patience(head, Result((Outcome(leases[0], 77, 1.0, 1.0), ok(12345)))) == LONGEST
