@@ -165,8 +165,14 @@ class Connection:
             self.info = self._check(status, answer)
         return self.info
 
-    async def minor(self) -> int:
-        """Return the second number of the head's API version: how much of what came to v1 later it takes."""
+    async def minor(self, *, anew: bool = False) -> int:
+        """Return the second number of the head's API version: how much of what came to v1 later it takes.
+
+        Args:
+            anew: ask again, for another head may have taken its place.
+        """
+        if anew:
+            self.info = None
         text = (await self.probe()).api.partition(".")[2]
         return int(text) if text.isdecimal() else 0
 

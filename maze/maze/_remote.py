@@ -269,8 +269,9 @@ async def _send(state: WorkflowState, batch: Batch) -> bool:
     try:
         reply = await known.request("POST", where, http.EditResponse, request)
     except RequestError as error:
-        await _mend(state, batch, error)
-        return False
+        if not (alike and error.code == "invalid_body" and await known.minor(anew=True) < ALIKE_SINCE):
+            await _mend(state, batch, error)
+        return False  # in full the next time, if an older head has taken the place of the one that was asked
     state.draft.confirm(batch, reply.revision)
     return True
 

@@ -39,7 +39,7 @@ class Wire:
         self._drawn: Iterator[tuple[bool, str]] = iter(drawn)
         self.foreign = 0
 
-    async def minor(self) -> int:
+    async def minor(self, *, anew: bool = False) -> int:
         return self.api_minor
 
     async def request(self, method: str, where: str, reply: Any, body: Any = None, **query: str) -> Any:

@@ -21,7 +21,7 @@ class FakeConnection:
         """Its event socket, which is not open."""
         self.api_minor = 1
 
-    async def minor(self) -> int:
+    async def minor(self, *, anew: bool = False) -> int:
         """Return how much of what came to v1 later the head takes."""
         return self.api_minor
 

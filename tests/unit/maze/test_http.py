@@ -108,8 +108,9 @@ def test_what_is_not_a_head_is_told(answer: bytes) -> None:
 
 @pytest.mark.parametrize(("api", "minor"), [("v1", 0), ("v1.1", 1), ("v1.12", 12), ("v1.x", 0)])
 def test_what_came_to_the_api_later_is_told_by_its_second_number(api: str, minor: int) -> None:
-    with server(packed(msgspec.structs.replace(INFO, api=api))) as url:
-        assert call(connection(url).minor()) == minor
+    with server(packed(msgspec.structs.replace(INFO, api=api)), packed(INFO)) as url:
+        assert [call(connection(url).minor()) for _ in range(2)] == [minor, minor]
+        assert call(connection(url).minor(anew=True)) == 0
 
 
 def test_another_api_is_told_with_both_versions() -> None:

@@ -99,6 +99,28 @@ def test_what_tasks_have_in_common_is_said_once_to_heads_that_know_how(
     assert [type(op) for op in body.ops] == [http.AddTask, *([http.AddAlike if minor else http.AddTask] * 2)]
 
 
+def test_to_an_older_head_in_the_place_of_the_one_that_was_asked_tasks_are_sent_in_full(
+    state: WorkflowState, head: Callable[..., FakeConnection]
+) -> None:
+    def replaced(body: http.EditRequest) -> Exception:
+        connection.api_minor = 0
+        return refused("invalid_body", 422)
+
+    connection = head(post_edits=script(replaced, accept))
+    for number in range(3):
+        state.record(AddTask(vertex(f"t{number}")))
+    asyncio.run(_remote.flush(state))
+    assert [type(op) for op in connection.asked[1][2].ops] == [http.AddTask] * 3
+    assert not state.draft.dirty
+
+
+def test_what_is_wrong_with_a_body_is_told(state: WorkflowState, head: Callable[..., FakeConnection]) -> None:
+    head(post_edits=lambda _: refused("invalid_body", 422))
+    state.record(AddTask(vertex("t")))
+    with pytest.raises(RequestError):
+        asyncio.run(_remote.flush(state))
+
+
 def test_nothing_to_send_is_no_request(state: WorkflowState, head: Callable[..., FakeConnection]) -> None:
     connection = head()
     asyncio.run(_remote.flush(state))

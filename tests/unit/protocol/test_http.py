@@ -21,7 +21,8 @@ def test_an_edit_survives_in_both_formats(encode: Any, decode: Any) -> None:
         "c": InputBody(encoded=EncodedValue(1, b"x")),
     }
     task = TaskBody("task_1", "name", inputs=inputs, outputs=["y"])
-    request = EditRequest(ops=[http.AddTask(task), http.AddEdge("a", "b"), http.DelTask("c")], edit_id="e")
+    alike = http.AddAlike(0, "task_2", {"a": InputBody(value=[None])}, "other")
+    request = EditRequest(ops=[http.AddTask(task), alike, http.AddEdge("a", "b"), http.DelTask("c")], edit_id="e")
     assert decode(encode(request), type=EditRequest) == request
 
 
