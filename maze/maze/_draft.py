@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from maze._graph import AddEdge, AddTask, Code, DelEdge, DelTask, Edge, Graph, Op, SaveTask, Vertex
 from maze._literals import Literals
@@ -30,6 +30,9 @@ class Batch:
     ops: tuple[Op, ...]
     codes: tuple[Code, ...]
     revision: int
+
+
+NOTHING: Final = Batch((), (), 0)
 
 
 @dataclass(slots=True)
@@ -84,14 +87,22 @@ class Draft:
                 first.setdefault(id(task.code), (task.code, task))
         return list(first.values())
 
-    def take(self, most_ops: int, most_bytes: int) -> Batch:
-        """Hand out the next operations, at least one if there is any, within the limits of one request."""
+    def take(self, most_ops: int, most_bytes: int, behind: Batch = NOTHING) -> Batch:
+        """Hand out the next operations, at least one if there is any, within the limits of one request.
+
+        Args:
+            most_ops: how many operations.
+            most_bytes: how many bytes of functions and literals, about.
+            behind: a batch that is out: those after it, to be sent once it is confirmed.
+        """
         with self.lock:
             ops: list[Op] = []
             codes: dict[str, Code] = {}
+            known = self._known_codes | dict.fromkeys([code.digest for code in behind.codes])
+            start = len(behind.ops)
             size = 0
             last: Code | None = None
-            for op in self.pending[:most_ops]:
+            for op in self.pending[start : start + most_ops]:
                 task = op.task if isinstance(op, (AddTask, SaveTask)) else None
                 size += 64 if task is None else _size(task)
                 code = None if task is None else task.code
@@ -100,7 +111,7 @@ class Draft:
                     if not code.digest:
                         break  # recorded after its flush began; the next one takes it
                     last = code
-                    if code.digest not in self._known_codes and code.digest not in codes:
+                    if code.digest not in known and code.digest not in codes:
                         new = code
                         size += len(code.body)
                 if ops and size > most_bytes:
@@ -108,7 +119,7 @@ class Draft:
                 if new is not None:
                     codes[new.digest] = new
                 ops.append(op)
-            self._maybe_sent = max(self._maybe_sent, len(ops))
+            self._maybe_sent = max(self._maybe_sent, start + len(ops))
             return Batch(tuple(ops), tuple(codes.values()), self.revision)
 
     def confirm(self, batch: Batch, revision: int) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import aiohttp
 import msgspec
 
+from maze._burst import Burst
 from maze._events import Event, events_of
 from maze.errors import HeadUnavailableError, MazeError, NotAMazeHeadError, ProtocolMismatchError
 from maze_protocol.streams import (
@@ -134,7 +135,8 @@ class EventSocket:
                 return
             self._pause = 0.0
             try:
-                told: Events | Log | End | Submitted = _decode(message.data)
+                with Burst():
+                    told: Events | Log | End | Submitted = _decode(message.data)
             except msgspec.DecodeError as error:
                 self._fail_all(NotAMazeHeadError(f"{self._known.url} says what no head would: {error}"))
                 return
@@ -208,9 +210,10 @@ class EventSocket:
 def _events_in(told: Events | Log, run_id: str) -> Sequence[Event]:
     if isinstance(told, Events):
         return told.events
-    if len(told.parts) == 1:
-        return events_of(run_id, told.parts[0])
-    return [event for part in told.parts for event in events_of(run_id, part)]
+    with Burst():
+        if len(told.parts) == 1:
+            return events_of(run_id, told.parts[0])
+        return [event for part in told.parts for event in events_of(run_id, part)]
 
 
 def _settle(answer: asyncio.Future[RunBody | None], run: RunBody | None) -> None:

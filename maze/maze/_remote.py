@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
 
@@ -50,6 +50,8 @@ REQUEST_BYTES: Final = 32 * MIB
 """Half of what a head reads in one request: functions and literals are estimated, not counted."""
 PART_OPS: Final = 1_000
 """Of one request: what is all or nothing is so per part, and each is one turn of the head, in which it hears nobody."""
+STEPS_TO_LEAVE: Final = 3
+"""Steps of the loop after which a request is on its way."""
 REBASE_ROUNDS: Final = 20
 
 
@@ -122,12 +124,13 @@ async def flush(state: WorkflowState) -> None:
     if state.flush_lock is None:
         state.flush_lock = asyncio.Lock()
     async with state.flush_lock:
-        rounds = 0
+        rounds, part = 0, None
         while state.draft.dirty:
-            batch = state.draft.take(PART_OPS, REQUEST_BYTES)
-            if not batch.ops:
+            part = part or await _next_part(state)
+            if not part.batch.ops:
                 return  # recorded by another thread since; its own flush sends them
-            if not await _send(state, batch):
+            sent, part = await _send(state, part)
+            if not sent:
                 rounds += 1
                 if rounds > REBASE_ROUNDS:
                     raise ConflictError(f"workflow {state.workflow_id} changes faster than edits can be sent")
@@ -258,22 +261,54 @@ async def _fetch(state: WorkflowState) -> http.WorkflowBody:
         raise _no_workflow(error, state) from None
 
 
-async def _send(state: WorkflowState, batch: Batch) -> bool:
-    """Send one batch. True: the head has it. False: the draft is now on top of what the head has; try again."""
-    where = path("workflows", state.workflow_id, "edits")
+class _Part(NamedTuple):
+    """A batch, as it is sent."""
+
+    batch: Batch
+    request: http.EditRequest
+    alike: bool
+    """What its tasks have in common is said once."""
+
+
+async def _next_part(state: WorkflowState) -> _Part:
+    """Write the next part, once the large literals that it names are at the head."""
+    batch = state.draft.take(PART_OPS, REQUEST_BYTES)
     if large := literals_of(batch.ops):
         await bring(state.url, large)
+    return _written(batch, alike=await connection(state.url).minor() >= ALIKE_SINCE)
+
+
+def _written(batch: Batch, *, alike: bool) -> _Part:
+    return _Part(batch, edit_request(batch, os.urandom(16).hex(), alike=alike), alike)
+
+
+async def _send(state: WorkflowState, part: _Part) -> tuple[bool, _Part | None]:
+    """Send a part, and write the one behind it while the head takes it in.
+
+    Returns:
+        Whether the head has it; otherwise the draft is now on top of what the head has: try again. And the part behind
+        it, if that is written.
+    """
+    batch, alike = part.batch, part.alike
+    part.request.base_revision = state.draft.revision
     known = connection(state.url)
-    alike = await known.minor() >= ALIKE_SINCE
-    request = edit_request(batch, os.urandom(16).hex(), alike=alike)
+    where = path("workflows", state.workflow_id, "edits")
+    answer = asyncio.create_task(known.request("POST", where, http.EditResponse, part.request))
     try:
-        reply = await known.request("POST", where, http.EditResponse, request)
+        for _ in range(STEPS_TO_LEAVE):
+            await asyncio.sleep(0)
+        behind = state.draft.take(PART_OPS, REQUEST_BYTES, batch)
+        following = None if literals_of(behind.ops) else _written(behind, alike=alike)
+        reply = await answer
     except RequestError as error:
         if not (alike and error.code == "invalid_body" and await known.minor(anew=True) < ALIKE_SINCE):
             await _mend(state, batch, error)
-        return False  # in full the next time, if an older head has taken the place of the one that was asked
+        return False, None  # in full the next time, if an older head has taken the place of the one that was asked
+    except BaseException:
+        answer.cancel()
+        raise
     state.draft.confirm(batch, reply.revision)
-    return True
+    return True, following
 
 
 async def _mend(state: WorkflowState, batch: Batch, error: RequestError) -> None:

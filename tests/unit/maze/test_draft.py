@@ -55,6 +55,21 @@ def test_what_is_recorded_while_a_batch_is_out_stays() -> None:
     assert [op.task.task_id for op in draft.take(MANY, LARGE).ops if isinstance(op, AddTask)] == ["b"]
 
 
+def test_a_batch_behind_one_that_is_out_is_what_comes_after_it() -> None:
+    code, other = pickled(Code("pickle", None, "f"), "f"), pickled(Code("pickle", None, "g"), "g")
+    draft = draft_of(*(Vertex(name, name, code=each) for name, each in [("a", code), ("b", code), ("c", other)]))
+    out = draft.take(1, LARGE)
+    behind = draft.take(MANY, LARGE, out)
+    assert [op.task.task_id for op in behind.ops if isinstance(op, AddTask)] == ["b", "c"]
+    assert (out.codes, behind.codes) == ((code,), (other,)), "what is out has its functions with it"
+    draft.record(DelTask("c"))
+    draft.confirm(out, 5)
+    assert draft.take(MANY, LARGE).ops == (*behind.ops, DelTask("c")), "what was handed out is not taken back"
+    draft.confirm(behind, 6)
+    assert draft.pending == [DelTask("c")]
+    assert draft.take(MANY, LARGE, draft.take(MANY, LARGE)).ops == ()
+
+
 def test_a_task_that_was_never_sent_is_taken_back_whole() -> None:
     draft = draft_of(vertex("a"), vertex("b"))
     draft.record(AddEdge("a", "b"))

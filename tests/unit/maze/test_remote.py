@@ -11,6 +11,7 @@ import pytest
 
 from maze import _remote
 from maze._decorator import task
+from maze._draft import Batch
 from maze._graph import AddEdge, AddTask, DelTask, InputSpec, Literal, Vertex
 from maze._run_options import RunOptions
 from maze._shared import WorkflowState, discard_edits, unsent
@@ -84,6 +85,60 @@ def test_many_edits_are_few_requests(state: WorkflowState, head: Callable[..., F
     sent = [(len(body.ops), body.base_revision) for _, _, body in connection.asked]
     assert sent == [(_remote.PART_OPS, revision) for revision in range(10)]
     assert (state.draft.dirty, state.draft.revision, unsent()) == (False, 10, [])
+
+
+class SlowConnection(FakeConnection):
+    """Answers after some steps of the loop."""
+
+    async def request(self, method: str, where: str, reply: Any, body: Any = None, **query: str) -> Any:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return await super().request(method, where, reply, body, **query)
+
+
+def test_the_next_part_is_written_while_the_head_takes_in_the_last(
+    state: WorkflowState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    story: list[str] = []
+    write = _remote.edit_request
+
+    def written(batch: Batch, *args: Any, **kwargs: Any) -> http.EditRequest:
+        story.append(f"write {batch.ops[0].task.name}" if batch.ops else "nothing left")  # type: ignore[union-attr]
+        return write(batch, *args, **kwargs)
+
+    def taken(body: http.EditRequest) -> Any:
+        story.append(f"take {body.ops[0].task.name} at {body.base_revision}")  # type: ignore[union-attr]
+        return answers.pop(0) if answers else accept(body)
+
+    answers: list[Any] = [http.EditResponse("w", 1), refused("edit_conflict")]
+    connection = SlowConnection(post_edits=taken, get_workflows=lambda _: workflow_body(A, revision=7))
+    monkeypatch.setattr(_remote, "connection", lambda url: connection)
+    monkeypatch.setattr(_remote, "edit_request", written)
+    monkeypatch.setattr(_remote, "PART_OPS", 1)
+    for name in "tuv":
+        state.record(AddTask(vertex(name)))
+    asyncio.run(_remote.flush(state))
+    assert story == [
+        "write t", "write u", "take t at 0", "write v", "take u at 1",
+        "write u", "write v", "take u at 7", "nothing left", "take v at 8",
+    ]  # fmt: skip
+    assert (state.draft.dirty, state.draft.revision, unsent()) == (False, 9, [])
+
+
+def test_a_part_that_is_written_and_never_sent_is_written_again(
+    state: WorkflowState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = SlowConnection(post_edits=script(HeadUnavailableError("gone"), accept, accept))
+    monkeypatch.setattr(_remote, "connection", lambda url: connection)
+    monkeypatch.setattr(_remote, "PART_OPS", 1)
+    for name in "tu":
+        state.record(AddTask(vertex(name)))
+    with pytest.raises(HeadUnavailableError):
+        asyncio.run(_remote.flush(state))
+    state.flush_lock = None  # each asyncio.run is another loop; in the product there is one
+    asyncio.run(_remote.flush(state))
+    assert [body.ops[0].task.name for _, _, body in connection.asked] == ["t", "t", "u"]
+    assert not state.draft.dirty
 
 
 @pytest.mark.parametrize("minor", [0, 1])
