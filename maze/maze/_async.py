@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from maze._address import DEFAULT_URL, resolve
-from maze._collector import Collector
+from maze._collector import TOLD, Collector
 from maze._handles import TaskHandle
 from maze._report import RunReport
 from maze._results import RunRecord
@@ -130,7 +130,8 @@ class AsyncMaWorkflow(WorkflowBase[AsyncMaTask]):
             report.connected()
         if record is not None:
             return replay(record, show)
-        collector, stream = Collector(run_id), EventStream(self.server_url, run_id, patient=True)
+        collector = Collector(run_id)
+        stream = EventStream(self.server_url, run_id, patient=True, wanted=TOLD)
         watch = Watch(time.monotonic())
         try:
             while not stream.over:

@@ -16,7 +16,7 @@ from maze._results import Entry, Retry, RunRecord, Step, allows_pickle, decode_v
 if TYPE_CHECKING:
     from maze._events import Event
 
-__all__ = ["Collector"]
+__all__ = ["TOLD", "Collector"]
 
 _NOT_ITS_OWN: Final = ("crash", "memory", "node_lost", "cancelled")
 """Kinds of errors that `retries` has nothing to do with."""
@@ -136,6 +136,10 @@ _TAKE: Final[dict[str, Callable[[Collector, Event], list[Step]]]] = {
     "finish_workflow": Collector._end,
     "cancel_workflow": Collector._end,
 }
+
+
+TOLD: Final = _TAKE.keys()
+"""The types of events that have anything to say; of others a collector need not hear."""
 
 
 def _message(kind: str, data: Mapping[str, Any], error: str = "", **facts: Any) -> Entry:

@@ -8,7 +8,7 @@ means is the streams' to say; each has its own patience.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
@@ -51,6 +51,8 @@ class Reader(Protocol):
     def position(self) -> int: ...
     @property
     def pause(self) -> float: ...
+    @property
+    def wanted(self) -> Container[str] | None: ...
     def take(self, events: Sequence[Event]) -> bool: ...
     def end(self, end: End) -> None: ...
     def lost(self, final: HeadUnavailableError, error: Exception) -> bool: ...
@@ -156,7 +158,7 @@ class EventSocket:
             return
         if told.sealed:
             del self._readers[told.id]
-        events = _events_in(told, reader.run_id)
+        events = _events_in(told, reader)
         if events and not reader.take(events):
             await self._drop(told.id)
 
@@ -207,13 +209,11 @@ class EventSocket:
             reader.fail(error)
 
 
-def _events_in(told: Events | Log, run_id: str) -> Sequence[Event]:
+def _events_in(told: Events | Log, reader: Reader) -> Sequence[Event]:
     if isinstance(told, Events):
         return told.events
     with Burst():
-        if len(told.parts) == 1:
-            return events_of(run_id, told.parts[0])
-        return [event for part in told.parts for event in events_of(run_id, part)]
+        return [event for part in told.parts for event in events_of(reader.run_id, part, reader.wanted)]
 
 
 def _settle(answer: asyncio.Future[RunBody | None], run: RunBody | None) -> None:

@@ -5,6 +5,7 @@ Both kinds answer the same questions, and what most readers never ask of an even
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any, Final
 
 import msgspec
@@ -51,6 +52,11 @@ class LogEvent(msgspec.Struct, gc=False):
     result: dict[str, Any] | None = None
     """As of PackedEvent."""
 
+    @property
+    def carries_all(self) -> bool:
+        """Tell whether all values of its result are known to be here."""
+        return all(output.value.ref is None for output in self.outputs)
+
     def whole(self) -> dict[str, Any]:
         """Return its data, with values as they are encoded."""
         data: dict[str, Any] = msgspec.to_builtins(data_of(self.event, self.names), builtin_types=(bytes,))
@@ -76,12 +82,13 @@ class LogEvent(msgspec.Struct, gc=False):
 Event = PackedEvent | LogEvent
 
 
-def events_of(run_id: str, part: LogPart) -> list[LogEvent]:
-    """Return the events of a part of a log."""
+def events_of(run_id: str, part: LogPart, wanted: Container[str] | None = None) -> list[LogEvent]:
+    """Return the events of a part of a log: those of the wanted types, or all."""
     names, outputs, epoch, time = _Names(run_id, part), iter(part.outputs), part.epoch, part.time
-    return [
-        LogEvent(seq, epoch, time, type_of(event), names, event, next(outputs, ()))
-        if type(event) in _RETURNING
-        else LogEvent(seq, epoch, time, type_of(event), names, event)
-        for seq, event in enumerate(part.events, part.first_seq)
-    ]
+    found = []
+    for seq, event in enumerate(part.events, part.first_seq):
+        returned = next(outputs, ()) if type(event) in _RETURNING else ()
+        kind = type_of(event)
+        if wanted is None or kind in wanted:
+            found.append(LogEvent(seq, epoch, time, kind, names, event, returned))
+    return found

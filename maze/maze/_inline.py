@@ -38,7 +38,7 @@ async def fill_in(url: str, run_id: str, events: Sequence[Event]) -> int:
     while count < len(events) and size <= BYTES_AT_ONCE:
         event = events[count]
         count += 1
-        if event.type in _WITH_RESULTS:
+        if event.type in _WITH_RESULTS and not event.carries_all:
             size += _look_at(event, wanted, url, run_id)
     if wanted:
         gate = asyncio.Semaphore(AT_A_TIME)

@@ -10,7 +10,7 @@ it does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING
 
 from maze._feed import GATHER_SECONDS, EventFeed
@@ -27,8 +27,18 @@ __all__ = ["EventStream"]
 class EventStream(EventFeed):
     """The events of one run after a number, each once, in order. Runs on the loop thread."""
 
-    def __init__(self, url: str, run_id: str, after: int = 0, *, patient: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        run_id: str,
+        after: int = 0,
+        *,
+        patient: bool = False,
+        wanted: Container[str] | None = None,
+    ) -> None:
         super().__init__(url, run_id, after, patient=patient)
+        self.wanted = wanted
+        """Types of events, of which one is the last of a log; others may be left out. None: all."""
         self.pause = GATHER_SECONDS if patient else 0.0
         """Seconds that the head may hold events for more of them."""
         self._epoch = 0

@@ -175,7 +175,7 @@ class MaWorkflow(WorkflowBase[MaTask]):
     def _follow(self, run_id: str, show: Show, report: RunReport | None = None) -> RunRecord:
         """Show the messages of a run, from the cache or as they come; when all have come, cache them."""
         from maze import _remote
-        from maze._collector import Collector
+        from maze._collector import TOLD, Collector
         from maze._loop import call
         from maze._stream import EventStream
 
@@ -187,7 +187,8 @@ class MaWorkflow(WorkflowBase[MaTask]):
         if record is not None:
             return replay(record, show)
         # Every hand-over from the loop thread costs more than what a small run says: as few of them as can be.
-        collector, stream = Collector(run_id), EventStream(self.server_url, run_id, patient=True)
+        collector = Collector(run_id)
+        stream = EventStream(self.server_url, run_id, patient=True, wanted=TOLD)
         watch = Watch(time.monotonic())
         try:
             while not stream.over:

@@ -80,6 +80,11 @@ class PackedEvent(msgspec.Struct, gc=False, omit_defaults=True):
     result: dict[str, Any] | None = None
     """Never sent: where a reader keeps the result once it has fetched what the message does not carry."""
 
+    @property
+    def carries_all(self) -> bool:
+        """Tell whether all values of its result are known to be here: not before it is decoded."""
+        return False
+
     def whole(self) -> dict[str, Any]:
         """Return its data, with values as they are encoded."""
         return _whole(self.data)

@@ -7,9 +7,10 @@ from typing import Any
 import msgpack
 import pytest
 
-from maze._collector import Collector
+from maze._collector import TOLD, Collector
 from maze._results import Retry
 from maze._values import encode
+from maze_protocol.events import SEALING_NAMES, TYPE_NAMES
 from support.run_story import ONE, TWIN, TWO, WORKFLOW, collected, event, failed, finished, lost, record
 
 
@@ -30,6 +31,13 @@ def test_messages_have_the_documented_types_and_exactly_their_keys() -> None:
         {"type": "task_exception", "data": {**common, "task_id": TWO, "result": "Traceback…"}},
         {"type": "finish_workflow", "data": {}},
     ]
+
+
+def test_events_of_other_types_say_nothing() -> None:
+    assert "task_leased" not in TOLD
+    assert {"run_submitted", *SEALING_NAMES} <= TOLD
+    for kind in {*TYPE_NAMES.values(), "rebuild_started"} - TOLD:
+        assert collected(event(kind, ONE)).record.story == []
 
 
 def test_a_retried_task_starts_once() -> None:

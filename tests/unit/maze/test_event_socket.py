@@ -91,6 +91,7 @@ class Stream:
     def __init__(self, run_id: str, position: int = 0) -> None:
         self.run_id, self.position = run_id, position
         self.pause = 0.0
+        self.wanted: list[str] | None = None
         self.got: list[int] = []
         self.ended: End | None = None
         self.patience = 1_000
@@ -173,8 +174,13 @@ def test_the_log_as_it_is_is_read_as_events() -> None:
             LogPart(1, 0.0, b"w" * 16, 1, (TaskWarned(0, "hm"), TaskWarned(0, "hm")), ((0, b"t" * 16, "t"),), ()),
             LogPart(1, 0.0, b"w" * 16, 3, (RunFinished(1, 0, 0),), (), ()),
         ]
-        head.wires[0].tell(Log(1, True, parts))
-        await until(lambda: one.got == [1, 2, 3])
+        two = Stream("run_2")
+        two.wanted = ["finish_workflow"]
+        await socket.join(two)
+        for number in (1, 2):
+            head.wires[0].tell(Log(number, True, parts))
+        await until(lambda: two.got == [3])
+        assert one.got == [1, 2, 3]
 
     play(scene)
 

@@ -113,6 +113,20 @@ def test_a_start_that_only_rebuilds_is_none_that_readers_wait_for() -> None:
     assert rendered.type == raw.type == "rebuild_started"
 
 
+def test_a_reader_is_given_the_types_that_it_wants() -> None:
+    events = (
+        TaskReused(0, ()),
+        TaskStarted(1, 1, 5, "n", "ip", 1.0),
+        TaskFinished(1, 1, 5, (), 1.0),
+        TaskReused(2, ()),
+    )
+    (part,) = told(Segment(3, 5.0, 7, events), LOG).parts
+    found = events_of(RUN_TEXT, part, {"finish_task", "task_reused"})
+    assert [(event.seq, event.type) for event in found] == [(7, "task_reused"), (9, "finish_task"), (10, "task_reused")]
+    assert [list(event.returned()) for event in found] == [["y", "z"], ["y"], []], "each has its own values"
+    assert [event.carries_all for event in found] == [True, False, True]
+
+
 @pytest.mark.parametrize("missing", ["tasks", "outputs"])
 def test_a_part_that_lacks_what_it_names_is_read_as_far_as_it_goes(missing: str) -> None:
     (part,) = told(Segment(3, 5.0, 7, (TaskFinished(0, 1, 5, (), 1.0), RunFinished(1, 0, 0))), LOG).parts

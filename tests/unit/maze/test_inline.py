@@ -8,13 +8,16 @@ from typing import Any
 import pytest
 
 from maze import _inline
+from maze._events import events_of
 from maze._inline import AT_A_TIME, fill_in
 from maze._loop import bridge
 from maze._remote_value import RemoteValue
 from maze._results import OpaqueValue, decode_values
 from maze._values import encode
+from maze_protocol.events import TaskFinished
 from maze_protocol.limits import INLINE_CLIENT
-from maze_protocol.streams import PackedEvent
+from maze_protocol.streams import LogPart, PackedEvent
+from maze_protocol.values import ObjectRef, OutputValue, Value
 from support.api_double import asynchronous
 from support.run_story import WORKFLOW, packed
 from support.value_server import GONE, NOT_NOW, serving_values
@@ -35,6 +38,22 @@ async def test_small_values_cost_no_question() -> None:
     events = [finished(1, y=[0, b"\x01"]), packed(2, "task_exception", {"result": "Traceback"})]
     assert await bridge(fill_in("http://nobody.invalid", "run_1", events)) == 2
     assert events[0].result == {"y": [0, b"\x01"]}
+
+
+@asynchronous
+async def test_of_the_log_only_results_that_lack_something_are_looked_at() -> None:
+    async with serving_values(y=BODY) as server:
+        here, away = (
+            OutputValue("y", Value(0, 1, b"\x07")),
+            OutputValue("y", Value(CODEC, 1003, ref=ObjectRef(1, 0, 1003, 0))),
+        )
+        finished = TaskFinished(0, 1, 5, (), 1.0)
+        part = LogPart(1, 0.0, b"w" * 16, 1, (finished, finished), ((0, b"t" * 16, "t"),), ((here,), (away,)))
+        first, second = events = events_of("run_1", part)
+        assert await bridge(fill_in(server.url, "run_1", events)) == 2
+        assert first.result is None
+        assert second.result == {"y": [CODEC, BODY]}
+        assert len(server.ranges) == 1
 
 
 @asynchronous
