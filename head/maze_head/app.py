@@ -63,7 +63,7 @@ from maze_head.token_store import TokenStore
 from maze_head.transport import Transport
 from maze_head.uploads import UploadSweep
 from maze_protocol import limits
-from maze_protocol.http import InfoBody
+from maze_protocol.cluster import InfoBody
 
 __all__ = ["Head", "run"]
 

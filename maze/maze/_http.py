@@ -40,7 +40,8 @@ from maze.errors import (
     ProtocolMismatchError,
     RequestError,
 )
-from maze_protocol.http import MSGPACK_TYPE, ErrorBody, InfoBody
+from maze_protocol.cluster import InfoBody
+from maze_protocol.http import MSGPACK_TYPE, ErrorBody
 
 __all__ = ["Connection", "close_connection", "connection", "own_head", "path"]
 

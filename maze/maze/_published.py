@@ -22,8 +22,8 @@ from maze._daemon.keys import KeyPair
 from maze._feed import EventFeed
 from maze._http import connection, path
 from maze.errors import HeadUnavailableError, RequestError
+from maze_protocol.cluster import InfoBody
 from maze_protocol.enrolment import EventKeyBody, EventKeyRequest
-from maze_protocol.http import InfoBody
 from maze_protocol.ids import RUN, parse_id
 from maze_protocol.limits import MIB
 from maze_protocol.streams import PackedEvent

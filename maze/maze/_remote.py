@@ -34,7 +34,7 @@ from maze.errors import (
     UnknownTaskError,
     UnknownWorkflowError,
 )
-from maze_protocol import http
+from maze_protocol import cluster, http
 from maze_protocol.alike import ALIKE_SINCE
 from maze_protocol.ids import RUN, WORKFLOW
 from maze_protocol.limits import MAX_TASK_VALUES, MIB
@@ -242,13 +242,13 @@ async def list_workflows(url: str) -> list[dict[str, Any]]:
 
 async def list_nodes(url: str) -> list[dict[str, Any]]:
     """Return all nodes that the head knows."""
-    body = await connection(url).request("GET", path("nodes"), http.NodeList)
+    body = await connection(url).request("GET", path("nodes"), cluster.NodeList)
     return [plain(node) for node in body.nodes]
 
 
 async def info(url: str) -> dict[str, Any]:
     """Return who answers, and under which promises."""
-    return plain(await connection(url).request("GET", path("info"), http.InfoBody))
+    return plain(await connection(url).request("GET", path("info"), cluster.InfoBody))
 
 
 # -- edits -------------------------------------------------------------------------------------------------------

@@ -15,30 +15,30 @@ from msgspec import UNSET, UnsetType
 from maze_protocol.waiting import NamedTask, RunExplanation, WaitingGroup
 
 __all__ = [
-    "MSGPACK_TYPE", "AddAlike", "AddEdge", "AddTask", "CapBody", "ClientEvent", "CodeBody", "DelEdge", "DelTask",
-    "EditRequest", "EditResponse", "EncodedValue", "ErrorBody", "ErrorDetail", "InfeasibleTask", "InfoBody",
-    "InputBody", "LimitBody", "LimitList", "LimitRequest", "LostAttempt", "NamedTask", "NodeBody", "NodeList", "Op",
-    "ProjectBody", "ProjectList", "ProjectRequest", "RetryRequest", "RunBody", "RunExplanation", "RunList",
-    "RunRequest", "RunTaskBody", "RunTaskList", "SaveTask", "TaskBody", "UploadBody", "UploadedValue", "WaitingGroup",
-    "WorkflowBody", "WorkflowList", "WorkflowRequest", "WorkflowSummary",
+    "MSGPACK_TYPE", "AddAlike", "AddEdge", "AddTask", "ClientEvent", "CodeBody", "DelEdge", "DelTask",
+    "EditRequest", "EditResponse", "EncodedValue", "ErrorBody", "ErrorDetail", "InfeasibleTask", "InputBody",
+    "LostAttempt", "NamedTask", "Op", "RequestBody", "RetryRequest", "RunBody", "RunExplanation", "RunList",
+    "RunRequest", "RunTaskBody", "RunTaskList", "SaveTask", "TaskBody", "UploadBody", "UploadedValue",
+    "WaitingGroup", "WorkflowBody", "WorkflowList", "WorkflowRequest", "WorkflowSummary",
 ]  # fmt: skip
 
 MSGPACK_TYPE: Final = "application/msgpack"
 
 
-class _Request(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+class RequestBody(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False):
+    """What clients send."""
+
     # Trees without cycles, tens of thousands at a time: the collector need not look at them.
-    pass
 
 
-class EncodedValue(_Request):
+class EncodedValue(RequestBody):
     """A value as the SDK encodes it (maze._values): codec 0 MessagePack, 1 pickle."""
 
     codec: int
     data: bytes
 
 
-class UploadedValue(_Request):
+class UploadedValue(RequestBody):
     """A value as the SDK encodes it, whose bytes were brought by `PUT /api/v1/values/{hash}`."""
 
     codec: int
@@ -47,7 +47,7 @@ class UploadedValue(_Request):
     size: int
 
 
-class InputBody(_Request):
+class InputBody(RequestBody):
     """One input of a task; exactly one of the four forms.
 
     `value`: a literal of JSON types. `source`: `task_….output.key`, another task's output. `encoded`: an encoded
@@ -62,7 +62,7 @@ class InputBody(_Request):
     upload: UploadedValue | UnsetType = UNSET
 
 
-class CodeBody(_Request):
+class CodeBody(RequestBody):
     """A function: `kind` is `pickle` (cloudpickle) or `source` (Python text); `hash` = blake2b-16 of `body`."""
 
     hash: str
@@ -72,7 +72,7 @@ class CodeBody(_Request):
     name: str = ""
 
 
-class TaskBody(_Request):
+class TaskBody(RequestBody):
     """A vertex as authored. `code` is the hash of a CodeBody sent in this or an earlier request."""
 
     task_id: str
@@ -117,13 +117,13 @@ class TaskBody(_Request):
     """Shut in: a process of its own for each attempt, a fresh directory, limits, and no network where that works."""
 
 
-class AddTask(_Request, tag_field="op", tag="add_task"):
+class AddTask(RequestBody, tag_field="op", tag="add_task"):
     """Add a task; the same task again is no change, another one under the same id a conflict."""
 
     task: TaskBody
 
 
-class AddAlike(_Request, tag_field="op", tag="add_alike"):
+class AddAlike(RequestBody, tag_field="op", tag="add_alike"):
     """Add the task of operation `like`, an `add_task` (`maze_protocol.alike`), under this id, with these inputs."""
 
     like: int
@@ -132,26 +132,26 @@ class AddAlike(_Request, tag_field="op", tag="add_alike"):
     name: str = ""
 
 
-class SaveTask(_Request, tag_field="op", tag="save_task"):
+class SaveTask(RequestBody, tag_field="op", tag="save_task"):
     """Replace the definition of an existing task (legacy `MaTask.save`)."""
 
     task: TaskBody
 
 
-class DelTask(_Request, tag_field="op", tag="del_task"):
+class DelTask(RequestBody, tag_field="op", tag="del_task"):
     """Delete a task and its manual edges; refused while another task references it."""
 
     task_id: str
 
 
-class AddEdge(_Request, tag_field="op", tag="add_edge"):
+class AddEdge(RequestBody, tag_field="op", tag="add_edge"):
     """Add a manual edge; twice is fine."""
 
     source: str
     target: str
 
 
-class DelEdge(_Request, tag_field="op", tag="del_edge"):
+class DelEdge(RequestBody, tag_field="op", tag="del_edge"):
     """Delete a manual edge; refused if absent, or if an input reference carries it."""
 
     source: str
@@ -161,7 +161,7 @@ class DelEdge(_Request, tag_field="op", tag="del_edge"):
 Op = AddTask | AddAlike | SaveTask | DelTask | AddEdge | DelEdge
 
 
-class EditRequest(_Request):
+class EditRequest(RequestBody):
     """A list of operations, applied all or none.
 
     `edit_id` makes a repeated request harmless. `base_revision` is the revision the author saw; None skips the
@@ -181,7 +181,7 @@ class EditResponse(msgspec.Struct):
     revision: int
 
 
-class WorkflowRequest(_Request):
+class WorkflowRequest(RequestBody):
     """Create a workflow. The id is the client's to make; the same id again is the same workflow."""
 
     workflow_id: str | None = None
@@ -216,7 +216,7 @@ class WorkflowBody(msgspec.Struct):
     manual_edges: list[tuple[str, str]]
 
 
-class RunRequest(_Request):
+class RunRequest(RequestBody):
     """Run a snapshot of a workflow. `run_id` is the client's to make; the same id again is the same run."""
 
     workflow_id: str
@@ -231,7 +231,7 @@ class RunRequest(_Request):
     """False: tasks that no node could ever take fail at once."""
 
 
-class RetryRequest(_Request):
+class RetryRequest(RequestBody):
     """Run the graph of an earlier run again. `run_id` is the client's to make; the same id again is the same run."""
 
     run_id: str | None = None
@@ -329,133 +329,6 @@ class RunTaskList(msgspec.Struct):
     """All tasks of a run in the order of the graph."""
 
     tasks: list[RunTaskBody]
-
-
-class NodeBody(msgspec.Struct):
-    """A node. `state`: ready, quarantined, suspect, draining, lost, left."""
-
-    node_id: str
-    state: str
-    hostname: str
-    address: str
-    pid: int
-    python: str
-    maze_version: str
-    cpu: float
-    cpu_free: float
-    cpu_mem: int
-    cpu_mem_free: int
-    gpus: list[dict[str, Any]]
-    workers: int
-    running: int
-    labels: dict[str, str]
-    joined_at: float
-    last_seen_s: float
-    origins: dict[str, str]
-    load: dict[str, Any] = {}
-    remaining_s: float | None = None
-    """Seconds until the node has to leave, if it has told."""
-    isolation: str = ""
-    """What keeps attempts there from the rest of the machine: none, process, bwrap; empty: an older node."""
-    sandbox: str = ""
-    """What it is for tasks with `sandbox`, in words; empty: the node knows no sandbox, and gets none of them."""
-
-
-class NodeList(msgspec.Struct):
-    """All nodes the head knows."""
-
-    nodes: list[NodeBody]
-
-
-class LimitRequest(_Request):
-    """What is allowed under a name; it takes the place of what was set before. What is not given has no bound."""
-
-    concurrency: int | None = None
-    """Units that all tasks together may hold at once; 0: nothing new starts."""
-    rate: str | None = None
-    """Units that may begin in a time: `500/min`; periods are s, min, h, day."""
-
-
-class LimitBody(msgspec.Struct):
-    """A named limit, and how much of it tasks hold now. One that nobody has set has no bound of either kind."""
-
-    name: str
-    concurrency: int | None
-    rate: str | None
-    held: int
-    next_s: float
-    """Seconds until the rate lets another unit begin."""
-
-
-class CapBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """The most that a project may hold at once, memory in MiB. What is not given has no bound."""
-
-    cpu: float | None = None
-    cpu_mem: int | None = None
-    gpu: float | None = None
-    """Devices; a share by memory alone counts as its part of an average one."""
-    tasks: int | None = None
-
-
-class ProjectRequest(_Request):
-    """What holds for a project; it takes the place of what was set before."""
-
-    weight: float = 1.0
-    """A project of weight 2 gets twice what one of weight 1 gets, if both want more than there is."""
-    cap: CapBody = CapBody()
-
-
-class ProjectBody(msgspec.Struct):
-    """A project, what is set for it, and what its tasks hold now."""
-
-    name: str
-    weight: float
-    cap: CapBody
-    share: float
-    """The largest part of any resource of the cluster that it holds, divided by its weight; the smallest goes first."""
-    tasks: int
-    cpu: float
-    cpu_mem: int
-    gpu: float
-    gpu_mem: int
-
-
-class LimitList(msgspec.Struct):
-    """All limits and projects that are set or in use, by name."""
-
-    limits: list[LimitBody]
-    projects: list[ProjectBody]
-
-
-class ProjectList(msgspec.Struct):
-    """All projects that are set or in use, by name."""
-
-    projects: list[ProjectBody]
-
-
-class InfoBody(msgspec.Struct):
-    """Who answers, and under which promises. `name` is always `maze`."""
-
-    name: str
-    version: str
-    api: str
-    protocol: str
-    cluster_id: str
-    epoch: int
-    durability: str
-    embedded: bool
-    python: str
-    pid: int
-    started_at: float
-    endpoints: dict[str, str]
-    nodes_ready: int
-    limits: dict[str, float]
-    read_only: bool = False
-    """The disk of the state directory is full: nothing new is taken until it has room again."""
-    order: str = "fcfs"
-    """In which order ready tasks start: `fcfs`, `hacs`, `critical`, or the operator's own class."""
-    head_key: str = ""
-    """The public key by which nodes and subscribers know the head; empty if they are not authenticated."""
 
 
 class UploadBody(msgspec.Struct):

@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from maze_head.core import events as ev
-from maze_protocol.http import CapBody, LimitRequest
+from maze_protocol.cluster import CapBody, LimitRequest
 from maze_protocol.resources import Capacity, Device
 from support.fair_cluster import Demand, FairCluster, jain
 

@@ -39,7 +39,8 @@ from maze_head.core import events as ev
 from maze_head.core.explain import explain
 from maze_head.core.settings import Settings
 from maze_head.core.transitions import READY, RUNNING
-from maze_protocol.http import CapBody, InputBody, LimitRequest, ProjectRequest
+from maze_protocol.cluster import CapBody, LimitRequest, ProjectRequest
+from maze_protocol.http import InputBody
 from maze_protocol.messages import (
     CRASHED,
     FAILED,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from maze_protocol.http import LimitRequest
+from maze_protocol.cluster import LimitRequest
 from maze_protocol.resources import Capacity, Device
 from sim.knobs import Knobs
 

@@ -27,8 +27,9 @@ from maze_head.core.events import Command, DescribeNodes, DescribeRun
 from maze_head.core.graph import Graph, TaskSpec, compile_graph, pack
 from maze_head.facts import KeptLog, RunPlace
 from maze_head.seed_store import SeedStore
+from maze_protocol.cluster import InfoBody, NodeList
 from maze_protocol.events import SEALING, RunEvent, Segment
-from maze_protocol.http import InfoBody, NodeList, RunBody
+from maze_protocol.http import RunBody
 from maze_protocol.ids import RUN, WORKFLOW, format_id
 from maze_protocol.messages import LogChunk
 from maze_protocol.resources import Request

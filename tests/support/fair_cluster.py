@@ -18,7 +18,7 @@ from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_head.core.settings import Settings
 from maze_head.core.transitions import READY
-from maze_protocol.http import CapBody, ProjectRequest
+from maze_protocol.cluster import CapBody, ProjectRequest
 from maze_protocol.messages import Outcome
 from maze_protocol.resources import Capacity
 from support.head_core import Head, add, ok

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from maze_head.api.call import Call
 from maze_head.core.events import ListLimits, RemoveLimit, RemoveProject, SetLimit, SetProject
-from maze_protocol.http import LimitBody, LimitList, LimitRequest, ProjectBody, ProjectList, ProjectRequest
+from maze_protocol.cluster import LimitBody, LimitList, LimitRequest, ProjectBody, ProjectList, ProjectRequest
 
 __all__ = ["list_all", "list_projects", "put", "put_project", "remove", "remove_project"]
 

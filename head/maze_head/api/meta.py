@@ -8,7 +8,7 @@ from maze_head.api.call import Call
 from maze_head.api.schemas import Counters, Health
 from maze_head.core.errors import Unavailable
 from maze_head.core.events import CountersAsked, DescribeNodes
-from maze_protocol.http import InfoBody, NodeList
+from maze_protocol.cluster import InfoBody, NodeList
 
 __all__ = ["info", "livez", "metrics", "readyz"]
 

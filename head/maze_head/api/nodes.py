@@ -5,7 +5,7 @@ from __future__ import annotations
 from maze_head.api.call import Call
 from maze_head.core.errors import NotFound
 from maze_head.core.events import DemandAsked, DescribeNodes
-from maze_protocol.http import NodeBody, NodeList
+from maze_protocol.cluster import NodeBody, NodeList
 from maze_protocol.waiting import Demand
 
 __all__ = ["demand", "describe", "list_all"]

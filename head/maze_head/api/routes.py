@@ -50,10 +50,7 @@ from maze_head.api.seed_forms import (
 )
 from maze_head.core.errors import Rejected
 from maze_head.tokens import ADMIN, NODE_JOIN, READ, SUBMIT
-from maze_protocol.enrolment import EventKeyBody, EventKeyRequest, NodeKeyBody, NodeKeyList, NodeKeyRequest
-from maze_protocol.http import (
-    EditRequest,
-    EditResponse,
+from maze_protocol.cluster import (
     InfoBody,
     LimitBody,
     LimitList,
@@ -63,6 +60,11 @@ from maze_protocol.http import (
     ProjectBody,
     ProjectList,
     ProjectRequest,
+)
+from maze_protocol.enrolment import EventKeyBody, EventKeyRequest, NodeKeyBody, NodeKeyList, NodeKeyRequest
+from maze_protocol.http import (
+    EditRequest,
+    EditResponse,
     RetryRequest,
     RunBody,
     RunList,

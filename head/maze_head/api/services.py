@@ -17,8 +17,8 @@ from maze_head.core.effects import ObjectPlace
 from maze_head.core.events import Command
 from maze_head.facts import KeptLog, RunPlace
 from maze_head.tokens import TokenFinding
+from maze_protocol.cluster import InfoBody
 from maze_protocol.events import Segment
-from maze_protocol.http import InfoBody
 from maze_protocol.messages import LogChunk
 from maze_protocol.values import OutputValue
 

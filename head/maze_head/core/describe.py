@@ -12,8 +12,9 @@ from maze_head.core.runs import Run
 from maze_head.core.state import State
 from maze_head.core.transitions import CANCELLED, FAILED, FINISHED, SKIPPED
 from maze_head.core.workflows import Workflow
+from maze_protocol.cluster import NodeBody, NodeList
 from maze_protocol.events import RunCancelled
-from maze_protocol.http import NodeBody, NodeList, RunBody, WorkflowSummary
+from maze_protocol.http import RunBody, WorkflowSummary
 from maze_protocol.ids import RUN, WORKFLOW, format_id
 
 __all__ = ["counters", "describe_nodes", "ready_nodes", "run_body", "summarise_workflow"]

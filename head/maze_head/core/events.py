@@ -14,8 +14,9 @@ import msgspec
 
 from maze_head.core.contents import Contents
 from maze_head.core.graph import Graph
+from maze_protocol.cluster import LimitRequest, ProjectRequest
 from maze_protocol.events import OutputMeta, RunSubmitted
-from maze_protocol.http import EditRequest, LimitRequest, ProjectRequest, RunRequest, WorkflowRequest
+from maze_protocol.http import EditRequest, RunRequest, WorkflowRequest
 from maze_protocol.messages import Hello, Message
 
 __all__ = [

@@ -23,7 +23,8 @@ from maze_head.core.snapshot import Snapshot
 from maze_head.core.state import State
 from maze_head.core.transitions import IS_OVER
 from maze_head.core.waiting import demand_of, explain_all
-from maze_protocol.http import LimitList, NodeList, RunBody, RunList, WorkflowList
+from maze_protocol.cluster import LimitList, NodeList
+from maze_protocol.http import RunBody, RunList, WorkflowList
 from maze_protocol.ids import RUN, TASK, WORKFLOW, format_id, parse_id
 from maze_protocol.waiting import Demand, Explanation, RunExplanation
 

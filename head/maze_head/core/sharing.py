@@ -19,15 +19,8 @@ from maze_head.core.errors import Conflict, Invalid, NotFound
 from maze_head.core.names import named
 from maze_head.core.shares import NO_RULES, Cap, Held, Rules
 from maze_head.core.state import State
+from maze_protocol.cluster import CapBody, LimitBody, LimitList, LimitRequest, ProjectBody, ProjectRequest
 from maze_protocol.declare import MAX_AMOUNT
-from maze_protocol.http import (
-    CapBody,
-    LimitBody,
-    LimitList,
-    LimitRequest,
-    ProjectBody,
-    ProjectRequest,
-)
 from maze_protocol.rates import MAX_UNITS, Rate, parse_rate
 
 __all__ = [

@@ -25,7 +25,8 @@ from maze.errors import (
     ProtocolMismatchError,
     RequestError,
 )
-from maze_protocol.http import ErrorBody, ErrorDetail, InfoBody, RunList
+from maze_protocol.cluster import InfoBody
+from maze_protocol.http import ErrorBody, ErrorDetail, RunList
 
 INFO = InfoBody(
     "maze", "0.1.0", "v1", "1.0", "c", 1, "process", False, "3.11", 1, 0.0, {}, 1, {}

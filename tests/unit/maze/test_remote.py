@@ -28,7 +28,7 @@ from maze.errors import (
     UnknownTaskError,
     UnknownWorkflowError,
 )
-from maze_protocol import http
+from maze_protocol import cluster, http
 from maze_protocol.waiting import NamedTask, RunExplanation, WaitingGroup
 from support.drafts import vertex
 from support.fake_head import FakeConnection, refused, workflow_body
@@ -379,7 +379,7 @@ def test_lists_are_plain_dictionaries(head: Callable[..., FakeConnection]) -> No
     head(
         get_runs=script(http.RunList([run_body()], "7"), http.RunList([run_body(run_id="r2")])),
         get_workflows=lambda _: http.WorkflowList([http.WorkflowSummary("w", "", 1, 2, 0.0)]),
-        get_nodes=lambda _: http.NodeList([]),
+        get_nodes=lambda _: cluster.NodeList([]),
     )
     assert [run["run_id"] for run in asyncio.run(_remote.list_runs("u"))] == ["r", "r2"]
     assert asyncio.run(_remote.list_workflows("u"))[0]["tasks"] == 2

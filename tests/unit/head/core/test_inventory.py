@@ -8,8 +8,8 @@ import pytest
 
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
+from maze_protocol.cluster import LimitRequest
 from maze_protocol.events import AttemptLost, TaskAdopted, TaskFailed, TaskLeased, TaskReleased, TaskStarted
-from maze_protocol.http import LimitRequest
 from maze_protocol.messages import ACCEPTED, HELD_DONE, HELD_LEASED, HELD_RUNNING, STALE, Disconnect, Drain, Release
 from support.head_core import Head, R, add, held, ok
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from maze_head.core import events as ev
-from maze_protocol.http import CapBody, ProjectRequest
+from maze_protocol.cluster import CapBody, ProjectRequest
 from maze_protocol.resources import Capacity
 from support.fair_cluster import Demand, FairCluster, jain
 

@@ -12,7 +12,7 @@ from maze_head.core import sharing
 from maze_head.core.allowances import Limit
 from maze_head.core.errors import Conflict, Invalid, NotFound, Unavailable
 from maze_head.core.shares import Cap, Rules
-from maze_protocol.http import CapBody, LimitBody, LimitList, LimitRequest, ProjectBody, ProjectRequest
+from maze_protocol.cluster import CapBody, LimitBody, LimitList, LimitRequest, ProjectBody, ProjectRequest
 from maze_protocol.rates import Rate
 from support.head_core import Head, add, dump
 
