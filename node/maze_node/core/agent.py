@@ -45,6 +45,7 @@ from maze_node.core.leases import Ending, Lease, Wish
 from maze_node.core.objects import Objects, Room
 from maze_node.core.offer import Offer, Survey, Use
 from maze_node.core.outbox import Outbox
+from maze_node.core.patience import patience
 from maze_node.core.reunion import Reunion
 from maze_node.core.runner import Runner
 from maze_node.core.shelf import RESULT_MEMORY
@@ -74,7 +75,7 @@ from maze_protocol.messages import (
 )
 from maze_protocol.resources import Capacity
 
-__all__ = ["ENOUGH", "FLUSH_LATER", "FLUSH_SOON", "LONG_QUEUE", "STARTED_AFTER", "Agent"]
+__all__ = ["STARTED_AFTER", "Agent"]
 
 HEARTBEAT_SLACK: Final = 0.1
 MEASURED_SINCE: Final = 2
@@ -82,13 +83,6 @@ MEASURED_SINCE: Final = 2
 NO_ROOM: Final = "the node has less than that now"
 NOT_MADE: Final = "what it waits for is not to be had here"
 GRACE: Final = 5.0
-FLUSH_SOON: Final = 0.001
-FLUSH_LATER: Final = 0.005
-"""A quarter of the time for which leases are sent ahead (decisions: grants and prefetch)."""
-LONG_QUEUE: Final = 4
-"""Leases behind each that runs."""
-ENOUGH: Final = 64
-"""Outcomes in a message: more of them save nothing, and the next leases come the sooner."""
 STARTED_AFTER: Final = 0.01
 """Attempts shorter than this are told by their outcomes alone."""
 
@@ -180,17 +174,9 @@ class Agent:
 
     @property
     def patience(self) -> float:
-        """Return for how many seconds there may be more to say: worth saying it together, for each message costs a
-        turn of the head. 0: nothing is expected soon, or there is enough.
-
-        Long queues leave more time than short ones: their workers do not run dry, and what depends on a result would
-        have to wait behind them.
-        """
-        running = self._runner.leases.running_count
-        queued = len(self._runner.leases) - running
-        if not queued or not running or len(self._outbox.unsent) >= ENOUGH:
-            return 0.0
-        return FLUSH_LATER if queued >= LONG_QUEUE * running else FLUSH_SOON
+        """Return for how many seconds what there is to say may wait for more."""
+        leases = self._runner.leases
+        return patience(leases.running_count, len(leases) - leases.running_count, len(self._outbox.unsent))
 
     @property
     def unsaid(self) -> bool:

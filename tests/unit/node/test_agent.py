@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from maze_node.core.agent import ENOUGH, FLUSH_LATER, FLUSH_SOON, LONG_QUEUE, Agent
+from maze_node.core.agent import Agent
 from maze_node.core.effects import (
     AnswerLog,
     Dismiss,
@@ -33,6 +33,7 @@ from maze_node.core.events import (
     WorkerReported,
     WorkersDoomed,
 )
+from maze_node.core.patience import ENOUGH, FLUSH_LATER, FLUSH_SOON, LONG_QUEUE
 from maze_node.frames import ReportFrame
 from maze_protocol.limits import MAX_TASK_VALUES
 from maze_protocol.messages import (
