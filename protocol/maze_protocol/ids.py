@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["RUN", "SHORT_LENGTH", "TASK", "WORKFLOW", "format_id", "is_id", "parse_id", "short_id"]
+__all__ = ["RUN", "SHORT_LENGTH", "TASK", "WORKFLOW", "format_id", "is_id", "parse_id", "parse_ids", "short_id"]
 
 TASK: Final = "task"
 RUN: Final = "run"
@@ -43,6 +43,23 @@ def parse_id(text: str, kind: str) -> bytes:
         if text == f"{kind}_{raw.hex()}":
             return raw
     raise ValueError(f"not a {kind} id: {text[:80]!r} (expected {kind}_ and 32 hex digits)")
+
+
+def parse_ids(texts: list[str], kind: str) -> list[bytes]:
+    """Return the 16 bytes of each of many ids of one kind.
+
+    Raises:
+        ValueError: one of them is not an id of that kind; the first one is quoted.
+    """
+    # All in one go, which takes half as long: only ids print as these texts again with a line for each.
+    prefix = f"{kind}_"
+    try:
+        raw = bytes.fromhex("".join([text[-_HEX_DIGITS:] for text in texts]))
+    except ValueError:
+        raw = b""
+    if raw and prefix + raw.hex("\n", 16).replace("\n", f"\n{prefix}") == "\n".join(texts):
+        return [raw[start : start + 16] for start in range(0, len(raw), 16)]
+    return [parse_id(text, kind) for text in texts]
 
 
 def format_id(raw: bytes, kind: str) -> str:

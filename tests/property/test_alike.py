@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from typing import Any
 
@@ -12,11 +13,16 @@ from hypothesis import strategies as st
 from maze._draft import Batch
 from maze._graph import AddEdge, AddTask, Code, DelTask, InputSpec, Op, Vertex
 from maze._wire import edit_request
+from maze_head.core import effects as fx
 from maze_head.core import events as ev
-from maze_protocol.http import EditRequest
+from maze_head.core.alike import WORTH_A_SERIES
+from maze_head.core.errors import Rejected
+from maze_protocol import http
+from maze_protocol.http import AddAlike, EditRequest, EncodedValue, InputBody
 from maze_protocol.policy import Policy
 from maze_protocol.terms import Terms
-from support.head_core import CODE, SOURCE, Head, W, tid
+from support.graphs import as_read
+from support.head_core import CODE, SOURCE, Head, W, add, tid
 
 OTHER = b"another function"
 CODES = (
@@ -75,3 +81,89 @@ def test_both_hold_the_operations_in_their_order(ops: list[Op]) -> None:
     full, short = (edit_request(Batch(tuple(ops), CODES, 0), "e", alike=alike) for alike in (False, True))
     assert len(full.ops) == len(short.ops)
     assert len(msgspec.msgpack.encode(short)) <= len(msgspec.msgpack.encode(full))
+
+
+RIGHT = ["source", "hole", "value", "named", "again", "edge", "gone"]
+WRONG = ["codec", "name", "key", "taken", "later", "id", "model"]
+literals = st.dictionaries(st.sampled_from(["a", "b", "c"]), st.binary(max_size=3), max_size=2)
+stretches = st.tuples(
+    st.integers(0, 2),
+    st.sampled_from([1, WORTH_A_SERIES, 3 * WORTH_A_SERIES]),
+    st.sampled_from(["plain", *RIGHT, *RIGHT, *WRONG]),
+    st.integers(0, 3 * WORTH_A_SERIES),
+)
+
+
+def odd(what: str, like: int, number: int, last: http.Op) -> list[http.Op]:
+    """Return what stands among plain tasks of that model, at the place of the numbered task."""
+    text, one = tid(number), EncodedValue(0, b"1")
+    plain = {"x": InputBody(encoded=one)}
+    others: dict[str, list[http.Op]] = {
+        "source": [AddAlike(like, text, {"x": InputBody(source=f"{tid(1)}.output.y")})],
+        "hole": [AddAlike(like, text, {"x": InputBody(encoded=one, refs=[f"{tid(1)}.output.y"])})],
+        "value": [AddAlike(like, text, {"x": InputBody(value=[1])})],
+        "named": [AddAlike(like, text, plain, "a name of its own")],
+        "again": [last],
+        "edge": [http.AddEdge(tid(1), tid(2))],
+        "gone": [AddAlike(like, text), http.DelTask(text), AddAlike(like, text)],
+        "codec": [AddAlike(like, text, {"x": InputBody(encoded=EncodedValue(9, b""))})],
+        "name": [AddAlike(like, text, plain, "bad\x00")],
+        "key": [AddAlike(like, text, {"bad\x00": InputBody(encoded=one)})],
+        "taken": [AddAlike(like, tid(number - 1), {"taken": InputBody(encoded=one)})],
+        "later": [AddAlike(like, text, {"x": InputBody(source=f"{tid(number + 1)}.output.y")})],
+        "id": [AddAlike(like, text.upper())],
+        "model": [AddAlike(99_999, text)],
+    }
+    return others.get(what, [AddAlike(like, text)])
+
+
+@st.composite
+def requests(draw: Any) -> list[http.Op]:
+    """Draw operations as no SDK sends them: plain tasks with something else among them, right or wrong."""
+    code = draw(st.sampled_from([CODE, ""]))
+    made: list[http.Op] = [add(1), add(2, resources={"cpu": 2}, code=code), add(3, same_node_as=tid(1))]
+    number = 10
+    for like, count, what, place in draw(st.lists(stretches, max_size=4)):
+        inputs = {key: InputBody(encoded=EncodedValue(0, body)) for key, body in draw(literals).items()}
+        for step in range(count):
+            number += 1
+            made += odd(what, like, number, made[-1]) if step == place else [AddAlike(like, tid(number), inputs)]
+    return made
+
+
+def in_full(ops: list[http.Op]) -> list[http.Op]:
+    """Return the same operations without `add_alike`; one that is like no task is left, and is refused as it is."""
+    full: list[http.Op] = []
+    for op in ops:
+        if isinstance(op, AddAlike) and op.like < len(ops):
+            model = ops[op.like]
+            assert isinstance(model, http.AddTask)
+            own = {"task_id": op.task_id, "name": op.name or model.task.name, "inputs": op.inputs}
+            full.append(http.AddTask(msgspec.structs.replace(model.task, **own)))
+        else:
+            full.append(op)
+    return full
+
+
+def outcome(head: Head, ops: list[http.Op]) -> tuple[Any, ...]:
+    """Return all that can be seen of an edit: how it was answered, the journal, and the graph that came of it."""
+    try:
+        answer = head.edit(*ops)
+    except Rejected as error:
+        answer = type(error), error.code, str(error), error.hint, error.op, error.field.replace(".task.", ".")
+    edits = [row.body for row in head.journal if isinstance(row, fx.AppendCluster) and row.kind == "workflow_edited"]
+    flow = head.core.state.workflows[W]
+    contents = flow.contents
+    levels = [contents.order.level(task_id) for task_id in contents.tasks]
+    seen = answer, edits, as_read(flow.compile()), contents.tasks, list(contents.unsaved), contents.before, levels
+    return copy.deepcopy(seen)
+
+
+@given(requests(), requests())
+def test_a_series_does_what_its_tasks_one_by_one_would(first: list[http.Op], second: list[http.Op]) -> None:
+    short, full = Head(), Head()
+    for head in (short, full):
+        head.workflow()
+    for ops in (first, second, [add(4000, 1), http.AddEdge(tid(1), tid(2))]):
+        assert outcome(short, ops) == outcome(full, in_full(ops))
+    assert short.recover().ask(ev.DescribeWorkflow, W).tasks == full.ask(ev.DescribeWorkflow, W).tasks

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from aiohttp import web
@@ -67,21 +67,33 @@ async def put(call: Call) -> web.StreamResponse:
         raise Unavailable("disk_refuses", f"the value was not taken: {error}") from error
 
 
-async def check_uploads(call: Call, ops: Iterable[Op]) -> None:
+async def check_uploads(call: Call, ops: Sequence[Op]) -> None:
     """Make sure that the uploads which operations name are here; they stay then until a workflow has them.
 
     Raises:
         Invalid: one is not, or has another size; `op` and `field` say which.
     """
     known: dict[str, int | None] = {}
-    for index, op in enumerate(ops):
-        inputs, where = _inputs(op)
+    for index in _with_uploads(ops):
+        inputs, where = _inputs(ops[index])
         for name, entry in inputs.items():
             if (value := entry.upload) is not UNSET:
                 if value.hash not in known:
                     known[value.hash] = await _size(call, value.hash)
                 if known[value.hash] != value.size:
                     raise _absent(value, index, f"{where}.{name[:80]}", name)
+
+
+def _with_uploads(ops: Sequence[Op]) -> list[int]:
+    """Return the numbers of the operations that name uploads: mostly none of very many."""
+    found = []
+    for index, op in enumerate(ops):
+        inputs = op.inputs if isinstance(op, AddAlike) else _inputs(op)[0]
+        for entry in inputs.values():
+            if entry.upload is not UNSET:
+                found.append(index)
+                break
+    return found
 
 
 def _inputs(op: Op) -> tuple[Mapping[str, InputBody], str]:

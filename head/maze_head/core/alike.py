@@ -2,28 +2,88 @@
 
 The tasks of a big workflow are of few functions. What those of one function have in common is checked once, with the
 task that says it, and taken over as it is: nothing that a task declares depends on its name or its inputs.
+
+A task is plain if nothing but its id can be wrong with it: its inputs are small encoded literals, and it has its place
+by itself. Plain tasks of one model that follow each other are a series, which is taken in at once. Nothing is refused
+here with a series: whatever is odd about a task ends it, and is found again, and told, by who looks at that task alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Final, NamedTuple
 
 import msgspec
+from msgspec import UNSET
 
 from maze_head.core.errors import Invalid
-from maze_head.core.graph import TaskSpec
-from maze_head.core.names import named
-from maze_head.core.specs import CodeOf, inputs_of, spec_of, task_id_of
+from maze_head.core.graph import ENCODED, InputSpec, TaskSpec, pack
+from maze_head.core.names import is_name, named
+from maze_head.core.specs import CODECS, CodeOf, inputs_of, spec_of, task_id_of
 from maze_protocol.alike import is_model
-from maze_protocol.http import AddAlike, AddTask, Op
+from maze_protocol.http import AddAlike, AddTask, InputBody, Op
+from maze_protocol.ids import TASK, parse_ids
+from maze_protocol.limits import MAX_TASK_VALUES
 
-__all__ = ["Models"]
+__all__ = ["WORTH_A_SERIES", "Models", "Mould", "Series"]
 
 _NAME: Final = TaskSpec.__struct_fields__.index("name")
 _INPUTS: Final = TaskSpec.__struct_fields__.index("inputs")
-_Model = tuple[str, tuple[Any, ...], tuple[Any, ...]]
-"""A task that others are like: its name, and the fields before and behind its inputs."""
+WORTH_A_SERIES: Final = 12
+"""With fewer tasks it takes longer than one after the other."""
+_encode = msgspec.msgpack.Encoder().encode
+_Inputs = tuple[InputSpec, ...]
+
+
+class Mould:
+    """The packed form of tasks that differ in their ids, names and inputs: in all else the bytes are the same."""
+
+    def __init__(self, model: TaskSpec) -> None:
+        fields = [_encode(field) for field in msgspec.structs.astuple(model)]
+        # The fields stand one after the other, behind what says how many there are.
+        whole = pack(model)
+        self._start = whole[: len(whole) - sum(map(len, fields))] + fields[0].removesuffix(model.task_id)
+        self._name = fields[_NAME]
+        self._before = b"".join(fields[_NAME + 1 : _INPUTS])
+        self._behind = b"".join(fields[_INPUTS + 1 :])
+
+    def pack(self, task_ids: Iterable[bytes], names: Iterable[str], inputs: Iterable[_Inputs]) -> list[bytes]:
+        """Return what `pack` makes of such tasks; one without a name has that of the model."""
+        start, before, behind = self._start, self._before, self._behind
+        same = self._name + before
+        return [
+            b"".join((start, task_id, _encode(name) + before if name else same, _encode(given), behind))
+            for task_id, name, given in zip(task_ids, names, inputs, strict=True)
+        ]
+
+
+class _Model:
+    """A task that others are like."""
+
+    def __init__(self, spec: TaskSpec) -> None:
+        fields: tuple[Any, ...] = msgspec.structs.astuple(spec)
+        self.spec = spec
+        self.name, self.before, self.behind = fields[_NAME], fields[_NAME + 1 : _INPUTS], fields[_INPUTS + 1 :]
+
+    @cached_property
+    def bare(self) -> TaskSpec:
+        """Return it without inputs."""
+        return msgspec.structs.replace(self.spec, inputs=())
+
+    @cached_property
+    def mould(self) -> Mould:
+        """Return what its packed form has in common with that of the others."""
+        return Mould(self.bare)
+
+
+class Series(NamedTuple):
+    """Plain tasks of one model that follow each other in a request."""
+
+    model: TaskSpec
+    """What they are, without inputs."""
+    task_ids: list[bytes]
+    packed: list[bytes]
 
 
 class Models:
@@ -38,6 +98,8 @@ class Models:
         self._ops = ops
         self._code_of = code_of
         self._known: dict[int, _Model] = {}
+        self._names: dict[str, None] = {}
+        """Of inputs of plain tasks: those that were looked at."""
 
     def spec(self, index: int, op: AddAlike) -> TaskSpec:
         """Return the task of operation number `index`.
@@ -48,11 +110,64 @@ class Models:
         model = self._known.get(op.like)
         if model is None:
             model = self._known[op.like] = self._find(index, op.like)
-        name, before, behind = model
-        if op.name:
-            name = named(op.name, "the task's name", "name")
-        fields: tuple[Any, ...] = (task_id_of(op.task_id), name, *before, inputs_of(op.inputs), *behind)
+        name = named(op.name, "the task's name", "name") if op.name else model.name
+        fields: tuple[Any, ...] = (task_id_of(op.task_id), name, *model.before, inputs_of(op.inputs), *model.behind)
         return TaskSpec(*fields)
+
+    def series(self, index: int, op: AddAlike) -> tuple[int, Series | None]:
+        """Return up to where tasks are plain from operation number `index` on, and these if a series is worth it.
+
+        The first task that is like another one is none of them: with it the other one is checked.
+        """
+        if len(self._ops) - index < WORTH_A_SERIES:
+            return len(self._ops), None
+        model = self._known.get(op.like)
+        if model is None or model.spec.same_node_as or _has_others(op.inputs):
+            return index + 1, None
+        ops, inputs = self._plain_from(index, op.like)
+        stop = index + max(len(ops), 1)
+        if len(ops) < WORTH_A_SERIES:
+            return stop, None
+        try:
+            task_ids = parse_ids([each.task_id for each in ops], TASK)
+        except ValueError:
+            return stop, None
+        packed = model.mould.pack(task_ids, [each.name for each in ops], inputs)
+        return stop, Series(model.bare, task_ids, packed)
+
+    def _plain_from(self, index: int, like: int) -> tuple[list[AddAlike], list[_Inputs]]:
+        ops, found = list[AddAlike](), list[_Inputs]()
+        for number in range(index, len(self._ops)):
+            op = self._ops[number]
+            if not isinstance(op, AddAlike) or op.like != like or (op.name and not is_name(op.name)):
+                break
+            inputs = self._literals(op.inputs)
+            if inputs is None:
+                break
+            ops.append(op)
+            found.append(inputs)
+        return ops, found
+
+    def _literals(self, bodies: Mapping[str, InputBody]) -> _Inputs | None:
+        """Return inputs that are encoded literals and nothing else; None if any is another one, or not right."""
+        inputs: _Inputs = ()
+        size = 0
+        for name, body in bodies.items():
+            encoded = body.encoded
+            if encoded is UNSET or body.refs or not (body.value is body.source is body.upload is UNSET):
+                return None
+            if encoded.codec not in CODECS or not (name in self._names or self._is_name(name)):
+                return None
+            data = encoded.data
+            size += len(data)
+            inputs += (InputSpec(name, ENCODED, encoded.codec, data),)
+        return inputs if size <= MAX_TASK_VALUES else None
+
+    def _is_name(self, name: str) -> bool:
+        if not is_name(name):
+            return False
+        self._names[name] = None
+        return True
 
     def _find(self, index: int, like: int) -> _Model:
         model = self._ops[like] if 0 <= like < index else None
@@ -62,5 +177,12 @@ class Models:
         if not is_model(model.task):
             message = f"operation {like} says too much for others to be like it"
             raise Invalid("invalid_task", message, hint="send each of the tasks in full", field="like")
-        told = msgspec.structs.astuple(spec_of(model.task, self._code_of))
-        return told[_NAME], told[_NAME + 1 : _INPUTS], told[_INPUTS + 1 :]
+        return _Model(spec_of(model.task, self._code_of))
+
+
+def _has_others(bodies: Mapping[str, InputBody]) -> bool:
+    """Tell whether there are inputs that are not encoded literals, or have references in them."""
+    for body in bodies.values():  # noqa: SIM110 -- `any` of a generator takes three times as long
+        if body.encoded is UNSET or body.refs:
+            return True
+    return False

@@ -100,6 +100,15 @@ class Contents:
                 after = self.after[source] = {}
             after[task_id] = None
 
+    def add_alike(self, spec: TaskSpec, task_ids: Sequence[bytes], packed: Sequence[bytes]) -> None:
+        """Add tasks that are not there, at the end: all like one that names no task and no upload."""
+        self.tasks.update(zip(task_ids, packed, strict=True))
+        self.order.add_all(task_ids)
+        if not spec.code:
+            self.unsaved.update(dict.fromkeys(task_ids))
+        if self._outline is not None:
+            self._outline.add_alike(spec, len(task_ids))
+
     def put(self, task_id: bytes, packed: bytes | None, saved: bool) -> None:
         """Replace a task; by None if it is deleted."""
         self._outline = None

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
-from maze_head.core.alike import Models
+from maze_head.core.alike import Models, Series
 from maze_head.core.contents import MANUAL, REFERENCE, Contents
 from maze_head.core.errors import Conflict, NotFound, Rejected
 from maze_head.core.graph import InputSpec, TaskSpec, pack
@@ -51,18 +51,38 @@ def apply_ops(edit: Edit, ops: Sequence[Op], code_of: CodeOf) -> None:
     Raises:
         Rejected: an operation is refused; `op` and `field` say which. The edit is to be taken back.
     """
-    models = Models(ops, code_of)
-    for index, op in enumerate(ops):
-        try:
-            if isinstance(op, AddAlike):
-                _add_task(edit, models.spec(index, op))
-            else:
-                _apply(edit, op, code_of)
-        except Rejected as error:
-            inner = ".task" if isinstance(op, AddTask | SaveTask) else ""
-            error.op = index
-            error.field = f"$.ops[{index}]{inner}" + (f".{error.field}" if error.field else "")
-            raise
+    models, index, looked = Models(ops, code_of), 0, 0
+    while index < len(ops):
+        op = ops[index]
+        if index >= looked and isinstance(op, AddAlike):
+            looked, series = models.series(index, op)
+            if series is not None and _add_series(edit, series):
+                index = looked
+                continue
+        _apply_one(edit, models, index, op, code_of)
+        index += 1
+
+
+def _add_series(edit: Edit, series: Series) -> bool:
+    """Add the tasks of a series in one go; do nothing and return False if one of them may be there already."""
+    task_ids = series.task_ids
+    if len(set(task_ids)) < len(task_ids) or not edit.contents.tasks.keys().isdisjoint(task_ids):
+        return False
+    edit.add_alike(series.model, task_ids, series.packed)
+    return True
+
+
+def _apply_one(edit: Edit, models: Models, index: int, op: Op, code_of: CodeOf) -> None:
+    try:
+        if isinstance(op, AddAlike):
+            _add_task(edit, models.spec(index, op))
+        else:
+            _apply(edit, op, code_of)
+    except Rejected as error:
+        inner = ".task" if isinstance(op, AddTask | SaveTask) else ""
+        error.op = index
+        error.field = f"$.ops[{index}]{inner}" + (f".{error.field}" if error.field else "")
+        raise
 
 
 def _apply(edit: Edit, op: AddTask | SaveTask | DelTask | AddEdge | DelEdge, code_of: CodeOf) -> None:

@@ -210,6 +210,12 @@ class Outline:
             if entry.upload:
                 self.uploads[task] = None
 
+    def add_alike(self, spec: TaskSpec, count: int) -> None:
+        """Take in so many tasks that are all like this one, of which nothing has an upload or the node of another."""
+        self.add(spec)
+        self.shape_of.extend(self.shape_of[-1:] * (count - 1))
+        self.function_of.extend(self.function_of[-1:] * (count - 1))
+
     def _number_of(self, key: _ShapeKey) -> int:
         number = self._numbers.setdefault(key, len(self.shapes))
         if number == len(self.shapes):

@@ -9,9 +9,14 @@ from maze_head.core.errors import Invalid
 from maze_protocol.declare import BadName, check_name
 from maze_protocol.limits import NAME_LENGTH
 
-__all__ = ["BAD_NAME", "named"]
+__all__ = ["BAD_NAME", "is_name", "named"]
 
 BAD_NAME = "bad_name"
+
+
+def is_name(name: str) -> bool:
+    """Tell whether a name is neither empty nor too long nor has control characters."""
+    return 0 < len(name) <= NAME_LENGTH and name.isprintable()
 
 
 def named(name: str, what: str, field: str) -> str:

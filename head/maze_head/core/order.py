@@ -13,7 +13,7 @@ taken back need not restore them.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable, Iterable, Mapping
+from collections.abc import Generator, Hashable, Iterable, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import Generic, TypeVar
 
@@ -37,6 +37,12 @@ class Order(Generic[Key]):
         if key not in self._level:
             self._level[key] = self._next
             self._next += 1
+
+    def add_all(self, keys: Sequence[Key]) -> None:
+        """Put vertices that have neither edges nor a level above all others, in their order."""
+        first = self._next
+        self._next += len(keys)
+        self._level.update(zip(keys, range(first, self._next), strict=True))
 
     def remove(self, key: Key) -> None:
         """Forget a vertex; its edges must be gone."""

@@ -28,7 +28,7 @@ from maze_protocol.resources import Request
 from maze_protocol.terms import NO_TERMS, Terms, TermsError, check_same_node, make_terms
 from maze_protocol.values import FILE, MSGPACK, PICKLE
 
-__all__ = ["CodeOf", "body_of_spec", "encode_literal", "inputs_of", "spec_of", "task_id_of"]
+__all__ = ["CODECS", "CodeOf", "body_of_spec", "encode_literal", "inputs_of", "spec_of", "task_id_of"]
 
 CodeOf = Callable[[bytes], CodeFacts | None]
 """What is known of the function of a hash."""
@@ -37,7 +37,7 @@ LITERAL_DEPTH: Final = 100
 HASH_BYTES: Final = 32
 REMEMBERED_NAMES: Final = 64
 """Outputs and types of a task: with more, its checks are not remembered, for they would fill the memory."""
-_CODECS: Final = (MSGPACK, PICKLE, FILE)
+CODECS: Final = (MSGPACK, PICKLE, FILE)
 _PLAIN_LEAVES: Final = (type(None), bool, int, float, str, bytes)
 
 
@@ -232,14 +232,14 @@ def _input(name: str, body: InputBody) -> InputSpec:
 
 
 def _encoded(name: str, value: EncodedValue, refs: tuple[tuple[bytes, str], ...]) -> InputSpec:
-    if value.codec not in _CODECS:
+    if value.codec not in CODECS:
         raise Invalid("invalid_task", f"unknown codec {value.codec}", field=".encoded.codec")
     return InputSpec(name, ENCODED, value.codec, value.data, refs)
 
 
 def _uploaded(name: str, value: UploadedValue, refs: tuple[tuple[bytes, str], ...]) -> InputSpec:
     """Take in a body that was uploaded before; whether it really was is asked where the disk is (api/uploads.py)."""
-    if value.codec not in _CODECS:
+    if value.codec not in CODECS:
         raise Invalid("invalid_task", f"unknown codec {value.codec}", field=".upload.codec")
     if not 0 <= value.size <= MAX_OBJECT:
         raise Invalid("invalid_task", f"impossible size {value.size}", field=".upload.size")

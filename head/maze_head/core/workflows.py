@@ -154,6 +154,14 @@ class Edit:
                 self._uploads[entry.upload] = None
         return None
 
+    def add_alike(self, spec: TaskSpec, task_ids: list[bytes], packed: list[bytes]) -> None:
+        """Add tasks that are not there: all like one that names no task and no upload."""
+        self.contents.add_alike(spec, task_ids, packed)
+        self._added += task_ids
+        self.changes += [(_PUT, body, b"") for body in packed]
+        if spec.code:
+            self._codes[spec.code] = None
+
     def refer(self, spec: TaskSpec) -> bytes | None:
         """Make the reference edges of a task what its definition says; return the first source that closes a cycle."""
         task_id, sources = spec.task_id, spec.sources()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from maze_head.core.alike import WORTH_A_SERIES
 from maze_head.core.errors import Rejected
 from maze_head.core.graph import Outline, load_graph
-from maze_protocol.http import DelTask, SaveTask
+from maze_protocol.http import AddAlike, DelTask, SaveTask
 from support.graphs import as_read
-from support.head_core import Head, W, add, edge, task, tid
+from support.head_core import Head, W, add, edge, raw, task, tid
 
 
 @pytest.fixture
@@ -65,3 +66,16 @@ def test_manual_edges_are_told_apart_from_those_of_inputs() -> None:
     check_compiled(head)
     graph = head.core.state.workflows[W].compile()
     assert (graph.manual, list(graph.after(0)), list(graph.missing)) == ([(0, 1), (0, 2)], [1, 2], [0, 1, 1])
+
+
+def test_what_is_known_of_a_series_is_what_is_known_of_its_tasks(looked: list[int]) -> None:
+    head, count = Head(), 3 * WORTH_A_SERIES
+    head.workflow(add(1, resources={"cpu": 2}), *(AddAlike(0, tid(number)) for number in range(2, count)), add(count))
+    check_compiled(head)
+    head.edit(add(count + 1, code=""), *(AddAlike(0, tid(count + number)) for number in range(2, count)), edge(2, 1))
+    check_compiled(head)
+    assert looked == []
+    contents = head.core.state.workflows[W].contents
+    levels = [contents.order.level(raw(number)) for number in range(2, 2 * count)]
+    assert levels == sorted(set(levels))
+    assert list(contents.unsaved) == [raw(count + number) for number in range(1, count)]
