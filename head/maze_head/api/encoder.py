@@ -15,8 +15,8 @@ from typing import Final, ParamSpec, TypeVar
 import msgspec
 
 from maze_head.api.frames import FRAME_BYTES
-from maze_head.api.log_parts import parts
-from maze_head.api.render import LOG, GraphNames, Outputs, encoded
+from maze_head.api.log_parts import RETURNING, Outputs, parts
+from maze_head.api.render import LOG, GraphNames, encoded
 from maze_head.api.services import RunReading
 from maze_head.cache import ByteCache
 from maze_head.core.graph import Graph, load_graph
@@ -122,15 +122,14 @@ class EventEncoder:
     def _make_at_once(self, key: tuple[int, int, str], run: OpenRun, segment: Segment) -> Encoded | None:
         """Encode a segment here, if nothing has to be read for it and it is small: no task, no turn of the loop."""
         outputs: dict[int, tuple[OutputValue, ...]] = {}
-        size = 0
-        for event in segment.events:
-            if isinstance(event, (TaskFinished, TaskReused)):
-                found = self._hub.peek_outputs(run.place.run_no, event.task)
-                if found is None:
-                    return None
-                outputs[event.task] = found
-                size += sum([len(output.value.body) for output in found])
-        if size >= THREAD_FROM:
+        run_no, peek = run.place.run_no, self._hub.peek_outputs
+        ended = [each.task for each in segment.events if type(each) in RETURNING]  # type: ignore[union-attr]  # all have one
+        for task in ended:
+            found = peek(run_no, task)
+            if found is None:
+                return None
+            outputs[task] = found
+        if sum([len(output.value.body) for found in outputs.values() for output in found]) >= THREAD_FROM:
             return None
         return self._keep(key, encode_segment(segment, run.names, outputs, key[2]))
 

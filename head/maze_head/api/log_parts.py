@@ -5,7 +5,7 @@ A segment is one part, or several if much was returned: a part takes about as mu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -16,11 +16,13 @@ from maze_protocol.rendering import mentioned
 from maze_protocol.streams import LogPart
 from maze_protocol.values import OutputValue
 
-__all__ = ["parts"]
+__all__ = ["RETURNING", "parts"]
 
+RETURNING: Final = frozenset({TaskFinished, TaskReused})
+"""Events with which the values travel that their tasks returned."""
 EVENT_BYTES: Final = 64
 """What an event takes beside what its task returned, about."""
-Outputs = Mapping[int, Sequence[OutputValue]]
+Outputs = Mapping[int, tuple[OutputValue, ...]]
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
@@ -43,7 +45,8 @@ def parts(segment: Segment, graph: Graph, outputs: Outputs, limit: int) -> tuple
 
 
 def _cut(events: tuple[RunEvent, ...], outputs: Outputs, limit: int) -> Iterator[tuple[RunEvent, ...]]:
-    if EVENT_BYTES * len(events) + sum([_size(returned) for returned in outputs.values()]) <= limit:
+    room = limit - EVENT_BYTES * len(events)
+    if sum([len(output.value.body) for returned in outputs.values() for output in returned]) <= room:
         yield events
         return
     start = size = 0
@@ -58,27 +61,21 @@ def _cut(events: tuple[RunEvent, ...], outputs: Outputs, limit: int) -> Iterator
 
 def _returned(event: RunEvent, outputs: Outputs) -> int:
     if isinstance(event, (TaskFinished, TaskReused)):
-        return _size(outputs[event.task])
+        return sum([len(output.value.body) for output in outputs[event.task]])
     return 0
 
 
-def _size(outputs: Sequence[OutputValue]) -> int:
-    return sum([len(output.value.body) for output in outputs])
-
-
 def _part(segment: Segment, first: int, events: tuple[RunEvent, ...], graph: Graph, outputs: Outputs) -> LogPart:
+    count, ids, name = len(graph), graph.ids, graph.task_name
+    lost = dict.fromkeys([event.task for event in events if type(event) is AttemptLost])
+    ended = [event.task for event in events if type(event) in RETURNING]  # type: ignore[union-attr]  # all have one
     return LogPart(
         segment.epoch,
         segment.time,
         graph.workflow_id,
         first,
         events,
-        tuple([(task, graph.ids[task], graph.task_name(task)) for task in mentioned(events) if 0 <= task < len(graph)]),
-        tuple([tuple(outputs[each.task]) for each in events if isinstance(each, (TaskFinished, TaskReused))]),
-        _retries(events, graph),
+        tuple([(task, ids[task], name(task)) for task in mentioned(events) if 0 <= task < count]),
+        tuple([outputs[task] for task in ended]),
+        tuple([(task, graph.spec(task).retries) for task in lost]),
     )
-
-
-def _retries(events: Iterable[RunEvent], graph: Graph) -> tuple[tuple[int, int], ...]:
-    lost = {event.task: None for event in events if isinstance(event, AttemptLost)}
-    return tuple([(task, graph.spec(task).retries) for task in lost])
