@@ -32,6 +32,8 @@ _NAME: Final = TaskSpec.__struct_fields__.index("name")
 _INPUTS: Final = TaskSpec.__struct_fields__.index("inputs")
 WORTH_A_SERIES: Final = 12
 """With fewer tasks it takes longer than one after the other."""
+SKIPPED_AT_MOST: Final = 31
+"""Tasks that are taken one by one after many that are not plain, whatever they are."""
 _encode = msgspec.msgpack.Encoder().encode
 _Inputs = tuple[InputSpec, ...]
 
@@ -100,6 +102,8 @@ class Models:
         self._known: dict[int, _Model] = {}
         self._names: dict[str, None] = {}
         """Of inputs of plain tasks: those that were looked at."""
+        self._odd = 0
+        """How many tasks are not looked at after one that is not plain."""
 
     def spec(self, index: int, op: AddAlike) -> TaskSpec:
         """Return the task of operation number `index`.
@@ -115,15 +119,20 @@ class Models:
         return TaskSpec(*fields)
 
     def series(self, index: int, op: AddAlike) -> tuple[int, Series | None]:
-        """Return up to where tasks are plain from operation number `index` on, and these if a series is worth it.
+        """Return up to where nothing more is to be looked at, and the plain tasks up to there if they are a series.
 
         The first task that is like another one is none of them: with it the other one is checked.
         """
         if len(self._ops) - index < WORTH_A_SERIES:
             return len(self._ops), None
         model = self._known.get(op.like)
-        if model is None or model.spec.same_node_as or _has_others(op.inputs):
+        if model is None or model.spec.same_node_as:
             return index + 1, None
+        if _has_others(op.inputs):
+            # Those after it are mostly not plain either, and looking at each takes a twentieth of what it costs.
+            self._odd = min(2 * self._odd + 1, SKIPPED_AT_MOST)
+            return index + self._odd, None
+        self._odd = 0
         ops, inputs = self._plain_from(index, op.like)
         stop = index + max(len(ops), 1)
         if len(ops) < WORTH_A_SERIES:

@@ -59,7 +59,14 @@ def apply_ops(edit: Edit, ops: Sequence[Op], code_of: CodeOf) -> None:
             if series is not None and _add_series(edit, series):
                 index = looked
                 continue
-        _apply_one(edit, models, index, op, code_of)
+        try:
+            if isinstance(op, AddAlike):
+                _add_task(edit, models.spec(index, op))
+            else:
+                _apply(edit, op, code_of)
+        except Rejected as error:
+            _say_where(error, index, op)
+            raise
         index += 1
 
 
@@ -72,17 +79,10 @@ def _add_series(edit: Edit, series: Series) -> bool:
     return True
 
 
-def _apply_one(edit: Edit, models: Models, index: int, op: Op, code_of: CodeOf) -> None:
-    try:
-        if isinstance(op, AddAlike):
-            _add_task(edit, models.spec(index, op))
-        else:
-            _apply(edit, op, code_of)
-    except Rejected as error:
-        inner = ".task" if isinstance(op, AddTask | SaveTask) else ""
-        error.op = index
-        error.field = f"$.ops[{index}]{inner}" + (f".{error.field}" if error.field else "")
-        raise
+def _say_where(error: Rejected, index: int, op: Op) -> None:
+    inner = ".task" if isinstance(op, AddTask | SaveTask) else ""
+    error.op = index
+    error.field = f"$.ops[{index}]{inner}" + (f".{error.field}" if error.field else "")
 
 
 def _apply(edit: Edit, op: AddTask | SaveTask | DelTask | AddEdge | DelEdge, code_of: CodeOf) -> None:

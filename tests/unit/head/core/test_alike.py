@@ -174,6 +174,9 @@ def test_a_series_goes_as_far_as_its_tasks_are_plain_and_of_one_model() -> None:
     # The first one is not among them: with it its model is looked at.
     assert taken_in([add(1), add(2), *first, *second]) == [count - 1, count - 1]
     assert taken_in([add(1), *first, like(99, 0, 1), *literals(0, *range(70, 70 + count))]) == [count - 1, count]
+    # Two behind those that are not plain are not looked at.
+    odd = [like(number, 0, 1) for number in range(100, 103)]
+    assert taken_in([add(1), *odd, *first, *literals(0, *range(70, 70 + count))]) == [2 * count - 2]
     assert taken_in([add(1), *first[:-2]]) == [], "one after the other is quicker"
     assert taken_in([add(1), add(2, same_node_as=tid(1)), *second]) == []
     assert taken_in([add(1), *literals(0, *range(10, 10 + count), name="other")]) == [count - 1]
