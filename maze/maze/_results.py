@@ -90,7 +90,7 @@ class RunRecord:
     def messages(self) -> list[dict[str, Any]]:
         """Return the messages as a list of the caller's own."""
         with Burst():
-            return [_own(entry.message) for entry in self.entries]
+            return [_own(step.message) for step in self.story if isinstance(step, Entry)]
 
     def task_result(self, task_id: str) -> dict[str, Any] | None:
         """Return how a task ended, or None if it did not; ids may be shortened.
@@ -165,9 +165,10 @@ def _decode_value(codec: int, body: bytes, allow_pickle: bool) -> Any:
 
 def _own(message: dict[str, Any]) -> dict[str, Any]:
     """Copy a message; only a result can hold more than texts."""
-    data = dict(message["data"])
-    if "result" in data:
-        data["result"] = fresh(data["result"])
+    data = message["data"].copy()
+    result = data.get("result")
+    if type(result) in _CONTAINERS:
+        data["result"] = fresh(result)
     return {"type": message["type"], "data": data}
 
 

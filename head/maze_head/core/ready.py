@@ -19,7 +19,7 @@ when somebody compares it: until then there is nobody before whom it might come.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Container, Hashable, Iterator
+from collections.abc import Callable, Container, Hashable, Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heappush, heapreplace
 from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -150,12 +150,17 @@ class Queue:
 
     def append(self, key: Hashable, entry: int) -> None:
         """Put a task at the end of its lane."""
-        lane = self.lanes.get(key)
-        if lane is None:
-            run_no, task = _split(entry)
-            lane = self._open(_Lane(key, run_no, self._rank_of(run_no, task)))
-            self._push(lane, entry)
-        lane.entries.append(entry)
+        (self.lanes.get(key) or self._begin(key, entry)).entries.append(entry)
+
+    def extend(self, key: Hashable, entries: Sequence[int]) -> None:
+        """Put tasks at the end of their lane, in order."""
+        (self.lanes.get(key) or self._begin(key, entries[0])).entries.extend(entries)
+
+    def _begin(self, key: Hashable, entry: int) -> _Lane:
+        run_no, task = _split(entry)
+        lane = self._open(_Lane(key, run_no, self._rank_of(run_no, task)))
+        self._push(lane, entry)
+        return lane
 
     def _push(self, lane: _Lane, entry: int) -> None:
         if self._unranked:
@@ -294,6 +299,21 @@ class ReadyQueues:
         self._back += 1
         queue.append(lane, self._back << _KEY_BITS | run_no << TASK_BITS | task)
         self.waiting[queue] = None
+
+    def push_all(self, queue: Queue, lanes: Iterable[tuple[Hashable, int]], run_no: int) -> None:
+        """Put newly ready tasks of one queue, each with its lane, at the back of these: `push`, for very many."""
+        serial, run_bits = self._back, run_no << TASK_BITS
+        found: dict[Hashable, list[int]] = {}
+        for lane, task in lanes:
+            serial += 1
+            entries = found.get(lane)
+            if entries is None:
+                entries = found[lane] = []
+            entries.append(serial << _KEY_BITS | run_bits | task)
+        self._back = serial
+        for lane, entries in found.items():
+            queue.extend(lane, entries)
+            self.waiting[queue] = None
 
     def push_front(self, queue: Queue, run_no: int, task: int) -> None:
         """Put a task that is tried again before all others."""

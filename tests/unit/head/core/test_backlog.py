@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from maze_head.core import effects as fx
+from maze_head.core.backlog import MANY
 from maze_head.core.ends import give_back
 from maze_head.core.settings import Settings
 from maze_protocol.events import AttemptLost
@@ -31,6 +32,16 @@ def test_a_task_follows_another_one() -> None:
     assert [(number, link) for number, link, _ in orders(head)] == [(2, second)]
     head.result(ok(one), link=first)
     assert [(number, link) for number, link, _ in orders(head)] == [(2, first)]
+
+
+def test_the_many_tasks_of_a_run_wait_in_the_order_of_their_numbers() -> None:
+    head = Head()
+    head.workflow(*(add(number) for number in range(MANY + 20)))
+    head.workflow(add(200), workflow_id=b"v" * 16)
+    head.run()
+    head.run(b"q" * 16, b"v" * 16)
+    head.greet(b"L1", "n1", capacity=Capacity(1000 * (MANY + 21), 1 << 20, (), MANY + 21))
+    assert [number for number, _, _ in orders(head)] == [*range(MANY + 20), 200]
 
 
 def test_it_waits_for_that_node_though_another_one_is_free_and_blocks_nobody() -> None:

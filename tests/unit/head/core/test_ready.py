@@ -45,6 +45,26 @@ def test_lanes_go_by_rank_and_within_a_lane_by_arrival() -> None:
     assert ranked.drain() == [(1, 3), (1, 1), (1, 4), (1, 2)]
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_many_at_once_are_as_many_one_by_one(seed: int) -> None:
+    random = Random(seed)
+    single, many = Ranked(), Ranked()
+    task = 0
+    for _ in range(4):
+        lanes = [(random.choice("abc"), task + number) for number in range(random.randrange(1, 12))]
+        task += len(lanes)
+        ranks = {number: random.random() for _, number in lanes}
+        for lane, number in lanes:
+            single.push(1, number, ranks[number], lane)
+            many.ranks[1, number] = ranks[number]
+        many.ready.push_all(many.queue, lanes, 1)
+        for ranked in (single, many):
+            ranked.push(2, task, 0.5, "a")
+        task += 1
+    assert list(many.ready.waiting) == [many.queue]
+    assert many.drain() == single.drain()
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_asking_for_ranks_late_changes_no_order(seed: int) -> None:
     random = Random(seed)
