@@ -109,8 +109,9 @@ def _w5(make: Any, amount: int) -> Callable[[Cluster, int], dict[str, Any]]:
         times = []
         for _ in range(4):
             started = time.perf_counter()
-            run(on.client, add)
+            messages = run(on.client, add)
             times.append(1000 * (time.perf_counter() - started))
+            assert sum(each["type"] == "finish_task" for each in messages) == 1 + consumers, "a task failed"
         memcpy = plain.memcpy_ms(100 * MIB)
         took = statistics.median(times[1:])
         return {"ms": took, "memcpy_ms": memcpy, "memcpys": took / memcpy}
