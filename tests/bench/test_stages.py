@@ -15,7 +15,7 @@ PLACES = sorted({place for stages in STAGES.values() for places in stages.values
 @pytest.mark.parametrize("place", [place for place in PLACES if not place.startswith("aiohttp/")])
 def test_what_a_stage_names_exists(place: str) -> None:
     file, _, function = place.partition(" ")
-    parts = [ROOT / part for part in ("maze", "head", "node", "bench")]
+    parts = [ROOT / part for part in ("maze", "head", "node", "protocol", "bench")]
     found = [path for part in parts for path in part.rglob("*.py") if file in str(path)]
     assert found, "moved or renamed: the budget would lose it"
     name = function.split(".")[-1]
