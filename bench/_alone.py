@@ -20,6 +20,7 @@ from typing import Any, get_args
 import msgspec
 from _core import quiet_collector
 
+from maze._remote import PART_OPS
 from maze_head.api.bodies import parse
 from maze_head.api.encoder import encode_segment
 from maze_head.api.frames import framed
@@ -38,9 +39,19 @@ from maze_node.meter import Meter
 from maze_node.surroundings import Surroundings
 from maze_protocol.codec import Envelope
 from maze_protocol.framing import decode_frames, encode_frames
-from maze_protocol.http import AddTask, CodeBody, EditRequest, InputBody, RunRequest, TaskBody, WorkflowRequest
+from maze_protocol.http import (
+    AddAlike,
+    AddTask,
+    CodeBody,
+    EditRequest,
+    EncodedValue,
+    InputBody,
+    Op,
+    RunRequest,
+    TaskBody,
+    WorkflowRequest,
+)
 from maze_protocol.ids import RUN, TASK, WORKFLOW, format_id
-from maze_protocol.limits import MAX_OPS_PER_REQUEST
 from maze_protocol.messages import OK, Hello, Outcome, Result
 from maze_protocol.resources import Capacity
 from maze_protocol.values import MSGPACK, OutputValue, Value
@@ -83,9 +94,10 @@ class Way:
     def submit(self, tasks: int) -> None:
         """Make a workflow of so many tasks, in parts as the SDK sends them, and run it."""
         self._turn([ev.CreateWorkflow(1, WORKFLOW_ID, WorkflowRequest())], "")
-        for first in range(0, tasks, MAX_OPS_PER_REQUEST):
-            ops = [AddTask(_task(number)) for number in range(first, min(tasks, first + MAX_OPS_PER_REQUEST))]
-            body = msgspec.msgpack.encode(EditRequest(list(ops), [CODE]))
+        for first in range(0, tasks, PART_OPS):
+            ops: list[Op] = [AddTask(_task(first))]
+            ops += [AddAlike(0, _id(each), _inputs(each)) for each in range(first + 1, min(tasks, first + PART_OPS))]
+            body = msgspec.msgpack.encode(EditRequest(ops, [CODE]))
             with self.clock.on("submit parse"):
                 request = parse(body, EditRequest, msgpack=True)
             self._turn([ev.EditWorkflow(2, WORKFLOW_ID, request)], "admit")
@@ -146,8 +158,15 @@ class Way:
 
 
 def _task(number: int) -> TaskBody:
-    task_id = format_id(number.to_bytes(16, "big"), TASK)
-    return TaskBody(task_id, "f", "f", CODE.hash, {"x": InputBody(value=number)}, ["x"])
+    return TaskBody(_id(number), "f", "f", CODE.hash, _inputs(number), ["x"])
+
+
+def _id(number: int) -> str:
+    return format_id(number.to_bytes(16, "big"), TASK)
+
+
+def _inputs(number: int) -> dict[str, InputBody]:
+    return {"x": InputBody(encoded=EncodedValue(MSGPACK, msgspec.msgpack.encode(number)))}
 
 
 def _worker(clock: Clock, tasks: int, leased: fx.AssignTask) -> None:
