@@ -51,13 +51,15 @@ def w2(on: Cluster, rounds: int) -> dict[str, Any]:
     """Latency of one task."""
     workflow = on.client.create_workflow()
     workflow.add_task(identity, inputs={"x": 1})
+    before = on.cpu_seconds()
     times = []
     for _ in range(rounds + 50):
         started = time.perf_counter()
         workflow.get_results(workflow.run(), verbose=False)
         times.append(1000 * (time.perf_counter() - started))
+    used = _used(on, before, rounds + 50)
     times = sorted(times[50:])
-    return {"p50_ms": statistics.median(times), "p99_ms": times[-1 - rounds // 100]}
+    return {"p50_ms": statistics.median(times), "p99_ms": times[-1 - rounds // 100], "cpu_us": used}
 
 
 def _chain(hops: int) -> Callable[[Any], object]:
