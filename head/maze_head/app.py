@@ -69,8 +69,9 @@ __all__ = ["Head", "run"]
 
 log = logging.getLogger(__name__)
 
-API_VERSION: Final = "v1.1"
-"""The second number grows with what requests may hold besides; 1: `add_alike`."""
+API_VERSION: Final = "v1.2"
+"""The second number grows with what requests may hold besides; 1: `add_alike`, 2: `follow` of a submission on the event
+socket."""
 SUSPECT_MARGIN: Final = 5 / 6
 LOST_MARGIN: Final = 0.9
 SECRET_BYTES: Final = 32

@@ -3,12 +3,15 @@
 It is opened when the first stream joins and stays open: a run is a message, not a handshake. When it is lost while
 anybody reads, it is opened anew, after ever longer pauses, and every stream goes on where it was. What a lost head
 means is the streams' to say; each has its own patience.
+
+A run that is submitted here is followed (_followed.py): its events come without being asked for.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Container, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
@@ -16,8 +19,10 @@ import msgspec
 
 from maze._burst import Burst
 from maze._events import Event, events_of
+from maze._followed import Followed
 from maze.errors import HeadUnavailableError, MazeError, NotAMazeHeadError, ProtocolMismatchError
 from maze_protocol.streams import (
+    FOLLOW_SINCE,
     KINDS,
     Asked,
     End,
@@ -68,12 +73,19 @@ class EventSocket:
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._readers: dict[int, Reader] = {}
         self._answers: dict[int, asyncio.Future[RunBody | None]] = {}
+        self._followed = Followed()
+        self._can_follow: bool | None = None
+        """Whether the head of this socket knows how; None: it was not asked."""
+        self._reopens = False
+        """Another head may have taken the place of the one that is known."""
         self._last = 0
         self._pause = 0.0
         self._task: asyncio.Task[None] | None = None
 
     async def join(self, reader: Reader) -> None:
         """Read for a stream from its position on, until it has had enough."""
+        if not reader.position and await self._adopt(reader):
+            return
         self._last += 1
         number = self._last
         self._readers[number] = reader
@@ -82,12 +94,17 @@ class EventSocket:
         elif self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._run())
 
-    async def submit(self, request: RunRequest) -> RunBody | None:
+    async def submit(self, request: RunRequest, pause: float | None = None) -> RunBody | None:
         """Run a workflow, if the socket is open: that costs a quarter of a request over HTTP.
+
+        Args:
+            request: what to run; with an id.
+            pause: of a stream that will probably read the run from its beginning; None: none will.
 
         Returns:
             The run, or None: ask over HTTP, which is as good as asking twice, and tells what is wrong.
         """
+        follow = pause is not None and self._followed.room and await self._follows()
         socket = self._socket
         if socket is None:
             return None
@@ -95,11 +112,16 @@ class EventSocket:
         number = self._last
         answer: asyncio.Future[RunBody | None] = asyncio.get_running_loop().create_future()
         self._answers[number] = answer
+        asked = Submit(number, request)
+        if follow and pause is not None and request.run_id is not None:
+            asked.follow, asked.pause = True, pause
+            self._followed.begin(number, request.run_id, pause)
         try:
-            await self._say(socket, Submit(number, request))
+            await self._say(socket, asked)
             return await answer
         finally:
-            self._answers.pop(number, None)
+            if self._answers.pop(number, None) is not None:
+                await self._forget(number)
 
     async def leave(self, reader: Reader) -> None:
         """Read no more for a stream."""
@@ -126,6 +148,8 @@ class EventSocket:
                 await self._receive(socket)
             finally:
                 self._socket = None
+                self._can_follow, self._reopens = None, True
+                self._followed.clear()
                 for answer in self._answers.values():
                     _settle(answer, None)
                 await socket.close()
@@ -142,15 +166,26 @@ class EventSocket:
             except msgspec.DecodeError as error:
                 self._fail_all(NotAMazeHeadError(f"{self._known.url} says what no head would: {error}"))
                 return
-            await self._hear(told)
+            answer = self._answers.pop(told.id, None)
+            if answer is not None:
+                self._answer(told, answer)
+            elif isinstance(told, Submitted):
+                pass  # who submitted has gone
+            elif told.id in self._followed:
+                if not self._followed.keep(told.id, told, len(message.data)):
+                    await self._forget(told.id)
+            else:
+                await self._hear(told)
 
-    async def _hear(self, told: Events | Log | End | Submitted) -> None:
-        answer = self._answers.get(told.id)
-        if answer is not None:
-            _settle(answer, told.run if isinstance(told, Submitted) else None)
-            return
+    def _answer(self, told: Events | Log | End | Submitted, answer: asyncio.Future[RunBody | None]) -> None:
+        run = told.run if isinstance(told, Submitted) else None
+        if run is None:
+            self._followed.forget(told.id)
+        _settle(answer, run)
+
+    async def _hear(self, told: Events | Log | End) -> None:
         reader = self._readers.get(told.id)
-        if reader is None or isinstance(told, Submitted):
+        if reader is None:
             return  # on its way when the stream had left
         if isinstance(told, End):
             del self._readers[told.id]
@@ -161,6 +196,27 @@ class EventSocket:
         events = _events_in(told, reader)
         if events and not reader.take(events):
             await self._drop(told.id)
+
+    async def _follows(self) -> bool:
+        if self._can_follow is None and self._socket is not None:
+            with suppress(MazeError):  # what is wrong is told by the submission
+                self._can_follow = await self._known.minor(anew=self._reopens) >= FOLLOW_SINCE
+        return bool(self._can_follow)
+
+    async def _adopt(self, reader: Reader) -> bool:
+        """Give a stream what was said of its run already, if that is followed as the stream wants it."""
+        found = self._followed.take(reader.run_id, reader.pause)
+        if found is None:
+            return False
+        number, said = found
+        self._readers[number] = reader
+        for told in said:
+            await self._hear(told)
+        return True
+
+    async def _forget(self, number: int) -> None:
+        if self._followed.forget(number) and self._socket is not None:
+            await self._say(self._socket, Unsubscribe(number))
 
     async def _drop(self, number: int) -> None:
         if self._readers.pop(number, None) is not None and self._socket is not None:

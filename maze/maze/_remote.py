@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 import msgspec
 
 from maze._draft import Batch, describe_op
+from maze._feed import GATHER_SECONDS
 from maze._graph import Vertex
 from maze._http import connection, path
 from maze._ids import new_id
@@ -147,7 +148,7 @@ async def submit(state: WorkflowState, wanted: RunOptions) -> http.RunBody:
     await flush(state)
     request = http.RunRequest(state.workflow_id, new_id(RUN), **wanted._asdict())
     known = connection(state.url)
-    run = await known.events.submit(request)
+    run = await known.events.submit(request, GATHER_SECONDS)
     if run is None:
         try:
             run = await known.request("POST", path("runs"), http.RunBody, request)

@@ -20,12 +20,14 @@ from maze_protocol.http import RunBody, RunRequest
 from maze_protocol.values import OutputValue
 
 __all__ = [
-    "KINDS", "MAX_PAUSE", "MAX_SEQ", "MAX_SUBSCRIPTIONS", "SEALED", "Asked", "End", "Events", "Log", "LogPart",
-    "PackedEvent", "Submit", "Submitted", "Subscribe", "Told", "Unsubscribe",
+    "FOLLOW_SINCE", "KINDS", "MAX_PAUSE", "MAX_SEQ", "MAX_SUBSCRIPTIONS", "SEALED", "Asked", "End", "Events", "Log",
+    "LogPart", "PackedEvent", "Submit", "Submitted", "Subscribe", "Told", "Unsubscribe",
 ]  # fmt: skip
 
 KINDS: Final = len(TYPE_NAMES)
 """How many kinds of events there are, as far as is known here."""
+FOLLOW_SINCE: Final = 2
+"""The second number of the version of the API from which on a Submit may say `follow`."""
 
 MAX_SEQ: Final = 2**53
 MAX_SUBSCRIPTIONS: Final = 4096
@@ -60,10 +62,16 @@ class Unsubscribe(_Asked, tag="unsubscribe"):
 
 
 class Submit(_Asked, tag="submit"):
-    """Run a workflow, as `POST /api/v1/runs` does with this body; answered by Submitted, or by an End that refuses."""
+    """Run a workflow, as `POST /api/v1/runs` does with this body; answered by Submitted, or by an End that refuses.
+
+    With `follow` its events come behind the Submitted, as if one had subscribed to them under the same number, from
+    the first on and with that `pause`.
+    """
 
     id: Number
     request: RunRequest
+    follow: bool = False
+    pause: Annotated[float, Meta(ge=0.0, le=MAX_PAUSE)] = 0.0
 
 
 Asked = Subscribe | Unsubscribe | Submit
@@ -176,7 +184,7 @@ class End(msgspec.Struct, tag_field="op", tag="end", omit_defaults=True):
 
 
 class Submitted(msgspec.Struct, tag_field="op", tag="submitted"):
-    """A run is committed; the number of its Submit is free again."""
+    """A run is committed; the number of its Submit is free again, unless the run is followed."""
 
     id: int
     run: RunBody

@@ -25,7 +25,7 @@ class FakeConnection:
         """Return how much of what came to v1 later the head takes."""
         return self.api_minor
 
-    async def submit(self, request: Any) -> None:
+    async def submit(self, request: Any, pause: float) -> None:
         """Run nothing: ask over HTTP."""
 
     async def request(self, method: str, where: str, reply: Any, body: Any = None, **query: str) -> Any:

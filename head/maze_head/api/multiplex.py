@@ -150,10 +150,15 @@ class _Connection:
         self._readers.pop(answer.id, None)  # before the client knows that the number is free
         await self._send(_encode(answer))
 
-    async def _submit(self, asked: Submit) -> Submitted:
+    async def _submit(self, asked: Submit) -> Submitted | End | None:
+        """Run a workflow, and send its events if they are asked for; return what is left to say."""
         require(self._call.request, SUBMIT)
         self._call.traffic.requests_total += 1
-        return Submitted(asked.id, await submit_run(self._call, asked.request))
+        submitted = Submitted(asked.id, await submit_run(self._call, asked.request))
+        if not asked.follow:
+            return submitted
+        await self._send(_encode(submitted))
+        return await self._read(Subscribe(asked.id, submitted.run.run_id, pause=asked.pause))
 
     async def _read(self, asked: Subscribe) -> End | None:
         """Send the events of a subscription; return what is left to say."""

@@ -11,12 +11,13 @@ import aiohttp
 import msgspec
 import pytest
 
-from maze import _event_socket
+from maze import _event_socket, _followed
 from maze._event_socket import EventSocket
 from maze.errors import HeadUnavailableError
 from maze_protocol.events import RunFinished, TaskWarned
 from maze_protocol.http import RunBody, RunRequest
 from maze_protocol.streams import (
+    FOLLOW_SINCE,
     KINDS,
     Asked,
     End,
@@ -72,6 +73,14 @@ class Head:
         self.known: list[str] = []
         self.refuse: Exception | None = None
         self.tries = 0
+        self.version = FOLLOW_SINCE
+        self.asked: list[bool] = []
+
+    async def minor(self, *, anew: bool = False) -> int:
+        self.asked.append(anew)
+        if self.version < 0:
+            raise HeadUnavailableError("gone")
+        return self.version
 
     async def websocket(self, where: str, log: str) -> Wire:
         self.tries += 1
@@ -307,6 +316,173 @@ def test_a_submission_whose_answer_is_lost_is_asked_for_over_http() -> None:
         cancelled.cancel()
         await asyncio.gather(cancelled, return_exceptions=True)
         assert not socket._answers
+
+    play(scene)
+
+
+PAUSE = 0.01
+
+
+async def opened(head: Head, socket: EventSocket) -> Wire:
+    """Return the wire of a socket that has one reader, by the number 1."""
+    await socket.join(Stream("run_0", 4))
+    await until(lambda: bool(head.wires) and bool(head.wires[-1].said))
+    return head.wires[-1]
+
+
+async def ran(wire: Wire, socket: EventSocket, run_id: str) -> Submit:
+    """Submit a run that will be read, and return the message that did it."""
+    before = len(wire.said)
+    submitting = asyncio.ensure_future(socket.submit(RunRequest("workflow_1", run_id), PAUSE))
+    await until(lambda: len(wire.said) > before)
+    said = wire.said[-1]
+    assert isinstance(said, Submit)
+    wire.tell(Submitted(said.id, BODY))
+    assert await submitting == BODY
+    return said
+
+
+def patient(run_id: str) -> Stream:
+    stream = Stream(run_id)
+    stream.pause = PAUSE
+    return stream
+
+
+def test_a_submitted_run_is_followed_and_read_without_another_word() -> None:
+    async def scene(head: Head, socket: EventSocket) -> None:
+        wire = await opened(head, socket)
+        said = await ran(wire, socket, "run_1")
+        assert said == Submit(2, RunRequest("workflow_1", "run_1"), follow=True, pause=PAUSE)
+        wire.tell(events(2, 1, 2))
+        await until(lambda: bool(socket._followed._runs[2].told))
+        stream = patient("run_1")
+        await socket.join(stream)
+        assert stream.got == [1, 2], "what came before"
+        wire.tell(events(2, 3, 9))
+        await until(lambda: stream.got == [1, 2, 3, 9])
+        assert len(wire.said) == 2
+        assert (socket._followed._runs, list(socket._readers)) == ({}, [1])
+        assert head.asked == [False], "once for each socket"
+        await ran(wire, socket, "run_2")
+        assert head.asked == [False]
+
+    play(scene)
+
+
+def test_what_is_said_at_one_blow_is_not_lost() -> None:
+    async def scene(head: Head, socket: EventSocket) -> None:
+        wire = await opened(head, socket)
+        submitting = asyncio.ensure_future(socket.submit(REQUEST, PAUSE))
+        await until(lambda: len(wire.said) == 2)
+        wire.tell(Submitted(2, BODY))
+        wire.tell(events(2, 1, 9))
+        assert await submitting == BODY
+        stream = patient("run_1")
+        await until(lambda: socket._followed._runs[2].over)
+        await socket.join(stream)
+        assert stream.got == [1, 9]
+
+    play(scene)
+
+
+@pytest.mark.parametrize("other", [Stream("run_2"), Stream("run_1", 2), Stream("run_1")])
+def test_only_who_wants_just_that_is_given_what_was_kept(other: Stream) -> None:
+    async def scene(head: Head, socket: EventSocket) -> None:
+        wire = await opened(head, socket)
+        await ran(wire, socket, "run_1")
+        await socket.join(other)
+        assert wire.said[-1] == Subscribe(3, other.run_id, other.position)
+        stream = patient("run_1")
+        await socket.join(stream)
+        assert len(wire.said) == 3, "it is still there for who wants it"
+
+    play(scene)
+
+
+def test_so_many_runs_are_followed_until_somebody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_followed, "FOLLOWED", 2)
+
+    async def scene(head: Head, socket: EventSocket) -> None:
+        wire = await opened(head, socket)
+        followed = [(await ran(wire, socket, f"run_{number}")).follow for number in (1, 2, 3)]
+        assert followed == [True, True, False]
+        wire.tell(events(2, 1, 9))
+        await until(lambda: socket._followed._runs[2].over)
+        await socket.join(patient("run_3"))
+        assert list(socket._followed._runs) == [3], "one that goes on may still be read"
+        assert (await ran(wire, socket, "run_4")).follow
+
+    play(scene)
+
+
+def test_a_run_that_says_much_and_that_nobody_reads_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = len(msgspec.msgpack.encode(events(2, 1)))
+    monkeypatch.setattr(_followed, "FOLLOWED_BYTES", 2 * size)
+
+    async def scene(head: Head, socket: EventSocket) -> None:
+        wire = await opened(head, socket)
+        await ran(wire, socket, "run_1")
+        for seq in (1, 2, 3, 4):
+            wire.tell(events(2, seq))
+        await until(lambda: len(wire.said) == 3)
+        assert wire.said[2] == Unsubscribe(2)
+        stream = patient("run_1")
+        await socket.join(stream)
+        assert wire.said[3] == Subscribe(3, "run_1", pause=PAUSE), "from the first event on"
+        await ran(wire, socket, "run_2")
+        wire.tell(events(4, 1, 2, 3, 4, 5, 9))
+        await until(lambda: 4 not in socket._followed)
+        assert len(wire.said) == 5, "the head has nothing more to say of it"
+
+    play(scene)
+
+
+@pytest.mark.parametrize("version", [FOLLOW_SINCE - 1, -1])
+def test_a_head_that_may_not_know_how_is_not_asked_to_follow(version: int) -> None:
+    async def scene(head: Head, socket: EventSocket) -> None:
+        head.version = version
+        wire = await opened(head, socket)
+        assert await ran(wire, socket, "run_1") == Submit(2, RunRequest("workflow_1", "run_1"))
+        assert not socket._followed._runs
+
+    play(scene)
+
+
+def test_another_head_is_asked_anew_what_it_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_event_socket, "LONGEST_PAUSE", 0.0)
+
+    async def scene(head: Head, socket: EventSocket) -> None:
+        wire = await opened(head, socket)
+        assert (await ran(wire, socket, "run_1")).follow
+        wire.lose()
+        head.version = FOLLOW_SINCE - 1
+        await until(lambda: len(head.wires) == 2 and bool(head.wires[1].said))
+        assert not socket._followed._runs, "who reads it subscribes"
+        assert not (await ran(head.wires[1], socket, "run_2")).follow
+        assert head.asked == [False, True]
+        await socket.join(patient("run_1"))
+        assert head.wires[1].said[-1] == Subscribe(4, "run_1", pause=PAUSE)
+
+    play(scene)
+
+
+def test_a_refused_or_abandoned_submission_is_not_followed() -> None:
+    async def scene(head: Head, socket: EventSocket) -> None:
+        wire = await opened(head, socket)
+        submitting = asyncio.ensure_future(socket.submit(REQUEST, PAUSE))
+        await until(lambda: len(wire.said) == 2)
+        wire.tell(End(2, "too_many_pending", 429, "not now"))
+        assert await submitting is None
+        assert not socket._followed._runs
+        abandoned = asyncio.ensure_future(socket.submit(REQUEST, PAUSE))
+        await until(lambda: len(wire.said) == 3)
+        abandoned.cancel()
+        await until(lambda: len(wire.said) == 4)
+        assert (wire.said[3], socket._followed._runs, socket._answers) == (Unsubscribe(3), {}, {})
+        wire.tell(Submitted(3, BODY))
+        wire.tell(events(3, 1, 2))
+        wire.tell(events(1, 5))
+        await until(lambda: socket._readers[1].position == 5)
 
     play(scene)
 

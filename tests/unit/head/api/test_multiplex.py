@@ -234,6 +234,40 @@ async def test_a_workflow_is_run_as_by_a_post() -> None:
         await socket.close()
 
 
+@asynchronous
+async def test_a_run_that_is_followed_is_read_under_the_number_of_its_submission() -> None:
+    async with serving() as head:
+        head.driver.answers[SubmitRun] = body = head.run_body()
+        await begun(head)
+        socket = await attach(head)
+        await say(socket, Submit(7, REQUEST, follow=True), Submit(8, REQUEST, follow=True, pause=MAX_PAUSE))
+        assert await hear(socket) == Submitted(7, body)
+        first, second = await hear(socket), await hear(socket)
+        told, other = (first, second) if isinstance(first, Events) else (second, first)
+        assert isinstance(told, Events)
+        assert (told.id, [event.seq for event in told.events], other) == (7, [1, 2], Submitted(8, body))
+        await head.hub.commit(RunFinished(2, 0, 0))
+        assert await ends(socket, 2) == ({7: [3], 8: [1, 2, 3]}, {7: SEALED, 8: SEALED})
+        await say(socket, Submit(7, REQUEST))
+        assert await hear(socket) == Submitted(7, body), "the number is free again"
+        await socket.close()
+
+
+@asynchronous
+async def test_who_follows_no_more_hears_no_more() -> None:
+    async with serving() as head:
+        head.driver.answers[SubmitRun] = head.run_body()
+        await begun(head)
+        socket = await attach(head)
+        await say(socket, Submit(7, REQUEST, follow=True))
+        assert [type(await hear(socket)) for _ in range(2)] == [Submitted, Events]
+        await say(socket, Unsubscribe(7), Subscribe(7, RUN_TEXT, 2))
+        await settled(head, 1)
+        await head.hub.commit(RunFinished(2, 0, 0))
+        assert await ends(socket, 1) == ({7: [3]}, {7: SEALED})
+        await socket.close()
+
+
 @pytest.mark.parametrize(
     ("answer", "status", "code"),
     [
@@ -250,7 +284,7 @@ async def test_a_refused_submission_ends_alone(answer: Exception, status: int, c
         socket = await attach(head)
         await say(socket, Subscribe(1, RUN_TEXT))
         await hear(socket)
-        await say(socket, Submit(7, REQUEST), Submit(8, RunRequest("nonsense")))
+        await say(socket, Submit(7, REQUEST, follow=True), Submit(8, RunRequest("nonsense")))
         _, over = await ends(socket, 2)
         assert (over[7].status, over[7].code) == (status, code)
         assert (over[8].status, over[8].code) == (400, "bad_id")
