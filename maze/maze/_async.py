@@ -22,7 +22,7 @@ from maze._run_options import run_options, warn_infeasible
 from maze._stream import EventStream
 from maze._subscription import AsyncSubscription, Transport
 from maze._watch import Look, Watch
-from maze._workflow_base import Show, WorkflowBase, print_raw, replay, say_nothing
+from maze._workflow_base import Messages, Show, WorkflowBase, replay
 from maze.errors import ClosedError, GraphError
 
 __all__ = ["AsyncMaClient", "AsyncMaTask", "AsyncMaWorkflow"]
@@ -98,7 +98,9 @@ class AsyncMaWorkflow(WorkflowBase[AsyncMaTask]):
 
     async def get_results(self, run_id: str, verbose: bool = True) -> list[dict[str, Any]]:
         """Wait until a run is over and return all its messages; see `MaWorkflow.get_results`."""
-        return (await self._follow(run_id, print_raw if verbose else say_nothing)).messages()
+        messages = Messages(verbose=verbose)
+        await self._follow(run_id, messages)
+        return messages.copies
 
     async def show_results(self, run_id: str, output_dir: str = "workflow_results") -> dict[str, Any]:
         """Print what happens in a run until it is over; see `MaWorkflow.show_results`."""

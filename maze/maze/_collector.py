@@ -7,7 +7,7 @@ attempt, placement, warnings) is for readers of `/api/v1/runs/{id}/events`. No I
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from maze._burst import Burst
@@ -39,44 +39,42 @@ class Collector:
         """Return how many tasks neither run nor are over, as far as the events tell."""
         return self.record.total - self.done - len(self._running)
 
-    def add(self, event: Event) -> list[Step]:
-        """Take one event; return what it says in the reference's words, and what people want to see besides."""
-        take = _TAKE.get(event.type)
-        steps = [] if take is None else take(self, event)
-        self.record.story += steps
-        return steps
-
     def show(self, events: Iterable[Event], show: Callable[[Step], None]) -> None:
-        """Take events and show what they say."""
+        """Take events, and show what they say in the reference's words, and what people want to see besides."""
+        story = self.record.story
         with Burst():
             for event in events:
-                for step in self.add(event):
+                take = _TAKE.get(event.type)
+                if take is None:
+                    continue
+                for step in take(self, event):
+                    story.append(step)
                     show(step)
 
-    def _submitted(self, event: Event) -> list[Step]:
+    def _submitted(self, event: Event) -> Sequence[Step]:
         self.record.total = event.whole()["tasks"]
-        return []
+        return ()
 
-    def _start(self, event: Event) -> list[Step]:
+    def _start(self, event: Event) -> Sequence[Step]:
         # A retried task starts again; the documented stream says it once.
         workflow_id, task_id, node_ip = event.start()
         self._running[task_id] = None
         if task_id in self._started:
-            return []
+            return ()
         self._started[task_id] = None
         told = {"workflow_id": workflow_id, "task_id": task_id, "node_ip": node_ip}
-        return [Entry({"type": "start_task", "data": told})]
+        return (Entry({"type": "start_task", "data": told}),)
 
     def _over(self, task_id: str) -> None:
         self.done += 1
         self._running.pop(task_id, None)
 
-    def _finish(self, event: Event) -> list[Step]:
+    def _finish(self, event: Event) -> Sequence[Step]:
         workflow_id, task_id = event.task()
         self._over(task_id)
-        return [Entry(self._finished(workflow_id, task_id, event))]
+        return (Entry(self._finished(workflow_id, task_id, event)),)
 
-    def _reuse(self, event: Event) -> list[Step]:
+    def _reuse(self, event: Event) -> Sequence[Step]:
         workflow_id, task_id = event.task()
         self._over(task_id)
         begun = {"workflow_id": workflow_id, "task_id": task_id, "node_ip": ""}
@@ -90,12 +88,12 @@ class Collector:
         result = decode_values(found, allow_pickle=self._allow_pickle)
         return {"type": "finish_task", "data": {"workflow_id": workflow_id, "task_id": task_id, "result": result}}
 
-    def _fail(self, event: Event) -> list[Step]:
+    def _fail(self, event: Event) -> Sequence[Step]:
         data = event.whole()
         self._over(data["task_id"])
         return [_message("task_exception", data, _short(data), result=data["result"])]
 
-    def _lose(self, event: Event) -> list[Step]:
+    def _lose(self, event: Event) -> Sequence[Step]:
         data = event.whole()
         task_id, pause = data["task_id"], max(0.0, data.get("not_before", 0.0) - event.time)
         self._running.pop(task_id, None)
@@ -104,27 +102,27 @@ class Collector:
         self._own_errors[task_id] = self._own_errors.get(task_id, 0) + 1
         return [Retry(task_id, _short(data), pause, self._own_errors[task_id] + 1, data.get("retries", 0) + 1)]
 
-    def _cancel(self, event: Event) -> list[Step]:
+    def _cancel(self, event: Event) -> Sequence[Step]:
         data = event.whole()
         if not data["was_running"]:
-            return []
+            return ()
         self._over(data["task_id"])
         text = f"Cancelled: {data['reason']}"
         return [_message("task_exception", data, text, result=text)]
 
-    def _skip(self, event: Event) -> list[Step]:
+    def _skip(self, event: Event) -> Sequence[Step]:
         self._over(event.task()[1])
         self.record.skipped += 1
-        return []
+        return ()
 
-    def _end(self, event: Event) -> list[Step]:
+    def _end(self, event: Event) -> Sequence[Step]:
         if event.type == "cancel_workflow":
             self.record.cancelled = True
-            return []
+            return ()
         return [Entry({"type": "finish_workflow", "data": {}})]
 
 
-_TAKE: Final[dict[str, Callable[[Collector, Event], list[Step]]]] = {
+_TAKE: Final[dict[str, Callable[[Collector, Event], Sequence[Step]]]] = {
     "run_submitted": Collector._submitted,
     "start_task": Collector._start,
     "finish_task": Collector._finish,

@@ -71,10 +71,7 @@ class Draft:
             GraphError, UnknownTaskError, UnknownOutputError: as `Graph.apply`; nothing is queued.
         """
         with self.lock:
-            changed = self.graph.apply(op)
-            if isinstance(op, DelTask) and self._withdraw(op.task_id):
-                return
-            if changed:
+            if self.graph.apply(op) and not (type(op) is DelTask and self._withdraw(op.task_id)):
                 self.pending.append(op)
 
     def unpickled(self) -> list[tuple[Code, Vertex]]:

@@ -225,7 +225,9 @@ class Graph:
     def _add_task(self, task: Vertex) -> bool:
         if task.task_id in self.tasks:
             return False
-        sources = self._check_sources(task)
+        sources = task.sources()
+        if sources:
+            self._check_sources(task, sources)
         self.tasks[task.task_id] = task
         for source in sources:
             self._link(source, task.task_id)
@@ -233,7 +235,7 @@ class Graph:
 
     def _save_task(self, task: Vertex) -> bool:
         self._check_alive(task.task_id)
-        self._check_sources(task)
+        self._check_sources(task, task.sources())
         self._check_kept_outputs(task)
         before = self.tasks.get(task.task_id)
         self.tasks[task.task_id] = task
@@ -299,11 +301,8 @@ class Graph:
         if task_id in self.deleted and task_id not in self.tasks:
             raise UnknownTaskError(f"task {self.describe(task_id)} was deleted", code="task_not_found", task_id=task_id)
 
-    def _check_sources(self, task: Vertex) -> Iterable[str]:
-        """Return the tasks that this one names, checked."""
-        sources = task.sources()
-        if not sources:
-            return ()
+    def _check_sources(self, task: Vertex, sources: Iterable[str]) -> None:
+        """Check the tasks that one names."""
         for spec in task.inputs.values():
             for source, key in spec.refs:
                 self._check_alive(source)
@@ -312,7 +311,6 @@ class Graph:
             self._check_alive(source)
             if task.task_id in self.successors or source == task.task_id:
                 self._check_cycle(source, task.task_id)
-        return sources
 
     def _check_output(self, source: str, key: str) -> None:
         producer = self.tasks.get(source)

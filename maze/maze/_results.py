@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
-from maze._burst import Burst
 from maze.errors import UnknownTaskError
 from maze_protocol.ids import is_id
 
 if TYPE_CHECKING:
     from maze._values import ValueDecodeError
 
-__all__ = ["Entry", "OpaqueValue", "Retry", "RunRecord", "Step", "allows_pickle", "decode_values", "fresh"]
+__all__ = ["Entry", "OpaqueValue", "Retry", "RunRecord", "Step", "allows_pickle", "copy_of", "decode_values", "fresh"]
 
 MIN_PREFIX: Final = 8
 _CONTAINERS: Final = frozenset({list, dict})
@@ -39,10 +38,7 @@ class OpaqueValue:
 
 @dataclass(slots=True)
 class Entry:
-    """One documented message, with the one line that people read of an error.
-
-    Nobody changes it; frozen, two of them per task would be a fifth of what reading a result costs.
-    """
+    """One documented message, with the one line that people read of an error."""
 
     message: dict[str, Any]
     error: str = ""
@@ -87,11 +83,6 @@ class RunRecord:
         """Return the documented messages."""
         return [step for step in self.story if isinstance(step, Entry)]
 
-    def messages(self) -> list[dict[str, Any]]:
-        """Return the messages as a list of the caller's own."""
-        with Burst():
-            return [_own(step.message) for step in self.story if isinstance(step, Entry)]
-
     def task_result(self, task_id: str) -> dict[str, Any] | None:
         """Return how a task ended, or None if it did not; ids may be shortened.
 
@@ -130,6 +121,15 @@ class RunRecord:
         }
 
 
+def copy_of(message: dict[str, Any]) -> dict[str, Any]:
+    """Return a documented message that is the caller's own; only a result can hold more than texts."""
+    data = message["data"].copy()
+    result = data.get("result")
+    if type(result) in _CONTAINERS:
+        data["result"] = fresh(result)
+    return {"type": message["type"], "data": data}
+
+
 def allows_pickle() -> bool:
     """Tell whether values that Python pickled may be loaded here."""
     return os.environ.get("MAZE_NO_PICKLE", "") not in {"1", "true", "yes"}
@@ -161,15 +161,6 @@ def _decode_value(codec: int, body: bytes, allow_pickle: bool) -> Any:
     except failed as error:
         name = _NAMES[codec] if 0 <= codec < len(_NAMES) else f"codec {codec}"
         return OpaqueValue(name, len(body), error.reason)
-
-
-def _own(message: dict[str, Any]) -> dict[str, Any]:
-    """Copy a message; only a result can hold more than texts."""
-    data = message["data"].copy()
-    result = data.get("result")
-    if type(result) in _CONTAINERS:
-        data["result"] = fresh(result)
-    return {"type": message["type"], "data": data}
 
 
 def fresh(value: Any) -> Any:

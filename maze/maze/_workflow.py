@@ -13,7 +13,7 @@ from maze._handles import MaTask
 from maze._report import RunReport
 from maze._run_options import run_options, warn_infeasible
 from maze._watch import Look, Watch
-from maze._workflow_base import Show, WorkflowBase, print_raw, replay, say_nothing
+from maze._workflow_base import Messages, Show, WorkflowBase, replay
 
 if TYPE_CHECKING:
     from maze._collector import Collector
@@ -133,7 +133,9 @@ class MaWorkflow(WorkflowBase[MaTask]):
             UnknownRunError: a `ValueError`: no such run of this workflow.
             HeadUnavailableError: the head went away and did not come back.
         """
-        return self._follow(run_id, print_raw if verbose else say_nothing).messages()
+        messages = Messages(verbose=verbose)
+        self._follow(run_id, messages)
+        return messages.copies
 
     def show_results(self, run_id: str, output_dir: str = "workflow_results") -> dict[str, Any]:
         """Print what happens in a run until it is over, for people.

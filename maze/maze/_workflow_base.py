@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from maze import _render
 from maze._address import resolve
 from maze._binding import TASK_OPTIONS, check_display_name, function_vertex, legacy_vertex, with_options
+from maze._burst import Burst
 from maze._graph import AddEdge, AddTask, DelEdge, Vertex
 from maze._handles import TaskHandle
 from maze._ids import new_task_id
 from maze._report import print_line, print_message
-from maze._results import Entry
+from maze._results import Entry, copy_of
 from maze._shared import state_of
 from maze.errors import ForeignTaskError, GraphError, InputTypeError, InvalidTaskError, UnknownRunError
 from maze_protocol.ids import short_id
@@ -23,11 +24,11 @@ from maze_protocol.ids import short_id
 if TYPE_CHECKING:
     from maze._results import RunRecord, Step
 
-__all__ = ["Show", "WorkflowBase", "print_raw", "replay", "say_nothing"]
+__all__ = ["Messages", "Show", "WorkflowBase", "replay"]
 
 Task = TypeVar("Task", bound=TaskHandle)
 Show = Callable[["Step"], None]
-"""What is done with each step of a run: printing it raw, for people, or not at all."""
+"""What is done with each step of a run: printing it for people, or keeping it."""
 _LEGACY: Final = ("code_str", "task_input", "task_output", "resources")
 
 
@@ -230,19 +231,25 @@ class WorkflowBase(Generic[Task]):
 
 def replay(record: RunRecord, show: Show) -> RunRecord:
     """Show the messages of a run that was read before."""
-    for step in record.story:
-        show(step)
+    with Burst():
+        for step in record.story:
+            show(step)
     return record
 
 
-def print_raw(step: Step) -> None:
-    """Print a message as it is; what is none is for people only."""
-    if isinstance(step, Entry):
-        print_message(step.message)
+class Messages:
+    """Shows steps and keeps a copy of each message: what a caller gets of his own is made while others work."""
 
+    def __init__(self, *, verbose: bool) -> None:
+        self.copies: list[dict[str, Any]] = []
+        self._verbose = verbose
 
-def say_nothing(step: Step) -> None:
-    """Let a message pass."""
+    def __call__(self, step: Step) -> None:
+        """Take a step."""
+        if isinstance(step, Entry):
+            if self._verbose:
+                print_message(step.message)
+            self.copies.append(copy_of(step.message))
 
 
 def _check_arguments(task_func: object, inputs: object, task_type: str, kwargs: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ import msgspec
 from maze._collector import Collector
 from maze._results import RunRecord
 from maze._values import encode
+from maze._workflow_base import Messages, replay
 from maze_protocol.streams import PackedEvent
 
 RUN, WORKFLOW = "run_1", "workflow_1"
@@ -49,11 +50,17 @@ def lost(task_id: str, kind: str = "user", at: float = 0.0, **more: Any) -> Pack
 def collected(*events: PackedEvent) -> Collector:
     """Return a collector that has taken these events."""
     collector = Collector(RUN)
-    for each in events:
-        collector.add(each)
+    collector.show(events, lambda step: None)
     return collector
 
 
 def record(*events: PackedEvent) -> RunRecord:
     """Return what is kept of these events."""
     return collected(*events).record
+
+
+def messages(record: RunRecord) -> list[dict[str, Any]]:
+    """Return what `get_results` returns of a record."""
+    found = Messages(verbose=False)
+    replay(record, found)
+    return found.copies

@@ -9,6 +9,7 @@ import pytest
 from maze._burst import Burst
 from maze._collector import Collector
 from maze._results import Entry, RunRecord
+from support.run_story import messages
 
 
 def test_the_collector_is_off_within_and_on_afterwards() -> None:
@@ -56,6 +57,6 @@ def test_results_are_read_without_collections() -> None:
     assert seen == [False]
     record = RunRecord("run_1", [Entry({"type": "finish_workflow", "data": {}})] * 2_000)
     before = gc.get_stats()[0]["collections"]
-    record.messages()
+    messages(record)
     assert gc.get_stats()[0]["collections"] <= before + 1
     assert gc.isenabled()

@@ -11,21 +11,23 @@ from maze._collector import TOLD, Collector
 from maze._results import Retry
 from maze._values import encode
 from maze_protocol.events import SEALING_NAMES, TYPE_NAMES
-from support.run_story import ONE, TWIN, TWO, WORKFLOW, collected, event, failed, finished, lost, record
+from support.run_story import ONE, TWIN, TWO, WORKFLOW, collected, event, failed, finished, lost, messages, record
 
 
 def test_messages_have_the_documented_types_and_exactly_their_keys() -> None:
-    messages = record(
-        event("run_submitted", tasks=2),
-        event("task_leased", ONE, node_id="n"),
-        event("start_task", ONE, node_ip="127.0.0.1", node_id="n", started_at=1.0),
-        finished(ONE, y=1),
-        failed(TWO, "Traceback…", error_type="ValueError", error_message="bad", kind="user"),
-        event("task_warning", ONE, text="careful"),
-        event("finish_workflow", finished=1, failed=1, skipped=0),
-    ).messages()
+    told = messages(
+        record(
+            event("run_submitted", tasks=2),
+            event("task_leased", ONE, node_id="n"),
+            event("start_task", ONE, node_ip="127.0.0.1", node_id="n", started_at=1.0),
+            finished(ONE, y=1),
+            failed(TWO, "Traceback…", error_type="ValueError", error_message="bad", kind="user"),
+            event("task_warning", ONE, text="careful"),
+            event("finish_workflow", finished=1, failed=1, skipped=0),
+        )
+    )
     common = {"workflow_id": WORKFLOW}
-    assert messages == [
+    assert told == [
         {"type": "start_task", "data": {**common, "task_id": ONE, "node_ip": "127.0.0.1"}},
         {"type": "finish_task", "data": {**common, "task_id": ONE, "result": {"y": 1}}},
         {"type": "task_exception", "data": {**common, "task_id": TWO, "result": "Traceback…"}},
@@ -52,7 +54,7 @@ def test_tries_after_errors_of_its_own_are_counted_and_no_messages() -> None:
         lost(TWO, "timeout", error_type="TaskTimeout", error_message="5 s"),
         lost(ONE, at=20.0, not_before=19.0),
     )
-    assert found.messages() == []
+    assert messages(found) == []
     assert found.story == [
         Retry(ONE, "ValueError: bad", 1.5, 2, 4),
         Retry(ONE, "WorkerCrashed: SIGKILL", 0.0),
@@ -68,7 +70,7 @@ def test_tasks_that_neither_run_nor_are_over_are_counted() -> None:
     story = [event("run_submitted", tasks=3), start, lost(ONE), start, finished(ONE), event("task_skipped", TWO)]
     counts = []
     for each in story:
-        collector.add(each)
+        collector.show((each,), lambda step: None)
         counts.append(collector.unstarted)
     assert counts == [3, 2, 3, 2, 2, 1]
 
@@ -77,7 +79,7 @@ def test_a_reused_result_is_a_pair_of_messages_in_the_reference_order() -> None:
     collector = collected(event("run_submitted", tasks=2), event("task_reused", ONE, result={"y": list(encode(7))}))
     assert collector.done == 1
     assert [entry.reused for entry in collector.record.entries] == [True, True]
-    assert collector.record.messages() == [
+    assert messages(collector.record) == [
         {"type": "start_task", "data": {"workflow_id": WORKFLOW, "task_id": ONE, "node_ip": ""}},
         {"type": "finish_task", "data": {"workflow_id": WORKFLOW, "task_id": ONE, "result": {"y": 7}}},
     ]
@@ -91,7 +93,7 @@ def test_cancelled_tasks_are_told_if_they_ran() -> None:
         event("task_cancelled", TWO, reason="by the user", was_running=False),
         event("cancel_workflow", finished=0),
     )
-    assert [message["data"]["result"] for message in stopped.messages()] == ["Cancelled: by the user"]
+    assert [message["data"]["result"] for message in messages(stopped)] == ["Cancelled: by the user"]
     assert stopped.cancelled
     assert stopped.summary()["workflow_completed"] is False
 

@@ -9,7 +9,7 @@ import pytest
 from maze._results import OpaqueValue, fresh
 from maze._values import encode
 from maze.errors import UnknownTaskError
-from support.run_story import ONE, TWIN, TWO, event, failed, finished, record
+from support.run_story import ONE, TWIN, TWO, event, failed, finished, messages, record
 
 
 def test_the_summary_is_the_documented_dictionary() -> None:
@@ -47,17 +47,17 @@ def test_unpickling_can_be_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_a_caller_does_to_his_list_stays_his() -> None:
     kept = record(finished(ONE, y=[1, {"a": [2]}]))
-    first = kept.messages()
+    first = messages(kept)
     first[0]["data"]["result"]["y"][1]["a"].append(3)
     first.clear()
-    assert kept.messages()[0]["data"]["result"] == {"y": [1, {"a": [2]}]}
+    assert messages(kept)[0]["data"]["result"] == {"y": [1, {"a": [2]}]}
     kept.summary()["task_results"][ONE]["y"].clear()
     assert kept.summary()["task_results"] == {ONE: {"y": [1, {"a": [2]}]}}
 
 
 def test_two_readings_are_equal_also_with_odd_values() -> None:
     kept = record(finished(ONE, nan=float("nan"), thing=object()))
-    assert kept.messages() == kept.messages()
+    assert messages(kept) == messages(kept)
 
 
 def test_fresh_copies_containers_only_and_keeps_cycles() -> None:
