@@ -39,6 +39,8 @@ class EventStream(EventFeed):
         super().__init__(url, run_id, after, patient=patient)
         self.wanted = wanted
         """Types of events, of which one is the last of a log; others may be left out. None: all."""
+        self.leases = wanted is None or "task_leased" in wanted
+        """Whether the head shall send those, too."""
         self.pause = GATHER_SECONDS if patient else 0.0
         """Seconds that the head may hold events for more of them."""
         self._epoch = 0

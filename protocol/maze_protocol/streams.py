@@ -27,7 +27,7 @@ __all__ = [
 KINDS: Final = len(TYPE_NAMES)
 """How many kinds of events there are, as far as is known here."""
 FOLLOW_SINCE: Final = 2
-"""The second number of the version of the API from which on a Submit may say `follow`."""
+"""The second number of the version of the API from which on a Submit may `follow`, and `leases` may be unwanted."""
 
 MAX_SEQ: Final = 2**53
 MAX_SUBSCRIPTIONS: Final = 4096
@@ -46,13 +46,15 @@ class _Asked(msgspec.Struct, tag_field="op", forbid_unknown_fields=True, omit_de
 class Subscribe(_Asked, tag="subscribe"):
     """Send the events of `run` after number `after`, past ones first, then each as it is committed.
 
-    Events may wait `pause` seconds for more of them; with the last one nothing waits.
+    Events may wait `pause` seconds for more of them; with the last one nothing waits. Without `leases`, a third of a
+    log, which tells where tasks were placed, is left out where it is sent as it is: TaskLeased.
     """
 
     id: Number
     run: Annotated[str, Meta(max_length=100)]
     after: Number = 0
     pause: Annotated[float, Meta(ge=0.0, le=MAX_PAUSE)] = 0.0
+    leases: bool = True
 
 
 class Unsubscribe(_Asked, tag="unsubscribe"):
@@ -65,13 +67,14 @@ class Submit(_Asked, tag="submit"):
     """Run a workflow, as `POST /api/v1/runs` does with this body; answered by Submitted, or by an End that refuses.
 
     With `follow` its events come behind the Submitted, as if one had subscribed to them under the same number, from
-    the first on and with that `pause`.
+    the first on, with that `pause`, and with or without `leases`.
     """
 
     id: Number
     request: RunRequest
     follow: bool = False
     pause: Annotated[float, Meta(ge=0.0, le=MAX_PAUSE)] = 0.0
+    leases: bool = True
 
 
 Asked = Subscribe | Unsubscribe | Submit

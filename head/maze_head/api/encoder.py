@@ -16,7 +16,7 @@ import msgspec
 
 from maze_head.api.frames import FRAME_BYTES
 from maze_head.api.log_parts import RETURNING, Outputs, parts
-from maze_head.api.render import LOG, GraphNames, encoded
+from maze_head.api.render import AS_IT_IS, STORY, GraphNames, encoded
 from maze_head.api.services import RunReading
 from maze_head.cache import ByteCache
 from maze_head.core.graph import Graph, load_graph
@@ -156,8 +156,8 @@ def encode_segment(segment: Segment, names: GraphNames, outputs: Outputs, fmt: s
     """Encode a segment for readers of a format."""
     starts: Sequence[int]
     pieces: Sequence[bytes]
-    if fmt == LOG:
-        starts, pieces = parts(segment, names.graph, outputs, FRAME_BYTES)
+    if fmt in AS_IT_IS:
+        starts, pieces = parts(segment, names.graph, outputs, FRAME_BYTES, leases=fmt != STORY)
     else:
         pieces = encoded(segment, names, outputs, fmt)
         starts = range(segment.first_seq, segment.first_seq + len(pieces))

@@ -98,7 +98,7 @@ async def frames(call: Call, run: OpenRun, after: int, fmt: str, pause: float = 
         call: the request.
         run: whose log.
         after: the number of the event before the first one.
-        fmt: JSON, PACKED or LOG; who reads the LOG may get events again that it has.
+        fmt: JSON, PACKED, LOG or STORY; who reads the last two may get events again that it has.
         pause: seconds that events wait for more, unless the last one is among them.
 
     Raises:

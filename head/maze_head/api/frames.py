@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from maze_head.api.render import JSON, LOG
+from maze_head.api.render import AS_IT_IS, JSON
 from maze_protocol.streams import Events, Log
 
 __all__ = ["FRAME_BYTES", "framed", "numbered"]
@@ -42,5 +42,5 @@ def _array(items: Sequence[bytes], fmt: str) -> bytes:
 
 def numbered(subscription: int, array: bytes, fmt: str, *, sealed: bool) -> bytes:
     """Return an array of pieces as the frame of a subscription, maybe its last."""
-    frame = Log(subscription, sealed, []) if fmt == LOG else Events(subscription, sealed, [])
+    frame = Log(subscription, sealed, []) if fmt in AS_IT_IS else Events(subscription, sealed, [])
     return _encode(frame)[:-1] + array  # in place of the empty array, which is the last byte

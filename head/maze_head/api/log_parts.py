@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from maze_head.core.graph import Graph
-from maze_protocol.events import AttemptLost, RunEvent, Segment, TaskFinished, TaskReused
+from maze_protocol.events import AttemptLost, RunEvent, Segment, TaskFinished, TaskLeased, TaskReused
 from maze_protocol.rendering import mentioned
 from maze_protocol.streams import LogPart
 from maze_protocol.values import OutputValue
@@ -26,22 +26,33 @@ Outputs = Mapping[int, tuple[OutputValue, ...]]
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
-def parts(segment: Segment, graph: Graph, outputs: Outputs, limit: int) -> tuple[list[int], list[bytes]]:
-    """Return the number of the first event of each part, and the parts, encoded.
+def parts(
+    segment: Segment, graph: Graph, outputs: Outputs, limit: int, *, leases: bool = True
+) -> tuple[list[int], list[bytes]]:
+    """Return the number of the first event of each part, and the parts, encoded; nothing if nothing is wanted.
 
     Args:
         segment: of the log.
         graph: of its run.
         outputs: accepted ones, by task number, of the finished and reused tasks of the segment, and no others.
         limit: bytes of a part, about; one event is never cut.
+        leases: False leaves out the TaskLeased at the end; a commit places tasks last, so that is all of them.
     """
     starts, encoded = [], []
     first = segment.first_seq
-    for events in _cut(segment.events, outputs, limit):
+    wanted = segment.events if leases else _without_leases(segment.events)
+    for events in _cut(wanted, outputs, limit) if wanted else ():
         starts.append(first)
         encoded.append(_encode(_part(segment, first, events, graph, outputs)))
         first += len(events)
     return starts, encoded
+
+
+def _without_leases(events: tuple[RunEvent, ...]) -> tuple[RunEvent, ...]:
+    end = len(events)
+    while end and type(events[end - 1]) is TaskLeased:
+        end -= 1
+    return events[:end]
 
 
 def _cut(events: tuple[RunEvent, ...], outputs: Outputs, limit: int) -> Iterator[tuple[RunEvent, ...]]:

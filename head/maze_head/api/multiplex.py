@@ -23,7 +23,7 @@ from maze_head.api.call import Call, raw_id
 from maze_head.api.errors import INTERNAL, status_of
 from maze_head.api.events import frames, open_run
 from maze_head.api.frames import numbered
-from maze_head.api.render import LOG, PACKED
+from maze_head.api.render import LOG, PACKED, STORY
 from maze_head.api.runs import submit_run
 from maze_head.api.websocket import LAGGED, Lagged, push, serve, upgrade
 from maze_head.core.errors import Rejected
@@ -158,20 +158,21 @@ class _Connection:
         if not asked.follow:
             return submitted
         await self._send(_encode(submitted))
-        return await self._read(Subscribe(asked.id, submitted.run.run_id, pause=asked.pause))
+        return await self._read(Subscribe(asked.id, submitted.run.run_id, 0, asked.pause, asked.leases))
 
     async def _read(self, asked: Subscribe) -> End | None:
         """Send the events of a subscription; return what is left to say."""
         sealed = False
+        fmt = STORY if self._format == LOG and not asked.leases else self._format
         traffic = self._call.traffic
         traffic.streams_open += 1
         try:
             run = await open_run(self._call, raw_id(asked.run, RUN))
-            async with aclosing(frames(self._call, run, asked.after, self._format, asked.pause)) as arrays:
+            async with aclosing(frames(self._call, run, asked.after, fmt, asked.pause)) as arrays:
                 async for array, sealed in arrays:
                     if sealed:
                         self._readers.pop(asked.id, None)
-                    await self._send(numbered(asked.id, array, self._format, sealed=sealed))
+                    await self._send(numbered(asked.id, array, fmt, sealed=sealed))
                     if not sealed:
                         # A socket that takes everything suspends nobody: a long replay must not hold up the head.
                         await asyncio.sleep(0)

@@ -23,13 +23,16 @@ from maze_protocol.rendering import Data, Finished, Names, data_of, packed, type
 from maze_protocol.values import FILE, MSGPACK, OutputValue, Value
 
 __all__ = [
-    "JSON", "LOG", "PACKED", "GraphNames", "encoded", "href", "object_json", "plain", "render", "seed_value",
-    "value_json",
+    "AS_IT_IS", "JSON", "LOG", "PACKED", "STORY", "GraphNames", "encoded", "href", "object_json", "plain", "render",
+    "seed_value", "value_json",
 ]  # fmt: skip
 
 JSON: Final = "json"
 PACKED: Final = "msgpack"
 LOG: Final = "log"
+STORY: Final = "story"
+"""The log without the leases of tasks, which most readers have no use for."""
+AS_IT_IS: Final = frozenset({LOG, STORY})
 """Not rendered: readers are sent the log as it is (log_parts.py)."""
 MAX_DEPTH: Final = 100
 """Lists and dictionaries in each other: what every JSON reader takes, and far from any interpreter's own limit."""

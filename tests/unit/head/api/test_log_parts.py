@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from maze_head.api.log_parts import EVENT_BYTES, parts
-from maze_protocol.events import RunFinished, Segment, TaskFinished, TaskStarted
+from maze_protocol.events import RunFinished, Segment, TaskFinished, TaskLeased, TaskStarted
+from maze_protocol.resources import Claim
 from maze_protocol.streams import LogPart
 from maze_protocol.values import MSGPACK, OutputValue, Value
 from support.api_double import WORKFLOW_ID, graph_of
@@ -49,3 +50,13 @@ def test_what_is_about_no_task_names_none() -> None:
     _, (encoded,) = parts(Segment(3, 5.0, 9, (RunFinished(1, 0, 0),)), GRAPH, {}, 1000)
     part = msgspec.msgpack.decode(encoded, type=LogPart)
     assert (part.tasks, part.outputs, part.retries) == ((), (), ())
+
+
+def test_leases_are_left_out_with_the_names_that_only_they_need() -> None:
+    leases = tuple(TaskLeased(number, 1, 5, "n", Claim(1000, 0), 1) for number in (8, 9))
+    segment = Segment(3, 5.0, 7, (*SEGMENT.events[:3], *leases))
+    starts, (encoded,) = parts(segment, GRAPH, OUTPUTS, 1 << 20, leases=False)
+    part = msgspec.msgpack.decode(encoded, type=LogPart)
+    assert (starts, part.events) == ([7], SEGMENT.events[:3])
+    assert [number for number, _, _ in part.tasks] == [0, 1]
+    assert parts(Segment(3, 5.0, 7, leases), GRAPH, {}, 1 << 20, leases=False) == ([], [])

@@ -13,8 +13,9 @@ from maze_head.api import multiplex
 from maze_head.api.websocket import INBOUND_LIMIT
 from maze_head.core.errors import Gone, Invalid, Unavailable
 from maze_head.core.events import CountersAsked, DescribeRun, SubmitRun
-from maze_protocol.events import RunFinished, RunSubmitted, TaskStarted, TaskWarned
+from maze_protocol.events import RunFinished, RunSubmitted, TaskLeased, TaskStarted, TaskWarned
 from maze_protocol.http import RunRequest
+from maze_protocol.resources import Claim
 from maze_protocol.streams import (
     KINDS,
     MAX_PAUSE,
@@ -232,6 +233,31 @@ async def test_a_workflow_is_run_as_by_a_post() -> None:
         await say(socket, Subscribe(7, RUN_TEXT))
         assert (await hear(socket)).id == 7, "the number is free again"
         await socket.close()
+
+
+@asynchronous
+async def test_who_wants_no_leases_is_sent_the_log_without_them() -> None:
+    lease = TaskLeased(1, 1, 5, "n", Claim(1000, 0), 1)
+    async with serving() as head:
+        head.driver.answers[SubmitRun] = body = head.run_body()
+        await begun(head)
+        await head.hub.commit(lease)
+        socket = await head.http.ws_connect(f"{PATH}?log={KINDS}", max_msg_size=0)
+        await say(socket, Submit(1, REQUEST, follow=True, leases=False), Subscribe(2, RUN_TEXT, 2, leases=False))
+        await say(socket, Subscribe(3, RUN_TEXT, 2))
+        told = [await hear(socket) for _ in range(3)]
+        assert told[0] == Submitted(1, body)
+        assert sorted((each.id, seqs_of(each)) for each in told[1:]) == [(1, [1, 2]), (3, [3])]
+        await head.hub.commit(RunFinished(2, 0, 0))
+        told = [await hear(socket) for _ in range(3)]
+        over = sorted((each.id, seqs_of(each), each.sealed) for each in told)
+        assert over == [(number, [4], True) for number in (1, 2, 3)]
+        await socket.close()
+
+
+def seqs_of(told: object) -> list[int]:
+    assert isinstance(told, Log)
+    return [part.first_seq + number for part in told.parts for number, _ in enumerate(part.events)]
 
 
 @asynchronous
