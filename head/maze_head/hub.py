@@ -1,8 +1,8 @@
 """What readers get: committed segments, outputs, graphs, kept logs. Memory first, else the journal off the loop.
 
 Rules
-* Only what is committed enters: the driver calls `publish` and `keep` after the commit of the batch, and before the
-  replies of that batch leave, so whoever was told of a run finds it here.
+* Only what is committed enters: the driver calls `commit` after the commit of the batch, and before the replies of
+  that batch leave, so whoever was told of a run finds it here.
 * Rings and caches are bounded and may forget anything; the journal is the truth.
 * Segments are shared by all readers and never copied. One that is read may begin before the asked position.
 * Everything runs on the event loop; only reads of the journal go to two threads.
@@ -143,8 +143,8 @@ class RunHub:
 
     def commit(self, batch: Batch) -> None:
         """Take in a committed batch: outputs and code first, so that a reader of an event finds what it tells of."""
-        for accept in batch.accepted:
-            self.keep(accept)
+        if batch.accepted:
+            self._outputs.put_all([_entry(accept) for accept in batch.accepted])
         for code in batch.codes:
             self._codes.put(code.hash, code.body, len(code.body))
         for run_no, segment in batch.segments():
@@ -153,10 +153,6 @@ class RunHub:
             if isinstance(order, DropRuns):
                 for run_no in order.run_nos:
                     self.forget(run_no)
-
-    def keep(self, accept: Accept) -> None:
-        """Cache the outputs of an accepted result."""
-        self._cache_outputs((accept.run_no, accept.task_no), inline_outputs(accept))
 
     def publish(self, run_no: int, segment: Segment) -> None:
         """Hand a committed segment to everybody who waits for it."""
@@ -236,7 +232,7 @@ class RunHub:
         if cached is not None:
             return cached
         found = _found(await self._off_loop(partial(self._records.accepted, run_no, task_no)))
-        self._cache_outputs((run_no, task_no), found)
+        self._outputs.put((run_no, task_no), found, _size(found, sum([len(output.value.body) for output in found])))
         return found
 
     def peek_code(self, hash_: bytes) -> bytes | None:
@@ -289,12 +285,17 @@ class RunHub:
             self._places[first.run_id] = RunPlace(run_no, first.workflow_id, first.version)
         return tail
 
-    def _cache_outputs(self, key: tuple[int, int], outputs: Outputs) -> None:
-        size = ENTRY_BYTES + sum(OUTPUT_BYTES + len(output.value.body) for output in outputs)
-        self._outputs.put(key, outputs, size)
-
     async def _off_loop(self, read: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, read)
+
+
+def _entry(accept: Accept) -> tuple[tuple[int, int], Outputs, int]:
+    outputs = inline_outputs(accept)
+    return (accept.run_no, accept.task_no), outputs, _size(outputs, accept.size)
+
+
+def _size(outputs: Outputs, content: int) -> int:
+    return ENTRY_BYTES + OUTPUT_BYTES * len(outputs) + content
 
 
 def _settle(waiter: asyncio.Future[None]) -> None:

@@ -20,7 +20,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from enum import Enum
 from queue import Empty, SimpleQueue
@@ -93,7 +93,7 @@ def write_batch(connection: sqlite3.Connection, batch: Batch, commit_no: int) ->
     for pos, row in enumerate(batch.ordered):
         _write_ordered(connection, row, batch, (commit_no, pos))
     if batch.accepted:
-        connection.executemany(_INSERT_ACCEPTED, [_accepted_row(accept) for accept in batch.accepted])
+        connection.executemany(_INSERT_ACCEPTED, _accepted_rows(batch.accepted))
     for copy in batch.copies:
         _copy_accepted(connection, copy)
     if batch.codes:
@@ -122,9 +122,14 @@ def _write_ordered(
                 connection.execute(_INSERT_REMOVAL, place)
 
 
-def _accepted_row(accept: Accept) -> tuple[int, int, bytes]:
-    outputs = inline_outputs(accept) if accept.payloads else accept.outputs
-    return task_key(accept.run_no, accept.task_no), to_signed(accept.lease), _encode(outputs)
+def _accepted_rows(accepted: Iterable[Accept]) -> list[tuple[int, int, bytes]]:
+    return [
+        (
+            task_key(each.run_no, each.task_no), to_signed(each.lease),
+            _encode(inline_outputs(each) if each.payloads else each.outputs),
+        )
+        for each in accepted
+    ]  # fmt: skip
 
 
 def _copy_accepted(connection: sqlite3.Connection, copy: CopyAccepted) -> None:

@@ -48,7 +48,7 @@ def output(body: bytes = b"abc", key: str = "y") -> OutputValue:
 
 def accept(run_no: int, task_no: int, body: bytes = b"abc", lease: int = 1) -> Accept:
     """Return an accepted result with one output `y`."""
-    return Accept(run_no, task_no, lease, (output(body),), ())
+    return Accept(run_no, task_no, lease, (output(body),), (), len(body))
 
 
 def batch_of(*effects: Any, time: float = 1000.0) -> Batch:

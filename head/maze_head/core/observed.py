@@ -37,9 +37,31 @@ RUN_ALPHA: Final = 0.1
 UNKNOWN: Final = {GPU: 60.0, CPU: 3.0, IO: 2.0}
 FIRST_RUN: Final = 60.0
 
-_Average = tuple[float, int]
-"""Seconds, and how many observations they come from."""
-_NOTHING: Final = 0.0, 0
+
+class _Average:
+    """Of a function or a kind, in seconds."""
+
+    __slots__ = ("mean", "weight")
+
+    def __init__(self) -> None:
+        self.mean = 0.0
+        self.weight = 1.0
+        """That of the next observation."""
+
+    def take(self, seconds: float, alpha: float) -> None:
+        weight = self.weight
+        self.mean += weight * (seconds - self.mean)
+        if weight > alpha:
+            self.weight = max(alpha, weight / (1 + weight))
+
+
+class _OfFunction(_Average):
+    __slots__ = ("longest",)
+
+    def __init__(self, longest: float) -> None:
+        super().__init__()
+        self.longest = longest
+        """Of its attempts; an old one counts for less and less."""
 
 
 def kind_of(request: Request) -> str:
@@ -60,23 +82,27 @@ class Observed:
         self.jct = FIRST_RUN
         """The average time from submission to end of a run that succeeded (job completion time)."""
         self._keep = keep
-        self._functions: OrderedDict[bytes, _Average] = OrderedDict()
-        self._longest: dict[bytes, float] = {}
-        """Per function, the longest of its attempts; an old one counts for less and less."""
+        self._functions: OrderedDict[bytes, _OfFunction] = OrderedDict()
+        self._newest = b""
+        """The last of them."""
         self._kinds: dict[str, _Average] = {}
 
     def note(self, code: bytes, kind: str, wall_s: float) -> None:
         """Take note of a finished attempt."""
-        functions = self._functions
-        average = functions[code] = _averaged(functions.get(code, _NOTHING), wall_s, FUNCTION_ALPHA)
-        longest = self._longest.get(code, wall_s)
-        longest -= LONGEST_ALPHA * (longest - average[0])
-        self._longest[code] = wall_s if wall_s > longest else longest
-        functions.move_to_end(code)
-        if len(functions) > self._keep:
-            forgotten, _ = functions.popitem(last=False)
-            del self._longest[forgotten]
-        self._kinds[kind] = _averaged(self._kinds.get(kind, _NOTHING), wall_s, KIND_ALPHA)
+        function = self._functions.get(code) or self._begin(code, wall_s)
+        if code is not self._newest:  # nearly always the same, and looking that up takes longer than all the rest
+            self._functions.move_to_end(code)
+            self._newest = code
+        function.take(wall_s, FUNCTION_ALPHA)
+        longest = function.longest - LONGEST_ALPHA * (function.longest - function.mean)
+        function.longest = wall_s if wall_s > longest else longest
+        (self._kinds.get(kind) or self._kinds.setdefault(kind, _Average())).take(wall_s, KIND_ALPHA)
+
+    def _begin(self, code: bytes, wall_s: float) -> _OfFunction:
+        function = self._functions[code] = _OfFunction(wall_s)
+        if len(self._functions) > self._keep:
+            self._functions.popitem(last=False)
+        return function
 
     def note_run(self, seconds: float) -> None:
         """Take note of a run that succeeded."""
@@ -85,23 +111,17 @@ class Observed:
     def known(self, code: bytes) -> float | None:
         """Return how long a function takes, or None if none of its attempts has finished lately."""
         average = self._functions.get(code)
-        return None if average is None else average[0]
+        return None if average is None else average.mean
 
     def longest(self, code: bytes) -> float | None:
         """Return how long a function takes at most, as far as one has seen lately, or None if nothing is known.
 
         For promises to others: whoever is let in where room is kept for another must be gone in time.
         """
-        return self._longest.get(code)
+        function = self._functions.get(code)
+        return None if function is None else function.longest
 
     def seconds(self, code: bytes, kind: str) -> float:
         """Return how long an attempt will take, as far as one can tell; at least SHORTEST."""
         average = self._functions.get(code) or self._kinds.get(kind)
-        return UNKNOWN[kind] if average is None else max(SHORTEST, average[0])
-
-
-def _averaged(average: _Average, value: float, alpha: float) -> _Average:
-    mean, count = average
-    count += 1
-    weight = 1 / count
-    return mean + (weight if weight > alpha else alpha) * (value - mean), count
+        return UNKNOWN[kind] if average is None else max(SHORTEST, average.mean)

@@ -107,7 +107,9 @@ def may_follow(state: State, grant: Grant, run: Run, task: int, spec: TaskSpec) 
         return None
     if run.avoid and node.id in run.avoid.get(task, ()):
         return None
-    if is_too_old(node, run, task) or not has_time(node, QUEUED_SECONDS + seconds, state.now.mono):
+    if is_too_old(node, run, task):
+        return None
+    if node.leaves_at is not None and not has_time(node, QUEUED_SECONDS + seconds, state.now.mono):
         return None
     return seconds
 

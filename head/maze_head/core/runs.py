@@ -72,7 +72,7 @@ class Run:
 
     __slots__ = (
         "again", "attempt", "avoid", "begun", "cancel_reason",
-        "cancelling", "counts", "ended_at", "faults", "fresh", "graph", "grown", "later", "lease",
+        "cancelling", "counts", "ended_at", "faults", "fresh", "graph", "grown", "halting", "later", "lease",
         "missing", "next_seq", "no", "not_before", "objects", "outputs", "phase", "places", "ready_at", "ready_of",
         "sealed_by", "stopped_by", "submitted", "submitted_at",
     )  # fmt: skip
@@ -114,6 +114,8 @@ class Run:
         self.cancel_reason = ""
         self.stopped_by: int | None = None
         """The first failed task of a fail-fast run."""
+        self.halting = False
+        """Nothing new may start: one of the two."""
         self.sealed_by: RunFinished | RunCancelled | None = None
         self.fresh: list[int] = []
         self.again: list[int] = []
@@ -129,11 +131,6 @@ class Run:
     def held(self) -> int:
         """Return how many tasks a node holds."""
         return self.counts[LEASED] + self.counts[RUNNING]
-
-    @property
-    def halting(self) -> bool:
-        """Tell whether nothing new may start: cancelled, or stopped by a failure."""
-        return self.cancelling or self.stopped_by is not None
 
     def is_awaited(self, task: int) -> bool:
         """Tell whether a task after this one is not over."""
@@ -244,10 +241,10 @@ class Run:
                 self.objects.finished(event, keeps=self._keeps(task))
         elif any(meta.object for meta in event.outputs):
             self.objects.reused(event, -1 - (self.no << TASK_BITS | task), keeps=self._keeps(task))
-        after = self.graph.after(task)
-        if after:
+        first = self.graph.first
+        if first[task] < first[task + 1]:  # else nobody waits for it
             self.outputs[task] = event.outputs
-            self._wake(after, event)
+            self._wake(self.graph.after(task), event)
 
     def _keeps(self, task: int) -> bool:
         return not self.graph.after(task) or self.graph.spec(task).keep
@@ -298,7 +295,7 @@ class Run:
         self._move(event.task, FAILED, event)
         self._forget_faults(event.task)
         if self.submitted.fail_fast and self.stopped_by is None:
-            self.stopped_by = event.task
+            self.stopped_by, self.halting = event.task, True
 
     def _lost(self, event: AttemptLost) -> None:
         task = event.task
@@ -325,7 +322,7 @@ class Run:
         self._move(event.task, CANCELLED, event)
 
     def _cancel_requested(self, event: CancelRequested) -> None:
-        self.cancelling = True
+        self.cancelling = self.halting = True
         self.cancel_reason = event.reason
         self.phase = self.phase.translate(UNHELD_CANCELLED)
         self.counts[CANCELLED] += self.counts[WAITING] + self.counts[READY]

@@ -74,7 +74,7 @@ TASK_ENDS: Final = (TaskFinished, TaskReused, TaskFailed, TaskSkipped, TaskCance
 REOPENING: Final = frozenset({CancelRequested, ObjectLost, ObjectRebuilt, ObjectGone})
 """Events by which several tasks may be over, or not be over any more."""
 HELD_ANYWAY: Final = frozenset({TaskLeased, TaskStarted})
-"""Events that end no task and bring none back: the most frequent ones."""
+"""Events that end no task, bring none back and make none ready: the most frequent ones."""
 
 GraphKey = tuple[bytes, int]
 """Workflow id and version."""
@@ -209,11 +209,11 @@ class State:
         events = self.touched.get(run.no)
         if events is None:
             events = self.touched[run.no] = []
+        events.append(event)
         if type(event) in HELD_ANYWAY:
             run.apply(event)
-        else:
-            self._apply(run, event)
-        events.append(event)
+            return
+        self._apply(run, event)
         if run.fresh or run.again or run.later:
             enqueue(self, run)
 

@@ -22,6 +22,14 @@ def test_an_entry_beyond_the_limit_is_not_kept() -> None:
     assert (cache.get("a"), cache.get("b")) == (1, None)
 
 
+def test_of_many_at_once_the_last_ones_stay() -> None:
+    cache: ByteCache[str, int] = ByteCache(10)
+    cache.put("a", 1, 4)
+    cache.put_all([("b", 2, 4), ("c", 3, 4), ("d", 4, 1)])
+    assert [cache.get(key) for key in "abcd"] == [None, 2, 3, 4]
+    assert (cache.size, len(cache)) == (9, 3)
+
+
 def test_replacing_counts_once() -> None:
     cache: ByteCache[str, int] = ByteCache(10)
     cache.put("a", 1, 9)
