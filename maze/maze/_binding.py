@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from maze._decorator import TaskMetadata, check_flag, check_names, check_resources, get_task_metadata
 from maze._draft import Draft
-from maze._graph import Code, InputSpec, Literal, Vertex
+from maze._graph import Code, Definition, Input, InputSpec, Literal, Vertex
 from maze._handles import Reference, TaskHandle, TaskOutput, TaskOutputs
 from maze._literals import Literals
 from maze._policy import OPTIONS, declare_policy
@@ -73,23 +73,28 @@ def function_vertex(
     types = metadata.declared_types
     specs = {key: _spec(key, given[key], types.get(key), workflow_id, draft.literals) for key in metadata.inputs}
     _lighten(specs)
-    amounts = metadata.declared_resources
+    known = draft.definitions.get(id(metadata))
+    definition = known[1] if known is not None else _define(function, metadata, draft)
     if resources is not None:
-        amounts = check_resources({**amounts, **resources})[0]
-    return Vertex(
-        task_id,
-        metadata.func_name if name is None else check_display_name(name),
+        amounts = check_resources({**metadata.declared_resources, **resources})[0]
+        definition = definition._replace(resources=amounts)
+    return Vertex(task_id, metadata.func_name if name is None else check_display_name(name), definition, specs)
+
+
+def _define(function: Callable[..., Any], metadata: TaskMetadata, draft: Draft) -> Definition:
+    definition = Definition(
         metadata.func_name,
         draft.code_of(function),
-        specs,
         metadata.outputs,
         metadata.declared_types,
-        amounts,
+        metadata.declared_resources,
         metadata.policy,
         metadata.terms,
         keep=metadata.keep,
         sandbox=metadata.sandbox,
     )
+    draft.definitions[id(metadata)] = metadata, definition
+    return definition
 
 
 def with_options(vertex: Vertex, given: Mapping[str, Any], workflow_id: str) -> Vertex:
@@ -102,13 +107,15 @@ def with_options(vertex: Vertex, given: Mapping[str, Any], workflow_id: str) -> 
     """
     if given.keys().isdisjoint(TASK_OPTIONS):
         return vertex
-    policy, terms = declare_policy(given, vertex.policy), declare_terms(given, vertex.terms)
+    said = vertex.definition
+    policy, terms = declare_policy(given, said.policy), declare_terms(given, said.terms)
     wanted = _same_node(given.get("same_node_as"), workflow_id)
     if wanted:
         declare_same_node(terms)
-    keep = check_flag("keep", given.get("keep", vertex.keep))
-    sandbox = check_flag("sandbox", given.get("sandbox", vertex.sandbox))
-    return replace(vertex, policy=policy, terms=terms, same_node_as=wanted, keep=keep, sandbox=sandbox)
+    keep = check_flag("keep", given.get("keep", said.keep))
+    sandbox = check_flag("sandbox", given.get("sandbox", said.sandbox))
+    definition = said._replace(policy=policy, terms=terms, keep=keep, sandbox=sandbox)
+    return replace(vertex, definition=definition, same_node_as=wanted)
 
 
 def _same_node(task: object, workflow_id: str) -> str:
@@ -139,20 +146,14 @@ def legacy_vertex(task_id: str, name: str, workflow_id: str, definition: tuple[A
     code_str, task_input, task_output, resources = definition
     source, func_name = _check_source(code_str)
     body = source.encode()
-    inputs = {}
+    inputs: dict[str, Input] = {}
     for item in _params(task_input, "task_input", "input_params"):
         inputs[item["key"]] = _legacy_input(item, workflow_id)
     _lighten(inputs)
     outputs = check_names([item["key"] for item in _params(task_output, "task_output", "output_params")], "outputs")
-    return Vertex(
-        task_id=task_id,
-        name=check_display_name(name),
-        func_name=func_name,
-        code=Code("source", None, func_name, body, digest_of(body)),
-        inputs=inputs,
-        outputs=outputs,
-        resources=check_resources(resources)[0],
-    )
+    shown, code = check_display_name(name), Code("source", None, func_name, body, digest_of(body))
+    said = Definition(func_name, code, outputs, resources=check_resources(resources)[0])
+    return Vertex(task_id, shown, said, inputs)
 
 
 def check_display_name(name: str) -> str:
@@ -196,24 +197,23 @@ def _check_inputs(metadata: TaskMetadata, inputs: Mapping[str, Any] | None) -> M
     return given
 
 
-def _lighten(specs: dict[str, InputSpec]) -> None:
+def _lighten(specs: dict[str, Input]) -> None:
     """Have some inputs sent by themselves if all together are more than one task takes."""
     if len(specs) * UPLOADED_FROM <= MAX_TASK_VALUES:
         return
-    total = 0
-    for spec in specs.values():
-        if spec.data is not None:
-            total += len(spec.data)
-    while total > MAX_TASK_VALUES:
-        key, largest = max(specs.items(), key=lambda item: len(item[1].data or b""))
-        data = largest.data or b""
-        specs[key] = InputSpec(largest.refs, largest.codec, None, Literal(len(data), data))
-        total -= len(data)
+    from maze_protocol.values import MSGPACK
+
+    sizes = {key: len(spec if isinstance(spec, bytes) else spec.data or b"") for key, spec in specs.items()}
+    while sum(sizes.values()) > MAX_TASK_VALUES:
+        key = max(sizes, key=sizes.__getitem__)
+        largest = specs[key]
+        if isinstance(largest, bytes):
+            largest = InputSpec((), MSGPACK, largest)
+        specs[key] = InputSpec(largest.refs, largest.codec, None, Literal(sizes[key], largest.data or b""))
+        sizes[key] = 0
 
 
-def _spec(
-    name: str, value: object, declared: str | None, workflow_id: str, literals: Literals | None = None
-) -> InputSpec:
+def _spec(name: str, value: object, declared: str | None, workflow_id: str, literals: Literals | None = None) -> Input:
     if isinstance(value, TaskOutput):
         return InputSpec((_reference(value, workflow_id),))
     if isinstance(value, Reference):
@@ -223,11 +223,11 @@ def _spec(
     return _encode(name, value, workflow_id, literals)
 
 
-def _encode(name: str, value: object, workflow_id: str, literals: Literals | None) -> InputSpec:
-    short_codec, encode_short, encode_pieces, failed = _encoder()
+def _encode(name: str, value: object, workflow_id: str, literals: Literals | None) -> Input:
+    encode_short, encode_pieces, failed = _encoder()
     short = encode_short(value)
     if short is not None:
-        return InputSpec((), short_codec, short)
+        return short
     try:
         codec, pieces, holes = encode_pieces(value, _hole)
     except (failed, _NoValue) as error:
@@ -240,12 +240,11 @@ def _encode(name: str, value: object, workflow_id: str, literals: Literals | Non
 
 
 @cache
-def _encoder() -> tuple[int, Callable[[object], bytes | None], Callable[..., Any], type[ValueEncodeError]]:
+def _encoder() -> tuple[Callable[[object], bytes | None], Callable[..., Any], type[ValueEncodeError]]:
     """Load what encodes values, once: an import statement costs as much as a small value."""
     from maze._values import ValueEncodeError, encode_pieces, encode_short
-    from maze_protocol.values import MSGPACK
 
-    return MSGPACK, encode_short, encode_pieces, ValueEncodeError
+    return encode_short, encode_pieces, ValueEncodeError
 
 
 class _NoValue(Exception):
@@ -307,7 +306,7 @@ def _params(description: object, what: str, key: str) -> list[dict[str, Any]]:
     return [dict(item) for item in params.values()]
 
 
-def _legacy_input(item: dict[str, Any], workflow_id: str) -> InputSpec:
+def _legacy_input(item: dict[str, Any], workflow_id: str) -> Input:
     schema, value = item.get("input_schema", "from_user"), item.get("value")
     if schema == "from_user" or isinstance(value, TaskOutput):
         return _spec(item["key"], value, None, workflow_id)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from maze._graph import AddEdge, AddTask, Code, DelEdge, DelTask, Edge, Graph, Op, SaveTask, Vertex
+from maze._graph import AddEdge, AddTask, Code, Definition, DelEdge, DelTask, Edge, Graph, Op, SaveTask, Vertex
 from maze._literals import Literals
 from maze.errors import MazeError
 
@@ -45,6 +45,8 @@ class Draft:
     pending: list[Op] = field(default_factory=list)
     lock: Any = field(default_factory=threading.RLock, repr=False)
     literals: Literals = field(default_factory=Literals, repr=False)
+    definitions: dict[int, tuple[object, Definition]] = field(default_factory=dict, repr=False)
+    """What functions declare, by the id of the declaration, which is kept with it so that the id stays taken."""
     _maybe_sent: int = 0
     """How many operations at the front of `pending` the head may have: on their way, or their answer was lost."""
     _functions: dict[int, Code] = field(default_factory=dict)
@@ -80,8 +82,9 @@ class Draft:
             tasks = [op.task for op in self.pending if isinstance(op, (AddTask, SaveTask))]
         first: dict[int, tuple[Code, Vertex]] = {}
         for task in tasks:
-            if isinstance(task.code, Code) and not task.code.digest:
-                first.setdefault(id(task.code), (task.code, task))
+            code = task.definition.code
+            if isinstance(code, Code) and not code.digest:
+                first.setdefault(id(code), (code, task))
         return list(first.values())
 
     def take(self, most_ops: int, most_bytes: int, behind: Batch = NOTHING) -> Batch:
@@ -102,7 +105,7 @@ class Draft:
             for op in self.pending[start : start + most_ops]:
                 task = op.task if isinstance(op, (AddTask, SaveTask)) else None
                 size += 64 if task is None else _size(task)
-                code = None if task is None else task.code
+                code = None if task is None else task.definition.code
                 new = None
                 if isinstance(code, Code) and code is not last:
                     if not code.digest:
@@ -234,6 +237,7 @@ def _size(task: Vertex) -> int:
     """Return about how many bytes a task takes in a request."""
     size = 256
     for spec in task.inputs.values():
-        if spec.data is not None:
-            size += len(spec.data)
+        data = spec if isinstance(spec, bytes) else spec.data
+        if data is not None:
+            size += len(data)
     return size

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from maze.errors import CycleError, GraphError, UnknownOutputError, UnknownTaskError
 from maze_protocol.graph import depth, find_path, topological_order
@@ -19,8 +19,8 @@ from maze_protocol.policy import NO_POLICY, Policy
 from maze_protocol.terms import NO_TERMS, Terms
 
 __all__ = [
-    "AddEdge", "AddTask", "Code", "DelEdge", "DelTask", "Edge", "Graph", "InputSpec", "Literal", "Op", "SaveTask",
-    "Vertex",
+    "AddEdge", "AddTask", "Code", "Definition", "DelEdge", "DelTask", "Edge", "Graph", "Input", "InputSpec", "Literal",
+    "Op", "SaveTask", "Vertex",
 ]  # fmt: skip
 
 Edge = tuple[str, str]
@@ -55,8 +55,8 @@ class Literal:
 class InputSpec:
     """One input: the encoded literal with a hole for each reference, or (no `data`, no `literal`) the reference itself.
 
-    A spec that came from the head keeps its references only; it is never sent back. A value that nobody changes, as
-    a Vertex is: frozen, the two would cost a fifth of all that `add_task` does.
+    A spec that came from the head keeps its references only; it is never sent back. A value that nobody changes:
+    frozen, it would cost twice as much.
     """
 
     refs: tuple[tuple[str, str], ...] = ()
@@ -65,29 +65,47 @@ class InputSpec:
     literal: Literal | None = None
 
 
+Input = InputSpec | bytes
+"""A short literal without references is the bytes of its MessagePack: there are as many of them as there are tasks."""
+_NONE: Final[dict[str, Any]] = {}
+"""Nobody changes what a definition holds."""
+
+
+class Definition(NamedTuple):
+    """What a task does and asks for. Most tasks of a function share one, which is told once (docs/adr/0030).
+
+    `code` is None while a task of the legacy flow is not saved, a text if the head has it.
+    """
+
+    func_name: str = ""
+    code: Code | str | None = None
+    outputs: tuple[str, ...] = ()
+    data_types: dict[str, str] = _NONE
+    resources: dict[str, int | float] = _NONE
+    policy: Policy = NO_POLICY
+    terms: Terms = NO_TERMS
+    keep: bool = False
+    sandbox: bool = False
+
+
+UNSAVED: Final = Definition()
+
+
 @dataclass(slots=True)
 class Vertex:
-    """A task as authored. `code` is None while a task of the legacy flow is not saved, a text if the head has it."""
+    """A task as authored. Nobody changes it."""
 
     task_id: str
     name: str
-    func_name: str = ""
-    code: Code | str | None = None
-    inputs: dict[str, InputSpec] = field(default_factory=dict)
-    outputs: tuple[str, ...] = ()
-    data_types: dict[str, str] = field(default_factory=dict)
-    resources: dict[str, int | float] = field(default_factory=dict)
-    policy: Policy = NO_POLICY
-    terms: Terms = NO_TERMS
+    definition: Definition = UNSAVED
+    inputs: dict[str, Input] = field(default_factory=dict)
     same_node_as: str = ""
-    keep: bool = False
-    sandbox: bool = False
 
     def sources(self) -> dict[str, list[str]]:
         """Return the tasks that this one names, each with the inputs that do; `same_node_as` is no input."""
         found: dict[str, list[str]] = {self.same_node_as: []} if self.same_node_as else {}
         for name, spec in self.inputs.items():
-            if not spec.refs:
+            if isinstance(spec, bytes) or not spec.refs:
                 continue
             for task_id in dict.fromkeys(task_id for task_id, _ in spec.refs):
                 found.setdefault(task_id, []).append(name)
@@ -166,7 +184,7 @@ class Graph:
 
     def unsaved(self) -> list[Vertex]:
         """Return the tasks of the legacy flow that have no code yet."""
-        return [task for task in self.tasks.values() if task.code is None]
+        return [task for task in self.tasks.values() if task.definition.code is None]
 
     def apply(self, op: Op) -> bool:
         """Carry out an operation.
@@ -303,10 +321,9 @@ class Graph:
 
     def _check_sources(self, task: Vertex, sources: Iterable[str]) -> None:
         """Check the tasks that one names."""
-        for spec in task.inputs.values():
-            for source, key in spec.refs:
-                self._check_alive(source)
-                self._check_output(source, key)
+        for source, key in _references(task):
+            self._check_alive(source)
+            self._check_output(source, key)
         for source in sources:
             self._check_alive(source)
             if task.task_id in self.successors or source == task.task_id:
@@ -314,8 +331,8 @@ class Graph:
 
     def _check_output(self, source: str, key: str) -> None:
         producer = self.tasks.get(source)
-        if producer is not None and key not in producer.outputs:
-            keys = ", ".join(producer.outputs) or "none (the task is not saved yet)"
+        if producer is not None and key not in producer.definition.outputs:
+            keys = ", ".join(producer.definition.outputs) or "none (the task is not saved yet)"
             raise UnknownOutputError(
                 f"task {self.describe(source)} has no output {key!r}; it has: {keys}", code="unknown_output"
             )
@@ -323,13 +340,12 @@ class Graph:
     def _check_kept_outputs(self, task: Vertex) -> None:
         """Refuse to take an output away from those who use it."""
         for there in self.successors.get(task.task_id, ()):
-            for spec in self.tasks[there].inputs.values() if there in self.tasks else ():
-                for source, key in spec.refs:
-                    if source == task.task_id and key not in task.outputs:
-                        raise GraphError(
-                            f"output {key!r} of {self.describe(source)} cannot go: {self.describe(there)} uses it",
-                            code="output_in_use",
-                        )
+            for source, key in _references(self.tasks[there]) if there in self.tasks else ():
+                if source == task.task_id and key not in task.definition.outputs:
+                    raise GraphError(
+                        f"output {key!r} of {self.describe(source)} cannot go: {self.describe(there)} uses it",
+                        code="output_in_use",
+                    )
 
     def _check_cycle(self, source: str, target: str) -> None:
         path = find_path(self.successors, target, source)
@@ -351,6 +367,13 @@ class Graph:
             return
         self.edges.pop((source, target), None)
         self.successors.get(source, {}).pop(target, None)
+
+
+def _references(task: Vertex) -> Iterator[tuple[str, str]]:
+    """Yield the outputs of other tasks that one uses."""
+    for spec in task.inputs.values():
+        if not isinstance(spec, bytes):
+            yield from spec.refs
 
 
 def _presumed(op: Op) -> list[str]:

@@ -140,7 +140,7 @@ class TaskHandle:
     def _of(cls, state: WorkflowState, vertex: Vertex) -> Self:
         """Return the handle of a task of a known workflow; half of what `add_task` would cost goes into URLs."""
         made = cls.__new__(cls)
-        made._bind(state, vertex.task_id, vertex.name, vertex.outputs)
+        made._bind(state, vertex.task_id, vertex.name, vertex.definition.outputs)
         return made
 
     def _bind(self, state: WorkflowState, task_id: str, name: str | None, output_keys: Sequence[str] | None) -> None:
@@ -167,7 +167,7 @@ class TaskHandle:
         vertex = self._known()
         if vertex is None and self._declared is None:
             vertex = self._fetched()
-        keys = self._declared or () if vertex is None else vertex.outputs
+        keys = self._declared or () if vertex is None else vertex.definition.outputs
         if self._outputs is None:
             self._outputs = TaskOutputs(self.task_id, keys, _workflow_id=self.workflow_id)
             return self._outputs
@@ -214,17 +214,14 @@ class TaskHandle:
         name = known.name if known is not None else (self._name or short_id(self.task_id))
         vertex = legacy_vertex(self.task_id, name, self.workflow_id, (code_str, task_input, task_output, resources))
         if known is not None:
-            vertex = replace(
-                vertex,
-                policy=known.policy,
-                terms=known.terms,
-                same_node_as=known.same_node_as,
-                keep=known.keep,
-                sandbox=known.sandbox,
+            said = known.definition
+            definition = vertex.definition._replace(
+                policy=said.policy, terms=said.terms, keep=said.keep, sandbox=said.sandbox
             )
+            vertex = replace(vertex, definition=definition, same_node_as=known.same_node_as)
         self._state.record(SaveTask(vertex))
         if self._outputs is not None:
-            self._outputs._become(vertex.outputs)
+            self._outputs._become(vertex.definition.outputs)
 
 
 class MaTask(TaskHandle):

@@ -50,10 +50,10 @@ def graph_info(graph: Graph) -> dict[str, Any]:
     nodes = {
         task.task_id: {
             "name": task.name,
-            "func_name": task.func_name,
+            "func_name": task.definition.func_name,
             "inputs": list(task.inputs),
-            "outputs": list(task.outputs),
-            "resources": normalise_resources(task.resources).shown,
+            "outputs": list(task.definition.outputs),
+            "resources": normalise_resources(task.definition.resources).shown,
         }
         for task in graph.tasks.values()
     }

@@ -34,7 +34,7 @@ def literals_of(ops: Iterable[Op]) -> list[Literal]:
     for op in ops:
         if isinstance(op, (AddTask, SaveTask)):
             for spec in op.task.inputs.values():
-                if spec.literal is not None and not spec.literal.sent:
+                if not isinstance(spec, bytes) and spec.literal is not None and not spec.literal.sent:
                     found[id(spec.literal)] = spec.literal
     return list(found.values())
 

@@ -17,6 +17,7 @@ from maze_protocol.alike import is_model
 from maze_protocol.graph import format_reference, parse_reference
 from maze_protocol.policy import NO_POLICY, Policy
 from maze_protocol.terms import NO_TERMS, Terms, make_terms
+from maze_protocol.values import MSGPACK
 
 __all__ = ["edit_request", "vertices"]
 
@@ -69,9 +70,9 @@ def _alike(ops: Sequence[_graph.Op]) -> list[http.Op]:
             written.append(_op(op))
             continue
         task = op.task
-        model = models.get(task.code)
+        model = models.get(task.definition.code)
         if model is None or not _agree(task, model.task):
-            models[task.code] = _Model(len(written), task)
+            models[task.definition.code] = _Model(len(written), task)
         elif model.serves:
             name = "" if task.name == model.task.name else task.name
             written.append(http.AddAlike(model.number, task.task_id, _inputs(task), name))
@@ -95,39 +96,31 @@ class _Model:
 
 def _agree(one: _graph.Vertex, other: _graph.Vertex) -> bool:
     """Tell whether two tasks of one function differ in nothing but id, name and inputs."""
-    return (
-        one.resources == other.resources
-        and one.outputs == other.outputs
-        and one.policy == other.policy
-        and one.terms == other.terms
-        and one.data_types == other.data_types
-        and one.same_node_as == other.same_node_as
-        and one.keep == other.keep
-        and one.sandbox == other.sandbox
-        and one.func_name == other.func_name
-    )
+    same = one.definition is other.definition or one.definition == other.definition
+    return same and one.same_node_as == other.same_node_as
 
 
 def _task(task: _graph.Vertex) -> http.TaskBody:
-    code, strict = _code(task.code)
+    said = task.definition
+    code, strict = _code(said.code)
     body = http.TaskBody(
         task.task_id,
         task.name,
-        task.func_name,
+        said.func_name,
         code,
         _inputs(task),
-        list(task.outputs),
-        task.data_types,
-        task.resources,
+        list(said.outputs),
+        said.data_types,
+        said.resources,
         strict,
         same_node_as=task.same_node_as,
-        keep=task.keep,
-        sandbox=task.sandbox,
+        keep=said.keep,
+        sandbox=said.sandbox,
     )
     # Most tasks of a graph of many thousands have neither.
-    if task.policy == NO_POLICY and task.terms == NO_TERMS:
+    if said.policy == NO_POLICY and said.terms == NO_TERMS:
         return body
-    return msgspec.structs.replace(body, **_policy_fields(task.policy), **_terms_fields(task.terms))
+    return msgspec.structs.replace(body, **_policy_fields(said.policy), **_terms_fields(said.terms))
 
 
 def _code(code: _graph.Code | str | None) -> tuple[str, bool]:
@@ -150,7 +143,9 @@ def _inputs(task: _graph.Vertex) -> dict[str, http.InputBody]:
     return {name: _input(spec) for name, spec in task.inputs.items()}
 
 
-def _input(spec: _graph.InputSpec) -> http.InputBody:
+def _input(spec: _graph.Input) -> http.InputBody:
+    if isinstance(spec, bytes):
+        return http.InputBody(encoded=http.EncodedValue(MSGPACK, spec))
     if spec.data is not None and not spec.refs:
         return http.InputBody(encoded=http.EncodedValue(spec.codec, spec.data))
     refs = [format_reference(task_id, key) for task_id, key in spec.refs]
@@ -163,23 +158,21 @@ def _input(spec: _graph.InputSpec) -> http.InputBody:
 
 
 def _vertex(task: http.TaskBody) -> _graph.Vertex:
-    return _graph.Vertex(
-        task_id=task.task_id,
-        name=task.name,
-        func_name=task.func_name,
-        code=task.code or None,
-        inputs={name: _spec(body) for name, body in task.inputs.items()},
-        outputs=tuple(task.outputs),
+    definition = _graph.Definition(
+        task.func_name,
+        task.code or None,
+        tuple(task.outputs),
         data_types=task.data_types,
         resources=task.resources,
         policy=Policy(
             task.retries, task.retry_backoff, tuple(task.retry_on), task.timeout, task.idle_timeout, task.at_most_once
         ),
         terms=make_terms(task.require, task.prefer, task.limits, task.apart, task.nodes),
-        same_node_as=task.same_node_as,
         keep=task.keep,
         sandbox=task.sandbox,
     )
+    inputs: dict[str, _graph.Input] = {name: _spec(body) for name, body in task.inputs.items()}
+    return _graph.Vertex(task.task_id, task.name, definition, inputs, task.same_node_as)
 
 
 def _spec(body: http.InputBody) -> _graph.InputSpec:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maze._draft import Batch
-from maze._graph import AddEdge, AddTask, Code, DelTask, InputSpec, Op, Vertex
+from maze._graph import AddEdge, AddTask, Code, DelTask, InputSpec, Op
 from maze._wire import edit_request
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
@@ -21,6 +21,7 @@ from maze_protocol import http
 from maze_protocol.http import AddAlike, EditRequest, EncodedValue, InputBody
 from maze_protocol.policy import Policy
 from maze_protocol.terms import Terms
+from support.drafts import task_of
 from support.graphs import as_read
 from support.head_core import CODE, SOURCE, Head, W, add, tid
 
@@ -55,11 +56,11 @@ def edits(draw: Any) -> list[Op]:
         inputs["v"] = InputSpec((), 0, bytes([number]))
         name = "common" if odd else f"t{number}"
         anchor = tid(before[0] + 1) if before and odd == 1 else ""
-        made.append(AddTask(Vertex(tid(number + 1), name, "f", inputs=inputs, same_node_as=anchor, **kinds[kind])))
+        made.append(AddTask(task_of(tid(number + 1), name, "f", inputs=inputs, same_node_as=anchor, **kinds[kind])))
         if before and odd == 2:
             made.append(AddEdge(tid(before[0] + 1), tid(number + 1)))
         if odd == 3:
-            gone = Vertex(tid(100 + number), name, "f", **kinds[kind])
+            gone = task_of(tid(100 + number), name, "f", **kinds[kind])
             made += [AddTask(gone), DelTask(gone.task_id)]
     return made
 

@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from maze import _remote
-from maze._graph import AddEdge, AddTask, Code, DelEdge, DelTask, InputSpec, Op, Vertex
+from maze._graph import AddEdge, AddTask, Code, DelEdge, DelTask, InputSpec, Op
 from maze._shared import WorkflowState, discard_edits
 from maze.errors import HeadUnavailableError, MazeError, RequestError
 from maze_head.core import events as ev
 from maze_head.core.errors import Rejected
 from maze_protocol.http import EditRequest
+from support.drafts import task_of
 from support.head_core import CODE, SOURCE, Head, W, add, tid
 
 PART = 3
@@ -68,7 +69,7 @@ def drafts(draw: Any) -> list[Op]:
     made: list[Op] = []
     for number, choice in enumerate(draw(st.lists(st.integers(0, 9), min_size=1, max_size=20))):
         inputs = {"x": InputSpec(((tid(choice), "y"),))} if choice < number else {}
-        made.append(AddTask(Vertex(tid(number), f"t{number}", "f", CODE_OF, inputs, ("y",))))
+        made.append(AddTask(task_of(tid(number), f"t{number}", "f", CODE_OF, inputs, ("y",))))
         if choice == 9 and number:
             made.append(AddEdge(tid(0), tid(number)))
             made.append(DelEdge(tid(0), tid(number)))

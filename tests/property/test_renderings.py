@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from maze import _render, _report
 from maze._daemon.logging import JsonFormatter, TextFormatter
-from maze._graph import Graph, Vertex
+from maze._graph import Graph
 from maze.cli._render import echo, echo_json, echo_pairs, echo_table, json_line
 from maze.cli.events import _line
 from maze_head.core.errors import Invalid
+from support.drafts import task_of
 
 ODD = st.sampled_from(
     ["\n", "\r", "\t", "\x00", "\x1b[2J", "\x07", "\x85", "\x9b", "\u2028", "\u202e", "\u2066", "\ufeff", "\ud800", '"',
@@ -46,7 +47,7 @@ def clean(text: str, lines: int | None = None) -> list[str]:
 
 def graph(first: str, second: str) -> Graph:
     named = zip(IDS, (first, second), strict=True)
-    return Graph([Vertex(task_id, name, name) for task_id, name in named], {IDS: None})
+    return Graph([task_of(task_id, name, name) for task_id, name in named], {IDS: None})
 
 
 @given(TEXT, TEXT)

@@ -6,11 +6,12 @@ all or none, with a revision, as `POST /workflows/{id}/edits` does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import networkx
 
-from maze._graph import AddEdge, AddTask, DelEdge, DelTask, InputSpec, Op, SaveTask, Vertex
+from maze._graph import AddEdge, AddTask, Definition, DelEdge, DelTask, InputSpec, Op, SaveTask, Vertex
 
 Edge = tuple[str, str]
 
@@ -23,13 +24,29 @@ class Refused(Exception):
         super().__init__(reason)
 
 
+def task_of(
+    task_id: str,
+    name: str,
+    func_name: str = "",
+    code: Any = None,
+    inputs: Mapping[str, Any] | None = None,
+    outputs: Sequence[str] = (),
+    *types_and_amounts: Any,
+    same_node_as: str = "",
+    **said: Any,
+) -> Vertex:
+    """Return a task with a definition of its own."""
+    definition = Definition(func_name, code, tuple(outputs), *types_and_amounts, **said)
+    return Vertex(task_id, name, definition, dict(inputs or {}), same_node_as)
+
+
 def vertex(
     task_id: str, *sources: str, outputs: Sequence[str] = ("y",), saved: bool = True, same_node_as: str = ""
 ) -> Vertex:
     """Return a task whose input number i is output `y` of source number i."""
     inputs = {f"x{number}": InputSpec(refs=((source, "y"),)) for number, source in enumerate(sources)}
     code = "hash" if saved else None
-    return Vertex(task_id, task_id, "f", code, inputs, tuple(outputs), same_node_as=same_node_as)
+    return task_of(task_id, task_id, "f", code, inputs, outputs, same_node_as=same_node_as)
 
 
 class ModelHead:
@@ -117,8 +134,9 @@ class ModelHead:
 
     def _outputs_fit(self) -> bool:
         return all(
-            key in self.tasks[source].outputs
+            key in self.tasks[source].definition.outputs
             for task in self.tasks.values()
             for spec in task.inputs.values()
+            if not isinstance(spec, bytes)
             for source, key in spec.refs
         )

@@ -21,7 +21,7 @@ from maze._binding import (
 from maze._decorator import task
 from maze._draft import Batch, Draft
 from maze._fetch import Place
-from maze._graph import AddTask, Code, InputSpec, Vertex
+from maze._graph import AddTask, Code, Input, InputSpec, Vertex
 from maze._handles import TaskOutput, TaskOutputs
 from maze._remote_value import RemoteValue
 from maze._values import decode_input
@@ -29,6 +29,7 @@ from maze._wire import edit_request, vertices
 from maze.errors import DeclarationTypeError, ForeignTaskError, InputError, InputTypeError, InvalidTaskError
 from maze_protocol.http import WorkflowBody
 from maze_protocol.limits import MAX_TASK_VALUES
+from maze_protocol.values import MSGPACK
 
 DRAFT = Draft()
 OUTPUT = TaskOutput("task_1", "y", _workflow_id="w")
@@ -56,16 +57,27 @@ def bind(function: Callable[..., Any] = repeat, **inputs: Any) -> Vertex:
 
 
 def bind_value(value: Any) -> InputSpec:
-    return bind(untyped, value=value).inputs["value"]
+    spec = bind(untyped, value=value).inputs["value"]
+    return InputSpec((), MSGPACK, spec) if isinstance(spec, bytes) else spec
+
+
+def decoded(spec: Input) -> Any:
+    codec, data = (MSGPACK, spec) if isinstance(spec, bytes) else (spec.codec, spec.data)
+    assert data is not None
+    return decode_input(codec, data, ())
 
 
 def test_a_vertex_has_all_that_was_declared() -> None:
     vertex = bind(text="a", count=3)
-    assert (vertex.task_id, vertex.name, vertex.func_name) == ("task_9", "repeat", "repeat")
-    assert isinstance(vertex.code, Code)
-    assert vertex.code.function is repeat
-    assert (vertex.outputs, vertex.data_types, vertex.resources) == (("result",), {"count": "int"}, {"cpu": 2})
-    assert {name: decode_input(spec.codec, spec.data or b"", ()) for name, spec in vertex.inputs.items()} == {
+    assert (vertex.task_id, vertex.name, vertex.definition.func_name) == ("task_9", "repeat", "repeat")
+    assert isinstance(vertex.definition.code, Code)
+    assert vertex.definition.code.function is repeat
+    assert (vertex.definition.outputs, vertex.definition.data_types, vertex.definition.resources) == (
+        ("result",),
+        {"count": "int"},
+        {"cpu": 2},
+    )
+    assert {name: decoded(spec) for name, spec in vertex.inputs.items()} == {
         "text": "a",
         "count": 3,
     }
@@ -77,7 +89,11 @@ def test_inputs_keep_the_declared_order() -> None:
 
 def test_a_name_and_resources_can_be_given() -> None:
     vertex = function_vertex("t", "w", untyped, {"value": 1}, DRAFT, "Custom Name", {"cpu": 4})
-    assert (vertex.name, vertex.func_name, vertex.resources) == ("Custom Name", "untyped", {"cpu": 4})
+    assert (vertex.name, vertex.definition.func_name, vertex.definition.resources) == (
+        "Custom Name",
+        "untyped",
+        {"cpu": 4},
+    )
     with pytest.raises(TypeError, match="number"):
         function_vertex("t", "w", untyped, {"value": 1}, DRAFT, None, {"cpu": "4"})
 
@@ -130,8 +146,9 @@ def test_what_is_too_much_for_one_message_travels_by_itself() -> None:
     names = [f"x{number}" for number in range(12)]
     many = task(inputs=names, outputs=["y"])(lambda params: {"y": 1})
     vertex = bind(many, **{name: bytes([number]) * 1_000_000 for number, name in enumerate(names)})
-    data = [spec.data for spec in vertex.inputs.values() if spec.data is not None]
-    large = [spec.literal for spec in vertex.inputs.values() if spec.literal is not None]
+    specs = [spec for spec in vertex.inputs.values() if isinstance(spec, InputSpec)]
+    data = [spec.data for spec in specs if spec.data is not None]
+    large = [spec.literal for spec in specs if spec.literal is not None]
     assert sum(map(len, data)) <= MAX_TASK_VALUES
     assert len(data) + len(large) == 12
     assert list(vertex.inputs) == names
@@ -140,16 +157,16 @@ def test_what_is_too_much_for_one_message_travels_by_itself() -> None:
 @pytest.mark.parametrize("value", [None, (1, 2), {1, 2}, 2**70, b"x", {1: 2}, 1.5, [], {}])
 def test_literals_of_any_kind_are_kept_exactly(value: Any) -> None:
     spec = bind_value(value)
-    decoded = decode_input(spec.codec, spec.data or b"", ())
-    assert decoded == value
-    assert type(decoded) is type(value)
+    found = decoded(spec)
+    assert found == value
+    assert type(found) is type(value)
 
 
 def test_literals_are_what_they_were_when_the_task_was_added() -> None:
     words = ["a"]
     spec = bind_value(words)
     words.append("b")
-    assert decode_input(spec.codec, spec.data or b"", ()) == ["a"]
+    assert decoded(spec) == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -240,15 +257,19 @@ def params(kind: str, *items: dict[str, Any]) -> dict[str, Any]:
 
 def test_source_text_becomes_a_code_of_its_own() -> None:
     vertex = legacy(outputs=params("output_params", {"key": "area", "data_type": "float"}))
-    assert isinstance(vertex.code, Code)
-    assert (vertex.code.kind, vertex.code.name, vertex.func_name) == ("source", "area", "area")
-    assert vertex.code.body.startswith(b"\nimport math")
-    assert (
-        vertex.code.digest
-        == digest_of(vertex.code.body)
-        == hashlib.blake2b(vertex.code.body, digest_size=16).hexdigest()
+    assert isinstance(vertex.definition.code, Code)
+    assert (vertex.definition.code.kind, vertex.definition.code.name, vertex.definition.func_name) == (
+        "source",
+        "area",
+        "area",
     )
-    assert (vertex.outputs, vertex.data_types) == (("area",), {})
+    assert vertex.definition.code.body.startswith(b"\nimport math")
+    assert (
+        vertex.definition.code.digest
+        == digest_of(vertex.definition.code.body)
+        == hashlib.blake2b(vertex.definition.code.body, digest_size=16).hexdigest()
+    )
+    assert (vertex.definition.outputs, vertex.definition.data_types) == (("area",), {})
 
 
 def test_seed_era_inputs_are_literals_and_references() -> None:
@@ -261,10 +282,10 @@ def test_seed_era_inputs_are_literals_and_references() -> None:
             {"key": "u", "value": None},
         )
     )
-    assert decode_input(vertex.inputs["r"].codec, vertex.inputs["r"].data or b"", ()) == [1]
+    assert decoded(vertex.inputs["r"]) == [1]
     assert vertex.inputs["s"] == InputSpec(refs=(("task_1", "a.b"),))
     assert vertex.inputs["t"] == InputSpec(refs=(("task_1", "y"),))
-    assert vertex.inputs["u"].data is not None
+    assert decoded(vertex.inputs["u"]) is None
 
 
 @pytest.mark.parametrize(
@@ -283,7 +304,7 @@ def test_source_that_is_no_task_is_told(code: Any, told: str) -> None:
 
 
 def test_an_async_function_is_found() -> None:
-    assert legacy("async def later(params): return {}").func_name == "later"
+    assert legacy("async def later(params): return {}").definition.func_name == "later"
 
 
 @pytest.mark.parametrize(
@@ -312,12 +333,12 @@ def flagged(flag: str) -> Any:
 
 @pytest.mark.parametrize("flag", ["keep", "sandbox"])
 def test_a_flag_is_declared_and_can_be_said_for_one_task(flag: str) -> None:
-    assert getattr(flagged(flag), flag)
+    assert getattr(flagged(flag).definition, flag)
     plain = bind(untyped, value=1)
-    assert not getattr(plain, flag)
-    assert getattr(with_options(plain, {flag: True}, "w"), flag)
-    assert not getattr(with_options(flagged(flag), {flag: False}, "w"), flag)
-    assert getattr(with_options(flagged(flag), {"retries": 1}, "w"), flag)
+    assert not getattr(plain.definition, flag)
+    assert getattr(with_options(plain, {flag: True}, "w").definition, flag)
+    assert not getattr(with_options(flagged(flag), {flag: False}, "w").definition, flag)
+    assert getattr(with_options(flagged(flag), {"retries": 1}, "w").definition, flag)
     with pytest.raises(DeclarationTypeError, match=f"{flag} must be True or False"):
         with_options(plain, {flag: "yes"}, "w")
     with pytest.raises(DeclarationTypeError, match=f"{flag} must be True or False"):
@@ -329,4 +350,21 @@ def test_a_flag_is_told_to_the_head_and_by_it(flag: str) -> None:
     body = edit_request(Batch((AddTask(flagged(flag)),), (), 0), "e").ops[0].task  # type: ignore[union-attr]  # an AddTask
     assert getattr(body, flag)
     workflow = WorkflowBody("w", "", 1, 0.0, [body], [], [])
-    assert getattr(vertices(workflow)[0], flag)
+    assert getattr(vertices(workflow)[0].definition, flag)
+
+
+def test_tasks_of_one_function_share_what_it_declares() -> None:
+    one, two = bind(text="a", count=3), bind(text="b", count=4)
+    assert one.definition is two.definition
+    other = with_options(two, {"retries": 1}, "w")
+    assert (other.definition.policy.retries, one.definition.policy.retries) == (1, 0)
+
+
+def test_a_function_that_is_declared_anew_is_another_one() -> None:
+    def plain(params: dict[str, Any]) -> dict[str, Any]:
+        return {"y": params["x"], "z": 0}
+
+    first = bind(task(inputs=["x"], outputs=["y"])(plain), x=1)
+    second = bind(task(inputs=["x"], outputs=["y", "z"])(plain), x=1)
+    assert (first.definition.outputs, second.definition.outputs) == (("y",), ("y", "z"))
+    assert first.definition.code is second.definition.code

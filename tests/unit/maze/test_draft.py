@@ -7,7 +7,7 @@ import pytest
 from maze._draft import Draft, describe_op
 from maze._graph import AddEdge, AddTask, Code, DelEdge, DelTask, Graph, InputSpec, SaveTask, Vertex
 from maze.errors import CycleError
-from support.drafts import vertex
+from support.drafts import task_of, vertex
 
 MANY, LARGE = 1000, 10**9
 
@@ -57,7 +57,7 @@ def test_what_is_recorded_while_a_batch_is_out_stays() -> None:
 
 def test_a_batch_behind_one_that_is_out_is_what_comes_after_it() -> None:
     code, other = pickled(Code("pickle", None, "f"), "f"), pickled(Code("pickle", None, "g"), "g")
-    draft = draft_of(*(Vertex(name, name, code=each) for name, each in [("a", code), ("b", code), ("c", other)]))
+    draft = draft_of(*(task_of(name, name, code=each) for name, each in [("a", code), ("b", code), ("c", other)]))
     out = draft.take(1, LARGE)
     behind = draft.take(MANY, LARGE, out)
     assert [op.task.task_id for op in behind.ops if isinstance(op, AddTask)] == ["b", "c"]
@@ -103,15 +103,15 @@ def test_a_function_is_one_code_and_travels_once() -> None:
     draft = Draft(loaded=True)
     code = draft.code_of(function)
     assert draft.code_of(function) is code
-    draft.record(AddTask(Vertex("a", "a", code=code)))
-    draft.record(AddTask(Vertex("b", "b", code=code)))
+    draft.record(AddTask(task_of("a", "a", code=code)))
+    draft.record(AddTask(task_of("b", "b", code=code)))
     assert [(found, task.task_id) for found, task in draft.unpickled()] == [(code, "a")]
     assert draft.take(MANY, LARGE).ops == (), "not before it is pickled"
     batch = draft.take(MANY, LARGE) if pickled(code, "f") else None
     assert batch is not None
     assert batch.codes == (code,)
     draft.confirm(batch, 1)
-    draft.record(AddTask(Vertex("c", "c", code=code)))
+    draft.record(AddTask(task_of("c", "c", code=code)))
     assert draft.take(MANY, LARGE).codes == ()
     assert draft.unpickled() == []
 
@@ -119,13 +119,13 @@ def test_a_function_is_one_code_and_travels_once() -> None:
 def test_equal_functions_travel_once() -> None:
     draft = Draft(loaded=True)
     for name in "ab":
-        draft.record(AddTask(Vertex(name, name, code=pickled(Code("pickle"), "same"))))
+        draft.record(AddTask(task_of(name, name, code=pickled(Code("pickle"), "same"))))
     assert len(draft.take(MANY, LARGE).codes) == 1
 
 
 def test_literals_count_towards_the_size_of_a_request() -> None:
     big = {"x": InputSpec(data=b"x" * 1000)}
-    draft = draft_of(Vertex("a", "a", inputs=big), Vertex("b", "b", inputs=big))
+    draft = draft_of(task_of("a", "a", inputs=big), task_of("b", "b", inputs=big))
     assert len(draft.take(MANY, 2000).ops) == 1
     assert len(draft.take(MANY, 3000).ops) == 2
 

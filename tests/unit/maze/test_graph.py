@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from maze._graph import AddEdge, AddTask, Code, DelEdge, DelTask, Graph, SaveTask, Vertex
+from maze._graph import AddEdge, AddTask, Code, DelEdge, DelTask, Graph, SaveTask
 from maze.errors import CycleError, GraphError, UnknownOutputError, UnknownTaskError
-from support.drafts import vertex
+from support.drafts import task_of, vertex
 
 A, B, C = "task_aaaaaaaa1", "task_bbbbbbbb2", "task_cccccccc3"
 
@@ -141,7 +141,7 @@ def test_tasks_without_code_are_known() -> None:
 
 def test_a_code_is_itself_and_no_other() -> None:
     assert Code("pickle") != Code("pickle")
-    assert Vertex(A, "a").sources() == {}
+    assert task_of(A, "a").sources() == {}
 
 
 def test_what_an_operation_presumes() -> None:

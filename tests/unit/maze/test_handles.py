@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from maze._graph import AddTask, Vertex
+from maze._graph import AddTask
 from maze._handles import MaTask, TaskOutput, TaskOutputs
 from maze._shared import discard_edits, state_of
 from maze._workflow import MaWorkflow
 from maze.errors import InvalidTaskError, UnknownOutputError, UnknownTaskError
+from support.drafts import task_of
 
 URL, WORKFLOW = "http://127.0.0.1:9", "workflow_1"
 SOURCE = "def shout(params):\n    return {'loud': params['text'].upper()}\n"
@@ -55,7 +56,7 @@ def test_an_unknown_output_is_a_key_error_that_lists_what_there_is() -> None:
 
 
 def test_a_task_knows_its_name_and_outputs_from_the_draft(workflow: MaWorkflow) -> None:
-    workflow._state.record(AddTask(Vertex("task_1", "first", "f", "hash", outputs=("y",))))
+    workflow._state.record(AddTask(task_of("task_1", "first", "f", "hash", outputs=("y",))))
     built = MaTask("task_1", WORKFLOW, URL)
     assert (built.task_name, built.outputs.keys()) == ("first", ["y"])
     assert built == MaTask("task_1", WORKFLOW, URL, "other name", ["z"])

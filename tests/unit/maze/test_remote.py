@@ -12,7 +12,7 @@ import pytest
 from maze import _remote
 from maze._decorator import task
 from maze._draft import Batch
-from maze._graph import AddEdge, AddTask, DelTask, InputSpec, Literal, Vertex
+from maze._graph import AddEdge, AddTask, DelTask, InputSpec, Literal
 from maze._run_options import RunOptions
 from maze._shared import WorkflowState, discard_edits, unsent
 from maze.errors import (
@@ -30,7 +30,7 @@ from maze.errors import (
 )
 from maze_protocol import cluster, http
 from maze_protocol.waiting import NamedTask, RunExplanation, WaitingGroup
-from support.drafts import vertex
+from support.drafts import task_of, vertex
 from support.fake_head import FakeConnection, refused, workflow_body
 
 A, B = http.TaskBody("a", "a", "f", "hash", {}, ["y"]), http.TaskBody("b", "b", "f", "hash", {}, ["y"])
@@ -291,12 +291,12 @@ def test_a_function_is_pickled_once_and_named_if_it_cannot_be(state: WorkflowSta
         return {"y": lock}
 
     code = state.draft.code_of(good)
-    state.record(AddTask(Vertex("a", "fine", code=code, outputs=("y",))))
+    state.record(AddTask(task_of("a", "fine", code=code, outputs=("y",))))
     _remote.pickle_functions(state)
     body = code.body
     assert body
     assert len(code.digest) == 32
-    state.record(AddTask(Vertex("b", "wrong", code=state.draft.code_of(bad), outputs=("y",))))
+    state.record(AddTask(task_of("b", "wrong", code=state.draft.code_of(bad), outputs=("y",))))
     state.record(AddTask(vertex("c", "b")))
     with pytest.raises(InvalidTaskError, match=r"'wrong' cannot be sent .*'c' \(c\).*lock"):
         _remote.pickle_functions(state)
@@ -312,7 +312,7 @@ def test_a_function_that_is_too_large_is_told(state: WorkflowState) -> None:
     def heavy(params: dict[str, Any]) -> dict[str, Any]:
         return {"y": len(large)}
 
-    state.record(AddTask(Vertex("a", "heavy one", code=state.draft.code_of(heavy))))
+    state.record(AddTask(task_of("a", "heavy one", code=state.draft.code_of(heavy))))
     with pytest.raises(InvalidTaskError, match=r"'heavy one' cannot be sent: .*at most 8,388,608"):
         _remote.pickle_functions(state)
     assert not state.draft.dirty
@@ -417,7 +417,7 @@ def test_large_literals_are_brought_before_the_tasks_that_name_them(
     literal = Literal(2**21, b"x")
     for name in ("a", "b"):
         inputs = {"x": InputSpec((), 0, None, literal), "y": InputSpec((), 0, b"\x01")}
-        state.record(AddTask(Vertex(name, name, code="hash", inputs=inputs, outputs=("y",))))
+        state.record(AddTask(task_of(name, name, code="hash", inputs=inputs, outputs=("y",))))
     asyncio.run(_remote.flush(state))
     assert brought == [2**21]
     body = known.asked[0][2]

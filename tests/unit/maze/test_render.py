@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from maze import _render
-from maze._graph import Graph, InputSpec, Vertex
+from maze._graph import Graph, InputSpec
 from maze.errors import MissingDependencyError
-from support.drafts import vertex
+from support.drafts import task_of, vertex
 
 ONE, TWO = "task_" + "1" * 32, "task_" + "2" * 32
 HAS_DOT = shutil.which("dot") is not None
@@ -19,7 +19,7 @@ HAS_DOT = shutil.which("dot") is not None
 
 @pytest.fixture
 def graph() -> Graph:
-    first = Vertex(ONE, "process_data", "process", "h", {"text": InputSpec()}, ("y",), {}, {"gpu_mem": 4096})
+    first = task_of(ONE, "process_data", "process", "h", {"text": InputSpec()}, ("y",), {}, {"gpu_mem": 4096})
     return Graph([first, vertex(TWO, ONE)])
 
 
@@ -47,7 +47,7 @@ def test_mermaid_has_full_ids_and_escaped_names(graph: Graph) -> None:
     assert _render.mermaid(graph).splitlines() == [
         "graph TD", f'    {ONE}["process_data"]', f'    {TWO}["{TWO}"]', f"    {ONE} --> {TWO}"
     ]  # fmt: skip
-    assert '["a #quot;b#quot; #lt;i#gt; #35;1"]' in _render.mermaid(Graph([Vertex(ONE, 'a "b" <i> #1')]))
+    assert '["a #quot;b#quot; #lt;i#gt; #35;1"]' in _render.mermaid(Graph([task_of(ONE, 'a "b" <i> #1')]))
 
 
 def test_info_is_the_documented_dictionary(graph: Graph) -> None:
@@ -84,7 +84,7 @@ def test_every_format_is_drawn(graph: Graph, tmp_path: Path, kind: str, method: 
 
 
 def test_odd_names_are_drawn(tmp_path: Path) -> None:
-    odd = Graph([Vertex(ONE, "costs $5 <b> \\N {x} $")])
+    odd = Graph([task_of(ONE, "costs $5 <b> \\N {x} $")])
     assert Path(_render.draw(odd, str(tmp_path / "odd.png"), "matplotlib", (4, 3), 50)).exists()
 
 
@@ -121,7 +121,7 @@ def test_graphviz_is_asked_with_escaped_names(graph: Graph, tmp_path: Path, monk
     script.write_text(f"#!{sys.executable}\nimport sys\nsys.stdout.write(sys.stdin.read())\n")
     script.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    odd = Graph([Vertex(ONE, "<b>"), vertex(TWO, ONE)])
+    odd = Graph([task_of(ONE, "<b>"), vertex(TWO, ONE)])
     drawn = Path(_render.draw(odd, str(tmp_path / "a.svg"), "auto", (4, 3), 50)).read_text()
     assert f"{ONE} -> {TWO}" in drawn
     assert "dpi=50" in drawn
@@ -139,6 +139,6 @@ def test_where_nothing_can_be_written_is_an_os_error(graph: Graph, tmp_path: Pat
 @pytest.mark.parametrize("name", ["a\nb", "\x1b[31m\x00", "\u202eforged", "名前 🔗", '"]; x --> y["'])
 @pytest.mark.filterwarnings("ignore:Glyph:UserWarning")
 def test_names_that_should_have_been_refused_are_drawn_as_escapes(tmp_path: Path, name: str) -> None:
-    odd = Graph([Vertex(ONE, name)])
+    odd = Graph([task_of(ONE, name)])
     assert Path(_render.draw(odd, str(tmp_path / "odd.svg"), "matplotlib", (4, 3), 50)).exists()
     assert _render.mermaid(odd).count("\n") == 1

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from maze import _fetch
 from maze._fetch import Place
-from maze._graph import AddEdge, AddTask, InputSpec, Literal, Vertex
+from maze._graph import AddEdge, AddTask, InputSpec, Literal
 from maze._http import close_connection
 from maze._loop import bridge
 from maze._remote_value import RemoteValue
@@ -24,6 +24,7 @@ from maze.errors import HeadUnavailableError, RequestError, ValueExpiredError
 from maze_head.api import uploads
 from maze_head.blobfile import NoRoomForBlob
 from support.api_double import Served, asynchronous, serving
+from support.drafts import task_of
 from support.tokens import ADMIN, TEXTS
 from support.value_server import GONE, serving_values
 
@@ -153,5 +154,5 @@ def test_the_literals_of_operations_are_found_once() -> None:
     one, two, three = Literal(1), Literal(2), Literal(3, sent=True)
     inputs = {"a": InputSpec((), 0, None, one), "b": InputSpec((), 0, b"x"), "c": InputSpec((("t", "y"),))}
     more = {"a": InputSpec((), 0, None, two), "b": InputSpec((), 0, None, one), "c": InputSpec((), 0, None, three)}
-    ops = [AddTask(Vertex("t1", "t1", inputs=inputs)), AddEdge("t1", "t2"), AddTask(Vertex("t2", "t2", inputs=more))]
+    ops = [AddTask(task_of("t1", "t1", inputs=inputs)), AddEdge("t1", "t2"), AddTask(task_of("t2", "t2", inputs=more))]
     assert literals_of(ops) == [one, two]

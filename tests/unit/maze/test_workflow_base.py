@@ -193,11 +193,11 @@ def test_a_task_can_ask_for_the_node_of_another(workflow: MaWorkflow) -> None:
 
 
 def terms_of(workflow: MaWorkflow, made: MaTask) -> Terms:
-    return workflow._state.draft.graph.tasks[made.task_id].terms
+    return workflow._state.draft.graph.tasks[made.task_id].definition.terms
 
 
 def policy_of(workflow: MaWorkflow, made: MaTask) -> Policy:
-    return workflow._state.draft.graph.tasks[made.task_id].policy
+    return workflow._state.draft.graph.tasks[made.task_id].definition.policy
 
 
 def test_pictures(workflow: MaWorkflow, capsys: pytest.CaptureFixture[str]) -> None:
