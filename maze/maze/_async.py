@@ -76,7 +76,7 @@ class AsyncMaWorkflow(WorkflowBase[AsyncMaTask]):
         )
         await self._flush()
         self._check_saved()
-        run = await bridge(_remote.submit(self._state, wanted))
+        run = await bridge(_remote.submit(self._state, _remote.run_request(self._state, wanted)))
         warn_infeasible(run, wanted)
         return run.run_id
 

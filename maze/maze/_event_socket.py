@@ -10,8 +10,9 @@ A run that is submitted here is followed (_followed.py): its events come without
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import aiohttp
@@ -37,11 +38,14 @@ from maze_protocol.streams import (
 
 if TYPE_CHECKING:
     from maze._http import Connection
+    from maze._websocket import WebSocket
     from maze_protocol.http import RunBody, RunRequest
 
 __all__ = ["EventSocket", "Reader"]
 
 LONGEST_PAUSE = 1.0
+Answer = Callable[["RunBody | None"], None]
+"""Takes what a submission gives, once."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode: Any = msgspec.msgpack.Decoder(Told).decode
 _GONE = (aiohttp.ClientError, ConnectionError, TimeoutError)
@@ -70,63 +74,78 @@ class EventSocket:
 
     def __init__(self, known: Connection) -> None:
         self._known = known
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._socket: WebSocket | None = None
         self._readers: dict[int, Reader] = {}
-        self._answers: dict[int, asyncio.Future[RunBody | None]] = {}
+        self._answers: dict[int, Answer] = {}
         self._followed = Followed()
-        self._can_follow: bool | None = None
-        """Whether the head of this socket knows how; None: it was not asked."""
+        self._can_follow = False
+        """Whether the head of this socket knows how."""
         self._reopens = False
         """Another head may have taken the place of the one that is known."""
         self._last = 0
         self._pause = 0.0
         self._task: asyncio.Task[None] | None = None
 
-    async def join(self, reader: Reader) -> None:
+    @property
+    def is_open(self) -> bool:
+        """Tell whether runs may be submitted. Any thread may ask."""
+        return self._socket is not None
+
+    def join(self, reader: Reader) -> None:
         """Read for a stream from its position on, until it has had enough."""
-        if not reader.position and await self._adopt(reader):
+        if not reader.position and self._adopt(reader):
             return
         self._last += 1
         number = self._last
         self._readers[number] = reader
         if self._socket is not None:
-            await self._say(self._socket, _subscription(number, reader))
+            self._say(_subscription(number, reader))
         elif self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._run())
 
-    async def submit(self, request: RunRequest, pause: float | None = None) -> RunBody | None:
+    def post(self, request: RunRequest, pause: float, answer: Answer) -> None:
         """Run a workflow, if the socket is open: that costs a quarter of a request over HTTP.
 
         Args:
             request: what to run; with an id.
-            pause: of a stream that will probably read the run from its beginning; None: none will.
-
-        Returns:
-            The run, or None: ask over HTTP, which is as good as asking twice, and tells what is wrong.
+            pause: of a stream that will probably read the run from its beginning.
+            answer: takes the run, or None: ask over HTTP, which is as good as asking twice, and tells what is wrong.
         """
-        follow = pause is not None and self._followed.room and await self._follows()
-        socket = self._socket
-        if socket is None:
-            return None
+        if self._socket is None or request.run_id is None:
+            answer(None)
+            return
         self._last += 1
-        number = self._last
-        answer: asyncio.Future[RunBody | None] = asyncio.get_running_loop().create_future()
-        self._answers[number] = answer
-        asked = Submit(number, request)
-        if follow and pause is not None and request.run_id is not None:
+        asked = Submit(self._last, request)
+        if self._can_follow and self._followed.room:
             asked.follow, asked.pause = True, pause
-            self._followed.begin(number, request.run_id, pause)
-        try:
-            await self._say(socket, asked)
-            return await answer
-        finally:
-            if self._answers.pop(number, None) is not None:
-                await self._forget(number)
+            self._followed.begin(asked.id, request.run_id, pause)
+        self._answers[asked.id] = answer
+        self._say(asked)
 
-    async def leave(self, reader: Reader) -> None:
+    def abandon(self, answer: Answer) -> None:
+        """Do not answer: who submitted waits no more."""
+        for number in [number for number, other in self._answers.items() if other == answer]:
+            del self._answers[number]
+            self._forget(number)
+
+    async def submit(self, request: RunRequest, pause: float) -> RunBody | None:
+        """Run a workflow, as `post` does, and return what that would answer."""
+        answered: asyncio.Future[RunBody | None] = asyncio.get_running_loop().create_future()
+
+        def answer(run: RunBody | None) -> None:
+            if not answered.done():
+                answered.set_result(run)
+
+        self.post(request, pause, answer)
+        try:
+            return await answered
+        finally:
+            self.abandon(answer)
+
+    def leave(self, reader: Reader) -> None:
         """Read no more for a stream."""
         for number in [number for number, other in self._readers.items() if other is reader]:
-            await self._drop(number)
+            self._drop(number)
 
     async def close(self) -> None:
         """Hang up; streams that are still reading are left alone."""
@@ -141,49 +160,52 @@ class EventSocket:
             if socket is None:
                 continue
             try:
+                socket.listen(partial(self._receive, socket))
                 self._socket = socket
                 for number, reader in list(self._readers.items()):
                     reader.found()
-                    await self._say(socket, _subscription(number, reader))
-                await self._receive(socket)
+                    self._say(_subscription(number, reader))
+                await self._look_at_head()
+                await socket.ended
             finally:
-                self._socket = None
-                self._can_follow, self._reopens = None, True
+                self._socket, self._can_follow, self._reopens = None, False, True
                 self._followed.clear()
-                for answer in self._answers.values():
-                    _settle(answer, None)
+                answers, self._answers = self._answers, {}
+                for answer in answers.values():
+                    answer(None)
                 await socket.close()
 
-    async def _receive(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        while True:
-            message = await socket.receive()
-            if message.type is not aiohttp.WSMsgType.BINARY:
-                return
-            self._pause = 0.0
-            try:
-                with Burst():
-                    told: Events | Log | End | Submitted = _decode(message.data)
-            except msgspec.DecodeError as error:
-                self._fail_all(NotAMazeHeadError(f"{self._known.url} says what no head would: {error}"))
-                return
-            answer = self._answers.pop(told.id, None)
-            if answer is not None:
-                self._answer(told, answer)
-            elif isinstance(told, Submitted):
-                pass  # who submitted has gone
-            elif told.id in self._followed:
-                if not self._followed.keep(told.id, told, len(message.data)):
-                    await self._forget(told.id)
-            else:
-                await self._hear(told)
+    async def _look_at_head(self) -> None:
+        with suppress(MazeError):  # what is wrong is told by the next request
+            self._can_follow = await self._known.minor(anew=self._reopens) >= FOLLOW_SINCE
 
-    def _answer(self, told: Events | Log | End | Submitted, answer: asyncio.Future[RunBody | None]) -> None:
+    def _receive(self, socket: WebSocket, data: bytes) -> None:
+        self._pause = 0.0
+        try:
+            with Burst():
+                told: Events | Log | End | Submitted = _decode(data)
+        except msgspec.DecodeError as error:
+            self._fail_all(NotAMazeHeadError(f"{self._known.url} says what no head would: {error}"))
+            socket.drop()
+            return
+        answer = self._answers.pop(told.id, None)
+        if answer is not None:
+            self._answer(told, answer)
+        elif isinstance(told, Submitted):
+            pass  # who submitted has gone
+        elif told.id in self._followed:
+            if not self._followed.keep(told.id, told, len(data)):
+                self._forget(told.id)
+        else:
+            self._hear(told)
+
+    def _answer(self, told: Events | Log | End | Submitted, answer: Answer) -> None:
         run = told.run if isinstance(told, Submitted) else None
         if run is None:
             self._followed.forget(told.id)
-        _settle(answer, run)
+        answer(run)
 
-    async def _hear(self, told: Events | Log | End) -> None:
+    def _hear(self, told: Events | Log | End) -> None:
         reader = self._readers.get(told.id)
         if reader is None:
             return  # on its way when the stream had left
@@ -195,15 +217,9 @@ class EventSocket:
             del self._readers[told.id]
         events = _events_in(told, reader)
         if events and not reader.take(events):
-            await self._drop(told.id)
+            self._drop(told.id)
 
-    async def _follows(self) -> bool:
-        if self._can_follow is None and self._socket is not None:
-            with suppress(MazeError):  # what is wrong is told by the submission
-                self._can_follow = await self._known.minor(anew=self._reopens) >= FOLLOW_SINCE
-        return bool(self._can_follow)
-
-    async def _adopt(self, reader: Reader) -> bool:
+    def _adopt(self, reader: Reader) -> bool:
         """Give a stream what was said of its run already, if that is followed as the stream wants it."""
         found = self._followed.take(reader.run_id, reader.pause)
         if found is None:
@@ -211,24 +227,22 @@ class EventSocket:
         number, said = found
         self._readers[number] = reader
         for told in said:
-            await self._hear(told)
+            self._hear(told)
         return True
 
-    async def _forget(self, number: int) -> None:
-        if self._followed.forget(number) and self._socket is not None:
-            await self._say(self._socket, Unsubscribe(number))
+    def _forget(self, number: int) -> None:
+        if self._followed.forget(number):
+            self._say(Unsubscribe(number))
 
-    async def _drop(self, number: int) -> None:
-        if self._readers.pop(number, None) is not None and self._socket is not None:
-            await self._say(self._socket, Unsubscribe(number))
+    def _drop(self, number: int) -> None:
+        if self._readers.pop(number, None) is not None:
+            self._say(Unsubscribe(number))
 
-    async def _say(self, socket: aiohttp.ClientWebSocketResponse, asked: Asked) -> None:
-        try:
-            await socket.send_bytes(_encode(asked))
-        except _GONE:
-            return  # `_run` notices, too, and opens another one
+    def _say(self, asked: Asked) -> None:
+        if self._socket is not None:
+            self._socket.send(_encode(asked))
 
-    async def _open(self) -> aiohttp.ClientWebSocketResponse | None:
+    async def _open(self) -> WebSocket | None:
         """Connect; return None if that did not work this time."""
         await asyncio.sleep(self._pause)
         self._pause = min(LONGEST_PAUSE, self._pause * 2 or 0.05)
@@ -270,11 +284,6 @@ def _events_in(told: Events | Log, reader: Reader) -> Sequence[Event]:
         return told.events
     with Burst():
         return [event for part in told.parts for event in events_of(reader.run_id, part, reader.wanted)]
-
-
-def _settle(answer: asyncio.Future[RunBody | None], run: RunBody | None) -> None:
-    if not answer.done():
-        answer.set_result(run)
 
 
 def _subscription(number: int, reader: Reader) -> Subscribe:

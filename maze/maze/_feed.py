@@ -63,7 +63,8 @@ class EventFeed:
             await self._made_room()
         await _wait(self._news, seconds)
         if self._events:
-            await _wait(self._over, self._returned_at + GATHER_SECONDS - time.monotonic())
+            if not self._over.is_set():
+                await _wait(self._over, self._returned_at + GATHER_SECONDS - time.monotonic())
             # An interrupted wait loses nothing: what is filled in stays with the events, and they stay here until then.
             count = await fill_in(self.url, self.run_id, self._events)
             self._returned_at = time.monotonic()
@@ -146,6 +147,9 @@ class EventFeed:
 async def _wait(event: asyncio.Event, seconds: float | None) -> None:
     """Wait for an event, at most so long."""
     if event.is_set() or (seconds is not None and seconds <= 0):
+        return
+    if seconds is None:
+        await event.wait()
         return
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):

@@ -32,6 +32,7 @@ from maze._daemon.errors import DaemonError
 from maze._event_socket import EventSocket
 from maze._loop import call, stop_loop
 from maze._version import __version__
+from maze._websocket import WebSocket, handshake
 from maze.errors import (
     AccessError,
     AddressError,
@@ -79,7 +80,6 @@ class Connection:
         self.info: InfoBody | None = None
         self._access: Access | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._sockets: aiohttp.ClientSession | None = None
         self._events: EventSocket | None = None
 
     @property
@@ -122,11 +122,13 @@ class Connection:
         options["headers"] = {**options.get("headers", {}), **bearer(self.access.token)}
         return self._pool().request(method, self.access.url + where, allow_redirects=False, **options)
 
-    async def websocket(self, where: str, **query: str) -> aiohttp.ClientWebSocketResponse:
+    async def websocket(self, where: str, **query: str) -> WebSocket:
         """Open a stream of events; errors are aiohttp's, since the reader decides what they mean."""
-        headers = bearer(self.access.token)
-        return await self._socket_pool().ws_connect(
-            self.access.url + where, params=query, headers=headers, heartbeat=20.0, max_msg_size=0
+        headers = {**bearer(self.access.token), **handshake()}
+        return WebSocket(
+            await self._pool().get(
+                self.access.url + where, params=query, headers=headers, allow_redirects=False, read_until_eof=False
+            )
         )
 
     @property
@@ -181,10 +183,9 @@ class Connection:
         """Close all sockets; the next request opens new ones."""
         if self._events is not None:
             await self._events.close()
-        for session in (self._sockets, self._session):
-            if session is not None:
-                await session.close()
-        self._session = self._sockets = None
+        if self._session is not None:
+            await self._session.close()
+        self._session = None
 
     def unreachable(self, error: BaseException) -> HeadUnavailableError:
         """Say that nobody answers, and what to do about it."""
@@ -266,25 +267,6 @@ class Connection:
                 headers=_AGENT,
             )
         return self._session
-
-    def _socket_pool(self) -> aiohttp.ClientSession:
-        """Return a session that follows no redirects; `ws_connect` would, with our token if the address is the same."""
-        if self._sockets is None:
-            self._sockets = aiohttp.ClientSession(
-                connector=self._pool().connector, connector_owner=False, timeout=_TIMEOUT,
-                cookie_jar=aiohttp.DummyCookieJar(), headers=_AGENT, middlewares=(_stay,),
-            )  # fmt: skip
-        return self._sockets
-
-
-async def _stay(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    response = await handler(request)
-    if 300 <= response.status < 400:
-        response.close()
-        raise aiohttp.WSServerHandshakeError(
-            response.request_info, response.history, status=response.status, message="it refers elsewhere"
-        )
-    return response
 
 
 def _find_access(url: str) -> Access:
@@ -370,7 +352,10 @@ _inherited: list[Connection] = []
 def connection(url: str) -> Connection:
     """Return the process's connection to a head; for use on the loop thread."""
     with _lock:
-        return _connections.setdefault(url, Connection(url))
+        known = _connections.get(url)
+        if known is None:
+            known = _connections[url] = Connection(url)
+        return known
 
 
 def own_head(url: str, token_file: Path | None) -> None:

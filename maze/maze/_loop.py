@@ -11,17 +11,20 @@ whose state is private: with `epoll` the child's garbage collector could unregis
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import selectors
 import threading
-from collections.abc import Coroutine
-from concurrent.futures import Future
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-__all__ = ["bridge", "call", "stop_loop", "submit"]
+__all__ = ["ask", "bridge", "call", "stop_loop", "submit"]
 
 Result = TypeVar("Result")
+Settle = Callable[[Result], None]
+"""Takes a result, once."""
 
 
 class _LoopThread:
@@ -79,13 +82,101 @@ def _loop() -> asyncio.AbstractEventLoop:
         return _running.loop
 
 
+class _Wait(Generic[Result]):
+    """What one thread waits for that another one will know. A lock is all that takes."""
+
+    __slots__ = ("_error", "_over", "_result")
+
+    def __init__(self) -> None:
+        self._over = threading.Lock()
+        self._over.acquire()
+        self._error: BaseException | None = None
+        self._result: Result
+
+    def settle(self, result: Result) -> None:
+        """Let the other thread go on with a result."""
+        self._result = result
+        self._over.release()
+
+    def fail(self, error: BaseException) -> None:
+        """Let the other thread go on with an error."""
+        self._error = error
+        self._over.release()
+
+    def wait(self, timeout: float | None = None) -> Result:
+        """Return the result.
+
+        Raises:
+            TimeoutError: there is none after so many seconds.
+        """
+        if not self._over.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+            raise TimeoutError
+        if self._error is not None:
+            try:
+                raise self._error
+            finally:
+                self._error = None  # it refers to this frame, which refers to us
+        return self._result
+
+
+class _Call(_Wait[Result]):
+    """A coroutine on the loop thread, and the thread that waits for it."""
+
+    __slots__ = ("_task", "_work")
+
+    def __init__(self, work: Coroutine[Any, Any, Result]) -> None:
+        super().__init__()
+        self._work = work
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Start to work; on the loop thread."""
+        self._task = asyncio.ensure_future(self._do())
+
+    def give_up(self) -> None:
+        """Stop working; on the loop thread."""
+        if self._task is not None:
+            self._task.cancel()
+        if inspect.getcoroutinestate(self._work) == inspect.CORO_CREATED:
+            self._work.close()  # nobody would ever await it
+
+    async def _do(self) -> None:
+        try:
+            result = await self._work
+        except asyncio.CancelledError:
+            self.fail(CancelledError())
+            raise
+        except BaseException as error:  # noqa: BLE001 -- task entry point: whatever it is goes to who waits
+            self.fail(error)
+        else:
+            self.settle(result)
+
+
 def call(work: Coroutine[Any, Any, Result], timeout: float | None = None) -> Result:
     """Run a coroutine on the loop thread and wait for it; an interrupted wait cancels it."""
-    future = submit(work)
+    called, loop = _Call(work), _loop()
     try:
-        return future.result(timeout)
+        loop.call_soon_threadsafe(called.begin)
+        return called.wait(timeout)
     except BaseException:
-        future.cancel()
+        # Behind `begin`, if the loop has that: who is interrupted between two lines does not know.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(called.give_up)
+        raise
+
+
+def ask(start: Callable[[Settle[Result]], None], give_up: Callable[[Settle[Result]], None]) -> Result:
+    """Call a function on the loop thread, which sees to it that what it is given is called once, and wait for that.
+
+    For what needs no coroutine. An interrupted wait has `give_up` called there, with the same.
+    """
+    waiting, loop = _Wait[Result](), _loop()
+    settle = waiting.settle
+    try:
+        loop.call_soon_threadsafe(start, settle)
+        return waiting.wait()
+    except BaseException:
+        loop.call_soon_threadsafe(give_up, settle)
         raise
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 from typing import Any, Final, NamedTuple, NoReturn
 
 import msgspec
@@ -17,6 +18,7 @@ from maze._feed import GATHER_SECONDS
 from maze._graph import Vertex
 from maze._http import connection, path
 from maze._ids import new_id
+from maze._loop import ask
 from maze._run_options import RunOptions
 from maze._shared import WorkflowState, state_of
 from maze._upload import bring, literals_of
@@ -43,8 +45,8 @@ from maze_protocol.waiting import RunExplanation, WaitingGroup
 
 __all__ = [
     "create", "describe_run", "flush", "info", "list_nodes", "list_runs", "list_workflows", "load", "missing_node",
-    "no_run", "open_workflow", "own_run", "pickle_functions", "plain", "run_summary", "submit", "tasks",
-    "waiting_tasks",
+    "no_run", "open_workflow", "own_run", "pickle_functions", "plain", "run_request", "run_summary", "submit",
+    "submit_at_once", "tasks", "waiting_tasks",
 ]  # fmt: skip
 
 REQUEST_BYTES: Final = 32 * MIB
@@ -138,7 +140,27 @@ async def flush(state: WorkflowState) -> None:
         state.settle()
 
 
-async def submit(state: WorkflowState, wanted: RunOptions) -> http.RunBody:
+def run_request(state: WorkflowState, wanted: RunOptions) -> http.RunRequest:
+    """Return the request to run a workflow; as often as it is sent, it is one run."""
+    return http.RunRequest(state.workflow_id, new_id(RUN), **wanted._asdict())
+
+
+def submit_at_once(state: WorkflowState, request: http.RunRequest) -> http.RunBody | None:
+    """Run a workflow over the event socket if that is open; from any thread but the loop's.
+
+    Returns:
+        The run, or None: `submit` will do it, or tell what is wrong.
+    """
+    events = connection(state.url).events
+    if not events.is_open or state.draft.dirty:
+        return None
+    run: http.RunBody | None = ask(partial(events.post, request, GATHER_SECONDS), events.abandon)
+    if run is not None:
+        state.own_runs[run.run_id] = None
+    return run
+
+
+async def submit(state: WorkflowState, request: http.RunRequest) -> http.RunBody:
     """Send what is unsent and run the workflow.
 
     Raises:
@@ -146,7 +168,6 @@ async def submit(state: WorkflowState, wanted: RunOptions) -> http.RunBody:
         GraphError: a task of the legacy flow has no code yet.
     """
     await flush(state)
-    request = http.RunRequest(state.workflow_id, new_id(RUN), **wanted._asdict())
     known = connection(state.url)
     run = await known.events.submit(request, GATHER_SECONDS)
     if run is None:

@@ -114,7 +114,7 @@ class EventStream(EventFeed):
         from maze._http import connection
 
         self._socket = connection(self.url).events
-        await self._socket.join(self)
+        self._socket.join(self)
 
     async def _made_room(self) -> None:
         if self._socket is None:
@@ -123,4 +123,4 @@ class EventStream(EventFeed):
     async def _leave(self) -> None:
         socket, self._socket = self._socket, None
         if socket is not None:
-            await socket.leave(self)
+            socket.leave(self)

@@ -75,7 +75,8 @@ class MaWorkflow(WorkflowBase[MaTask]):
         )
         self._flush()
         self._check_saved()
-        run = call(_remote.submit(self._state, wanted))
+        request = _remote.run_request(self._state, wanted)
+        run = _remote.submit_at_once(self._state, request) or call(_remote.submit(self._state, request))
         warn_infeasible(run, wanted)
         return run.run_id
 

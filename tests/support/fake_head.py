@@ -19,6 +19,7 @@ class FakeConnection:
         self.asked: list[tuple[str, str, Any]] = []
         self.events = self
         """Its event socket, which is not open."""
+        self.is_open = False
         self.api_minor = 1
 
     async def minor(self, *, anew: bool = False) -> int:

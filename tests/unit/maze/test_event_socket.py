@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -39,27 +38,37 @@ class Wire:
 
     def __init__(self) -> None:
         self.said: list[Asked] = []
-        self.inbox: asyncio.Queue[Any] = asyncio.Queue()
+        self.hear: Callable[[bytes], None] | None = None
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closed = False
         self.broken = False
 
-    async def send_bytes(self, data: bytes) -> None:
-        if self.broken:
-            raise aiohttp.ClientConnectionResetError("Cannot write to closing transport")
-        self.said.append(msgspec.msgpack.decode(data, type=Asked))
+    def listen(self, hear: Callable[[bytes], None]) -> None:
+        self.hear = hear
 
-    async def receive(self) -> Any:
-        return await self.inbox.get()
+    def send(self, data: bytes) -> None:
+        if not self.broken:
+            self.said.append(msgspec.msgpack.decode(data, type=Asked))
 
     async def close(self) -> None:
+        self.drop()
         self.closed = True
 
+    def drop(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
     def tell(self, told: Told) -> None:
-        self.inbox.put_nowait(SimpleNamespace(type=aiohttp.WSMsgType.BINARY, data=msgspec.msgpack.encode(told)))
+        self.tell_bytes(msgspec.msgpack.encode(told))
+
+    def tell_bytes(self, data: bytes) -> None:
+        assert self.hear is not None, "somebody listens from the beginning"
+        if not self.ended.done():
+            self.hear(data)
 
     def lose(self) -> None:
         self.broken = True
-        self.inbox.put_nowait(SimpleNamespace(type=aiohttp.WSMsgType.CLOSED, data=None))
+        self.drop()
 
 
 class Head:
@@ -154,8 +163,8 @@ def events(number: int, *seqs: int) -> Events:
 def test_streams_share_one_socket_and_get_what_is_theirs() -> None:
     async def scene(head: Head, socket: EventSocket) -> None:
         one, two = Stream("run_1"), Stream("run_2", 4)
-        await socket.join(one)
-        await socket.join(two)
+        socket.join(one)
+        socket.join(two)
         await until(lambda: len(head.wires) == 1 and len(head.wires[0].said) == 2)
         (wire,) = head.wires
         assert wire.said == [Subscribe(1, "run_1", 0), Subscribe(2, "run_2", 4)]
@@ -166,7 +175,7 @@ def test_streams_share_one_socket_and_get_what_is_theirs() -> None:
         await until(lambda: two.ended is not None)
         assert (one.got, two.got) == ([1], [5, 6])
         three = Stream("run_3")
-        await socket.join(three)
+        socket.join(three)
         assert wire.said[2:] == [Subscribe(3, "run_3", 0)]
         assert len(head.wires) == 1
 
@@ -176,7 +185,7 @@ def test_streams_share_one_socket_and_get_what_is_theirs() -> None:
 def test_the_log_as_it_is_is_read_as_events() -> None:
     async def scene(head: Head, socket: EventSocket) -> None:
         one = Stream("run_1")
-        await socket.join(one)
+        socket.join(one)
         await until(lambda: bool(head.wires))
         assert head.known == [str(KINDS)], "it says which kinds of events it knows"
         parts = [
@@ -185,7 +194,7 @@ def test_the_log_as_it_is_is_read_as_events() -> None:
         ]
         two = Stream("run_2")
         two.wanted = ["finish_workflow"]
-        await socket.join(two)
+        socket.join(two)
         for number in (1, 2):
             head.wires[0].tell(Log(number, True, parts))
         await until(lambda: two.got == [3])
@@ -198,8 +207,8 @@ def test_who_has_enough_leaves_and_the_others_go_on() -> None:
     async def scene(head: Head, socket: EventSocket) -> None:
         slow, quick = Stream("run_1"), Stream("run_2")
         slow.enough = True
-        await socket.join(slow)
-        await socket.join(quick)
+        socket.join(slow)
+        socket.join(quick)
         await until(lambda: len(head.wires) == 1 and len(head.wires[0].said) == 2)
         (wire,) = head.wires
         for message in (events(1, 1), events(1, 2), events(2, 1), events(1, 3), events(2, 2)):
@@ -208,7 +217,7 @@ def test_who_has_enough_leaves_and_the_others_go_on() -> None:
         assert slow.got == [1], "what was on its way is dropped"
         assert wire.said[2:] == [Unsubscribe(1)]
         slow.enough = False
-        await socket.join(slow)
+        socket.join(slow)
         assert wire.said[3:] == [Subscribe(3, "run_1", 1)]
 
     play(scene)
@@ -217,7 +226,7 @@ def test_who_has_enough_leaves_and_the_others_go_on() -> None:
 def test_the_last_event_ends_a_subscription_without_a_word() -> None:
     async def scene(head: Head, socket: EventSocket) -> None:
         stream = Stream("run_1")
-        await socket.join(stream)
+        socket.join(stream)
         await until(lambda: bool(head.wires) and bool(head.wires[0].said))
         head.wires[0].tell(events(1, 1, 9))
         await until(lambda: stream.got == [1, 9])
@@ -225,7 +234,7 @@ def test_the_last_event_ends_a_subscription_without_a_word() -> None:
         head.wires[0].lose()
         await until(lambda: head.wires[0].closed)
         assert head.tries == 1, "nobody reads: nothing is opened anew"
-        await socket.join(Stream("run_2"))
+        socket.join(Stream("run_2"))
         await until(lambda: len(head.wires) == 2)
 
     play(scene)
@@ -236,8 +245,8 @@ def test_a_lost_socket_is_opened_anew_and_all_go_on_where_they_were(monkeypatch:
 
     async def scene(head: Head, socket: EventSocket) -> None:
         one, two = Stream("run_1"), Stream("run_2", 4)
-        await socket.join(one)
-        await socket.join(two)
+        socket.join(one)
+        socket.join(two)
         await until(lambda: bool(head.wires) and len(head.wires[0].said) == 2)
         head.wires[0].tell(events(1, 1, 2))
         await until(lambda: one.got == [1, 2])
@@ -245,7 +254,7 @@ def test_a_lost_socket_is_opened_anew_and_all_go_on_where_they_were(monkeypatch:
         head.wires[0].lose()
         await until(lambda: one.losses > 2)
         three = Stream("run_3")
-        await socket.join(three)
+        socket.join(three)
         head.refuse = None
         await until(lambda: len(head.wires) == 2 and len(head.wires[1].said) == 3)
         assert head.wires[1].said == [Subscribe(1, "run_1", 2), Subscribe(2, "run_2", 4), Subscribe(3, "run_3", 0)]
@@ -261,8 +270,8 @@ def test_each_stream_has_a_patience_of_its_own(monkeypatch: pytest.MonkeyPatch) 
         brief, patient = Stream("run_1"), Stream("run_2")
         brief.patience = 2
         head.refuse = aiohttp.ClientConnectionError("refused")
-        await socket.join(brief)
-        await socket.join(patient)
+        socket.join(brief)
+        socket.join(patient)
         await until(lambda: patient.losses > 4)
         assert brief.losses == 3, "who has given up is not told any more"
         head.refuse = None
@@ -272,23 +281,24 @@ def test_each_stream_has_a_patience_of_its_own(monkeypatch: pytest.MonkeyPatch) 
     play(scene)
 
 
+PAUSE = 0.01
 REQUEST = RunRequest("workflow_1", "run_1")
 BODY = RunBody("run_1", "workflow_1", 1, "waiting", 1, 0, 0, 0, 0, 1.0, None, 1, False)
 
 
 def test_a_run_is_submitted_over_an_open_socket_only() -> None:
     async def scene(head: Head, socket: EventSocket) -> None:
-        assert await socket.submit(REQUEST) is None, "it was never opened"
-        await socket.join(Stream("run_0"))
+        assert await socket.submit(REQUEST, PAUSE) is None, "it was never opened"
+        socket.join(Stream("run_0"))
         await until(lambda: bool(head.wires) and bool(head.wires[0].said))
         (wire,) = head.wires
-        submitting = asyncio.ensure_future(socket.submit(REQUEST))
+        submitting = asyncio.ensure_future(socket.submit(REQUEST, PAUSE))
         await until(lambda: len(wire.said) == 2)
-        assert wire.said[1] == Submit(2, REQUEST)
+        assert wire.said[1] == Submit(2, REQUEST, follow=True, pause=PAUSE)
         wire.tell(events(1, 1))
         wire.tell(Submitted(2, BODY))
         assert await submitting == BODY
-        refused = asyncio.ensure_future(socket.submit(REQUEST))
+        refused = asyncio.ensure_future(socket.submit(REQUEST, PAUSE))
         await until(lambda: len(wire.said) == 3)
         wire.tell(End(3, "too_many_pending", 429, "not now"))
         assert await refused is None, "HTTP will tell why, and wait if that helps"
@@ -298,20 +308,20 @@ def test_a_run_is_submitted_over_an_open_socket_only() -> None:
 
 def test_a_submission_whose_answer_is_lost_is_asked_for_over_http() -> None:
     async def scene(head: Head, socket: EventSocket) -> None:
-        await socket.join(Stream("run_0"))
+        socket.join(Stream("run_0"))
         await until(lambda: bool(head.wires) and bool(head.wires[0].said))
-        submitting = asyncio.ensure_future(socket.submit(REQUEST))
+        submitting = asyncio.ensure_future(socket.submit(REQUEST, PAUSE))
         await until(lambda: len(head.wires[0].said) == 2)
         head.wires[0].lose()
         assert await submitting is None
         await until(lambda: len(head.wires) == 2 and bool(head.wires[1].said))
         broken = head.wires[1]
         broken.broken = True
-        submitting = asyncio.ensure_future(socket.submit(REQUEST))
+        submitting = asyncio.ensure_future(socket.submit(REQUEST, PAUSE))
         await asyncio.sleep(0)
         broken.lose()
         assert await submitting is None
-        cancelled = asyncio.ensure_future(socket.submit(REQUEST))
+        cancelled = asyncio.ensure_future(socket.submit(REQUEST, PAUSE))
         await asyncio.sleep(0)
         cancelled.cancel()
         await asyncio.gather(cancelled, return_exceptions=True)
@@ -320,12 +330,9 @@ def test_a_submission_whose_answer_is_lost_is_asked_for_over_http() -> None:
     play(scene)
 
 
-PAUSE = 0.01
-
-
 async def opened(head: Head, socket: EventSocket) -> Wire:
     """Return the wire of a socket that has one reader, by the number 1."""
-    await socket.join(Stream("run_0", 4))
+    socket.join(Stream("run_0", 4))
     await until(lambda: bool(head.wires) and bool(head.wires[-1].said))
     return head.wires[-1]
 
@@ -356,7 +363,7 @@ def test_a_submitted_run_is_followed_and_read_without_another_word() -> None:
         wire.tell(events(2, 1, 2))
         await until(lambda: bool(socket._followed._runs[2].told))
         stream = patient("run_1")
-        await socket.join(stream)
+        socket.join(stream)
         assert stream.got == [1, 2], "what came before"
         wire.tell(events(2, 3, 9))
         await until(lambda: stream.got == [1, 2, 3, 9])
@@ -379,7 +386,7 @@ def test_what_is_said_at_one_blow_is_not_lost() -> None:
         assert await submitting == BODY
         stream = patient("run_1")
         await until(lambda: socket._followed._runs[2].over)
-        await socket.join(stream)
+        socket.join(stream)
         assert stream.got == [1, 9]
 
     play(scene)
@@ -390,10 +397,10 @@ def test_only_who_wants_just_that_is_given_what_was_kept(other: Stream) -> None:
     async def scene(head: Head, socket: EventSocket) -> None:
         wire = await opened(head, socket)
         await ran(wire, socket, "run_1")
-        await socket.join(other)
+        socket.join(other)
         assert wire.said[-1] == Subscribe(3, other.run_id, other.position)
         stream = patient("run_1")
-        await socket.join(stream)
+        socket.join(stream)
         assert len(wire.said) == 3, "it is still there for who wants it"
 
     play(scene)
@@ -408,7 +415,7 @@ def test_so_many_runs_are_followed_until_somebody_reads(monkeypatch: pytest.Monk
         assert followed == [True, True, False]
         wire.tell(events(2, 1, 9))
         await until(lambda: socket._followed._runs[2].over)
-        await socket.join(patient("run_3"))
+        socket.join(patient("run_3"))
         assert list(socket._followed._runs) == [3], "one that goes on may still be read"
         assert (await ran(wire, socket, "run_4")).follow
 
@@ -427,7 +434,7 @@ def test_a_run_that_says_much_and_that_nobody_reads_is_let_go(monkeypatch: pytes
         await until(lambda: len(wire.said) == 3)
         assert wire.said[2] == Unsubscribe(2)
         stream = patient("run_1")
-        await socket.join(stream)
+        socket.join(stream)
         assert wire.said[3] == Subscribe(3, "run_1", pause=PAUSE), "from the first event on"
         await ran(wire, socket, "run_2")
         wire.tell(events(4, 1, 2, 3, 4, 5, 9))
@@ -460,7 +467,7 @@ def test_another_head_is_asked_anew_what_it_knows(monkeypatch: pytest.MonkeyPatc
         assert not socket._followed._runs, "who reads it subscribes"
         assert not (await ran(head.wires[1], socket, "run_2")).follow
         assert head.asked == [False, True]
-        await socket.join(patient("run_1"))
+        socket.join(patient("run_1"))
         assert head.wires[1].said[-1] == Subscribe(4, "run_1", pause=PAUSE)
 
     play(scene)
@@ -490,10 +497,10 @@ def test_a_refused_or_abandoned_submission_is_not_followed() -> None:
 def test_who_leaves_while_the_socket_is_lost_is_forgotten() -> None:
     async def scene(head: Head, socket: EventSocket) -> None:
         stream = Stream("run_1")
-        await socket.join(stream)
+        socket.join(stream)
         await until(lambda: bool(head.wires) and bool(head.wires[0].said))
         head.wires[0].broken = True
-        await socket.leave(stream)
+        socket.leave(stream)
         head.wires[0].lose()
         await until(lambda: head.wires[0].closed)
         assert head.tries == 1

@@ -6,11 +6,14 @@ import asyncio
 import inspect
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from typing import Any
 
 import pytest
 
-from maze._loop import _LoopThread, bridge, call
+from maze import _loop
+from maze._loop import _LoopThread, ask, bridge, call
 
 
 async def slow(started: threading.Event, stopped: threading.Event) -> None:
@@ -80,20 +83,77 @@ def test_a_forked_child_starts_a_loop_of_its_own() -> None:
 def test_an_interrupt_while_work_is_handed_over_leaves_no_coroutine_behind(
     had: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hand_over = asyncio.run_coroutine_threadsafe
-
     async def work() -> None:
         await asyncio.sleep(0)
 
-    def interrupted(coroutine: Coroutine[object, object, None], loop: asyncio.AbstractEventLoop) -> None:
-        if had:
-            hand_over(coroutine, loop)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", interrupted)
+    loop = _loop._loop()
+    interrupted(loop, monkeypatch, had=had)
     coroutine = work()
     with pytest.raises(KeyboardInterrupt):
         call(coroutine)
-    monkeypatch.undo()
     call(work())  # what the loop had before is over
     assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+
+
+def interrupted(loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch, *, had: bool) -> None:
+    """Let the next one that hands something over to a loop be interrupted, before or after that has it."""
+    hand_over = loop.call_soon_threadsafe
+
+    def interrupt(*given: Any) -> None:
+        monkeypatch.undo()
+        if had:
+            hand_over(*given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", interrupt)
+
+
+def test_an_error_of_the_work_is_raised_where_it_is_waited_for() -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise LookupError("no")
+
+    async def be_cancelled() -> None:
+        raise asyncio.CancelledError
+
+    with pytest.raises(LookupError, match="no"):
+        call(fail())
+    with pytest.raises(CancelledError):
+        call(be_cancelled())
+
+
+def test_work_that_was_given_up_before_it_began_is_closed() -> None:
+    async def work() -> None:
+        raise AssertionError("nobody waits for it")
+
+    async def both() -> _loop._Call[None]:
+        called = _loop._Call(coroutine)
+        called.begin()
+        called.give_up()
+        return called
+
+    coroutine = work()
+    call(both())
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CLOSED
+
+
+def test_what_needs_no_coroutine_is_asked_for() -> None:
+    gone: list[object] = []
+
+    def answer(settle: Callable[[str], None]) -> None:
+        asyncio.get_running_loop().call_later(0.001, settle, threading.current_thread().name)
+
+    assert ask(answer, gone.append) == "maze-sdk"
+    assert gone == []
+
+
+@pytest.mark.parametrize("had", [False, True])
+def test_who_was_asked_is_told_that_nobody_waits(had: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    gone: list[object] = []
+    interrupted(_loop._loop(), monkeypatch, had=had)
+    with pytest.raises(KeyboardInterrupt):
+        ask(asked.append, gone.append)
+    call(asyncio.sleep(0))
+    assert len(gone) == 1
+    assert asked in ([], gone)

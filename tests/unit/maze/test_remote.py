@@ -324,7 +324,9 @@ def test_a_run_is_remembered_as_ones_own(state: WorkflowState, head: Callable[..
         return run_body(run_id=body.run_id)
 
     connection = head(post_runs=run)
-    run_id = asyncio.run(_remote.submit(state, RunOptions(fail_fast=True, priority=3))).run_id
+    run_id = asyncio.run(
+        _remote.submit(state, _remote.run_request(state, RunOptions(fail_fast=True, priority=3)))
+    ).run_id
     assert run_id.startswith("run_")
     asyncio.run(_remote.own_run(state, run_id))
     assert len(connection.asked) == 1
@@ -338,7 +340,7 @@ def test_a_refused_run_is_told(
 ) -> None:
     head(post_runs=lambda _: refused(code))
     with pytest.raises(kind):
-        asyncio.run(_remote.submit(state, RunOptions()))
+        asyncio.run(_remote.submit(state, _remote.run_request(state, RunOptions())))
 
 
 def test_runs_are_checked_for_whose_they_are(state: WorkflowState, head: Callable[..., FakeConnection]) -> None:

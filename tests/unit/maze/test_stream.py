@@ -22,7 +22,7 @@ from maze.errors import (
     RequestError,
     UnknownRunError,
 )
-from maze_protocol.streams import KINDS, Asked, End, Events, PackedEvent, Subscribe, Told, Unsubscribe
+from maze_protocol.streams import KINDS, Asked, End, Events, PackedEvent, Subscribe, Unsubscribe
 from support.run_story import packed
 
 
@@ -32,33 +32,42 @@ class Socket:
     def __init__(self, frames: list[list[PackedEvent]], code: int | None) -> None:
         self.frames, self.code, self.closed = frames, code, False
         self.said: list[Asked] = []
-        self.heard = asyncio.Event()
+        self.heard = False
+        self.hear: Callable[[bytes], None] = lambda _: None
 
-    async def send_bytes(self, data: bytes) -> None:
+    def listen(self, hear: Callable[[bytes], None]) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[None] = self.loop.create_future()
+        self.hear = hear
+
+    def send(self, data: bytes) -> None:
         self.said.append(msgspec.msgpack.decode(data, type=Asked))
-        if isinstance(self.said[-1], Subscribe):
-            self.heard.set()
-        else:
-            self.heard.clear()
+        self.heard = isinstance(self.said[-1], Subscribe)
+        if self.heard:
+            self.loop.call_soon(self.tell)
 
-    async def receive(self) -> Any:
-        await self.heard.wait()
+    def tell(self) -> None:
         number = self.said[-1].id
+        if not self.heard or self.ended.done():
+            return
         if self.frames:
             events = self.frames.pop(0)
-            return binary(Events(number, events[-1].type == "finish_workflow", events))
-        if self.code is None or 1000 < self.code < 5000:
-            return SimpleNamespace(type=aiohttp.WSMsgType.CLOSED, data=None)
-        self.heard.clear()
-        code, self.code = self.code, 1006
-        return binary(End(number, "sealed", 200) if code == 1000 else End(number, "refused", code))
+            self.hear(msgspec.msgpack.encode(Events(number, events[-1].type == "finish_workflow", events)))
+            self.loop.call_soon(self.tell)
+        elif self.code is None or 1000 < self.code < 5000:
+            self.drop()
+        else:
+            code, self.code, self.heard = self.code, 1006, False
+            end = End(number, "sealed", 200) if code == 1000 else End(number, "refused", code)
+            self.hear(msgspec.msgpack.encode(end))
+
+    def drop(self) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
 
     async def close(self) -> None:
+        self.drop()
         self.closed = True
-
-
-def binary(told: Told) -> Any:
-    return SimpleNamespace(type=aiohttp.WSMsgType.BINARY, data=msgspec.msgpack.encode(told))
 
 
 def frame(*numbers: int, epoch: int = 1) -> list[PackedEvent]:
@@ -97,7 +106,12 @@ def head(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Asking]:
         def unreachable(error: Exception) -> HeadUnavailableError:
             return HeadUnavailableError(str(error))
 
-        known: Any = SimpleNamespace(websocket=websocket, unreachable=unreachable, url="http://head", info=info)
+        async def minor(*, anew: bool) -> int:
+            return 0
+
+        known: Any = SimpleNamespace(
+            websocket=websocket, unreachable=unreachable, url="http://head", info=info, minor=minor
+        )
         known.events = EventSocket(known)
         monkeypatch.setattr(_http, "connection", lambda url: known)
         return asking
@@ -189,11 +203,7 @@ def test_a_head_of_before_the_event_socket_is_told(head: Callable[..., Asking]) 
 
 def test_what_no_head_would_say_is_told(head: Callable[..., Asking]) -> None:
     socket = Socket([], 1000)
-
-    async def receive() -> Any:
-        return SimpleNamespace(type=aiohttp.WSMsgType.BINARY, data=b"?")
-
-    socket.receive = receive  # type: ignore[method-assign]  # something else that speaks WebSocket
+    socket.tell = lambda: socket.hear(b"?")  # type: ignore[method-assign]  # something else that speaks WebSocket
     head(socket)
     with pytest.raises(NotAMazeHeadError, match="no head would"):
         read()
@@ -213,19 +223,14 @@ def test_a_head_that_stays_away_is_told(head: Callable[..., Asking], monkeypatch
 
 def test_patience_has_an_end_and_the_stream_goes_on_afterwards(head: Callable[..., Asking]) -> None:
     async def main() -> list[int]:
-        gate = asyncio.Event()
         socket = Socket([frame(1), frame(9)], 1000)
-        real = socket.receive
-
-        async def slow() -> Any:
-            await gate.wait()
-            return await real()
-
-        socket.receive = slow  # type: ignore[method-assign]  # a socket with nothing to say yet
+        real = socket.tell
+        socket.tell = lambda: None  # type: ignore[method-assign]  # a socket with nothing to say yet
         head(socket)
         stream = EventStream("http://head", "run_1")
         assert await stream.next(0.01) == []
-        gate.set()
+        socket.tell = real  # type: ignore[method-assign]
+        real()
         return await read_all(stream)
 
     assert asyncio.run(main()) == [1, 9]
