@@ -70,11 +70,13 @@ __all__ = ["Head", "run"]
 log = logging.getLogger(__name__)
 
 API_VERSION: Final = "v1.2"
-"""The second number grows with what requests may hold besides; 1: `add_alike`, 2: `follow` of a submission on the event
+"""The second number grows with what requests may hold besides; 1: `add_alike`, 2: `follow` and `leases` on the event
 socket."""
 SUSPECT_MARGIN: Final = 5 / 6
 LOST_MARGIN: Final = 0.9
 SECRET_BYTES: Final = 32
+COLLECT_AFTER: Final = 20_000
+"""Objects more than before, until cycles are looked for: nearly none of what comes with tasks is garbage in cycles."""
 FINISH_SECONDS: Final = 3.0
 """How long requests that are being answered may take once the head stops."""
 
@@ -96,6 +98,7 @@ async def _serve(config: HeadConfig) -> int:
     stop = install_stop_signals(loop)
     if config.exit_with_stdin:
         exit_with_stdin(loop, stop)
+    gc.set_threshold(COLLECT_AFTER)
     head = Head(config)
     async with head:
         head.announce()
