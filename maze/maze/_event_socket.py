@@ -62,6 +62,8 @@ class Reader(Protocol):
     def pause(self) -> float: ...
     @property
     def wanted(self) -> Container[str] | None: ...
+    @property
+    def leases(self) -> bool: ...
     def take(self, events: Sequence[Event]) -> bool: ...
     def end(self, end: End) -> None: ...
     def lost(self, final: HeadUnavailableError, error: Exception) -> bool: ...
@@ -78,8 +80,8 @@ class EventSocket:
         self._readers: dict[int, Reader] = {}
         self._answers: dict[int, Answer] = {}
         self._followed = Followed()
-        self._can_follow = False
-        """Whether the head of this socket knows how."""
+        self._knows_how = False
+        """Whether the head of this socket can follow a run, and leave leases out."""
         self._reopens = False
         """Another head may have taken the place of the one that is known."""
         self._last = 0
@@ -99,7 +101,7 @@ class EventSocket:
         number = self._last
         self._readers[number] = reader
         if self._socket is not None:
-            self._say(_subscription(number, reader))
+            self._subscribe(number, reader)
         elif self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._run())
 
@@ -108,7 +110,7 @@ class EventSocket:
 
         Args:
             request: what to run; with an id.
-            pause: of a stream that will probably read the run from its beginning.
+            pause: of a stream that will probably read the story of the run from its beginning.
             answer: takes the run, or None: ask over HTTP, which is as good as asking twice, and tells what is wrong.
         """
         if self._socket is None or request.run_id is None:
@@ -116,8 +118,8 @@ class EventSocket:
             return
         self._last += 1
         asked = Submit(self._last, request)
-        if self._can_follow and self._followed.room:
-            asked.follow, asked.pause = True, pause
+        if self._knows_how and self._followed.room:
+            asked.follow, asked.pause, asked.leases = True, pause, False
             self._followed.begin(asked.id, request.run_id, pause)
         self._answers[asked.id] = answer
         self._say(asked)
@@ -161,23 +163,20 @@ class EventSocket:
                 continue
             try:
                 socket.listen(partial(self._receive, socket))
+                with suppress(MazeError):  # what is wrong is told by the next request
+                    self._knows_how = await self._known.minor(anew=self._reopens) >= FOLLOW_SINCE
                 self._socket = socket
                 for number, reader in list(self._readers.items()):
                     reader.found()
-                    self._say(_subscription(number, reader))
-                await self._look_at_head()
+                    self._subscribe(number, reader)
                 await socket.ended
             finally:
-                self._socket, self._can_follow, self._reopens = None, False, True
+                self._socket, self._knows_how, self._reopens = None, False, True
                 self._followed.clear()
                 answers, self._answers = self._answers, {}
                 for answer in answers.values():
                     answer(None)
                 await socket.close()
-
-    async def _look_at_head(self) -> None:
-        with suppress(MazeError):  # what is wrong is told by the next request
-            self._can_follow = await self._known.minor(anew=self._reopens) >= FOLLOW_SINCE
 
     def _receive(self, socket: WebSocket, data: bytes) -> None:
         self._pause = 0.0
@@ -221,7 +220,7 @@ class EventSocket:
 
     def _adopt(self, reader: Reader) -> bool:
         """Give a stream what was said of its run already, if that is followed as the stream wants it."""
-        found = self._followed.take(reader.run_id, reader.pause)
+        found = None if reader.leases else self._followed.take(reader.run_id, reader.pause)
         if found is None:
             return False
         number, said = found
@@ -237,6 +236,10 @@ class EventSocket:
     def _drop(self, number: int) -> None:
         if self._readers.pop(number, None) is not None:
             self._say(Unsubscribe(number))
+
+    def _subscribe(self, number: int, reader: Reader) -> None:
+        leases = reader.leases or not self._knows_how
+        self._say(Subscribe(number, reader.run_id, reader.position, reader.pause, leases))
 
     def _say(self, asked: Asked) -> None:
         if self._socket is not None:
@@ -284,7 +287,3 @@ def _events_in(told: Events | Log, reader: Reader) -> Sequence[Event]:
         return told.events
     with Burst():
         return [event for part in told.parts for event in events_of(reader.run_id, part, reader.wanted)]
-
-
-def _subscription(number: int, reader: Reader) -> Subscribe:
-    return Subscribe(number, reader.run_id, reader.position, reader.pause)

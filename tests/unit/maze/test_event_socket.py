@@ -110,6 +110,7 @@ class Stream:
         self.run_id, self.position = run_id, position
         self.pause = 0.0
         self.wanted: list[str] | None = None
+        self.leases = True
         self.got: list[int] = []
         self.ended: End | None = None
         self.patience = 1_000
@@ -294,7 +295,7 @@ def test_a_run_is_submitted_over_an_open_socket_only() -> None:
         (wire,) = head.wires
         submitting = asyncio.ensure_future(socket.submit(REQUEST, PAUSE))
         await until(lambda: len(wire.said) == 2)
-        assert wire.said[1] == Submit(2, REQUEST, follow=True, pause=PAUSE)
+        assert wire.said[1] == Submit(2, REQUEST, follow=True, pause=PAUSE, leases=False)
         wire.tell(events(1, 1))
         wire.tell(Submitted(2, BODY))
         assert await submitting == BODY
@@ -351,7 +352,7 @@ async def ran(wire: Wire, socket: EventSocket, run_id: str) -> Submit:
 
 def patient(run_id: str) -> Stream:
     stream = Stream(run_id)
-    stream.pause = PAUSE
+    stream.pause, stream.leases = PAUSE, False
     return stream
 
 
@@ -359,7 +360,7 @@ def test_a_submitted_run_is_followed_and_read_without_another_word() -> None:
     async def scene(head: Head, socket: EventSocket) -> None:
         wire = await opened(head, socket)
         said = await ran(wire, socket, "run_1")
-        assert said == Submit(2, RunRequest("workflow_1", "run_1"), follow=True, pause=PAUSE)
+        assert said == Submit(2, RunRequest("workflow_1", "run_1"), follow=True, pause=PAUSE, leases=False)
         wire.tell(events(2, 1, 2))
         await until(lambda: bool(socket._followed._runs[2].told))
         stream = patient("run_1")
@@ -435,7 +436,7 @@ def test_a_run_that_says_much_and_that_nobody_reads_is_let_go(monkeypatch: pytes
         assert wire.said[2] == Unsubscribe(2)
         stream = patient("run_1")
         socket.join(stream)
-        assert wire.said[3] == Subscribe(3, "run_1", pause=PAUSE), "from the first event on"
+        assert wire.said[3] == Subscribe(3, "run_1", pause=PAUSE, leases=False), "from the first event on"
         await ran(wire, socket, "run_2")
         wire.tell(events(4, 1, 2, 3, 4, 5, 9))
         await until(lambda: 4 not in socket._followed)
