@@ -87,6 +87,10 @@ class FrameReader:
         Raises:
             BadWebSocket: they break the rules.
         """
+        if not self._waiting and not self._kind:
+            whole = self._short(data)
+            if whole is not None:
+                return [(BINARY, whole)]
         if self._waiting:
             self._waiting += data
             if self._header is not None and len(self._waiting) < self._header.end:
@@ -105,6 +109,19 @@ class FrameReader:
             self._take(header, self._payload(header, data, start), found)
             start += header.end
         return found
+
+    def _short(self, data: bytes) -> bytes | None:
+        """Return what a binary message holds, if the bytes are just that and not long: they mostly are."""
+        key = _KEY_BYTES if self._masked else 0
+        size = len(data)
+        if size < 2 or data[0] != _FIN | BINARY or bool(data[1] & _MASKED) is not self._masked:
+            return None
+        length, body = data[1] & 0x7F, 2 + key
+        if length == _SHORT and size > 4:
+            length, body = data[2] << 8 | data[3], 4 + key
+        if size != body + length or length >= 1 << 16 or (self._limit and length > self._limit):
+            return None
+        return _masked(data[body:], data[body - key : body]) if key else data[body:]
 
     def _read_header(self, data: bytes, start: int) -> _Header | None:
         """Return the header of the frame that begins there, or None if it is not whole."""

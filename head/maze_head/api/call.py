@@ -6,7 +6,7 @@ Handlers never look into the raw request for these; a malformed id or number is 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -80,9 +80,9 @@ class Call(Shared):
         """Return the id of the edit that this request makes, empty if it cannot be repeated."""
         return "" if self.key is None else self.key.edit_id
 
-    async def ask(self, make: Callable[[int], Command]) -> Any:
+    def ask(self, make: Callable[[int], Command]) -> Awaitable[Any]:
         """Ask the core; its refusals propagate to the error middleware."""
-        return await self.services.driver.ask(make)
+        return self.services.driver.ask(make)
 
     def path(self, name: str) -> str:
         """Return a part of the path as text."""

@@ -5,7 +5,7 @@ A segment is one part, or several if much was returned: a part takes about as mu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -41,7 +41,7 @@ def parts(
     starts, encoded = [], []
     first = segment.first_seq
     wanted = segment.events if leases else _without_leases(segment.events)
-    for events in _cut(wanted, outputs, limit) if wanted else ():
+    for events in _cut(wanted, outputs, limit):
         starts.append(first)
         encoded.append(_encode(_part(segment, first, events, graph, outputs)))
         first += len(events)
@@ -55,11 +55,14 @@ def _without_leases(events: tuple[RunEvent, ...]) -> tuple[RunEvent, ...]:
     return events[:end]
 
 
-def _cut(events: tuple[RunEvent, ...], outputs: Outputs, limit: int) -> Iterator[tuple[RunEvent, ...]]:
+def _cut(events: tuple[RunEvent, ...], outputs: Outputs, limit: int) -> Iterable[tuple[RunEvent, ...]]:
     room = limit - EVENT_BYTES * len(events)
     if sum([len(output.value.body) for returned in outputs.values() for output in returned]) <= room:
-        yield events
-        return
+        return (events,) if events else ()
+    return _cuts(events, outputs, limit)
+
+
+def _cuts(events: tuple[RunEvent, ...], outputs: Outputs, limit: int) -> Iterator[tuple[RunEvent, ...]]:
     start = size = 0
     for place, event in enumerate(events):
         takes = EVENT_BYTES + _returned(event, outputs)

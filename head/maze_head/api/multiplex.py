@@ -23,9 +23,10 @@ from maze_head.api.call import Call, raw_id
 from maze_head.api.errors import INTERNAL, status_of
 from maze_head.api.events import frames, open_run
 from maze_head.api.frames import numbered
+from maze_head.api.prompt import PromptSocket
 from maze_head.api.render import LOG, PACKED, STORY
 from maze_head.api.runs import submit_run
-from maze_head.api.websocket import LAGGED, Lagged, push, serve, upgrade
+from maze_head.api.websocket import INBOUND_LIMIT, LAGGED, SMALL_FRAME, Lagged, push, serve
 from maze_head.core.errors import Rejected
 from maze_head.tokens import SUBMIT
 from maze_protocol.ids import RUN
@@ -41,6 +42,7 @@ from maze_protocol.streams import (
     Subscribe,
     Unsubscribe,
 )
+from maze_protocol.websocket import BINARY
 
 __all__ = ["all_events"]
 
@@ -54,21 +56,20 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 async def all_events(call: Call) -> web.StreamResponse:
     """Serve the subscriptions of one client until it leaves."""
     fmt = LOG if call.number("log", 0, 0, MAX_SEQ) >= KINDS else PACKED
-    socket = await upgrade(call)
-    connection = _Connection(call, socket, fmt)
+    connection = _Connection(call, fmt)
     try:
-        await serve(call, socket, connection.trouble(), connection.hear())
+        await connection.serve()
     finally:
         await connection.end()
-    return socket
+    return connection.socket
 
 
 class _Connection:
     """A WebSocket and its subscriptions."""
 
-    def __init__(self, call: Call, socket: web.WebSocketResponse, fmt: str) -> None:
+    def __init__(self, call: Call, fmt: str) -> None:
         self._call = call
-        self._socket = socket
+        self.socket = PromptSocket(self._hear, INBOUND_LIMIT)
         self._format = fmt
         self._readers: dict[int, asyncio.Task[None]] = {}
         """By the numbers in use; the last word of a subscription is sent when its number is free."""
@@ -77,24 +78,28 @@ class _Connection:
         """Whose turn it is to send; who waits is served in order."""
         self._broken: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
 
-    async def trouble(self) -> int | None:
+    async def serve(self) -> None:
+        """Answer the handshake, and obey the client until it leaves."""
+        await self.socket.open(self._call.request)
+        await serve(self._call, self.socket, self._trouble(), self._left())
+
+    async def _trouble(self) -> int | None:
         """Wait until the client takes nothing any more, or is gone; return the close code."""
         return await self._broken
 
-    async def hear(self) -> int | None:
+    async def _left(self) -> int | None:
+        """Wait until nothing more is heard; return a close code if the client broke the rules."""
+        return await self.socket.ended
+
+    def _hear(self, kind: int, message: bytes) -> int | None:
         """Obey the client; return a close code if it broke the rules."""
-        while True:
-            message = await self._socket.receive()
-            if message.type is WSMsgType.TEXT:
-                return WSCloseCode.UNSUPPORTED_DATA
-            if message.type is not WSMsgType.BINARY:
-                return None  # closed, closing or failed: aiohttp has answered it
-            try:
-                asked: Asked = _decode(message.data)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                return WSCloseCode.INVALID_TEXT
-            if not self._obey(asked):
-                return WSCloseCode.POLICY_VIOLATION
+        if kind != BINARY:
+            return WSCloseCode.UNSUPPORTED_DATA
+        try:
+            asked: Asked = _decode(message)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return WSCloseCode.INVALID_TEXT
+        return None if self._obey(asked) else WSCloseCode.POLICY_VIOLATION
 
     async def end(self) -> None:
         """End all subscriptions."""
@@ -181,8 +186,11 @@ class _Connection:
             traffic.streams_open -= 1
 
     async def _send(self, frame: bytes) -> None:
-        async with self._turn:
-            await push(self._call, self._socket, frame, WSMsgType.BINARY)
+        if len(frame) <= SMALL_FRAME and not self._turn.locked() and not self.socket.unsent:
+            self.socket.send_now(frame, BINARY)
+        else:
+            async with self._turn:
+                await push(self._call, self.socket, frame, WSMsgType.BINARY)
         self._call.traffic.frames_sent_total += 1
 
     def _break(self, code: int | None) -> None:

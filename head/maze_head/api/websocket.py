@@ -20,16 +20,16 @@ from aiohttp import ClientError, WSCloseCode, WSMsgType, web
 
 from maze_head.api.call import Call
 from maze_head.api.errors import Malformed
+from maze_head.api.prompt import HEARTBEAT, PromptSocket, unsent
 from maze_head.core.errors import Gone
 from maze_protocol.limits import KIB
 
 __all__ = [
-    "HEARTBEAT", "INBOUND_LIMIT", "LAGGED", "LAG_SECONDS", "Lagged", "push", "serve", "stream", "unsent", "upgrade",
+    "INBOUND_LIMIT", "LAGGED", "LAG_SECONDS", "SMALL_FRAME", "Lagged", "push", "serve", "stream", "upgrade",
     "wants_upgrade",
 ]  # fmt: skip
 
 logger = logging.getLogger(__name__)
-HEARTBEAT: Final = 20.0
 INBOUND_LIMIT: Final = 64 * KIB
 CLOSE_TIMEOUT: Final = 5.0
 LAGGED: Final = 4408
@@ -37,6 +37,7 @@ LAG_SECONDS: Final = 10.0
 SMALL_FRAME: Final = 32 * KIB
 """Into an empty buffer one of this size goes at once: no timer is needed for it."""
 Frames = AsyncGenerator[bytes, None]
+Socket = web.WebSocketResponse | PromptSocket
 Work = Coroutine[None, None, int | None]
 """Something that ends with a close code, or None if the other side has closed."""
 
@@ -81,7 +82,7 @@ async def upgrade(call: Call) -> web.WebSocketResponse:
     return socket
 
 
-async def serve(call: Call, socket: web.WebSocketResponse, send: Work, hear: Work) -> None:
+async def serve(call: Call, socket: Socket, send: Work, hear: Work) -> None:
     """Send and hear until either is done or the head stops, then say goodbye, if anybody is left to hear it."""
     code = await _first(call, send, hear)
     if code is not None:
@@ -128,7 +129,7 @@ async def _send(call: Call, socket: web.WebSocketResponse, frames: Frames, kind:
     return WSCloseCode.OK
 
 
-async def push(call: Call, socket: web.WebSocketResponse, frame: bytes, kind: WSMsgType) -> None:
+async def push(call: Call, socket: Socket, frame: bytes, kind: WSMsgType) -> None:
     """Send one frame.
 
     Raises:
@@ -146,17 +147,7 @@ async def push(call: Call, socket: web.WebSocketResponse, frame: bytes, kind: WS
         raise Lagged from error
 
 
-def unsent(transport: asyncio.WriteTransport | None) -> int:
-    """Return how many bytes wait for the socket to take them."""
-    if transport is None:
-        return 0
-    try:
-        return transport.get_write_buffer_size()
-    except AttributeError:
-        return 0  # asyncio's transport of TLS, closed twice, has forgotten where its bytes were
-
-
-async def _close(call: Call, socket: web.WebSocketResponse, code: int) -> None:
+async def _close(call: Call, socket: Socket, code: int) -> None:
     """Say goodbye; who does not take it in time is cut off, since a closed transport keeps what it has not sent."""
     transport = call.request.transport
     with suppress(TimeoutError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket as socket_module
-from asyncio.sslproto import _SSLProtocolTransport
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
@@ -205,13 +204,3 @@ async def test_who_never_reads_again_is_not_kept(monkeypatch: pytest.MonkeyPatch
                 await until(lambda: not traffic.streams_open)  # noqa: B023 -- called before the next turn
                 assert transports.pop().get_write_buffer_size() == 0
                 reader.socket.close()
-
-
-def test_a_tls_transport_that_was_closed_twice_has_nothing_to_send() -> None:
-    transport = _SSLProtocolTransport(asyncio.new_event_loop(), None)
-    transport._closed = True
-    with pytest.raises(AttributeError):
-        transport.get_write_buffer_size()  # what makes this necessary
-    assert websocket.unsent(transport) == 0
-    assert websocket.unsent(None) == 0
-    transport._loop.close()
