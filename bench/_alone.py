@@ -29,7 +29,6 @@ from maze_head.assign import pack_assignments
 from maze_head.batch import Batch, Durable
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
-from maze_head.core.graph import load_graph
 from maze_head.core.scheduler import HeadCore
 from maze_head.core.settings import Settings
 from maze_head.journal import PROCESS, Journal
@@ -142,7 +141,7 @@ class Way:
                 self.names = GraphNames(
                     format_id(RUN_ID, RUN),
                     format_id(WORKFLOW_ID, WORKFLOW),
-                    load_graph(fact.workflow_id, fact.version, fact.body),
+                    self.core.state.graphs[fact.workflow_id, fact.version],
                 )
         outputs = {accept.task_no: accept.outputs for accept in batch.accepted}
         for _, segment in batch.segments():

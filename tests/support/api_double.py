@@ -24,7 +24,8 @@ from maze_head.blobfile import BlobError, BlobMissing
 from maze_head.core.effects import ObjectPlace
 from maze_head.core.errors import NotFound
 from maze_head.core.events import Command, DescribeNodes, DescribeRun
-from maze_head.core.graph import Graph, TaskSpec, compile_graph, pack
+from maze_head.core.graph import Graph, compile_graph
+from maze_head.core.tasks import TaskSpec, pack
 from maze_head.facts import KeptLog, RunPlace
 from maze_head.seed_store import SeedStore
 from maze_protocol.cluster import InfoBody, NodeList

@@ -7,8 +7,9 @@ from typing import Any
 
 from maze_head.core.contents import Contents
 from maze_head.core.events import GraphRead
-from maze_head.core.graph import Graph, TaskSpec, compile_graph, pack
+from maze_head.core.graph import Graph, compile_graph
 from maze_head.core.runs import Run
+from maze_head.core.tasks import TaskSpec, pack
 from maze_protocol.events import RunSubmitted
 from maze_protocol.resources import Request
 

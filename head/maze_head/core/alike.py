@@ -10,7 +10,7 @@ here with a series: whatever is odd about a task ends it, and is found again, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
@@ -18,15 +18,16 @@ import msgspec
 from msgspec import UNSET
 
 from maze_head.core.errors import Invalid
-from maze_head.core.graph import ENCODED, InputSpec, TaskSpec, pack
+from maze_head.core.mould import Mould
 from maze_head.core.names import is_name, named
 from maze_head.core.specs import CODECS, CodeOf, inputs_of, spec_of, task_id_of
+from maze_head.core.tasks import ENCODED, InputSpec, TaskSpec
 from maze_protocol.alike import is_model
 from maze_protocol.http import AddAlike, AddTask, InputBody, Op
 from maze_protocol.ids import TASK, parse_ids
 from maze_protocol.limits import MAX_TASK_VALUES
 
-__all__ = ["WORTH_A_SERIES", "Models", "Mould", "Series"]
+__all__ = ["WORTH_A_SERIES", "Models", "Series"]
 
 _NAME: Final = TaskSpec.__struct_fields__.index("name")
 _INPUTS: Final = TaskSpec.__struct_fields__.index("inputs")
@@ -34,30 +35,7 @@ WORTH_A_SERIES: Final = 12
 """With fewer tasks it takes longer than one after the other."""
 SKIPPED_AT_MOST: Final = 31
 """Tasks that are taken one by one after many that are not plain, whatever they are."""
-_encode = msgspec.msgpack.Encoder().encode
 _Inputs = tuple[InputSpec, ...]
-
-
-class Mould:
-    """The packed form of tasks that differ in their ids, names and inputs: in all else the bytes are the same."""
-
-    def __init__(self, model: TaskSpec) -> None:
-        fields = [_encode(field) for field in msgspec.structs.astuple(model)]
-        # The fields stand one after the other, behind what says how many there are.
-        whole = pack(model)
-        self._start = whole[: len(whole) - sum(map(len, fields))] + fields[0].removesuffix(model.task_id)
-        self._name = fields[_NAME]
-        self._before = b"".join(fields[_NAME + 1 : _INPUTS])
-        self._behind = b"".join(fields[_INPUTS + 1 :])
-
-    def pack(self, task_ids: Iterable[bytes], names: Iterable[str], inputs: Iterable[_Inputs]) -> list[bytes]:
-        """Return what `pack` makes of such tasks; one without a name has that of the model."""
-        start, before, behind = self._start, self._before, self._behind
-        same = self._name + before
-        return [
-            b"".join((start, task_id, _encode(name) + before if name else same, _encode(given), behind))
-            for task_id, name, given in zip(task_ids, names, inputs, strict=True)
-        ]
 
 
 class _Model:

@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from maze_head.core.graph import Graph, Outline, TaskSpec, assemble, pack, read_body, unpack
+from maze_head.core.graph import Graph, Outline, assemble, read_body
 from maze_head.core.order import Order
+from maze_head.core.tasks import TaskSpec, pack, unpack
 
 __all__ = ["MANUAL", "REFERENCE", "Contents"]
 

@@ -12,7 +12,6 @@ from typing import Final
 
 from maze_head.core.effects import AssignTask, SendCode, Source
 from maze_head.core.ends import fail
-from maze_head.core.graph import SOURCE, UPLOADED, InputSpec, TaskSpec
 from maze_head.core.leases import Grant, Lease
 from maze_head.core.losses import at_hand
 from maze_head.core.nodes import Node
@@ -20,6 +19,7 @@ from maze_head.core.ready import Queue
 from maze_head.core.references import reference
 from maze_head.core.runs import Run
 from maze_head.core.state import State
+from maze_head.core.tasks import SOURCE, UPLOADED, InputSpec, TaskSpec
 from maze_protocol.events import OutputMeta, TaskFailed, TaskLeased, TaskWarned
 from maze_protocol.limits import KIB, MAX_TASK_VALUES
 from maze_protocol.messages import AT_MOST_ONCE, KEEP, SANDBOX, Assignment, ErrorInfo

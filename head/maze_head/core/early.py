@@ -17,12 +17,12 @@ from __future__ import annotations
 from typing import Final
 
 from maze_head.core.dispatch import lease_early
-from maze_head.core.graph import TaskSpec
 from maze_head.core.leases import Grant, Lease
 from maze_head.core.queueing import may_follow, may_grow, would_fit
 from maze_head.core.ready import Queue
 from maze_head.core.runs import Run
 from maze_head.core.state import State
+from maze_head.core.tasks import TaskSpec
 from maze_head.core.transitions import LEASED, WAITING
 
 __all__ = ["lead", "link_early"]

@@ -14,8 +14,8 @@ from typing import Final
 from maze_head.core.alike import Models, Series
 from maze_head.core.contents import MANUAL, REFERENCE, Contents
 from maze_head.core.errors import Conflict, NotFound, Rejected
-from maze_head.core.graph import InputSpec, TaskSpec, pack
 from maze_head.core.specs import CodeOf, spec_of, task_id_of
+from maze_head.core.tasks import InputSpec, TaskSpec, pack
 from maze_head.core.workflows import Edit, Workflow
 from maze_protocol.graph import find_path
 from maze_protocol.http import AddAlike, AddEdge, AddTask, DelEdge, DelTask, Op, SaveTask

@@ -1,8 +1,8 @@
 """A compiled graph: one version of a workflow, immutable, shared by all its runs, indexed by task number.
 
 Rules
-* A task is kept packed (the MessagePack of its `TaskSpec`) and unpacked when it is leased or shown: a million tasks
-  are a million short `bytes`, which the garbage collector never looks at.
+* A task is kept packed (tasks.py) and unpacked when it is leased or shown: a million tasks are a million short
+  `bytes`, which the garbage collector never looks at. Those of one function mostly come out of one mould (mould.py).
 * What a pass of the scheduler needs without unpacking lies in flat arrays: predecessor counts, successors (compressed
   rows: those of task i are `successors[first[i]:first[i + 1]]`, in the order of their numbers), and the numbers of its
   shape and of its function.
@@ -22,114 +22,20 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from maze_head.core.mould import Mould
 from maze_head.core.observed import kind_of
-from maze_protocol.messages import OutputDecl
+from maze_head.core.tasks import TaskSpec, func_name_of, name_of, unpack
 from maze_protocol.resources import Request
 from maze_protocol.terms import NO_TERMS, Terms
 
 if TYPE_CHECKING:
     from maze_head.core.lineage import Groups, Standing, Stretch
 
-__all__ = [
-    "ENCODED",
-    "Graph",
-    "InputSpec",
-    "Outline",
-    "SOURCE",
-    "Shape",
-    "TaskSpec",
-    "UPLOADED",
-    "VALUE",
-    "assemble",
-    "compile_graph",
-    "load_graph",
-    "read_body",
-    "pack",
-    "sources_of",
-    "unpack",
-]
+__all__ = ["Graph", "Outline", "Shape", "assemble", "compile_graph", "load_graph", "read_body", "sources_of"]
 
 FORMAT: Final = 1
-VALUE: Final = 0
-SOURCE: Final = 1
-ENCODED: Final = 2
-UPLOADED: Final = 3
-"""How an input was authored: a literal of JSON types, a reference, or an SDK-encoded literal with holes, whose bytes
-were sent with the task or uploaded before."""
-
-
-class InputSpec(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One input: a body in some codec, references (task id, output key), or both."""
-
-    name: str
-    form: int
-    codec: int = 0
-    body: bytes = b""
-    refs: tuple[tuple[bytes, str], ...] = ()
-    upload: bytes = b""
-    """The content hash of an uploaded body."""
-    size: int = 0
-    """Of an uploaded body."""
-
-
-class TaskSpec(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A task as authored, in the core's own words; fields are only appended."""
-
-    task_id: bytes
-    name: str
-    request: Request
-    python: tuple[int, int]
-    """The Python minor version that its code needs; (0, 0) for any."""
-    code: bytes = b""
-    inputs: tuple[InputSpec, ...] = ()
-    outputs: tuple[OutputDecl, ...] = ()
-    strict_outputs: bool = True
-    keep: bool = False
-    func_name: str = ""
-    task_type: str = "code"
-    data_types: dict[str, str] = {}
-    resources: dict[str, float] = {}
-    retries: int = 0
-    retry_backoff: float = 0.5
-    retry_on: tuple[str, ...] = ()
-    timeout: float = 0.0
-    idle_timeout: float = 0.0
-    at_most_once: bool = False
-    terms: Terms = NO_TERMS
-    same_node_as: bytes = b""
-    sandbox: bool = False
-
-    def sources(self) -> tuple[bytes, ...]:
-        """Return the ids of the tasks that this one names, as references or its node's, each once, in order."""
-        found: dict[bytes, None] = {}
-        for entry in self.inputs:
-            for task_id, _ in entry.refs:
-                found[task_id] = None
-        if self.same_node_as:
-            found[self.same_node_as] = None
-        return tuple(found)
-
-
-class _Label(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The first fields of a TaskSpec; the decoder skips the rest."""
-
-    task_id: bytes
-    name: str
-
-
-class _Function(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """The fields of a TaskSpec up to the name of its function; what is `Raw` is skipped unread."""
-
-    task_id: bytes
-    name: str
-    request: msgspec.Raw
-    python: msgspec.Raw
-    code: msgspec.Raw = msgspec.Raw()
-    inputs: msgspec.Raw = msgspec.Raw()
-    outputs: msgspec.Raw = msgspec.Raw()
-    strict_outputs: msgspec.Raw = msgspec.Raw()
-    keep: msgspec.Raw = msgspec.Raw()
-    func_name: str = ""
+MOST_MOULDS: Final = 64
+"""Of a graph: a mould takes as much memory as several tasks."""
 
 
 class Shape(NamedTuple):
@@ -144,10 +50,6 @@ class Shape(NamedTuple):
     """Only for nodes that know what that is."""
 
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(TaskSpec).decode
-_label = msgspec.msgpack.Decoder(_Label).decode
-_function = msgspec.msgpack.Decoder(_Function).decode
 _body = msgspec.msgpack.Decoder(tuple[int, str, list[bytes], list[tuple[int, int]]])
 
 
@@ -155,16 +57,6 @@ def sources_of(graph: Graph, task: int) -> list[int]:
     """Return the numbers of the tasks whose outputs a task gets, each once, in order."""
     refs = (task_id for entry in graph.spec(task).inputs for task_id, _ in entry.refs)
     return [graph.index[task_id] for task_id in dict.fromkeys(refs)]
-
-
-def pack(spec: TaskSpec) -> bytes:
-    """Return the compact form of a task."""
-    return _encode(spec)
-
-
-def unpack(packed: bytes) -> TaskSpec:
-    """Return the task of a compact form."""
-    return _decode(packed)
 
 
 _ShapeKey = tuple[Request, tuple[int, int], Terms, float, bool]
@@ -193,7 +85,7 @@ class Outline:
         """Collect it from packed tasks."""
         outline = cls()
         for body in packed:
-            outline.add(_decode(body))
+            outline.add(unpack(body))
         return outline
 
     def add(self, spec: TaskSpec) -> None:
@@ -227,9 +119,9 @@ class Graph:
     """One version of a workflow, ready to run."""
 
     __slots__ = (
-        "anchors", "first", "followed", "function_of", "functions", "ids", "index", "kinds", "live_runs", "manual",
-        "missing", "name", "packed", "roots", "shape_of", "shapes", "standings", "stretches", "successors", "uploads",
-        "version", "workflow_id",
+        "_moulds", "anchors", "first", "followed", "function_of", "functions", "ids", "index", "kinds", "live_runs",
+        "manual", "missing", "name", "packed", "roots", "shape_of", "shapes", "standings", "stretches", "successors",
+        "uploads", "version", "workflow_id",
     )  # fmt: skip
 
     def __init__(self, workflow_id: bytes, version: int, name: str, packed: list[bytes]) -> None:
@@ -258,6 +150,8 @@ class Graph:
         self.successors = array("I")
         self.roots = array("I")
         self.live_runs = 0
+        self._moulds: dict[int, Mould | None] = {}
+        """Per function, by its number: that of a task which others are likely to be like; None: one was unpacked."""
         self.standings: Groups[Standing] | None = None
         self.stretches: Groups[Stretch] | None = None
         """What a discipline asked of lineage.py."""
@@ -268,15 +162,30 @@ class Graph:
 
     def spec(self, task: int) -> TaskSpec:
         """Return the definition of a task."""
-        return _decode(self.packed[task])
+        packed, function = self.packed[task], self.function_of[task]
+        mould = self._moulds.get(function)
+        spec = None if mould is None else mould.unpack(self.ids[task], packed)
+        return self._unpack(function, packed) if spec is None else spec
+
+    def _unpack(self, function: int, packed: bytes) -> TaskSpec:
+        """Unpack a task whole; if it is the second one of its function, let others be taken out of its mould."""
+        spec, moulds = unpack(packed), self._moulds
+        if function not in moulds:
+            if len(moulds) < MOST_MOULDS:
+                moulds[function] = None
+        elif moulds[function] is None:
+            moulds[function] = Mould(spec)
+        return spec
 
     def task_name(self, task: int) -> str:
         """Return the display name of a task."""
-        return _label(self.packed[task]).name
+        packed = self.packed[task]
+        mould = self._moulds.get(self.function_of[task])
+        return mould.name if mould is not None and mould.gave_name(packed) else name_of(packed)
 
     def func_name(self, task: int) -> str:
         """Return the name of a task's function, or nothing."""
-        return _function(self.packed[task]).func_name
+        return func_name_of(self.packed[task])
 
     def shape(self, task: int) -> Shape:
         """Return what decides where a task fits."""
@@ -304,7 +213,7 @@ class Graph:
 
     def encode(self) -> bytes:
         """Return the body that `load_graph` reads."""
-        return _encode((FORMAT, self.name, self.packed, self.manual))
+        return msgspec.msgpack.encode((FORMAT, self.name, self.packed, self.manual))
 
 
 def load_graph(workflow_id: bytes, version: int, body: bytes) -> Graph:
@@ -339,7 +248,7 @@ def compile_graph(graph: Graph, manual: Iterable[tuple[int, int]]) -> Graph:
     # One task at a time: unpacked all at once they would be the largest thing in the head.
     outline, ids, before = Outline(), list[bytes](), dict[bytes, dict[bytes, None]]()
     for packed in graph.packed:
-        spec = _decode(packed)
+        spec = unpack(packed)
         outline.add(spec)
         ids.append(spec.task_id)
         if sources := spec.sources():

@@ -18,13 +18,13 @@ from typing import Final
 
 from maze_head.core.backlog import withdraw
 from maze_head.core.ends import fail, give_up, release
-from maze_head.core.graph import TaskSpec
 from maze_head.core.made import needs_of
 from maze_head.core.nodes import Node
 from maze_head.core.objects import Copies, distrust
 from maze_head.core.references import HEAD, named, reachable
 from maze_head.core.runs import Run
 from maze_head.core.state import State
+from maze_head.core.tasks import TaskSpec
 from maze_head.core.transitions import READY, WAITING
 from maze_protocol.events import ObjectLost, TaskFailed
 from maze_protocol.limits import REBUILDS

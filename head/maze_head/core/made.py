@@ -19,8 +19,8 @@ from maze_protocol.events import (
 from maze_protocol.messages import ErrorInfo
 
 if TYPE_CHECKING:
-    from maze_head.core.graph import TaskSpec
     from maze_head.core.runs import Run
+    from maze_head.core.tasks import TaskSpec
 
 __all__ = ["Made", "RunObjects", "needs_of", "objects_of"]
 

@@ -18,12 +18,12 @@ from typing import Final
 from maze_head.core.dispatch import follow
 from maze_head.core.effects import Send
 from maze_head.core.fitness import has_time, suits
-from maze_head.core.graph import TaskSpec
 from maze_head.core.leases import Grant
 from maze_head.core.locality import is_too_old
 from maze_head.core.ready import Queue
 from maze_head.core.runs import Run
 from maze_head.core.state import State
+from maze_head.core.tasks import TaskSpec
 from maze_head.core.transitions import READY
 from maze_protocol.messages import Recall
 

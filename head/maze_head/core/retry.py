@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from maze_head.core.graph import TaskSpec
+from maze_head.core.tasks import TaskSpec
 from maze_protocol.messages import ErrorInfo
 
 __all__ = [

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from maze_head.core.contents import MANUAL
-from maze_head.core.graph import unpack
 from maze_head.core.specs import body_of_spec
+from maze_head.core.tasks import unpack
 from maze_head.core.workflows import Workflow
 from maze_protocol.http import TaskBody, WorkflowBody
 from maze_protocol.ids import TASK, WORKFLOW, format_id

@@ -15,8 +15,8 @@ from msgspec import UNSET
 
 from maze_head.core.codes import CodeFacts
 from maze_head.core.errors import Invalid
-from maze_head.core.graph import ENCODED, SOURCE, UPLOADED, VALUE, InputSpec, TaskSpec
 from maze_head.core.names import BAD_NAME, named
+from maze_head.core.tasks import ENCODED, SOURCE, UPLOADED, VALUE, InputSpec, TaskSpec
 from maze_protocol.declare import DATA_TYPES, BadName, Declared, normalise_resources
 from maze_protocol.graph import format_reference, parse_reference
 from maze_protocol.http import EncodedValue, InputBody, TaskBody, UploadedValue

@@ -15,7 +15,8 @@ from typing import Any, Final
 import msgspec
 
 from maze_head.core.contents import MANUAL, REFERENCE, Contents
-from maze_head.core.graph import Graph, TaskSpec, pack, unpack
+from maze_head.core.graph import Graph
+from maze_head.core.tasks import TaskSpec, pack, unpack
 
 __all__ = ["Edit", "Workflow", "replay"]
 

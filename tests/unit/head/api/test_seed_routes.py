@@ -15,8 +15,8 @@ from maze_head.api.render import GraphNames
 from maze_head.api.seed_routes import seed_messages
 from maze_head.core.effects import ObjectPlace
 from maze_head.core.events import DescribeWorkflow, EditWorkflow, LocateObject
-from maze_head.core.graph import TaskSpec, pack
 from maze_head.core.snapshot import Snapshot
+from maze_head.core.tasks import TaskSpec, pack
 from maze_head.facts import RunPlace
 from maze_protocol.events import (
     ObjectLost,

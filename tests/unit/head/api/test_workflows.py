@@ -9,8 +9,8 @@ import pytest
 
 from maze_head.api.workflows import MAX_SOURCE, THREAD_TASKS, check_source, write_out
 from maze_head.core.errors import Invalid, Rejected
-from maze_head.core.graph import TaskSpec, pack
 from maze_head.core.snapshot import Snapshot
+from maze_head.core.tasks import TaskSpec, pack
 from maze_protocol.http import WorkflowBody
 from maze_protocol.resources import Request
 

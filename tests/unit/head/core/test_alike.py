@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
 
 from maze_head.core import events as ev
-from maze_head.core.alike import WORTH_A_SERIES, Mould
+from maze_head.core.alike import WORTH_A_SERIES
 from maze_head.core.codes import CodeFacts
 from maze_head.core.edits import apply_ops
 from maze_head.core.errors import Conflict, Invalid, NotFound, Rejected
-from maze_head.core.graph import ENCODED, InputSpec, TaskSpec, pack
+from maze_head.core.tasks import TaskSpec
 from maze_head.core.workflows import Edit, Workflow
 from maze_protocol.http import AddAlike, DelTask, EncodedValue, InputBody, TaskBody
 from maze_protocol.limits import MAX_TASK_VALUES
-from maze_protocol.messages import OutputDecl
-from maze_protocol.resources import Request
 from support.head_core import Head, W, add, task, tid
 
 OPTIONS: dict[str, Any] = {
@@ -180,16 +177,3 @@ def test_a_series_goes_as_far_as_its_tasks_are_plain_and_of_one_model() -> None:
     assert taken_in([add(1), *first[:-2]]) == [], "one after the other is quicker"
     assert taken_in([add(1), add(2, same_node_as=tid(1)), *second]) == []
     assert taken_in([add(1), *literals(0, *range(10, 10 + count), name="other")]) == [count - 1]
-
-
-def test_a_mould_packs_as_each_task_is_packed() -> None:
-    model = TaskSpec(
-        b"m" * 16, "model", Request(gpu_milli=1), (3, 11), b"c" * 16, outputs=(OutputDecl("y"),), retries=3
-    )
-    given = (InputSpec("x", ENCODED, 1, b"body"), InputSpec("y", ENCODED, 0, b"")), ()
-    ids, names = [b"a" * 16, b"b" * 16], ["", "a name of its own \u00e4"]
-    full = [
-        msgspec.structs.replace(model, task_id=task_id, name=name or "model", inputs=inputs)
-        for task_id, name, inputs in zip(ids, names, given, strict=True)
-    ]
-    assert Mould(model).pack(ids, names, given) == [pack(spec) for spec in full]

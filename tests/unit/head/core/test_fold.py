@@ -7,7 +7,8 @@ import pytest
 from maze_head.core import effects as fx
 from maze_head.core import events as ev
 from maze_head.core.fold import fold
-from maze_head.core.graph import Graph, TaskSpec, compile_graph, load_graph, pack
+from maze_head.core.graph import Graph, compile_graph, load_graph
+from maze_head.core.tasks import TaskSpec, pack
 from maze_protocol.events import AttemptLost, RunEvent, RunSubmitted, Segment, TaskAdopted, TaskLeased, TaskSkipped
 from maze_protocol.http import LostAttempt, RunTaskBody
 from maze_protocol.messages import CRASHED, FAILED, ErrorInfo, Goodbye, Release

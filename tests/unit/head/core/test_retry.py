@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from maze_head.core import events as ev
-from maze_head.core.graph import TaskSpec
 from maze_head.core.retry import crash_of, retry_pause, spent
+from maze_head.core.tasks import TaskSpec
 from maze_protocol.events import AttemptLost, TaskFailed
 from maze_protocol.messages import CRASHED, FAILED, TIMED_OUT, ErrorInfo
 from maze_protocol.resources import Request

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from maze_head.core.errors import IllegalMove
-from maze_head.core.graph import Graph, TaskSpec, compile_graph, load_graph, pack
+from maze_head.core.graph import Graph, compile_graph, load_graph
 from maze_head.core.runs import _APPLY, Run
+from maze_head.core.tasks import TaskSpec, pack
 from maze_head.core.transitions import FINISHED, IS_LEGAL, IS_OVER, MORE_READY, PHASE_NAMES, READY
 from maze_protocol.events import (
     AttemptLost,
