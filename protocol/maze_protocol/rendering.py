@@ -6,7 +6,7 @@ The head renders for readers of JSON and for those who subscribe to `events`; th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -47,6 +47,8 @@ REBUILD_STARTED: Final = "rebuild_started"
 
 
 _OF_RUN: Final = frozenset({RunSubmitted, CancelRequested, RunCancelled, RunFinished})
+_OF_TWO: Final = frozenset({TaskSkipped, ObjectLost})
+"""Events that name another task as well."""
 
 
 class Names:
@@ -88,8 +90,16 @@ class Names:
         return self.workflow_id, self.run_id, *self.called(event.task), event.attempt
 
 
-def mentioned(events: Iterable[RunEvent]) -> dict[int, None]:
+def mentioned(events: Sequence[RunEvent]) -> dict[int, None]:
     """Return the numbers of the tasks that events name, in order; a number may name none."""
+    kinds = set(map(type, events))
+    if not kinds.isdisjoint(_OF_TWO):
+        return _mentioned_one_by_one(events)
+    about = events if kinds.isdisjoint(_OF_RUN) else [event for event in events if type(event) not in _OF_RUN]
+    return dict.fromkeys([event.task for event in about])  # type: ignore[union-attr]  # all of these are about tasks
+
+
+def _mentioned_one_by_one(events: Sequence[RunEvent]) -> dict[int, None]:
     found: dict[int, None] = {}
     for event in events:
         if type(event) in _OF_RUN:

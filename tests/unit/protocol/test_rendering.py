@@ -46,3 +46,5 @@ def test_what_is_mentioned_is_what_a_rendering_asks_for(event: Any) -> None:
 def test_each_task_is_mentioned_once_in_the_order_of_the_events() -> None:
     events = (TaskWarned(5, "hm"), TaskSkipped(2, 5), ObjectLost(5, (), "n", 1), RunFinished(1, 0, 0))
     assert list(mentioned(events)) == [5, 2, 1]
+    about_one = (TaskWarned(5, "hm"), RunFinished(1, 0, 0), TaskWarned(2, "hm"), TaskWarned(5, "hm"))
+    assert list(mentioned(about_one)) == [5, 2]
