@@ -55,7 +55,10 @@ class LogEvent(msgspec.Struct, gc=False):
     @property
     def carries_all(self) -> bool:
         """Tell whether all values of its result are known to be here."""
-        return all(output.value.ref is None for output in self.outputs)
+        for output in self.outputs:  # noqa: SIM110 -- `all` of a generator takes three times as long
+            if output.value.ref is not None:
+                return False
+        return True
 
     def whole(self) -> dict[str, Any]:
         """Return its data, with values as they are encoded."""

@@ -34,12 +34,13 @@ async def fill_in(url: str, run_id: str, events: Sequence[Event]) -> int:
         HeadUnavailableError: the head went away and did not come back.
     """
     wanted: list[tuple[dict[str, Any], str, str]] = []
-    size = count = 0
-    while count < len(events) and size <= BYTES_AT_ONCE:
-        event = events[count]
-        count += 1
+    size, count = 0, len(events)
+    for number, event in enumerate(events, 1):
         if event.type in _WITH_RESULTS and not event.carries_all:
             size += _look_at(event, wanted, url, run_id)
+            if size > BYTES_AT_ONCE:
+                count = number
+                break
     if wanted:
         gate = asyncio.Semaphore(AT_A_TIME)
         await asyncio.gather(*(_fill(gate, url, run_id, *place) for place in wanted))

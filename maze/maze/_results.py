@@ -140,10 +140,17 @@ def decode_values(result: Mapping[str, Any], *, allow_pickle: bool) -> dict[str,
 
     What is not encoded is there already: a `RemoteValue`, or the word that there is nothing to fetch (`_inline`).
     """
-    return {
-        key: _decode_value(found[0], found[1], allow_pickle) if isinstance(found, (list, tuple)) else found
-        for key, found in result.items()
-    }
+    decode, failed = _decoder()
+    values = {}
+    for key, found in result.items():
+        if isinstance(found, (list, tuple)):
+            try:
+                values[key] = decode(found[0], found[1], allow_pickle=allow_pickle)
+            except failed as error:
+                values[key] = _opaque(found[0], found[1], error.reason)
+        else:
+            values[key] = found
+    return values
 
 
 @cache
@@ -154,13 +161,9 @@ def _decoder() -> tuple[Callable[..., Any], type[ValueDecodeError]]:
     return decode, ValueDecodeError
 
 
-def _decode_value(codec: int, body: bytes, allow_pickle: bool) -> Any:
-    decode, failed = _decoder()
-    try:
-        return decode(codec, body, allow_pickle=allow_pickle)
-    except failed as error:
-        name = _NAMES[codec] if 0 <= codec < len(_NAMES) else f"codec {codec}"
-        return OpaqueValue(name, len(body), error.reason)
+def _opaque(codec: int, body: bytes, reason: str) -> OpaqueValue:
+    name = _NAMES[codec] if 0 <= codec < len(_NAMES) else f"codec {codec}"
+    return OpaqueValue(name, len(body), reason)
 
 
 def fresh(value: Any) -> Any:
