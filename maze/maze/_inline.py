@@ -17,7 +17,7 @@ from maze_protocol.values import FILE
 if TYPE_CHECKING:
     from maze._events import Event
 
-__all__ = ["fill_in"]
+__all__ = ["fill_in", "is_complete"]
 
 AT_A_TIME: Final = 16
 BYTES_AT_ONCE: Final = 64 * MIB
@@ -25,6 +25,11 @@ BYTES_AT_ONCE: Final = 64 * MIB
 AWAY_SECONDS: Final = 15.0
 """How long a reader waits for a value whose node does not answer, before it goes on without it."""
 _WITH_RESULTS: Final = ("finish_task", "task_reused")
+
+
+def is_complete(events: Sequence[Event]) -> bool:
+    """Tell whether all results of events are known to be there."""
+    return all(event.carries_all for event in events if event.type in _WITH_RESULTS)
 
 
 async def fill_in(url: str, run_id: str, events: Sequence[Event]) -> int:

@@ -10,10 +10,11 @@ it does.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import TYPE_CHECKING
 
 from maze._feed import GATHER_SECONDS, EventFeed
+from maze._inline import is_complete
 from maze.errors import HeadUnavailableError, RequestError
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from maze_protocol.streams import End
 
 __all__ = ["EventStream"]
+
+Blow = Callable[[list["Event"] | None], None]
+"""Takes all events of a run, or None: they have to be waited for one after the other."""
 
 
 class EventStream(EventFeed):
@@ -47,14 +51,33 @@ class EventStream(EventFeed):
         """The epoch that committed the last event that was read; 0 if none was."""
         self._socket: EventSocket | None = None
         """Where it is read, unless there is enough to read."""
+        self._asked: Blow | None = None
 
     @property
     def position(self) -> int:
         """Return behind which event to go on: the one before the last that was read."""
         return self._after - bool(self._epoch)
 
+    def at_one_blow(self, give: Blow) -> None:
+        """Begin to read, and give all events in the call that brings them, if they come together and are complete.
+
+        Short runs are told so, and many calls come late for them. Else it gives None, and `next` has the events.
+        """
+        self._begun, self._asked = True, give
+        self._join()
+
+    def give_up(self, give: Blow) -> None:
+        """Give nothing: who asked waits no more."""
+        self._asked = None
+
     def take(self, events: Sequence[Event]) -> bool:
         """Take events from the socket; return False if no more shall come for now."""
+        more = self._take(events)
+        if self._asked is not None:
+            self._answer()
+        return more
+
+    def _take(self, events: Sequence[Event]) -> bool:
         new = events
         if events[0].seq <= self._after:
             new = [event for event in events if event.seq > self._after]
@@ -110,11 +133,28 @@ class EventStream(EventFeed):
                 return True
         return False
 
-    async def _begin(self) -> None:
+    def _finish(self, failure: BaseException | None = None) -> None:
+        super()._finish(failure)
+        if self._asked is not None:
+            self._answer()
+
+    def _answer(self) -> None:
+        """Tell who asked for all at one blow."""
+        asked, self._asked = self._asked, None
+        assert asked is not None, "both callers have looked"
+        events: list[Event] | None = None
+        if self._done and self._failure is None and is_complete(self._events):
+            events, self._events = self._events, []
+        asked(events)
+
+    def _join(self) -> None:
         from maze._http import connection
 
         self._socket = connection(self.url).events
         self._socket.join(self)
+
+    async def _begin(self) -> None:
+        self._join()
 
     async def _made_room(self) -> None:
         if self._socket is None:

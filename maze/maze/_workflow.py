@@ -17,6 +17,7 @@ from maze._workflow_base import Messages, Show, WorkflowBase, replay
 
 if TYPE_CHECKING:
     from maze._collector import Collector
+    from maze._events import Event
     from maze._results import RunRecord
     from maze._subscription import Subscription, Transport
 
@@ -179,7 +180,7 @@ class MaWorkflow(WorkflowBase[MaTask]):
         """Show the messages of a run, from the cache or as they come; when all have come, cache them."""
         from maze import _remote
         from maze._collector import TOLD, Collector
-        from maze._loop import call
+        from maze._loop import ask, call
         from maze._stream import EventStream
 
         record = self._state.results.get(run_id)
@@ -194,6 +195,9 @@ class MaWorkflow(WorkflowBase[MaTask]):
         stream = EventStream(self.server_url, run_id, patient=True, wanted=TOLD)
         watch = Watch(time.monotonic())
         try:
+            if report is None:
+                whole: list[Event] | None = ask(stream.at_one_blow, stream.give_up)
+                collector.show(whole or (), show)
             while not stream.over:
                 events = call(stream.next(watch.patience(time.monotonic()) if report else None))
                 collector.show(events or (), show)

@@ -13,6 +13,7 @@ import pytest
 
 from maze import _feed, _http
 from maze._event_socket import EventSocket
+from maze._events import LogEvent, _Names
 from maze._stream import EventStream
 from maze.errors import (
     EventsLostError,
@@ -22,7 +23,9 @@ from maze.errors import (
     RequestError,
     UnknownRunError,
 )
-from maze_protocol.streams import KINDS, Asked, End, Events, PackedEvent, Subscribe, Unsubscribe
+from maze_protocol.events import RunFinished
+from maze_protocol.streams import KINDS, Asked, End, Events, LogPart, PackedEvent, Subscribe, Unsubscribe
+from maze_protocol.values import ObjectRef, OutputValue, Value
 from support.run_story import packed
 
 
@@ -234,6 +237,80 @@ def test_patience_has_an_end_and_the_stream_goes_on_afterwards(head: Callable[..
         return await read_all(stream)
 
     assert asyncio.run(main()) == [1, 9]
+
+
+def at_one_blow(socket: Socket, head: Callable[..., Asking]) -> tuple[list[Any], list[int]]:
+    """Return what was given at one blow, and what was left for those who ask on."""
+
+    async def main() -> tuple[list[Any], list[int]]:
+        head(socket)
+        given: list[Any] = []
+        stream = EventStream("http://head", "run_1")
+        stream.at_one_blow(given.append)
+        async with asyncio.timeout(5):
+            await until(lambda: bool(given))
+        return given, [] if stream.over else await read_all(stream)
+
+    return asyncio.run(main())
+
+
+def whole(*numbers: int, ref: ObjectRef | None = None) -> list[Any]:
+    """Return events of which the last seals the log, and the one before returned a value."""
+    names = _Names("run_1", LogPart(1, 0.0, bytes(16), 1, (), (), ()))
+    returned = (OutputValue("y", Value(0, 1, b"\x01", ref=ref)),)
+    events = [LogEvent(seq, 1, 0.0, "start_task", names, RunFinished(0, 0, 0)) for seq in numbers]
+    events[-2] = LogEvent(numbers[-2], 1, 0.0, "finish_task", names, RunFinished(0, 0, 0), returned)
+    events[-1] = LogEvent(numbers[-1], 1, 0.0, "finish_workflow", names, RunFinished(0, 0, 0))
+    return events
+
+
+def test_a_run_that_is_told_at_one_blow_is_given_in_the_call_that_brings_it(head: Callable[..., Asking]) -> None:
+    given: list[Any] = []
+    stream = EventStream("http://head", "run_1")
+    stream._join = lambda: None  # type: ignore[method-assign]  # what comes is the test's
+    stream.at_one_blow(given.append)
+    events = whole(1, 2, 3)
+    assert stream.take(events)
+    assert given == [events]
+    assert stream.over, "there is nothing left to ask for"
+
+
+@pytest.mark.parametrize("parts", [[whole(1, 2, 3)[:1]], [whole(1, 2, 3, ref=ObjectRef(1, 0, 1, 0))]])
+def test_what_goes_on_or_lacks_a_value_is_asked_for(parts: list[list[Any]]) -> None:
+    given: list[Any] = []
+    stream = EventStream("http://head", "run_1")
+    stream._join = lambda: None  # type: ignore[method-assign]  # what comes is the test's
+    stream.at_one_blow(given.append)
+    for part in parts:
+        stream.take(part)
+    assert given == [None]
+    assert not stream.over
+    assert stream._events == parts[0], "they are still there"
+    if not stream.sealed:
+        stream.take(whole(1, 2, 3)[1:])
+    assert given == [None], "once"
+
+
+def test_of_a_run_in_parts_the_first_ones_are_there_for_who_asks_on(head: Callable[..., Asking]) -> None:
+    assert at_one_blow(Socket([frame(1, 2), frame(3), frame(9)], 1000), head) == ([None], [1, 2, 3, 9])
+
+
+def test_a_refusal_is_told_to_who_asks_on(head: Callable[..., Asking]) -> None:
+    with pytest.raises(UnknownRunError):
+        at_one_blow(Socket([], 404), head)
+
+
+def test_who_waits_no_more_is_given_nothing(head: Callable[..., Asking]) -> None:
+    async def main() -> None:
+        head(Socket([frame(1), frame(9)], 1000))
+        given: list[Any] = []
+        stream = EventStream("http://head", "run_1")
+        stream.at_one_blow(given.append)
+        stream.give_up(given.append)
+        assert await read_all(stream) == [1, 9]
+        assert given == []
+
+    asyncio.run(main())
 
 
 def test_a_reader_may_leave_at_any_time(head: Callable[..., Asking]) -> None:
