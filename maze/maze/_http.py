@@ -80,14 +80,8 @@ class Connection:
         self.info: InfoBody | None = None
         self._access: Access | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._events: EventSocket | None = None
-
-    @property
-    def events(self) -> EventSocket:
-        """Return the socket on which all streams of events of this process come."""
-        if self._events is None:
-            self._events = EventSocket(self)
-        return self._events
+        self.events = EventSocket(self)
+        """The socket on which all streams of events of this process come."""
 
     async def request(
         self, method: str, where: str, reply: type[Body], body: msgspec.Struct | None = None, **query: str
@@ -181,8 +175,7 @@ class Connection:
 
     async def close(self) -> None:
         """Close all sockets; the next request opens new ones."""
-        if self._events is not None:
-            await self._events.close()
+        await self.events.close()
         if self._session is not None:
             await self._session.close()
         self._session = None
