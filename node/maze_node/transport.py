@@ -76,7 +76,7 @@ class Transport:
     ) -> None:
         self._loop = turns.loop
         self._post = turns.post
-        self._on_readable = turns.ending(self._pump)
+        self._on_readable = turns.ending(self._woken)
         self._find_head = find_head
         self._make_hello = make_hello
         self._give_up = give_up
@@ -209,7 +209,15 @@ class Transport:
 
     def _pump(self) -> None:
         """Send what waits, take what came, until the socket is quiet or the turn's share is used up."""
-        taken = 0
+        self._pump_on(0)
+
+    def _woken(self) -> None:
+        """Do the same, but take something without asking first: there nearly always is something."""
+        if self._socket is not None:
+            self._take_one()
+            self._pump_on(1)
+
+    def _pump_on(self, taken: int) -> None:
         while self._socket is not None:
             events = _events(self._socket)
             if self._outgoing and events & _POLLOUT:

@@ -105,21 +105,27 @@ async def frames(call: Call, run: OpenRun, after: int, fmt: str, pause: float = 
         Gone: the run was removed meanwhile.
     """
     hub = call.services.hub
-    sealed = hub.ended(run.place.run_no, after)
+    run_no = run.place.run_no
+    sealed = hub.ended(run_no, after)
     while not sealed:
-        if pause:
-            await hub.wait(run.place.run_no, MAX_SEQ, pause)
         pending: list[bytes] = []
-        segments = await hub.read(run.place.run_no, after)
-        for segment in segments:
-            encoded = await call.encoder.encode(run, segment, fmt)
-            pending += encoded.since(after)
-            after, sealed = max(after, encoded.last_seq), encoded.sealed
-            apart = not pause and call.traffic.streams_open <= CROWD
-            if apart or sum(map(len, pending)) > FRAME_BYTES:
-                for frame in _marked(framed(pending, fmt), sealed=sealed):
-                    yield frame
-                pending = []
+        waits = pause
+        # What is there is encoded while more may come: the last event of a short run then waits for nothing else.
+        while True:
+            segments = await hub.read(run_no, after)
+            for segment in segments:
+                encoded = await call.encoder.encode(run, segment, fmt)
+                pending += encoded.since(after)
+                after, sealed = max(after, encoded.last_seq), encoded.sealed
+                apart = not pause and call.traffic.streams_open <= CROWD
+                if apart or sum(map(len, pending)) > FRAME_BYTES:
+                    for frame in _marked(framed(pending, fmt), sealed=sealed):
+                        yield frame
+                    pending = []
+            if sealed or not waits:
+                break
+            await hub.wait(run_no, MAX_SEQ, waits)
+            waits = 0.0
         for frame in _marked(framed(pending, fmt), sealed=sealed):
             yield frame
         if not segments:
