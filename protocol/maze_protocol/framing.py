@@ -48,9 +48,11 @@ def encode_frames(envelope: Envelope, payloads: Sequence[bytes] = ()) -> list[by
         MessageTooLarge: a count or size above the limits.
     """
     meta = encode_envelope(envelope)
-    sizes = [len(meta), *map(len, payloads)]
-    if (fault := _size_fault(sizes)) is not None:
-        raise MessageTooLarge(*fault)
+    # Most messages are one frame of meta, and the limit of that is the lowest.
+    if payloads or len(meta) > MAX_META:
+        fault = _size_fault([len(meta), *map(len, payloads)])
+        if fault is not None:
+            raise MessageTooLarge(*fault)
     kind = type(envelope.message)
     preamble = PREAMBLE.pack(
         MAGIC, PROTOCOL_MAJOR, PROTOCOL_MINOR, TYPE_OF[kind], _FLAGS[kind], len(meta), zlib.crc32(meta)
@@ -67,7 +69,8 @@ def decode_frames(frames: Sequence[Buffer]) -> tuple[Envelope, tuple[bytes, ...]
         UnknownMessage: an unknown type that must be understood.
         BadMessage: the meta frame does not fit its type.
     """
-    if (fault := _shape_fault(frames)) is not None:
+    short = len(frames) == 2 and len(frames[0]) == PREAMBLE.size and len(frames[1]) <= MAX_META
+    if not short and (fault := _shape_fault(frames)) is not None:
         raise BadFrame(*fault)
     tag, crc = _open_preamble(frames)
     if tag is None:
@@ -77,7 +80,7 @@ def decode_frames(frames: Sequence[Buffer]) -> tuple[Envelope, tuple[bytes, ...]
     envelope = decode_envelope(frames[1])
     if TYPE_OF[type(envelope.message)] != tag:
         raise BadMessage("type", f"preamble says type {tag}, meta is a {type(envelope.message).__name__}")
-    return envelope, tuple([bytes(frame) for frame in frames[2:]])
+    return envelope, tuple([bytes(frame) for frame in frames[2:]]) if len(frames) > 2 else ()
 
 
 def _shape_fault(frames: Sequence[Buffer]) -> tuple[str, str] | None:
