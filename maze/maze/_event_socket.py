@@ -22,6 +22,7 @@ from maze._burst import Burst
 from maze._events import Event, events_of
 from maze._followed import Followed
 from maze.errors import HeadUnavailableError, MazeError, NotAMazeHeadError, ProtocolMismatchError
+from maze_protocol.limits import KIB
 from maze_protocol.streams import (
     FOLLOW_SINCE,
     KINDS,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 __all__ = ["EventSocket", "Reader"]
 
 LONGEST_PAUSE = 1.0
+BURST_BYTES = 4 * KIB
+"""From so many on a message makes enough objects to set the cycle collector off."""
 Answer = Callable[["RunBody | None"], None]
 """Takes what a submission gives, once."""
 _encode = msgspec.msgpack.Encoder().encode
@@ -179,10 +182,16 @@ class EventSocket:
                 await socket.close()
 
     def _receive(self, socket: WebSocket, data: bytes) -> None:
+        if len(data) < BURST_BYTES:
+            self._take(socket, data)
+        else:
+            with Burst():
+                self._take(socket, data)
+
+    def _take(self, socket: WebSocket, data: bytes) -> None:
         self._pause = 0.0
         try:
-            with Burst():
-                told: Events | Log | End | Submitted = _decode(data)
+            told: Events | Log | End | Submitted = _decode(data)
         except msgspec.DecodeError as error:
             self._fail_all(NotAMazeHeadError(f"{self._known.url} says what no head would: {error}"))
             socket.drop()
@@ -285,5 +294,4 @@ class EventSocket:
 def _events_in(told: Events | Log, reader: Reader) -> Sequence[Event]:
     if isinstance(told, Events):
         return told.events
-    with Burst():
-        return [event for part in told.parts for event in events_of(reader.run_id, part, reader.wanted)]
+    return [event for part in told.parts for event in events_of(reader.run_id, part, reader.wanted)]

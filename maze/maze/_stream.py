@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from maze._feed import GATHER_SECONDS, EventFeed
 from maze._inline import is_complete
 from maze.errors import HeadUnavailableError, RequestError
+from maze_protocol.events import SEALING_NAMES
 
 if TYPE_CHECKING:
     from maze._event_socket import EventSocket
@@ -84,8 +85,6 @@ class EventStream(EventFeed):
             if self._rewrote(events):
                 return False
         if new:
-            from maze_protocol.events import SEALING_NAMES
-
             self._epoch = new[-1].epoch
             self._put(new, last=new[-1].type in SEALING_NAMES)
         if self.sealed:

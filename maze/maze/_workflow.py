@@ -178,13 +178,14 @@ class MaWorkflow(WorkflowBase[MaTask]):
 
     def _follow(self, run_id: str, show: Show, report: RunReport | None = None) -> RunRecord:
         """Show the messages of a run, from the cache or as they come; when all have come, cache them."""
-        from maze import _remote
         from maze._collector import TOLD, Collector
         from maze._loop import ask, call
         from maze._stream import EventStream
 
         record = self._state.results.get(run_id)
         if record is None and run_id not in self._state.own_runs:
+            from maze import _remote
+
             call(_remote.own_run(self._state, run_id))
         if report is not None:
             report.connected()
