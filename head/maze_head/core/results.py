@@ -8,8 +8,8 @@ Outputs leave in an `Accept` effect; the core keeps their names and sizes only.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from math import inf
 from typing import Final
 
 from maze_head.core.effects import Accept, AppendCluster, SaveLog, Send
@@ -27,7 +27,7 @@ from maze_head.core.retry import CRASH, NODE_LOST, SPAWNER_LOSS, crash_of, lacke
 from maze_head.core.state import State
 from maze_head.core.transitions import LEASED
 from maze_protocol.errors import BadMessage
-from maze_protocol.events import AttemptLost, OutputMeta, TaskFailed, TaskFinished, TaskWarned
+from maze_protocol.events import AttemptLost, OutputMeta, TaskFailed, TaskFinished, TaskStarted, TaskWarned
 from maze_protocol.limits import LOG_TAIL, MAX_OBJECT, MAX_TASK_VALUES
 from maze_protocol.messages import (
     ACCEPTED,
@@ -64,7 +64,7 @@ def on_started(state: State, node: Node, message: Started) -> None:
         if lease is None or lease.lacks_inputs or lease.run.phase[lease.task] != LEASED:
             state.counters.messages_ignored += 1
         else:
-            _start(state, lease, item.started_at)
+            state.record(lease.run, _started(state, lease, item.started_at))
 
 
 def on_release(state: State, node: Node, message: Release) -> None:
@@ -88,13 +88,7 @@ def on_result(state: State, node: Node, message: Result, payloads: Sequence[byte
 def _judge(state: State, node: Node, outcome: Outcome, payloads: tuple[bytes, ...]) -> int:
     lease = node.leases.get(outcome.lease)
     if lease is None:
-        if state.leases.was_accepted(outcome.lease):
-            state.counters.results_duplicate += 1
-            return ACCEPTED
-        state.counters.results_stale += 1
-        _judge_claim(state, node, outcome.lease)
-        _disown(state, node, outcome)
-        return STALE
+        return _judge_unheld(state, node, outcome)
     run = lease.run
     halting = run.halting
     if lease.follows is not None and not halting:
@@ -103,26 +97,56 @@ def _judge(state: State, node: Node, outcome: Outcome, payloads: tuple[bytes, ..
         release(state, lease, OUT_OF_ORDER)
         _disown(state, node, outcome)
         return STALE
+    started = None
     if run.phase[lease.task] == LEASED and not (halting and lease.lacks_inputs):
-        _start(state, lease, outcome.started_at)
+        started = _started(state, lease, outcome.started_at)
+        if outcome.status != OK or outcome.warnings or halting:
+            state.record(run, started)
+            started = None
     if outcome.stdout_tail or outcome.stderr_tail:
         _keep_log(state, lease, outcome)
     if halting:
         end_cancelled(state, lease)
         _disown(state, node, outcome)
         return STALE
+    _end(state, lease, outcome, payloads, started)
+    state.leases.remember(outcome.lease)
+    state.counters.results_accepted += 1
+    return ACCEPTED
+
+
+def _judge_unheld(state: State, node: Node, outcome: Outcome) -> int:
+    """Judge the end of an attempt that is not in the hands of who tells of it."""
+    if state.leases.was_accepted(outcome.lease):
+        state.counters.results_duplicate += 1
+        return ACCEPTED
+    state.counters.results_stale += 1
+    _judge_claim(state, node, outcome.lease)
+    _disown(state, node, outcome)
+    return STALE
+
+
+def _end(
+    state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...], started: TaskStarted | None
+) -> None:
+    """End an attempt as its node tells.
+
+    Args:
+        started: that it began, if that is still to be told: with a result in one go.
+    """
     if outcome.warnings:
         _warn(state, lease, outcome)
     problem = _problem(outcome, payloads)
     if problem:
+        if started is not None:
+            state.record(lease.run, started)
         state.counters.results_malformed += 1
         lose_attempt(state, lease, ErrorInfo(CRASH, "BadResult", problem), state.settings.crash_budget)
-        _disown(state, node, outcome)
+        _disown(state, lease.node, outcome)
+    elif outcome.status == OK:
+        _finish(state, lease, outcome, payloads, started)
     else:
-        _END[outcome.status](state, lease, outcome, payloads)
-    state.leases.remember(outcome.lease)
-    state.counters.results_accepted += 1
-    return ACCEPTED
+        _END[outcome.status](state, lease, outcome)
 
 
 def _judge_claim(state: State, node: Node, token: int) -> None:
@@ -138,9 +162,8 @@ def _judge_claim(state: State, node: Node, token: int) -> None:
         state.emit(AppendCluster("foreign_result", {**body, "time": state.now.wall}))
 
 
-def _start(state: State, lease: Lease, started_at: float) -> None:
-    at = started_at if 0 < started_at < math.inf else state.now.wall
-    state.record(lease.run, lease.started(at))
+def _started(state: State, lease: Lease, at: float) -> TaskStarted:
+    return lease.started(at if 0 < at < inf else state.now.wall)
 
 
 def _warn(state: State, lease: Lease, outcome: Outcome) -> None:
@@ -157,9 +180,9 @@ def _keep_log(state: State, lease: Lease, outcome: Outcome) -> None:
 
 def _problem(outcome: Outcome, payloads: Sequence[bytes]) -> str:
     """Return why an outcome cannot be true, or an empty text."""
-    if outcome.status not in _END:
+    if outcome.status != OK and outcome.status not in _END:
         return f"the node reported the unknown status {outcome.status}"
-    if not (0 <= outcome.wall_ms < math.inf and 0 <= outcome.cpu_ms < math.inf):
+    if not (0 <= outcome.wall_ms < inf and 0 <= outcome.cpu_ms < inf):
         return "the node reported an impossible duration"
     if outcome.status != OK or _is_plain(outcome.outputs):
         return ""
@@ -203,7 +226,10 @@ def _disown(state: State, node: Node, outcome: Outcome) -> None:
         state.emit(Send(node.link, Forget((outcome.lease,))))
 
 
-def _finish(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...]) -> None:
+def _finish(
+    state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...], started: TaskStarted | None
+) -> None:
+    """Accept a result, and tell first that the attempt began, if that is still to be told."""
     run, task = lease.run, lease.task
     if lease.follower is not None:  # it has what it lacked
         lease.part()
@@ -212,10 +238,13 @@ def _finish(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes,
     acquit(lease.node)
     graph = run.graph
     # Before the event, by which others become ready: they are ranked by what is known then.
-    state.observed.note(graph.function(task), graph.kind(task), outcome.wall_ms / 1000)
+    code, kind = graph.functions[graph.function_of[task]], graph.kinds[graph.shape_of[task]]
+    state.observed.note(code, kind, outcome.wall_ms / 1000)
     outputs, holder = outcome.outputs, ""
     metas, size, has_objects = _metas(outputs)
     if task in run.objects.lost:
+        if started is not None:
+            state.record(run, started)
         if not end_rebuild(state, lease, metas, outcome.wall_ms):
             _disown(state, lease.node, outcome)
         return
@@ -223,12 +252,13 @@ def _finish(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes,
         outputs, holder = tuple([_plain(output) for output in outputs]), lease.node.id
     state.counters.tasks_finished += 1
     state.emit(Accept(run.no, task, lease.token, outputs, payloads, size))
-    state.record(
-        run,
-        TaskFinished(
-            task, run.attempt[task], lease.token, metas, outcome.wall_ms, outcome.cpu_ms, outcome.peak_rss_kib, holder
-        ),
+    finished = TaskFinished(
+        task, run.attempt[task], lease.token, metas, outcome.wall_ms, outcome.cpu_ms, outcome.peak_rss_kib, holder
     )
+    if started is None:
+        state.record(run, finished)
+    else:
+        state.record_both(run, started, finished)
     if holder:
         take_in(state, run, task)
     if run.objects.kept:
@@ -261,7 +291,7 @@ def _plain(output: OutputValue) -> OutputValue:
     return OutputValue(output.key, value, output.type[:TYPE_LENGTH])
 
 
-def _fail(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...]) -> None:
+def _fail(state: State, lease: Lease, outcome: Outcome) -> None:
     run, task = lease.run, lease.task
     error = outcome.error or ErrorInfo("user", "UnknownError", "the node gave no reason")
     if lacked_memory(error):
@@ -281,7 +311,7 @@ def _fail(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, .
     )
 
 
-def _crash(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...]) -> None:
+def _crash(state: State, lease: Lease, outcome: Outcome) -> None:
     if outcome.error is not None and outcome.error.kind == NODE_LOST:
         # The node lost the parent of its workers: its own fault, which no other budget of the task pays for.
         owner_died = outcome.error.type_name == SPAWNER_LOSS
@@ -296,11 +326,12 @@ def _crash(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, 
     judge_crash(state, lease)
 
 
-def _stopped(state: State, lease: Lease, outcome: Outcome, payloads: tuple[bytes, ...]) -> None:
+def _stopped(state: State, lease: Lease, outcome: Outcome) -> None:
     # Nobody here asked for it: the node drains or was told to stop by its own operator. Not the task's fault.
     told = outcome.error.message if outcome.error else "no reason given"
     error = ErrorInfo(NODE_LOST, "NodeStopped", f"node {lease.node.id} stopped the task: {told}")
     lose_attempt(state, lease, error, state.settings.node_loss_budget)
 
 
-_END: Final = {OK: _finish, FAILED: _fail, TIMED_OUT: _fail, CRASHED: _crash, CANCELLED: _stopped}
+_END: Final = {FAILED: _fail, TIMED_OUT: _fail, CRASHED: _crash, CANCELLED: _stopped}
+"""How attempts end without a result."""

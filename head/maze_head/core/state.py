@@ -217,11 +217,25 @@ class State:
         if run.fresh or run.again or run.later:
             enqueue(self, run)
 
+    def record_both(self, run: Run, started: TaskStarted, finished: TaskFinished) -> None:
+        """Let a task of a run begin and finish: `record` of one after the other."""
+        events = self.touched.get(run.no)
+        if events is None:
+            events = self.touched[run.no] = []
+        events += (started, finished)
+        run.apply_both(started, finished)
+        self._count_end(run, finished.task)
+        if run.fresh or run.again or run.later:
+            enqueue(self, run)
+
+    def _count_end(self, run: Run, task: int) -> None:
+        self.pending -= 1
+        self.discipline.finished(run, task)
+
     def _apply(self, run: Run, event: RunEvent) -> None:
         if isinstance(event, TASK_ENDS):
             run.apply(event)
-            self.pending -= 1
-            self.discipline.finished(run, event.task)
+            self._count_end(run, event.task)
         elif type(event) in REOPENING:
             before = run.open
             run.apply(event)

@@ -8,11 +8,12 @@ from maze_head.core.errors import IllegalMove
 from maze_head.core.graph import Graph, compile_graph, load_graph
 from maze_head.core.runs import _APPLY, Run
 from maze_head.core.tasks import TaskSpec, pack
-from maze_head.core.transitions import FINISHED, IS_LEGAL, IS_OVER, MORE_READY, PHASE_NAMES, READY
+from maze_head.core.transitions import FINISHED, IS_LEGAL, IS_OVER, MORE_READY, PHASE_NAMES, READY, RUNNING
 from maze_protocol.events import (
     AttemptLost,
     ObjectLost,
     ObjectRebuilt,
+    OutputMeta,
     RunEvent,
     RunFinished,
     RunSubmitted,
@@ -134,3 +135,29 @@ def test_a_node_that_came_back_with_an_attempt_is_not_avoided_for_having_lost_it
     run.apply(TaskReleased(0, 3, 3))
     run.apply(TaskAdopted(0, 4, 4, "a", Claim(1, 0), 1, refunded=True))
     assert (run.avoid, run.faults) == ({}, {0: []})
+
+
+def state_of(run: Run) -> dict[str, object]:
+    return {name: getattr(run, name) for name in Run.__slots__ if name not in ("graph", "objects")}
+
+
+@pytest.mark.parametrize("phase", range(len(PHASE_NAMES)))
+def test_a_start_and_an_end_at_once_are_one_after_the_other(phase: int) -> None:
+    started = TaskStarted(0, 1, 7, "n", "", 1.0)
+    finished = TaskFinished(0, 1, 7, (OutputMeta("y", 0, 1),), 2.0)
+    single, both = begun(), begun()
+    for run in (single, both):
+        run.apply(TaskLeased(0, 1, 7, "n", Claim(0, 0)))
+        run.counts[run.phase[0]] -= 1
+        run.counts[phase] += 1
+        run.phase[0] = phase
+        run.faults[0] = [ErrorInfo("crash", "", "")]
+    if not IS_LEGAL[phase][RUNNING]:
+        with pytest.raises(IllegalMove, match="start_task does not fit"):
+            both.apply_both(started, finished)
+        return
+    single.apply(started)
+    single.apply(finished)
+    both.apply_both(started, finished)
+    assert state_of(both) == state_of(single)
+    assert both.fresh == [0, 1], "what waited for it is ready"
