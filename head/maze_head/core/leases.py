@@ -160,9 +160,8 @@ class Leases:
         """Put a new lease in force; the claims of a new grant are already taken from the ledgers of its nodes."""
         lease.since = now
         self._hold(lease)
-        limits = lease.terms.limits
-        if limits:
-            self._allowances.take(limits, now)
+        if lease.terms.limits:
+            self._allowances.take(lease.terms.limits, now)
 
     def restore(self, lease: Lease, now: float) -> None:
         """Put a lease in force whose attempt began before: of an earlier epoch, or given up for a while."""

@@ -116,7 +116,8 @@ class Queue:
     def first(self) -> tuple[int, int] | None:
         """Return (run number, task number) of the task whose turn it is."""
         if self._unranked or self.best() is not None:
-            return _split(self.heap[0][2].entries[0])
+            key = self.heap[0][2].entries[0] & _KEY_MASK
+            return key >> TASK_BITS, key & _TASK_MASK
         return None
 
     def head(self) -> tuple[int, int]:
