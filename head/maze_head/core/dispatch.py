@@ -27,7 +27,7 @@ from maze_protocol.resources import Claim, Request
 from maze_protocol.terms import NO_TERMS
 from maze_protocol.values import MSGPACK, Input, ObjectRef, Value
 
-__all__ = ["dispatch", "follow", "lease_early"]
+__all__ = ["Follower", "dispatch", "lease_early"]
 
 COMPLETE: Final = 4 * KIB
 NONE: Final = Value(MSGPACK, 1, b"\xc0")
@@ -64,21 +64,49 @@ def dispatch(state: State, nodes: list[Node], run: Run, task: int, queue: Queue)
         lease.grant.open_for(queue)
         if run.graph.only_after(task) is not None:
             state.chains[token] = lease.grant
-    _send(state, lease, spec, inputs)
+    state.record(run, _send(state, lease, spec, inputs))
 
 
-def follow(state: State, grant: Grant, run: Run, task: int, spec: TaskSpec, seconds: float) -> None:
-    """Lease a ready task to queue behind a grant, or fail it if its inputs cannot be sent.
+class Follower:
+    """Leases ready tasks to queue behind a grant, one after the other.
 
-    Args:
-        seconds: how long it will run, as far as one can tell.
+    What it leases is in force at once; the log is told in one go, by `record`.
     """
-    inputs = _literals(spec) or _inputs_or_end(state, run, task, spec, grant.node)
-    if inputs is None:
-        return
-    lease = Lease(state.leases.next_token(), run, task, grant, NO_TERMS)
-    lease.seconds = seconds
-    _send(state, lease, spec, inputs)
+
+    __slots__ = ("_grant", "_run", "_state", "_told")
+
+    def __init__(self, state: State, grant: Grant) -> None:
+        self._state = state
+        self._grant = grant
+        self._run: Run | None = None
+        """Whose leases are not recorded yet."""
+        self._told: list[TaskLeased] = []
+
+    def follow(self, run: Run, task: int, spec: TaskSpec, seconds: float) -> None:
+        """Lease a task, or fail it if its inputs cannot be sent.
+
+        Args:
+            seconds: how long it will run, as far as one can tell.
+        """
+        if run is not self._run:
+            self.record()
+            self._run = run
+        state, grant = self._state, self._grant
+        inputs = _literals(spec)
+        if inputs is None:
+            self.record()  # what fails, or waits for lost objects, has to do with other tasks of its run
+            inputs = _inputs_or_end(state, run, task, spec, grant.node)
+            if inputs is None:
+                return
+        lease = Lease(state.leases.next_token(), run, task, grant, NO_TERMS)
+        lease.seconds = seconds
+        self._told.append(_send(state, lease, spec, inputs))
+
+    def record(self) -> None:
+        """Let the run know of the leases."""
+        if self._run is not None and self._told:
+            self._state.record_leases(self._run, self._told)
+            self._told = []
 
 
 def lease_early(state: State, before: Lease, task: int, spec: TaskSpec, seconds: float) -> bool:
@@ -93,7 +121,8 @@ def lease_early(state: State, before: Lease, task: int, spec: TaskSpec, seconds:
     given = tuple([Input(each.name, None if each.form == SOURCE else _template(each)) for each in spec.inputs])
     awaits = tuple([(number, key) for number, each in enumerate(spec.inputs) for _, key in each.refs])
     assignment = _assignment(lease, spec, given, before.token, awaits)
-    state.emit(AssignTask(_put_in_force(state, lease, spec), assignment, (), size))
+    state.record(lease.run, _put_in_force(state, lease, spec))
+    state.emit(AssignTask(_link_of(lease), assignment, (), size))
     return True
 
 
@@ -103,25 +132,30 @@ def _claim(node: Node, request: Request) -> Claim:
     return claim
 
 
-def _send(state: State, lease: Lease, spec: TaskSpec, inputs: _Inputs) -> None:
+def _send(state: State, lease: Lease, spec: TaskSpec, inputs: _Inputs) -> TaskLeased:
+    """Let a lease count and order its task to its node; return what the run is to be told."""
     ready, filled, size = inputs
-    assignment = _assignment(lease, spec, ready)
-    state.emit(AssignTask(_put_in_force(state, lease, spec), assignment, filled, size))
+    leased = _put_in_force(state, lease, spec)
+    state.emit(AssignTask(_link_of(lease), _assignment(lease, spec, ready), filled, size))
+    return leased
 
 
-def _put_in_force(state: State, lease: Lease, spec: TaskSpec) -> bytes:
-    """Let a lease count, in the log as well, and send its function ahead if its node lacks it; return its link."""
+def _put_in_force(state: State, lease: Lease, spec: TaskSpec) -> TaskLeased:
+    """Let a lease count, and send its function ahead if its node lacks it; return what its run is to be told."""
     run, task, node = lease.run, lease.task, lease.node
-    link = node.link
-    assert link is not None, "placement chose a node without a link"
     lease.session = node.session
     state.leases.grant(lease, state.now.mono)
     state.counters.leases += 1
-    gang = tuple([(member.id, part) for member, part in lease.gang]) if lease.gang else ()
-    state.record(run, TaskLeased(task, run.attempt[task] + 1, lease.token, node.id, lease.claim, lease.grant.id, gang))
     if spec.code not in node.codes:
         node.codes[spec.code] = None
-        state.emit(SendCode(link, spec.code))
+        state.emit(SendCode(_link_of(lease), spec.code))
+    gang = tuple([(member.id, part) for member, part in lease.gang]) if lease.gang else ()
+    return TaskLeased(task, run.attempt[task] + 1, lease.token, node.id, lease.claim, lease.grant.id, gang)
+
+
+def _link_of(lease: Lease) -> bytes:
+    link = lease.node.link
+    assert link is not None, "placement chose a node without a link"
     return link
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from math import ceil
 from typing import Final
 
-from maze_head.core.dispatch import follow
+from maze_head.core.dispatch import Follower
 from maze_head.core.effects import Send
 from maze_head.core.fitness import has_time, suits
 from maze_head.core.leases import Grant
@@ -75,7 +75,7 @@ def would_fit(queue: Queue, grant: Grant) -> bool:
 
 def _fill(state: State, queue: Queue, grant: Grant, most: int) -> int:
     """Fill one grant up, from the queue's first task on."""
-    filled, leases = 0, grant.leases
+    filled, leases, follower = 0, grant.leases, Follower(state, grant)
     while len(leases) < most and (first := queue.first()) is not None:
         run_no, task = first
         run = state.runs.get(run_no)
@@ -87,8 +87,9 @@ def _fill(state: State, queue: Queue, grant: Grant, most: int) -> int:
         if seconds is None:
             break
         queue.pop()
-        follow(state, grant, run, task, spec, seconds)
+        follower.follow(run, task, spec, seconds)
         filled += 1
+    follower.record()
     if filled:
         queue.served_at = state.now.mono
     return filled

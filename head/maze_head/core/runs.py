@@ -3,7 +3,8 @@
 Rules
 * State changes only in `apply`, one event at a time, live and in recovery alike: so replaying a run's log gives its
   state by construction. Whoever decides (results.py, ends.py, …) makes events; nobody writes these fields. The most
-  frequent two events at once, start and end of a short attempt, have a way of their own (`apply_both`), to the same.
+  frequent ones have ways of their own to the same: start and end of a short attempt at once (`apply_both`), and many
+  leases (`apply_leases`).
 * A byte for the phase and a few array items per task; dicts only for what is rare or short-lived (faults, outputs
   that somebody still waits for).
 * `fresh`, `again` and `later` are the tasks that the last events made ready, the latter after a pause; state.py moves
@@ -13,7 +14,7 @@ Rules
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from maze_head.core.errors import IllegalMove
@@ -163,6 +164,28 @@ class Run:
         self._leave_behind(finished)
         self.next_seq += 2
 
+    def apply_leases(self, events: Sequence[TaskLeased]) -> None:
+        """Change the state as leases of tasks that were ready say: `apply` of each, in a third of the time.
+
+        Raises:
+            IllegalMove: one of them does not fit its task's phase.
+        """
+        phase, attempt, lease = self.phase, self.attempt, self.lease
+        ready_of, shape_of = self.ready_of, self.graph.shape_of
+        for event in events:
+            task = event.task
+            if phase[task] != READY:
+                raise IllegalMove(f"{TYPE_NAMES[TaskLeased]} does not fit; {self.story(task)}")
+            phase[task] = LEASED
+            ready_of[shape_of[task]] -= 1
+            attempt[task], lease[task] = event.attempt, event.lease
+        self.counts[READY] -= len(events)
+        self.counts[LEASED] += len(events)
+        for event in events if self.graph.followed or self.not_before else ():
+            self._note_leased(event)
+        self.begun = True
+        self.next_seq += len(events)
+
     def story(self, task: int) -> str:
         """Tell what is known of a task, for error messages and `explain`."""
         facts = [
@@ -213,11 +236,14 @@ class Run:
         self._move(task, LEASED, event)
         self.attempt[task] = event.attempt
         self.lease[task] = event.lease
+        self._note_leased(event)
+        self.begun = True
+
+    def _note_leased(self, event: TaskLeased) -> None:
         if self.graph.followed:
             self._note_place(event)
-        self.begun = True
         if self.not_before:
-            self.not_before.pop(task, None)
+            self.not_before.pop(event.task, None)
 
     def _adopted(self, event: TaskAdopted) -> None:
         task = event.task

@@ -206,10 +206,7 @@ class State:
 
     def record(self, run: Run, event: RunEvent) -> None:
         """Let something happen in a run: its state, its log, the ready queues."""
-        events = self.touched.get(run.no)
-        if events is None:
-            events = self.touched[run.no] = []
-        events.append(event)
+        (self.touched.get(run.no) or self._touch(run)).append(event)
         if type(event) in HELD_ANYWAY:
             run.apply(event)
             return
@@ -217,11 +214,21 @@ class State:
         if run.fresh or run.again or run.later:
             enqueue(self, run)
 
-    def record_both(self, run: Run, started: TaskStarted, finished: TaskFinished) -> None:
-        """Let a task of a run begin and finish: `record` of one after the other."""
+    def _touch(self, run: Run) -> list[RunEvent]:
+        """Return the events of this call."""
         events = self.touched.get(run.no)
         if events is None:
             events = self.touched[run.no] = []
+        return events
+
+    def record_leases(self, run: Run, leases: Sequence[TaskLeased]) -> None:
+        """Let tasks of a run that are ready be leased: `record` of one after the other."""
+        self._touch(run).extend(leases)
+        run.apply_leases(leases)
+
+    def record_both(self, run: Run, started: TaskStarted, finished: TaskFinished) -> None:
+        """Let a task of a run begin and finish: `record` of one after the other."""
+        events = self.touched.get(run.no) or self._touch(run)
         events += (started, finished)
         run.apply_both(started, finished)
         self._count_end(run, finished.task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from maze_head.core.errors import IllegalMove
@@ -161,3 +162,21 @@ def test_a_start_and_an_end_at_once_are_one_after_the_other(phase: int) -> None:
     both.apply_both(started, finished)
     assert state_of(both) == state_of(single)
     assert both.fresh == [0, 1], "what waited for it is ready"
+
+
+def test_many_leases_are_one_after_the_other() -> None:
+    specs = [TaskSpec(bytes([n]) * 16, f"t{n}", Request(cpu_milli=n % 2), (3, 11)) for n in range(5)]
+    specs[4] = msgspec.structs.replace(specs[4], same_node_as=bytes([1]) * 16)
+    of = compile_graph(Graph(b"w" * 16, 1, "g", [pack(spec) for spec in specs]), [])
+    single, many = Run(1, SUBMITTED, of, 0.0), Run(1, SUBMITTED, of, 0.0)
+    leases = [TaskLeased(task, 1, 7 + task, "n", Claim(1, 0)) for task in (2, 1, 3)]
+    for run in (single, many):
+        run.apply(SUBMITTED)
+        run.not_before.update({0: 1.0, 2: 1.0})
+    for event in leases:
+        single.apply(event)
+    many.apply_leases(leases)
+    assert state_of(many) == state_of(single)
+    assert (many.places, many.not_before) == ({1: "n"}, {0: 1.0})
+    with pytest.raises(IllegalMove, match="task_leased does not fit"):
+        many.apply_leases(leases[:1])
