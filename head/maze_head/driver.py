@@ -176,21 +176,30 @@ class Driver:
         Raises:
             Rejected: the core refused it, or the head is stopping.
         """
-        if self._loop is None or self._stopped:
-            raise Unavailable("stopping", "the head is not taking requests", hint="try again in a moment")
-        self._last_ticket += 1
-        ticket = self._last_ticket
-        future: asyncio.Future[Any] = self._loop.create_future()
-        self._asked[ticket] = future
-        self.gather(make(ticket))
-        if self._loop.time() - self._turned_at >= RARE:
-            self.turn_now()
-        else:
-            self._wake()
+        ticket = self._last_ticket + 1
+        future = self.post(make)
         try:
             return await future
         finally:
             self._asked.pop(ticket, None)
+
+    def post(self, make: Callable[[int], Command]) -> asyncio.Future[Any]:
+        """Do as `ask` does; what is returned may be done already: where nobody waits for the disk, that is usual.
+
+        Raises:
+            Rejected: the head is stopping.
+        """
+        if self._loop is None or self._stopped:
+            raise Unavailable("stopping", "the head is not taking requests", hint="try again in a moment")
+        self._last_ticket += 1
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._asked[self._last_ticket] = future
+        self.gather(make(self._last_ticket))
+        if self._loop.time() - self._turned_at >= RARE:
+            self.turn_now()
+        else:
+            self._wake()
+        return future
 
     async def stop(self) -> None:
         """Make the turn that is due, wait for its commit, and take nothing more."""

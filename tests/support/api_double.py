@@ -70,7 +70,18 @@ class ScriptedDriver:
         self.answers: dict[type, Any] = {DescribeNodes: NodeList([])}
         self.asked: list[Command] = []
 
+    def post(self, make: Callable[[int], Command]) -> asyncio.Future[Any]:
+        reply = asyncio.get_running_loop().create_future()
+        try:
+            reply.set_result(self._answer(make))
+        except Exception as error:
+            reply.set_exception(error)
+        return reply
+
     async def ask(self, make: Callable[[int], Command]) -> Any:
+        return self._answer(make)
+
+    def _answer(self, make: Callable[[int], Command]) -> Any:
         command = make(len(self.asked) + 1)
         self.asked.append(command)
         answer = self.answers.get(type(command))

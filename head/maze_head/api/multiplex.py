@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -25,10 +26,11 @@ from maze_head.api.events import frames, open_run
 from maze_head.api.frames import numbered
 from maze_head.api.prompt import PromptSocket
 from maze_head.api.render import LOG, PACKED, STORY
-from maze_head.api.runs import submit_run
+from maze_head.api.runs import post_run
 from maze_head.api.websocket import INBOUND_LIMIT, LAGGED, SMALL_FRAME, Lagged, push, serve
 from maze_head.core.errors import Rejected
 from maze_head.tokens import SUBMIT
+from maze_protocol.http import RunBody
 from maze_protocol.ids import RUN
 from maze_protocol.streams import (
     KINDS,
@@ -116,12 +118,39 @@ class _Connection:
             return True
         if asked.id in self._readers:
             return False
-        full = len(self._readers) >= MAX_SUBSCRIPTIONS
-        reader = asyncio.create_task(self._attend(self._refuse if full else self._serve, asked))
+        if len(self._readers) >= MAX_SUBSCRIPTIONS:
+            self._begin(asked, self._refuse)
+        elif isinstance(asked, Submit):
+            self._submit(asked)
+        else:
+            self._begin(asked, self._serve)
+        return True
+
+    def _submit(self, asked: Submit) -> None:
+        """Run a workflow; where that takes no waiting, answer in the call that received the submission."""
+        self._call.traffic.requests_total += 1
+        try:
+            require(self._call.request, SUBMIT)
+            reply = post_run(self._call, asked.request)
+        except Exception as error:  # noqa: BLE001 -- message handler: it is told, and logged, as a later one would be
+            reply = asyncio.get_running_loop().create_future()
+            reply.set_exception(error)
+        if not self._clear or not reply.done() or reply.exception() is not None:
+            self._begin(asked, partial(self._serve, reply=reply))
+            return
+        try:
+            self._send_now(_encode(Submitted(asked.id, reply.result())))
+        except ConnectionError:
+            self._break(None)
+            return
+        if asked.follow:
+            self._begin(_following(asked, reply.result()), self._serve)
+
+    def _begin(self, asked: Subscribe | Submit, work: Work) -> None:
+        reader = asyncio.create_task(self._attend(work, asked))
         self._readers[asked.id] = reader
         self._tasks.add(reader)
         reader.add_done_callback(self._tasks.discard)
-        return True
 
     async def _attend(self, work: Work, asked: Subscribe | Submit) -> None:
         """Do what was asked for; who takes nothing, or is gone, ends the connection."""
@@ -136,11 +165,15 @@ class _Connection:
     async def _refuse(self, asked: Subscribe | Submit) -> None:
         await self._answer(_too_many(asked.id))
 
-    async def _serve(self, asked: Subscribe | Submit) -> None:
-        """Send what was asked for, and why it ends."""
+    async def _serve(self, asked: Subscribe | Submit, reply: asyncio.Future[RunBody] | None = None) -> None:
+        """Send what was asked for, and why it ends; of a submission its reply, which is awaited."""
         answer: Submitted | End | None
         try:
-            answer = await (self._submit(asked) if isinstance(asked, Submit) else self._read(asked))
+            if isinstance(asked, Submit):
+                assert reply is not None, "submissions have one"
+                answer = await self._submitted(asked, await reply)
+            else:
+                answer = await self._read(asked)
         except Rejected as error:
             answer = End(asked.id, error.code, status_of(error), error.message, error.hint)
         except (ConnectionError, ClientError, Lagged):
@@ -155,15 +188,13 @@ class _Connection:
         self._readers.pop(answer.id, None)  # before the client knows that the number is free
         await self._send(_encode(answer))
 
-    async def _submit(self, asked: Submit) -> Submitted | End | None:
-        """Run a workflow, and send its events if they are asked for; return what is left to say."""
-        require(self._call.request, SUBMIT)
-        self._call.traffic.requests_total += 1
-        submitted = Submitted(asked.id, await submit_run(self._call, asked.request))
+    async def _submitted(self, asked: Submit, run: RunBody) -> Submitted | End | None:
+        """Send that a run is committed, and its events if they are asked for; return what is left to say."""
+        submitted = Submitted(asked.id, run)
         if not asked.follow:
             return submitted
         await self._send(_encode(submitted))
-        return await self._read(Subscribe(asked.id, submitted.run.run_id, 0, asked.pause, asked.leases))
+        return await self._read(_following(asked, run))
 
     async def _read(self, asked: Subscribe) -> End | None:
         """Send the events of a subscription; return what is left to say."""
@@ -186,16 +217,29 @@ class _Connection:
             traffic.streams_open -= 1
 
     async def _send(self, frame: bytes) -> None:
-        if len(frame) <= SMALL_FRAME and not self._turn.locked() and not self.socket.unsent:
-            self.socket.send_now(frame, BINARY)
-        else:
-            async with self._turn:
-                await push(self._call, self.socket, frame, WSMsgType.BINARY)
+        if len(frame) <= SMALL_FRAME and self._clear:
+            self._send_now(frame)
+            return
+        async with self._turn:
+            await push(self._call, self.socket, frame, WSMsgType.BINARY)
+        self._call.traffic.frames_sent_total += 1
+
+    @property
+    def _clear(self) -> bool:
+        """Tell whether a small frame would go out at once, before nobody else's."""
+        return not self._turn.locked() and not self.socket.unsent
+
+    def _send_now(self, frame: bytes) -> None:
+        self.socket.send_now(frame, BINARY)
         self._call.traffic.frames_sent_total += 1
 
     def _break(self, code: int | None) -> None:
         if not self._broken.done():
             self._broken.set_result(code)
+
+
+def _following(asked: Submit, run: RunBody) -> Subscribe:
+    return Subscribe(asked.id, run.run_id, 0, asked.pause, asked.leases)
 
 
 def _too_many(number: int) -> End:

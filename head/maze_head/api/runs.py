@@ -25,7 +25,7 @@ from maze_protocol.ids import RUN, TASK, WORKFLOW
 from maze_protocol.waiting import Explanation, RunExplanation
 
 __all__ = [
-    "cancel", "describe", "explain", "explain_all", "list_all", "number_of", "remove", "retry", "submit",
+    "cancel", "describe", "explain", "explain_all", "list_all", "number_of", "post_run", "remove", "retry", "submit",
     "submit_run", "task", "tasks",
 ]  # fmt: skip
 
@@ -37,10 +37,14 @@ async def submit(call: Call) -> RunBody:
 
 async def submit_run(call: Call, request: RunRequest) -> RunBody:
     """Hand a submission to the core."""
+    return await post_run(call, request)
+
+
+def post_run(call: Call, request: RunRequest) -> asyncio.Future[RunBody]:
+    """Hand a submission to the core; its answer may be there already."""
     raw_id(request.workflow_id, WORKFLOW)
     raw = call.new_id() if request.run_id is None else raw_id(request.run_id, RUN)
-    body: RunBody = await call.ask(lambda ticket: SubmitRun(ticket, raw, request))
-    return body
+    return call.services.driver.post(lambda ticket: SubmitRun(ticket, raw, request))
 
 
 async def retry(call: Call) -> RunBody:

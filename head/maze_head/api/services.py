@@ -39,6 +39,13 @@ class Asking(Protocol):
             Rejected: the core refused it.
         """
 
+    def post(self, make: Callable[[int], Command]) -> asyncio.Future[Any]:
+        """Do as `ask` does; what is returned may be done already.
+
+        Raises:
+            Rejected: the head is stopping.
+        """
+
 
 class RunReading(Protocol):
     """The hub, as the API sees it: committed facts only."""

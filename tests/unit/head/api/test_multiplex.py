@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -10,6 +11,8 @@ import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType
 
 from maze_head.api import multiplex
+from maze_head.api.call import Traffic
+from maze_head.api.render import LOG
 from maze_head.api.websocket import INBOUND_LIMIT
 from maze_head.core.errors import Gone, Invalid, Unavailable
 from maze_head.core.events import CountersAsked, DescribeRun, SubmitRun
@@ -29,6 +32,7 @@ from maze_protocol.streams import (
     Told,
     Unsubscribe,
 )
+from maze_protocol.websocket import BINARY
 from support.api_double import RUN_ID, RUN_TEXT, WORKFLOW_ID, WORKFLOW_TEXT, Served, asynchronous, serving
 from support.zmq_peers import until
 
@@ -277,6 +281,59 @@ async def test_a_run_that_is_followed_is_read_under_the_number_of_its_submission
         await say(socket, Submit(7, REQUEST))
         assert await hear(socket) == Submitted(7, body), "the number is free again"
         await socket.close()
+
+
+@asynchronous
+async def test_a_submission_whose_commit_is_waited_for_is_answered_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving() as head:
+        body = head.run_body()
+        pending: list[asyncio.Future[Any]] = []
+
+        def post(make: Any) -> asyncio.Future[Any]:
+            pending.append(asyncio.get_running_loop().create_future())
+            return pending[-1]
+
+        monkeypatch.setattr(head.driver, "post", post)
+        await begun(head)
+        socket = await attach(head)
+        await say(socket, Submit(7, REQUEST, follow=True), Submit(8, REQUEST), Submit(9, REQUEST), Unsubscribe(9))
+        async with asyncio.timeout(20):
+            while len(pending) < 3:
+                await asyncio.sleep(0)
+        pending[1].set_result(body)
+        assert await hear(socket) == Submitted(8, body)
+        pending[0].set_result(body)
+        assert await hear(socket) == Submitted(7, body)
+        told = await hear(socket)
+        assert isinstance(told, Events)
+        assert told.id == 7
+        await head.hub.commit(RunFinished(2, 0, 0))
+        assert (await ends(socket, 1))[1] == {7: SEALED}
+        await socket.close()
+
+
+def test_the_core_answers_in_the_call_that_received_a_submission() -> None:
+    @asynchronous
+    async def scene() -> None:
+        async with serving() as head:
+            head.driver.answers[SubmitRun] = body = head.run_body()
+            call: Any = SimpleNamespace(services=SimpleNamespace(driver=head.driver), request={}, traffic=Traffic())
+            connection = multiplex._Connection(call, LOG)
+            sent: list[bytes] = []
+            connection.socket.send_now = lambda frame, kind: sent.append(frame)  # type: ignore[method-assign]
+            assert connection._hear(BINARY, msgspec.msgpack.encode(Submit(7, REQUEST))) is None
+            assert sent == [msgspec.msgpack.encode(Submitted(7, body))]
+            assert not connection._readers, "its number is free"
+
+            def gone(frame: bytes, kind: int) -> None:
+                raise ConnectionResetError
+
+            connection.socket.send_now = gone  # type: ignore[method-assign]
+            assert connection._hear(BINARY, msgspec.msgpack.encode(Submit(8, REQUEST, follow=True))) is None
+            assert await connection._trouble() is None
+            assert not connection._readers
+
+    scene()
 
 
 @asynchronous
