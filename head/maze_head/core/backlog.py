@@ -74,9 +74,8 @@ def _enqueue_many(state: State, run: Run) -> None:
     now, ready_at, priority, lane_of = state.now.mono, run.ready_at, run.submitted.priority, state.discipline.lane
     for task in run.fresh:
         ready_at[task] = now
-    state.ready.push_all(
-        state.queues[run.no][0], [((priority, lane_of(run, task)), task) for task in run.fresh], run.no
-    )
+    lanes = [(priority, lane_of(run, task)) for task in run.fresh]
+    state.ready.push_all(state.queues[run.no][0], lanes, run.no, run.fresh)
 
 
 def queue_of(state: State, run: Run, task: int) -> Queue:

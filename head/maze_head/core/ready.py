@@ -37,6 +37,8 @@ TASK_BITS: Final = 24
 _TASK_MASK: Final = (1 << TASK_BITS) - 1
 _KEY_BITS: Final = 64
 _KEY_MASK: Final = (1 << _KEY_BITS) - 1
+_NEXT: Final = 1 << _KEY_BITS
+"""From an entry to one of the next serial."""
 _FRONT: Final = object()
 _STALE: Final = 64
 """How many more entries than twice its lanes a heap may have before it is made anew."""
@@ -301,17 +303,17 @@ class ReadyQueues:
         queue.append(lane, self._back << _KEY_BITS | run_no << TASK_BITS | task)
         self.waiting[queue] = None
 
-    def push_all(self, queue: Queue, lanes: Iterable[tuple[Hashable, int]], run_no: int) -> None:
+    def push_all(self, queue: Queue, lanes: Iterable[Hashable], run_no: int, tasks: Sequence[int]) -> None:
         """Put newly ready tasks of one queue, each with its lane, at the back of these: `push`, for very many."""
-        serial, run_bits = self._back, run_no << TASK_BITS
+        before = self._back << _KEY_BITS | run_no << TASK_BITS
         found: dict[Hashable, list[int]] = {}
-        for lane, task in lanes:
-            serial += 1
+        for lane, task in zip(lanes, tasks, strict=True):
+            before += _NEXT
             entries = found.get(lane)
             if entries is None:
                 entries = found[lane] = []
-            entries.append(serial << _KEY_BITS | run_bits | task)
-        self._back = serial
+            entries.append(before + task)
+        self._back += len(tasks)
         for lane, entries in found.items():
             queue.extend(lane, entries)
             self.waiting[queue] = None

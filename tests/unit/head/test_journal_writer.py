@@ -7,16 +7,17 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from maze_head.batch import Batch
 from maze_head.core.effects import Accept
 from maze_head.errors import JournalFailed
-from maze_head.journal_writer import BatchWriter, inline_outputs
-from maze_head.schema import migrate
+from maze_head.journal_writer import ROWS_AT_ONCE, BatchWriter, inline_outputs
+from maze_head.schema import migrate, task_key, to_signed
 from maze_protocol.limits import INLINE_VALUE
 from maze_protocol.values import MSGPACK, OutputValue, Value, ValuePacker
-from support.head_shells import batch_of, begin, note
+from support.head_shells import accept, batch_of, begin, note, output
 
 PAGES = 16
 
@@ -134,6 +135,22 @@ def test_a_second_accepted_result_is_a_bug_on_either_road(connection: sqlite3.Co
     outcomes.wait()
     writer.close()
     assert [type(error) for error in outcomes.errors] == [sqlite3.IntegrityError]
+
+
+@pytest.mark.parametrize("count", [1, ROWS_AT_ONCE - 1, ROWS_AT_ONCE, 2 * ROWS_AT_ONCE, 2 * ROWS_AT_ONCE + 3])
+def test_all_results_of_a_batch_are_stored_or_none(connection: sqlite3.Connection, count: int) -> None:
+    writer = BatchWriter(connection, 0, 1.0, nothing, prompt=True)
+    results = [accept(1, task, b"%d" % task, lease=2**63 + task) for task in range(count)]
+    with pytest.raises(sqlite3.IntegrityError):
+        writer.commit_now(batch_of(*results, results[0]))
+    assert connection.execute("SELECT count(*) FROM accepted").fetchone() == (0,)
+    assert writer.commit_now(batch_of(*results))
+    stored = connection.execute("SELECT k, lease, value FROM accepted ORDER BY k").fetchall()
+    assert stored == [
+        (task_key(1, task), to_signed(2**63 + task), msgspec.msgpack.encode((output(b"%d" % task),)))
+        for task in range(count)
+    ]
+    writer.close()
 
 
 def test_the_log_is_folded_into_the_database_once_it_is_large(tmp_path: Path) -> None:

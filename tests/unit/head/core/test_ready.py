@@ -57,7 +57,7 @@ def test_many_at_once_are_as_many_one_by_one(seed: int) -> None:
         for lane, number in lanes:
             single.push(1, number, ranks[number], lane)
             many.ranks[1, number] = ranks[number]
-        many.ready.push_all(many.queue, lanes, 1)
+        many.ready.push_all(many.queue, [lane for lane, _ in lanes], 1, [number for _, number in lanes])
         for ranked in (single, many):
             ranked.push(2, task, 0.5, "a")
         task += 1
