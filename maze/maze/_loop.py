@@ -170,8 +170,8 @@ def ask(start: Callable[[Settle[Result]], None], give_up: Callable[[Settle[Resul
 
     For what needs no coroutine. An interrupted wait has `give_up` called there, with the same.
     """
-    waiting, loop = _Wait[Result](), _loop()
-    settle = waiting.settle
+    waiting: _Wait[Result] = _Wait()
+    loop, settle = _loop(), waiting.settle
     try:
         loop.call_soon_threadsafe(start, settle)
         return waiting.wait()

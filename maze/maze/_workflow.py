@@ -224,11 +224,11 @@ class MaWorkflow(WorkflowBase[MaTask]):
         report.progress(collector)
 
     def _flush(self) -> None:
-        from maze import _remote
-        from maze._loop import call
-
         self._ready()
         if self._state.draft.dirty:
+            from maze import _remote
+            from maze._loop import call
+
             _remote.pickle_functions(self._state)
             call(_remote.flush(self._state))
 
