@@ -54,8 +54,6 @@ class _Message:
         self._bytes = 0
 
     def _has_room(self, effect: AssignTask) -> bool:
-        if not effect.inputs:
-            return len(self.items) < MAX_ITEMS and self._packer.inline + effect.size <= FLUSH_BYTES
         sizes = [len(value.body) for value in self._values(effect)]
         return (
             len(self.items) < MAX_ITEMS
@@ -66,15 +64,19 @@ class _Message:
 
     def add(self, effect: AssignTask) -> bool:
         """Take in an assignment; return False if there is no room for one more."""
-        if self.items and not self._has_room(effect):
-            return False
+        items = self.items
         if not effect.inputs:
-            self._packer.inline += effect.size
+            inline = self._packer.inline + effect.size
+            if items and (len(items) >= MAX_ITEMS or inline > FLUSH_BYTES):
+                return False
+            self._packer.inline = inline
             self._bytes += effect.size
-            self.items.append(effect.assignment)
+            items.append(effect.assignment)
             return True
+        if items and not self._has_room(effect):
+            return False
         inputs = tuple(self._input(*given) for given in effect.inputs)
-        self.items.append(msgspec.structs.replace(effect.assignment, inputs=inputs))
+        items.append(msgspec.structs.replace(effect.assignment, inputs=inputs))
         return True
 
     def close(self) -> tuple[Assign, list[bytes]]:

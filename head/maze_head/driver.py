@@ -272,7 +272,7 @@ class Driver:
         for effect in effects:
             if type(effect) in _IS_DURABLE:
                 add(effect)  # type: ignore[arg-type]  # the set holds just these types; isinstance tries twelve
-            elif isinstance(effect, Send) and effect.free:
+            elif type(effect) is Send and effect.free:
                 free.append(effect)
             else:
                 hold(effect)

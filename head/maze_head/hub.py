@@ -144,7 +144,7 @@ class RunHub:
     def commit(self, batch: Batch) -> None:
         """Take in a committed batch: outputs and code first, so that a reader of an event finds what it tells of."""
         if batch.accepted:
-            self._outputs.put_all([_entry(accept) for accept in batch.accepted])
+            self._outputs.put_all(_entries(batch.accepted))
         for code in batch.codes:
             self._codes.put(code.hash, code.body, len(code.body))
         for run_no, segment in batch.segments():
@@ -232,7 +232,8 @@ class RunHub:
         if cached is not None:
             return cached
         found = _found(await self._off_loop(partial(self._records.accepted, run_no, task_no)))
-        self._outputs.put((run_no, task_no), found, _size(found, sum([len(output.value.body) for output in found])))
+        size = ENTRY_BYTES + sum([OUTPUT_BYTES + len(output.value.body) for output in found])
+        self._outputs.put((run_no, task_no), found, size)
         return found
 
     def peek_code(self, hash_: bytes) -> bytes | None:
@@ -289,13 +290,15 @@ class RunHub:
         return await asyncio.get_running_loop().run_in_executor(self._pool, read)
 
 
-def _entry(accept: Accept) -> tuple[tuple[int, int], Outputs, int]:
-    outputs = inline_outputs(accept)
-    return (accept.run_no, accept.task_no), outputs, _size(outputs, accept.size)
-
-
-def _size(outputs: Outputs, content: int) -> int:
-    return ENTRY_BYTES + OUTPUT_BYTES * len(outputs) + content
+def _entries(accepted: list[Accept]) -> list[tuple[tuple[int, int], Outputs, int]]:
+    return [
+        (
+            (each.run_no, each.task_no),
+            inline_outputs(each) if each.payloads else each.outputs,
+            ENTRY_BYTES + OUTPUT_BYTES * len(each.outputs) + each.size,
+        )
+        for each in accepted
+    ]
 
 
 def _settle(waiter: asyncio.Future[None]) -> None:
