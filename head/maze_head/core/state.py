@@ -231,18 +231,16 @@ class State:
         events = self.touched.get(run.no) or self._touch(run)
         events += (started, finished)
         run.apply_both(started, finished)
-        self._count_end(run, finished.task)
+        self.pending -= 1
+        self.discipline.finished(run, finished.task)
         if run.fresh or run.again or run.later:
             enqueue(self, run)
-
-    def _count_end(self, run: Run, task: int) -> None:
-        self.pending -= 1
-        self.discipline.finished(run, task)
 
     def _apply(self, run: Run, event: RunEvent) -> None:
         if isinstance(event, TASK_ENDS):
             run.apply(event)
-            self._count_end(run, event.task)
+            self.pending -= 1
+            self.discipline.finished(run, event.task)
         elif type(event) in REOPENING:
             before = run.open
             run.apply(event)
