@@ -45,7 +45,8 @@ class Mould:
         self._before = b"".join(fields[_NAME + 1 : _INPUTS])
         self._behind = b"".join(fields[_INPUTS + 1 :])
         self._same = self._name + self._before
-        self._model = model
+        # Without its inputs, which may be large, and are those of one task.
+        self._model = replace(model, inputs=())
         # Slices, since to make one takes as long as to cut with it.
         named_at = len(self._start) + len(model.task_id)
         self._of_name = slice(named_at, named_at + len(self._name))

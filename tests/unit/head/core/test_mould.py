@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import msgspec
@@ -64,6 +65,13 @@ def test_a_task_that_only_ends_alike_is_another_one() -> None:
     assert packed.endswith(b"\x91" + pack(MODEL).partition(b"c" * 16 + b"\x90\x91")[2]), "the case is made up wrongly"
     assert packed.endswith(behind)
     assert Mould(MODEL).unpack(spec.task_id, packed) is None
+
+
+def test_it_keeps_no_inputs() -> None:
+    large = like(1, inputs=(InputSpec("x", ENCODED, 1, bytes(100_000)),))
+    mould = Mould(large)
+    assert len(pickle.dumps([getattr(mould, name) for name in Mould.__slots__])) < 2_000
+    assert mould.unpack(large.task_id, pack(large)) == large
 
 
 def test_it_knows_the_tasks_that_have_its_name() -> None:
