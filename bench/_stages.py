@@ -25,7 +25,7 @@ STAGES: Mapping[str, Mapping[str, Places]] = {
             "maze/_results.py", "maze/_collector.py", "maze/_values/", "maze/_report.py", "maze/_terms.py",
             "_cluster.py values_of", "maze/_render.py", "maze/_stream.py", "maze/_feed.py", "maze/_events.py",
         ],
-        "WebSocket": ["aiohttp/client_ws.py", "aiohttp/_websocket/", "maze/_shared.py"],
+        "WebSocket": ["websockets/", "_daemon/websocket.py", "maze/_websocket.py", "maze/_shared.py"],
     },
     "head": {
         "submit parse": ["api/bodies.py", "api/workflows.py", "api/uploads.py"],
@@ -42,7 +42,10 @@ STAGES: Mapping[str, Mapping[str, Places]] = {
             "api/render.py", "api/log_parts.py", "maze_protocol/rendering.py", "api/frames.py", "api/events.py",
             "api/encoder.py", "maze_head/hub.py", "maze_head/publisher.py",
         ],
-        "WebSocket": ["api/websocket.py", "api/multiplex.py", "aiohttp/web_ws.py", "aiohttp/_websocket/"],
+        "WebSocket": [
+            "websockets/", "_daemon/websocket.py", "api/prompt.py", "api/websocket.py", "api/multiplex.py",
+            "aiohttp/web_ws.py", "aiohttp/_websocket/",
+        ],
         "turn": ["maze_head/driver.py", "core/scheduler.py"],
     },
     "agent": {

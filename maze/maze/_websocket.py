@@ -1,7 +1,7 @@
 """A WebSocket of the SDK: aiohttp opens it, and what comes then is heard in the very callback that received it.
 
 aiohttp's own reader hands each message to a queue, wakes a task for it, and sets its timers anew: three rounds of the
-loop and a hundred calls for messages that are the whole of a short run. Frames are maze_protocol.websocket's.
+loop and a hundred calls for messages that are the whole of a short run.
 
 The other end is asked for a sign of life after SILENCE seconds without one, and given up after as many again.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,17 +17,16 @@ from typing import Final
 
 import aiohttp
 
+from maze._daemon.websocket import BINARY, Frames, Side, proof
 from maze_protocol.limits import KIB
-from maze_protocol.websocket import BINARY, CLOSE, PING, PONG, BadWebSocket, FrameReader, frame
 
-__all__ = ["WebSocket", "handshake", "proof"]
+__all__ = ["WebSocket", "handshake"]
 
 SILENCE: Final = 10.0
 BUFFER_BYTES: Final = 256 * KIB
 CLOSE_SECONDS: Final = 2.0
 """How long the other end may take to say goodbye, too."""
-_NORMAL: Final = (1000).to_bytes(2, "big")
-_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_NORMAL: Final = 1000
 
 
 def handshake() -> dict[str, str]:
@@ -37,11 +35,6 @@ def handshake() -> dict[str, str]:
     return {
         "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": key,
     }  # fmt: skip
-
-
-def proof(key: str) -> str:
-    """Return by which a server shows that it has understood a handshake with that key (RFC 6455, section 1.3)."""
-    return base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
 
 
 class WebSocket(asyncio.BufferedProtocol):
@@ -66,10 +59,9 @@ class WebSocket(asyncio.BufferedProtocol):
         self._response = response
         self._hear: Callable[[bytes], None] = lambda _: None
         self._transport = link.transport
-        self._reader = FrameReader(masked=False)
+        self._frames = Frames(link.transport, Side.CLIENT)
         # Kept: one that is made for each piece of news would be mapped and unmapped by the kernel each time.
         self._buffer = memoryview(bytearray(BUFFER_BYTES))
-        self._said_goodbye = False
         loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = loop.create_future()
         """Done once nothing more will be heard."""
@@ -90,7 +82,7 @@ class WebSocket(asyncio.BufferedProtocol):
 
     def send(self, data: bytes) -> None:
         """Send a message; nothing happens if nobody is there any more, which `ended` tells."""
-        self._write(BINARY, data)
+        self._frames.send(data)
 
     def drop(self) -> None:
         """Hear nothing more."""
@@ -98,7 +90,7 @@ class WebSocket(asyncio.BufferedProtocol):
 
     async def close(self) -> None:
         """Say goodbye, and close."""
-        self._goodbye(_NORMAL)
+        self._frames.goodbye(_NORMAL)
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
@@ -116,16 +108,12 @@ class WebSocket(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Take so many bytes, which the transport has put there."""
         self._heard = True
-        try:
-            messages = self._reader.feed(bytes(self._buffer[:nbytes]))
-        except BadWebSocket as error:
-            self._goodbye(error.close.to_bytes(2, "big"))
-            self._end()
-            return
-        for kind, payload in messages:
+        for kind, message in self._frames.receive(bytes(self._buffer[:nbytes])):
             if self.ended.done():
                 return
-            self._take(kind, payload)
+            self._take(kind, message)
+        if self._frames.left or self._frames.broken:
+            self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End; called by the transport."""
@@ -133,24 +121,12 @@ class WebSocket(asyncio.BufferedProtocol):
         if self._before is not None:
             self._before.connection_lost(exc)
 
-    def _take(self, kind: int, payload: bytes) -> None:
+    def _take(self, kind: int, message: bytes) -> None:
         if kind == BINARY:
-            self._hear(payload)
-        elif kind == PING:
-            self._write(PONG, payload)
-        elif kind != PONG:
-            # Farewell, or a text, which no head sends.
-            self._goodbye(payload[:2] if kind == CLOSE else _NORMAL)
+            self._hear(message)
+        else:  # a text, which no head sends
+            self._frames.goodbye(_NORMAL)
             self._end()
-
-    def _write(self, kind: int, payload: bytes) -> None:
-        if not self._transport.is_closing():
-            self._transport.write(frame(kind, payload, os.urandom(4)))
-
-    def _goodbye(self, code: bytes) -> None:
-        if not self._said_goodbye:
-            self._said_goodbye = True
-            self._write(CLOSE, code)
 
     def _look(self) -> None:
         """See whether the other end is alive."""
@@ -158,7 +134,7 @@ class WebSocket(asyncio.BufferedProtocol):
             self._transport.abort()
             return
         if not self._heard:
-            self._write(PING, b"")
+            self._frames.ping()
         self._asked, self._heard = not self._heard, False
         self._timer = asyncio.get_running_loop().call_later(SILENCE, self._look)
 

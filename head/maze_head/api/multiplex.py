@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 from aiohttp import ClientError, WSCloseCode, WSMsgType, web
 
+from maze._daemon.websocket import BINARY
 from maze_head.api.access import require
 from maze_head.api.call import Call, raw_id
 from maze_head.api.errors import INTERNAL, status_of
@@ -44,7 +45,6 @@ from maze_protocol.streams import (
     Subscribe,
     Unsubscribe,
 )
-from maze_protocol.websocket import BINARY
 
 __all__ = ["all_events"]
 

@@ -14,7 +14,7 @@ from support.cluster import clean_environment
 
 HEAVY = {
     "aiohttp", "zmq", "networkx", "rich", "numpy", "matplotlib", "msgspec", "click", "psutil", "asyncio", "cloudpickle",
-    "msgpack", "ssl",
+    "msgpack", "ssl", "websockets",
 }  # fmt: skip
 DECORATE = """
 @task(inputs=["x"], outputs=["y"], resources={"cpu": 0.5}, data_types={"x": "int"})

@@ -10,10 +10,12 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Protocol, Side
 
 from maze import _websocket
-from maze._websocket import WebSocket, handshake, proof
-from maze_protocol.websocket import BINARY, PING, PONG, FrameReader, frame
+from maze._daemon.websocket import proof
+from maze._websocket import WebSocket, handshake
 
 Serve = Callable[[web.WebSocketResponse], Awaitable[None]]
 Scene = Callable[[WebSocket, list[bytes]], Awaitable[None]]
@@ -166,7 +168,7 @@ def test_who_is_dropped_is_heard_no_more() -> None:
             socket.drop()
 
         socket.listen(first_only)
-        both = frame(BINARY, b"one") + frame(BINARY, b"two")
+        both = b"".join(Frame(Opcode.BINARY, data).serialize(mask=False) for data in (b"one", b"two"))
         socket.get_buffer(-1)[: len(both)] = both
         socket.buffer_updated(len(both))
         assert heard == [b"one"]
@@ -212,14 +214,15 @@ class Silent:
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: " + proof(line.partition(": ")[2]).encode() + b"\r\n\r\n"
         )
-        frames = FrameReader(masked=True)
+        frames = Protocol(Side.SERVER)
         with suppress(ConnectionError):
             while data := await reader.read(1_000):
-                for kind, payload in frames.feed(data):
-                    if kind == PING:
-                        self.pings += 1
-                        if self.alive:
-                            writer.write(frame(PONG, payload))
+                frames.receive_data(data)
+                self.pings += sum(
+                    isinstance(each, Frame) and each.opcode is Opcode.PING for each in frames.events_received()
+                )
+                if self.alive:
+                    writer.writelines(frames.data_to_send())
 
 
 @pytest.mark.parametrize("alive", [True, False])

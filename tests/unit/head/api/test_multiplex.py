@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType
 
+from maze._daemon.websocket import BINARY
 from maze_head.api import multiplex
 from maze_head.api.call import Traffic
 from maze_head.api.render import LOG
@@ -32,7 +33,6 @@ from maze_protocol.streams import (
     Told,
     Unsubscribe,
 )
-from maze_protocol.websocket import BINARY
 from support.api_double import RUN_ID, RUN_TEXT, WORKFLOW_ID, WORKFLOW_TEXT, Served, asynchronous, serving
 from support.zmq_peers import until
 

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 from aiohttp import ClientConnectionResetError, ClientSession, ClientWebSocketResponse, WSMsgType, web
 
+from maze._daemon.websocket import BINARY, TEXT
 from maze_head.api import prompt
 from maze_head.api.errors import Malformed
 from maze_head.api.prompt import PromptSocket, unsent
-from maze_protocol.websocket import BINARY, TEXT
 
 Scene = Callable[[PromptSocket, ClientWebSocketResponse], Awaitable[None]]
 LIMIT = 1_000
