@@ -11,6 +11,7 @@ from websockets.frames import Close, Frame, Opcode
 from maze._daemon.websocket import BINARY, TEXT, Frames, Side, proof
 
 LIMIT = 100_000
+KEY = bytes(4)
 
 
 class Line(asyncio.WriteTransport):
@@ -23,7 +24,8 @@ class Line(asyncio.WriteTransport):
         self.closed = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        assert not (self.ended or self.closed)
+        assert not self.ended
+        assert not self.closed
         self.data += data
 
     def can_write_eof(self) -> bool:
@@ -104,11 +106,12 @@ def test_what_is_too_big_is_refused_and_what_came_before_it_is_heard(parts: int)
 @pytest.mark.parametrize(
     "data",
     [
-        Frame(Opcode.BINARY, b"not masked").serialize(mask=False),
-        masked(Opcode.CONT, b"goes on with nothing"),
-        masked(Opcode.BINARY, b"a", fin=False) + masked(Opcode.BINARY, b"within another one"),
-        b"\xc2\x80\x00\x00\x00\x00",  # a reserved bit: nothing was agreed that uses it
-        b"\x83\x80\x00\x00\x00\x00",  # an opcode of the future
+        b"\x82\x00",  # it is not masked
+        b"\x80\x80" + KEY,  # it goes on with nothing
+        b"\x02\x80" + KEY + b"\x82\x80" + KEY,  # a message begins within another one
+        b"\x09\x80" + KEY,  # a control frame in parts
+        b"\xc2\x80" + KEY,  # a reserved bit: nothing was agreed that uses it
+        b"\x83\x80" + KEY,  # an opcode of the future
     ],
 )
 def test_broken_rules_are_told(data: bytes) -> None:
