@@ -18,7 +18,7 @@ import ssl
 import threading
 import time
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -32,7 +32,6 @@ from maze._daemon.errors import DaemonError
 from maze._event_socket import EventSocket
 from maze._loop import call, stop_loop
 from maze._version import __version__
-from maze._websocket import WebSocket, handshake
 from maze.errors import (
     AccessError,
     AddressError,
@@ -43,6 +42,9 @@ from maze.errors import (
 )
 from maze_protocol.cluster import InfoBody
 from maze_protocol.http import MSGPACK_TYPE, ErrorBody
+
+if TYPE_CHECKING:
+    from maze._websocket import WebSocket
 
 __all__ = ["Connection", "close_connection", "connection", "own_head", "path"]
 
@@ -118,6 +120,8 @@ class Connection:
 
     async def websocket(self, where: str, **query: str) -> WebSocket:
         """Open a stream of events; errors are aiohttp's, since the reader decides what they mean."""
+        from maze._websocket import WebSocket, handshake  # commands that only ask start without the library
+
         headers = {**bearer(self.access.token), **handshake()}
         return WebSocket(
             await self._pool().get(

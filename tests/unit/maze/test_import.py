@@ -46,6 +46,12 @@ def test_importing_decorating_and_making_a_client_load_nothing_heavy(code: str) 
     assert not loaded(code) & HEAVY
 
 
+def test_a_request_needs_nothing_of_what_a_websocket_needs() -> None:
+    found = loaded("import maze._http")
+    assert "aiohttp" in found
+    assert "websockets" not in found
+
+
 def test_no_submodule_takes_a_public_name() -> None:
     for module in pkgutil.walk_packages(maze.__path__, "maze."):
         if not module.name.endswith("__main__"):
