@@ -55,7 +55,7 @@ def test_the_budget_divides_all_that_was_measured() -> None:
 
 
 def test_what_token_and_curve_cost_is_compared_with_a_head_without() -> None:
-    record = record_of("security.py", "--tasks", "100", "--runs", "5", "--requests", "800", "--rounds", "1")
+    record = record_of("security.py", "--tasks", "1000", "--runs", "40", "--requests", "800", "--rounds", "1")
     assert record["http_p50_ms"]["token"]["median"] > 0
     assert record["w2_p50_ms"]["ratio_to_off"].keys() == {"token", "curve"}
     assert record["w2_p50_ms"]["curve"]["median"] > 0

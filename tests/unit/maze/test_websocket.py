@@ -222,7 +222,7 @@ class Silent:
                     isinstance(each, Frame) and each.opcode is Opcode.PING for each in frames.events_received()
                 )
                 if self.alive:
-                    writer.writelines(frames.data_to_send())
+                    writer.write(b"".join(frames.data_to_send()))
 
 
 @pytest.mark.parametrize("alive", [True, False])
